@@ -1,1 +1,33 @@
-//! weir-engine
+//! The engine: everything between a front door and the data.
+//!
+//! A door hands SQL text to [`Session::execute`] and gets an [`Answer`], a stream of Arrow record batches; rows come in
+//! by [`Session::ingest`]. In between the engine parses, admits, resolves names on one catalog snapshot, fixes the
+//! offsets a query reads up to, plans with DataFusion, runs, and enforces every limit.
+//!
+//! It is *not* a server: it knows no socket, no wire format and no HTTP status. Start at [`Engine::open`] and
+//! [`Session::execute`].
+
+mod admission;
+mod answer;
+mod engine;
+mod error;
+mod lanes;
+mod memory;
+mod metrics;
+mod parameters;
+mod queries;
+mod request;
+mod session;
+mod settings;
+
+pub use answer::{Answer, AnswerKind, Chunk, Progress, RowStream};
+pub use engine::Engine;
+pub use error::{Error, Result};
+pub use metrics::MetricsSnapshot;
+pub use parameters::parameter_from_json;
+pub use queries::{QueryInfo, QueryState};
+pub use request::{Ingest, IngestFormat, Ingested, IngestedPartition, Request};
+pub use session::Session;
+pub use settings::{Limits, Settings};
+
+pub use datafusion::scalar::ScalarValue;

@@ -1,0 +1,105 @@
+//! What a session answers: a schema, and a stream of record batches that stops its query when dropped.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use futures::Stream;
+use tokio::sync::mpsc;
+use weir_base::{OffsetVector, QueryId};
+
+use crate::error::Result;
+use crate::queries::Running;
+
+/// The answer to one statement.
+#[derive(Debug)]
+pub struct Answer {
+    /// The query's identity, for cancelling and for logs.
+    pub query_id: QueryId,
+    /// The schema of every batch.
+    pub schema: SchemaRef,
+    /// What kind of answer it is.
+    pub kind: AnswerKind,
+    /// The rows.
+    pub rows: RowStream,
+}
+
+/// What kind of answer follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AnswerKind {
+    /// Rows, and then an end.
+    Rows,
+    /// Rows without an end, each chunk with its position.
+    Live,
+    /// A command was carried out.
+    Command {
+        /// PostgreSQL's command tag without a count: `CREATE STREAM`, `INSERT`.
+        tag: String,
+        /// Rows that it wrote, where it writes rows.
+        rows: Option<u64>,
+    },
+}
+
+/// A batch of an answer.
+#[derive(Debug, Clone)]
+pub struct Chunk {
+    /// The rows, in the answer's schema.
+    pub batch: RecordBatch,
+    /// Of a live query: where it stands after this batch, its resume token.
+    pub position: Option<OffsetVector>,
+}
+
+/// How far a query has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Rows given out.
+    pub rows: u64,
+    /// Bytes given out, as Arrow arrays.
+    pub bytes: u64,
+    /// Time since the request came.
+    pub elapsed: Duration,
+    /// Bytes spilled to disk.
+    pub spilled_bytes: u64,
+    /// Whether it still waits for its turn.
+    pub queued: bool,
+}
+
+/// The rows of an answer. Dropping it cancels the query.
+#[derive(Debug)]
+pub struct RowStream {
+    chunks: mpsc::Receiver<Result<Chunk>>,
+    running: Arc<Running>,
+}
+
+impl RowStream {
+    pub(crate) fn new(chunks: mpsc::Receiver<Result<Chunk>>, running: Arc<Running>) -> Self {
+        Self { chunks, running }
+    }
+
+    /// After the end: whether rows were left out because of a row limit.
+    pub fn truncated(&self) -> bool {
+        self.running.is_truncated()
+    }
+
+    /// How far the query has come.
+    pub fn progress(&self) -> Progress {
+        self.running.progress()
+    }
+}
+
+impl Stream for RowStream {
+    type Item = Result<Chunk>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.chunks.poll_recv(context)
+    }
+}
+
+impl Drop for RowStream {
+    fn drop(&mut self) {
+        self.running.reader_left();
+    }
+}

@@ -1,0 +1,229 @@
+//! How an error of DataFusion, Arrow or Parquet becomes one of ours: kind, SQLSTATE, place, hint.
+//!
+//! Our own errors travel inside DataFusion's as `External` and come out whole.
+
+use arrow::error::ArrowError;
+use datafusion::common::{Column, SchemaError};
+use datafusion::error::DataFusionError;
+use weir_base::nearest::nearest;
+use weir_base::{Kind, Position, SqlState};
+
+use crate::error::Error;
+
+impl From<DataFusionError> for Error {
+    fn from(error: DataFusionError) -> Self {
+        let position = error
+            .diagnostic()
+            .and_then(|diagnostic| diagnostic.span)
+            .map(|span| Position { line: span.start.line, column: span.start.column });
+        classify(&error).with_position(position.filter(|at| at.line > 0))
+    }
+}
+
+impl From<ArrowError> for Error {
+    fn from(error: ArrowError) -> Self {
+        from_arrow(&error)
+    }
+}
+
+fn classify(error: &DataFusionError) -> Error {
+    match error {
+        DataFusionError::Context(context, cause) => {
+            let cause = classify(cause);
+            // Names of optimizer rules tell a user nothing.
+            tracing::debug!(context, error = %cause, "error in context");
+            cause
+        }
+        DataFusionError::Diagnostic(_, cause) => classify(cause),
+        DataFusionError::Shared(cause) => classify(cause),
+        DataFusionError::Collection(errors) => {
+            errors.first().map_or_else(|| internal("an empty collection of errors"), classify)
+        }
+        DataFusionError::External(cause) => from_external(cause.as_ref()),
+        DataFusionError::ArrowError(cause, _) => from_arrow(cause),
+        DataFusionError::SchemaError(cause, _) => from_schema(cause),
+        DataFusionError::SQL(cause, _) => Error::invalid(SqlState::SYNTAX_ERROR, cause.to_string()),
+        DataFusionError::NotImplemented(message) => Error::unsupported(message.clone()),
+        DataFusionError::Plan(message) => from_plan(message),
+        DataFusionError::Configuration(message) => {
+            Error::invalid(SqlState::INVALID_PARAMETER_VALUE, message.clone())
+        }
+        DataFusionError::Execution(message) => from_execution(message),
+        DataFusionError::ResourcesExhausted(message) => from_exhausted(message),
+        DataFusionError::IoError(cause) => Error::new(Kind::Unavailable, cause.to_string()).with_sqlstate(SqlState::IO_ERROR),
+        DataFusionError::ObjectStore(cause) => from_external(cause.as_ref()),
+        DataFusionError::ParquetError(cause) => Error::new(Kind::Corrupt, format!("Parquet: {cause}")),
+        DataFusionError::ExecutionJoin(cause) if cause.is_cancelled() => {
+            Error::new(Kind::Cancelled, "the query was stopped")
+        }
+        other => internal(&other.strip_backtrace()),
+    }
+}
+
+/// An error of Weir's own that passed through DataFusion, or one that only has text.
+fn from_external(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> Error {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(cause);
+    while let Some(error) = next {
+        if let Some(own) = error.downcast_ref::<Error>() {
+            return own.clone();
+        }
+        if let Some(own) = error.downcast_ref::<weir_connectors::Error>() {
+            return Error::from_classified(own);
+        }
+        if let Some(inner) = error.downcast_ref::<DataFusionError>() {
+            return classify(inner);
+        }
+        if let Some(inner) = error.downcast_ref::<ArrowError>() {
+            return from_arrow(inner);
+        }
+        next = error.source();
+    }
+    let kind = match cause.downcast_ref::<object_store::Error>() {
+        Some(object_store::Error::NotFound { .. }) => Kind::NotFound,
+        Some(object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }) => Kind::Denied,
+        _ => Kind::Unavailable,
+    };
+    Error::new(kind, cause.to_string())
+}
+
+fn from_arrow(error: &ArrowError) -> Error {
+    match error {
+        ArrowError::ExternalError(cause) => from_external(cause.as_ref()),
+        ArrowError::DivideByZero => Error::invalid(SqlState::DIVISION_BY_ZERO, "division by zero"),
+        ArrowError::CastError(message) | ArrowError::ParseError(message) => {
+            Error::invalid(SqlState::INVALID_TEXT_REPRESENTATION, message.clone())
+        }
+        ArrowError::ArithmeticOverflow(message) => {
+            Error::invalid(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message.clone())
+        }
+        ArrowError::CsvError(message) | ArrowError::JsonError(message) => {
+            Error::invalid(SqlState::INVALID_TEXT_REPRESENTATION, message.clone())
+        }
+        ArrowError::InvalidArgumentError(message) | ArrowError::ComputeError(message) => {
+            Error::invalid(SqlState::DATA_EXCEPTION, message.clone())
+        }
+        ArrowError::NotYetImplemented(message) => Error::unsupported(message.clone()),
+        ArrowError::ParquetError(message) => Error::new(Kind::Corrupt, format!("Parquet: {message}")),
+        ArrowError::IpcError(message) => Error::new(Kind::Corrupt, format!("Arrow IPC: {message}")),
+        other => Error::invalid(SqlState::DATA_EXCEPTION, other.to_string()),
+    }
+}
+
+fn from_schema(error: &SchemaError) -> Error {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => column_not_found(field, valid_fields),
+        SchemaError::AmbiguousReference { field } => Error::invalid(
+            SqlState::AMBIGUOUS_COLUMN,
+            format!("column reference {:?} is ambiguous", field.name),
+        )
+        .with_hint("put the table's name or alias before it"),
+        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+            Error::invalid(SqlState::DUPLICATE_COLUMN, format!("column name {name:?} appears more than once"))
+                .with_hint("give one of them another name with AS")
+        }
+    }
+}
+
+fn column_not_found(field: &Column, valid: &[Column]) -> Error {
+    let wanted_relation = field.relation.as_ref().map(|relation| relation.table());
+    let relations: Vec<&str> = valid
+        .iter()
+        .filter_map(|column| column.relation.as_ref())
+        .map(|relation| relation.table())
+        .collect();
+    if let Some(relation) = wanted_relation
+        && !relations.contains(&relation)
+    {
+        let error = Error::invalid(
+            SqlState::UNDEFINED_TABLE,
+            format!("no table or alias {relation:?} in this part of the query"),
+        );
+        return match nearest(relation, relations.iter().copied()) {
+            Some(near) => error.with_hint(format!("did you mean {near:?}?")),
+            None => error,
+        };
+    }
+    let same_relation = |column: &&Column| match (wanted_relation, &column.relation) {
+        (Some(wanted), Some(relation)) => relation.table() == wanted,
+        _ => true,
+    };
+    let names: Vec<&str> = valid.iter().filter(same_relation).map(|column| column.name.as_str()).collect();
+    let mut distinct = relations.clone();
+    distinct.dedup();
+    let place = match (wanted_relation, distinct.as_slice()) {
+        (Some(relation), _) | (None, [relation]) => format!(" in {relation:?}"),
+        _ => String::new(),
+    };
+    let error = Error::invalid(SqlState::UNDEFINED_COLUMN, format!("column {:?} not found{place}", field.name));
+    match nearest(&field.name, names.iter().copied()) {
+        Some(near) => error.with_hint(format!("did you mean {near:?}?")),
+        None if names.is_empty() => error,
+        None => {
+            let shown: Vec<&str> = names.iter().copied().take(20).collect();
+            let more = if names.len() > shown.len() { ", …" } else { "" };
+            error.with_hint(format!("columns here: {}{more}", shown.join(", ")))
+        }
+    }
+}
+
+fn from_plan(message: &str) -> Error {
+    let first_line = message.lines().next().unwrap_or(message);
+    let sqlstate = if message.contains("Invalid function") || message.contains("table function") {
+        SqlState::UNDEFINED_FUNCTION
+    } else if message.starts_with("table '") && message.contains("not found") {
+        SqlState::UNDEFINED_TABLE
+    } else if message.contains("GROUP BY") || message.contains("must appear in") {
+        SqlState::GROUPING_ERROR
+    } else if message.contains("coerc") || message.contains("Cannot infer common argument type") || message.contains("No function matches") {
+        SqlState::DATATYPE_MISMATCH
+    } else {
+        SqlState::SYNTAX_ERROR
+    };
+    // DataFusion adds its suggestion as further sentences or lines.
+    match message.split_once("\nDid you mean ") {
+        Some((what, suggestion)) => Error::invalid(sqlstate, what).with_hint(format!("did you mean {suggestion}")),
+        None => match message.split_once(". Did you mean ") {
+            Some((what, suggestion)) => Error::invalid(sqlstate, what).with_hint(format!("did you mean {suggestion}")),
+            None if first_line.len() < message.len() => {
+                Error::invalid(sqlstate, first_line).with_hint(message[first_line.len()..].trim().to_owned())
+            }
+            None => Error::invalid(sqlstate, message),
+        },
+    }
+}
+
+fn from_execution(message: &str) -> Error {
+    let lower = message.to_lowercase();
+    let sqlstate = if lower.contains("divide by zero") || lower.contains("division by zero") {
+        SqlState::DIVISION_BY_ZERO
+    } else if lower.contains("overflow") || lower.contains("out of range") {
+        SqlState::NUMERIC_VALUE_OUT_OF_RANGE
+    } else if lower.contains("more than one row") {
+        SqlState::CARDINALITY_VIOLATION
+    } else if lower.contains("pars") || lower.contains("cast") {
+        SqlState::INVALID_TEXT_REPRESENTATION
+    } else {
+        SqlState::DATA_EXCEPTION
+    };
+    Error::invalid(sqlstate, message)
+}
+
+fn from_exhausted(message: &str) -> Error {
+    let error = Error::new(Kind::LimitExceeded, message.lines().next().unwrap_or(message));
+    if message.contains("disk") || message.contains("temp") {
+        error
+            .with_sqlstate(SqlState::DISK_FULL)
+            .with_hint("the query needs more disk to spill to than limits.spill allows")
+    } else {
+        error
+            .with_sqlstate(SqlState::OUT_OF_MEMORY)
+            .with_hint("filter earlier, or let the operator raise limits.query_memory")
+    }
+}
+
+/// A defect: logged whole, told without its inside.
+fn internal(message: &str) -> Error {
+    tracing::error!(message, "a query met a defect");
+    Error::new(Kind::Internal, "the query failed because of a defect in the server")
+        .with_hint("the server's log has the details; please report it")
+}

@@ -1,0 +1,84 @@
+//! What a front door asks of a session.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use datafusion::scalar::ScalarValue;
+use weir_base::OffsetVector;
+
+/// One statement to execute.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The text of exactly one statement.
+    pub sql: String,
+    /// Values of `$1`, `$2`, …
+    pub parameters: Vec<ScalarValue>,
+    /// A tighter wall clock than the session's.
+    pub timeout: Option<Duration>,
+    /// The answer ends after so many rows, and says that it is truncated.
+    pub row_limit: Option<u64>,
+    /// Refuse everything that writes.
+    pub read_only: bool,
+    /// Where a live query goes on: the position of the last chunk that the client has.
+    pub resume: Option<OffsetVector>,
+}
+
+impl Request {
+    /// A request without parameters and without bounds of its own.
+    pub fn new(sql: impl Into<String>) -> Self {
+        Self {
+            sql: sql.into(),
+            parameters: Vec::new(),
+            timeout: None,
+            row_limit: None,
+            read_only: false,
+            resume: None,
+        }
+    }
+}
+
+/// How the rows of an [`Ingest`] are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IngestFormat {
+    /// A JSON object a line.
+    Ndjson,
+    /// RFC 4180 with a header line.
+    Csv,
+    /// An Arrow IPC stream.
+    Arrow,
+}
+
+/// Rows to append to a stream, all or none.
+#[derive(Debug, Clone)]
+pub struct Ingest {
+    /// The stream's name, `bids` or `schema.bids`.
+    pub stream: String,
+    /// How `body` is written.
+    pub format: IngestFormat,
+    /// The rows.
+    pub body: Bytes,
+    /// A retry with the same key appends nothing and gets the first answer.
+    pub idempotency_key: Option<String>,
+}
+
+/// What an ingest did; when it is returned, the rows are on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ingested {
+    /// Rows in the request.
+    pub rows: u64,
+    /// Where they are.
+    pub partitions: Vec<IngestedPartition>,
+    /// Whether an earlier request with the same key had already appended them.
+    pub duplicate: bool,
+}
+
+/// The offsets that an ingest got in one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IngestedPartition {
+    /// The partition's number.
+    pub partition: u32,
+    /// Offset of the first row.
+    pub base_offset: i64,
+    /// Offset after the last row.
+    pub end_offset: i64,
+}

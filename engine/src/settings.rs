@@ -1,0 +1,77 @@
+//! What an operator decides before the engine starts.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use weir_base::ByteSize;
+
+/// Where the engine keeps its data and what it may do.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The folder of the catalog, the topic log and scratch files.
+    pub data_dir: PathBuf,
+    /// Local folders that SQL may read and write.
+    pub allow_paths: Vec<PathBuf>,
+    /// Whether SQL may reach loopback, private and link-local addresses.
+    pub allow_private_network: bool,
+    /// The bounds on every query.
+    pub limits: Limits,
+}
+
+/// The bounds on queries. Each has a default that suits a small machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory that all queries share.
+    pub memory: ByteSize,
+    /// Memory of one query; past it operators spill, and what cannot spill fails with SQLSTATE 53200.
+    pub query_memory: ByteSize,
+    /// Disk that all queries together may spill to.
+    pub spill: ByteSize,
+    /// Wall clock of a bounded query, from its arrival to its last row.
+    pub query_timeout: Duration,
+    /// Rows of one answer; `None` is no bound.
+    pub result_rows: Option<u64>,
+    /// Bytes (as Arrow arrays) of one answer; `None` is no bound.
+    pub result_bytes: Option<ByteSize>,
+    /// Queries that run at once; more wait.
+    pub concurrent_queries: usize,
+    /// Queries that wait; more are refused.
+    pub queued_queries: usize,
+    /// How long a query waits before it is refused.
+    pub queue_wait: Duration,
+    /// Live queries that run at once; more are refused.
+    pub live_queries: usize,
+    /// Threads that run queries, and the default parallelism of a plan.
+    pub threads: usize,
+}
+
+impl Settings {
+    /// Settings with all defaults for data in `data_dir`.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            allow_paths: Vec::new(),
+            allow_private_network: false,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            memory: ByteSize(4 << 30),
+            query_memory: ByteSize(2 << 30),
+            spill: ByteSize(20 << 30),
+            query_timeout: Duration::from_secs(300),
+            result_rows: None,
+            result_bytes: None,
+            concurrent_queries: threads.max(2) * 4,
+            queued_queries: 100,
+            queue_wait: Duration::from_secs(30),
+            live_queries: 200,
+            threads,
+        }
+    }
+}
