@@ -1,1 +1,31 @@
-//! weir-catalog
+//! What exists: schemas, streams, tables, external tables, views and connections; in versions, durably.
+//!
+//! A [`Snapshot`] is one version of the whole catalog, immutable and cheap to hold: a query resolves all its names on one.
+//! Changes are planned by pure functions on a snapshot ([`Snapshot::create`], [`Snapshot::drop`], …), which know the rules
+//! (names, dependencies), and become true by [`Catalog::commit`]: one atomic, synced batch, or nothing.
+//!
+//! It runs nothing: it neither parses SQL, nor creates topics, nor opens files. Start at [`Snapshot`] and [`Entry`].
+
+pub mod alter;
+pub mod change;
+pub mod column;
+pub mod entry;
+pub mod error;
+pub mod ident;
+pub mod render;
+pub mod secret;
+pub mod snapshot;
+pub mod store;
+
+pub use change::{Change, Created, IfExists, NewObject};
+pub use column::{Check, Column, EXTENSION_NAME_KEY, Logical};
+pub use entry::{
+    Body, Connection, Entry, ExternalTable, ObjectId, ObjectKind, ObjectName, Stream, Table, View,
+    Watermark,
+};
+pub use error::{Error, Result};
+pub use ident::{quote_ident, quote_literal};
+pub use render::create_statement;
+pub use secret::Secret;
+pub use snapshot::{DEFAULT_SCHEMA, HIDDEN_COLUMNS, RESERVED_SCHEMAS, Snapshot};
+pub use store::Catalog;

@@ -1,0 +1,344 @@
+//! `ALTER` and `COMMENT ON`: renames, columns, options and comments.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use weir_base::SqlState;
+
+use crate::change::{check_definition, check_name, describe_all};
+use crate::{
+    Body, Change, Check, Column, DEFAULT_SCHEMA, Entry, Error, ObjectId, ObjectKind, ObjectName,
+    Result, Snapshot, ident,
+};
+
+impl Snapshot {
+    /// Plans a rename within the schema.
+    ///
+    /// # Errors
+    /// [`Error::Dependants`] while anything depends on it: queries of views are kept as the user wrote them, and would
+    /// not find it any more. [`Error::Exists`] when the name is taken.
+    pub fn rename(&self, id: ObjectId, to: &str) -> Result<Vec<Change>> {
+        let entry = self.require_id(id)?;
+        if entry.name.name == to {
+            return Ok(Vec::new());
+        }
+        if entry.kind() == ObjectKind::Schema && entry.name.name == DEFAULT_SCHEMA {
+            return Err(Error::rule(
+                SqlState::INVALID_SCHEMA_NAME,
+                format!("schema \"{DEFAULT_SCHEMA}\" cannot be renamed"),
+                "it is the schema of names that give none",
+            ));
+        }
+        self.refuse_dependants("rename", entry)?;
+        let name = ObjectName::new(&entry.name.schema, to);
+        check_name(entry.kind(), &name)?;
+        let taken = match entry.kind() {
+            ObjectKind::Schema => self.schema(to),
+            _ => self.get(&name),
+        };
+        if let Some(taken) = taken {
+            return Err(Error::Exists {
+                kind: taken.kind(),
+                name: taken.name.to_string(),
+            });
+        }
+        let old = entry.name.name.clone();
+        self.changed(entry, |entry| {
+            entry.name = name;
+            rewrite_expressions(&mut entry.body, |sql| {
+                ident::rename_qualifier(sql, &old, to).into_owned()
+            });
+        })
+    }
+
+    /// Plans a rename of a column of a stream or table, also within its own checks, keys and watermark. The field of
+    /// stored rows keeps its name.
+    ///
+    /// # Errors
+    /// [`Error::Dependants`] while anything depends on the relation, [`Error::ColumnNotFound`], or a duplicate.
+    pub fn rename_column(&self, id: ObjectId, from: &str, to: &str) -> Result<Vec<Change>> {
+        let entry = self.require_id(id)?;
+        refuse_unless_stored(entry)?;
+        self.require_column(entry, from)?;
+        if from == to {
+            return Ok(Vec::new());
+        }
+        self.refuse_dependants("rename a column of", entry)?;
+        let relation = entry.name.name.clone();
+        let renamed = |name: &mut String| {
+            if name == from {
+                to.clone_into(name);
+            }
+        };
+        self.changed(entry, |entry| {
+            match &mut entry.body {
+                Body::Stream(stream) => {
+                    stream.key.iter_mut().for_each(renamed);
+                    if let Some(watermark) = &mut stream.watermark {
+                        renamed(&mut watermark.column);
+                    }
+                }
+                Body::Table(table) => table.primary_key.iter_mut().for_each(renamed),
+                _ => {}
+            }
+            for column in columns_mut(&mut entry.body).into_iter().flatten() {
+                renamed(&mut column.name);
+            }
+            rewrite_expressions(&mut entry.body, |sql| {
+                ident::rename_column(sql, &relation, from, to).into_owned()
+            });
+        })
+    }
+
+    /// Plans a new last column of a stream or table. Its `source` is chosen here, so that it does not take up the stored
+    /// values of another column, be it renamed or dropped.
+    ///
+    /// # Errors
+    /// When the name is taken, or the column may not be null and has no default for the rows that are there.
+    pub fn add_column(
+        &self,
+        id: ObjectId,
+        mut column: Column,
+        if_not_exists: bool,
+    ) -> Result<Vec<Change>> {
+        let entry = self.require_id(id)?;
+        refuse_unless_stored(entry)?;
+        if entry.column(&column.name).is_some() {
+            if if_not_exists {
+                return Ok(Vec::new());
+            }
+            return Err(Error::rule(
+                SqlState::DUPLICATE_COLUMN,
+                format!(
+                    "column \"{}\" already exists in {}",
+                    column.name,
+                    entry.describe()
+                ),
+                "choose another name, or use ADD COLUMN IF NOT EXISTS",
+            ));
+        }
+        if !column.nullable && column.default.is_none() {
+            return Err(Error::rule(
+                SqlState::NOT_NULL_VIOLATION,
+                format!(
+                    "column \"{}\" cannot be NOT NULL: the rows that are there have no value for it",
+                    column.name
+                ),
+                "give it a DEFAULT, or leave NOT NULL out",
+            ));
+        }
+        column.source = free_source(entry, &column.name);
+        self.changed(entry, |entry| {
+            if let Some(columns) = columns_mut(&mut entry.body) {
+                columns.push(column);
+            }
+        })
+    }
+
+    /// Plans the removal of a column of a stream or table.
+    ///
+    /// # Errors
+    /// [`Error::Dependants`] while anything depends on the relation or a check, key or watermark of its own needs the
+    /// column; [`Error::ColumnNotFound`].
+    pub fn drop_column(&self, id: ObjectId, name: &str, if_exists: bool) -> Result<Vec<Change>> {
+        let entry = self.require_id(id)?;
+        refuse_unless_stored(entry)?;
+        if if_exists && entry.column(name).is_none() {
+            return Ok(Vec::new());
+        }
+        self.require_column(entry, name)?;
+        self.refuse_dependants("drop a column of", entry)?;
+        let needed_by = needed_by(entry, name);
+        if !needed_by.is_empty() {
+            return Err(Error::Dependants {
+                verb: "drop",
+                object: format!("column \"{name}\" of {}", entry.describe()),
+                dependants: needed_by,
+            });
+        }
+        self.changed(entry, |entry| {
+            let mut gone = Vec::new();
+            if let Some(columns) = columns_mut(&mut entry.body) {
+                gone.extend(columns.extract_if(.., |column| column.name == name));
+            }
+            if let Some(retired) = retired_sources_mut(&mut entry.body) {
+                retired.extend(gone.into_iter().map(|column| column.source));
+            }
+        })
+    }
+
+    /// Plans other `WITH` options for an object, in place of all that it has. The caller has validated them.
+    ///
+    /// # Errors
+    /// When the object has no options.
+    pub fn set_options(
+        &self,
+        id: ObjectId,
+        options: BTreeMap<String, String>,
+    ) -> Result<Vec<Change>> {
+        let entry = self.require_id(id)?;
+        let mut body = entry.body.clone();
+        match &mut body {
+            Body::Stream(stream) => stream.options = options,
+            Body::Table(table) => table.options = options,
+            Body::ExternalTable(table) => table.options = options,
+            Body::Connection(connection) => connection.options = options,
+            Body::Schema | Body::View(_) => {
+                return Err(Error::rule(
+                    SqlState::WRONG_OBJECT_TYPE,
+                    format!("{} has no options", entry.describe()),
+                    None,
+                ));
+            }
+        }
+        self.changed(entry, |entry| entry.body = body)
+    }
+
+    /// Plans the comment of an object, or of one of its columns; `None` takes it away.
+    ///
+    /// # Errors
+    /// [`Error::ColumnNotFound`].
+    pub fn set_comment(
+        &self,
+        id: ObjectId,
+        column: Option<&str>,
+        comment: Option<String>,
+    ) -> Result<Vec<Change>> {
+        let entry = self.require_id(id)?;
+        if let Some(column) = column {
+            self.require_column(entry, column)?;
+        }
+        self.changed(entry, |entry| match column {
+            None => entry.comment = comment,
+            Some(name) => {
+                let columns = columns_mut(&mut entry.body).into_iter().flatten();
+                for column in columns.filter(|column| column.name == name) {
+                    column.comment.clone_from(&comment);
+                }
+            }
+        })
+    }
+
+    fn refuse_dependants(&self, verb: &'static str, entry: &Entry) -> Result<()> {
+        let dependants = self.dependants(entry.id);
+        if dependants.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Dependants {
+            verb,
+            object: entry.describe(),
+            dependants: describe_all(dependants.into_iter().map(AsRef::as_ref)),
+        })
+    }
+
+    fn changed(&self, entry: &Entry, change: impl FnOnce(&mut Entry)) -> Result<Vec<Change>> {
+        let mut changed = entry.clone();
+        change(&mut changed);
+        check_definition(self, &changed)?;
+        Ok(if changed == *entry {
+            Vec::new()
+        } else {
+            vec![Change::Put(Arc::new(changed))]
+        })
+    }
+}
+
+fn refuse_unless_stored(entry: &Entry) -> Result<()> {
+    if entry.topic().is_some() {
+        return Ok(());
+    }
+    let hint = match entry.kind() {
+        ObjectKind::ExternalTable | ObjectKind::View => {
+            "use CREATE OR REPLACE with all its columns"
+        }
+        _ => "only streams and tables have columns to alter",
+    };
+    Err(Error::rule(
+        SqlState::WRONG_OBJECT_TYPE,
+        format!("the columns of {} cannot be altered", entry.describe()),
+        hint,
+    ))
+}
+
+fn columns_mut(body: &mut Body) -> Option<&mut Vec<Column>> {
+    match body {
+        Body::Schema | Body::Connection(_) => None,
+        Body::Stream(stream) => Some(&mut stream.columns),
+        Body::Table(table) => Some(&mut table.columns),
+        Body::ExternalTable(table) => table.columns.as_mut(),
+        Body::View(view) => Some(&mut view.columns),
+    }
+}
+
+fn checks_mut(body: &mut Body) -> Option<&mut Vec<Check>> {
+    match body {
+        Body::Stream(stream) => Some(&mut stream.checks),
+        Body::Table(table) => Some(&mut table.checks),
+        _ => None,
+    }
+}
+
+fn retired_sources_mut(body: &mut Body) -> Option<&mut BTreeSet<String>> {
+    match body {
+        Body::Stream(stream) => Some(&mut stream.retired_sources),
+        Body::Table(table) => Some(&mut table.retired_sources),
+        _ => None,
+    }
+}
+
+/// Rewrites the expressions over a relation's own columns: its checks and its watermark.
+fn rewrite_expressions(body: &mut Body, rewrite: impl Fn(&str) -> String) {
+    for check in checks_mut(body).into_iter().flatten() {
+        check.sql = rewrite(&check.sql);
+    }
+    if let Body::Stream(stream) = body
+        && let Some(watermark) = &mut stream.watermark
+    {
+        watermark.sql = rewrite(&watermark.sql);
+    }
+}
+
+/// What of the relation itself needs the column.
+fn needed_by(entry: &Entry, column: &str) -> Vec<String> {
+    let mentions = |sql: &str| ident::mentions_column(sql, &entry.name.name, column);
+    let mut needed_by: Vec<String> = entry
+        .checks()
+        .iter()
+        .filter(|check| mentions(&check.sql))
+        .map(|check| format!("constraint \"{}\"", check.name))
+        .collect();
+    if entry.primary_key().iter().any(|key| key == column) {
+        needed_by.push("the primary key".to_owned());
+    }
+    if let Body::Stream(stream) = &entry.body {
+        if stream.key.as_deref() == Some(column) {
+            needed_by.push("the key of its records".to_owned());
+        }
+        if let Some(watermark) = &stream.watermark
+            && (watermark.column == column || mentions(&watermark.sql))
+        {
+            needed_by.push("the watermark".to_owned());
+        }
+    }
+    needed_by
+}
+
+/// The column's own name as a field of stored rows, or `name~2`, … where rows have or had another column's values there.
+fn free_source(entry: &Entry, name: &str) -> String {
+    let retired = match &entry.body {
+        Body::Stream(stream) => Some(&stream.retired_sources),
+        Body::Table(table) => Some(&table.retired_sources),
+        _ => None,
+    };
+    let is_taken = |source: &str| {
+        retired.is_some_and(|retired| retired.contains(source))
+            || entry.columns().iter().any(|column| column.source == source)
+    };
+    let mut source = name.to_owned();
+    let mut number = 2_u64;
+    while is_taken(&source) {
+        source = format!("{name}~{number}");
+        number += 1;
+    }
+    source
+}

@@ -1,0 +1,180 @@
+//! `SHOW CREATE`: an object as the statement that would make it again.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crate::ident::{quote_ident, quote_literal};
+use crate::secret::REDACTED;
+use crate::{
+    Body, Column, Connection, Entry, ExternalTable, ObjectKind, Snapshot, Stream, Table, View,
+};
+
+/// The statement that would create the object, and a `COMMENT ON` for each comment. Secrets stand as `'***'`.
+pub fn create_statement(entry: &Entry, _snapshot: &Snapshot) -> String {
+    let name = entry.name.sql();
+    let mut sql = match &entry.body {
+        Body::Schema => format!("CREATE SCHEMA {name}"),
+        Body::Stream(stream) => create_stream(&name, stream),
+        Body::Table(table) => create_table(&name, table),
+        Body::ExternalTable(table) => create_external_table(&name, table),
+        Body::View(view) => create_view(&name, view),
+        Body::Connection(connection) => create_connection(&name, connection),
+    };
+    let kind = entry.kind().sql();
+    if let Some(comment) = &entry.comment {
+        _ = write!(
+            sql,
+            ";\nCOMMENT ON {kind} {name} IS {}",
+            quote_literal(comment)
+        );
+    }
+    for column in entry.columns() {
+        if let Some(comment) = &column.comment {
+            let column = quote_ident(&column.name);
+            let comment = quote_literal(comment);
+            _ = write!(sql, ";\nCOMMENT ON COLUMN {name}.{column} IS {comment}");
+        }
+    }
+    sql
+}
+
+fn create_stream(name: &str, stream: &Stream) -> String {
+    let mut elements: Vec<String> = stream.columns.iter().map(column_definition).collect();
+    elements.extend(stream.checks.iter().map(check_definition));
+    if let Some(watermark) = &stream.watermark {
+        elements.push(format!(
+            "WATERMARK FOR {} AS {}",
+            quote_ident(&watermark.column),
+            watermark.sql
+        ));
+    }
+    let mut options = stream.options.clone();
+    options.insert("partitions".to_owned(), stream.partitions.to_string());
+    options.insert("format".to_owned(), stream.format.clone());
+    if let Some(key) = &stream.key {
+        options.insert("key".to_owned(), key.clone());
+    }
+    format!(
+        "CREATE {} {name} {}{}",
+        ObjectKind::Stream.sql(),
+        list(&elements),
+        with(&options)
+    )
+}
+
+fn create_table(name: &str, table: &Table) -> String {
+    let mut elements: Vec<String> = table.columns.iter().map(column_definition).collect();
+    if !table.primary_key.is_empty() {
+        elements.push(format!("PRIMARY KEY ({})", names(&table.primary_key)));
+    }
+    elements.extend(table.checks.iter().map(check_definition));
+    format!(
+        "CREATE TABLE {name} {}{}",
+        list(&elements),
+        with(&table.options)
+    )
+}
+
+fn create_external_table(name: &str, table: &ExternalTable) -> String {
+    let mut sql = format!("CREATE EXTERNAL TABLE {name}");
+    if let Some(columns) = &table.columns {
+        let columns: Vec<String> = columns.iter().map(column_definition).collect();
+        _ = write!(sql, " {}", list(&columns));
+    }
+    _ = write!(
+        sql,
+        "\nSTORED AS {}\nLOCATION {}",
+        table.format.to_uppercase(),
+        quote_literal(&table.location)
+    );
+    if !table.partitioned_by.is_empty() {
+        let columns: Vec<String> = table.partitioned_by.iter().map(column_definition).collect();
+        _ = write!(sql, "\nPARTITIONED BY ({})", columns.join(", "));
+    }
+    let mut options = table.options.clone();
+    if let Some(connection) = &table.connection {
+        options.insert("connection".to_owned(), connection.clone());
+    }
+    sql + &with(&options)
+}
+
+fn create_view(name: &str, view: &View) -> String {
+    let columns = if view.named_columns {
+        let columns: Vec<&str> = view
+            .columns
+            .iter()
+            .map(|column| column.name.as_str())
+            .collect();
+        format!(" ({})", names(&columns))
+    } else {
+        String::new()
+    };
+    format!("CREATE VIEW {name}{columns} AS\n{}", view.sql.trim())
+}
+
+fn create_connection(name: &str, connection: &Connection) -> String {
+    let mut options = connection.options.clone();
+    for key in connection.secrets.keys() {
+        options.insert(key.clone(), REDACTED.to_owned());
+    }
+    options.insert("type".to_owned(), connection.kind.clone());
+    format!("CREATE CONNECTION {name}{}", with(&options))
+}
+
+fn column_definition(column: &Column) -> String {
+    let mut sql = format!("{} {}", quote_ident(&column.name), column.sql_type);
+    if !column.nullable {
+        sql.push_str(" NOT NULL");
+    }
+    if let Some(default) = &column.default {
+        _ = write!(sql, " DEFAULT {default}");
+    }
+    sql
+}
+
+fn check_definition(check: &crate::Check) -> String {
+    format!(
+        "CONSTRAINT {} CHECK ({})",
+        quote_ident(&check.name),
+        check.sql
+    )
+}
+
+fn names(names: &[impl AsRef<str>]) -> String {
+    let quoted: Vec<String> = names
+        .iter()
+        .map(|name| quote_ident(name.as_ref()))
+        .collect();
+    quoted.join(", ")
+}
+
+/// Elements in parentheses, one a line.
+fn list(elements: &[String]) -> String {
+    if elements.is_empty() {
+        "()".to_owned()
+    } else {
+        format!("(\n  {}\n)", elements.join(",\n  "))
+    }
+}
+
+fn with(options: &BTreeMap<String, String>) -> String {
+    if options.is_empty() {
+        return String::new();
+    }
+    let options: Vec<String> = options
+        .iter()
+        .map(|(key, value)| {
+            let is_number = !value.is_empty()
+                && value.len() < 16
+                && value.bytes().all(|byte| byte.is_ascii_digit())
+                && (value == "0" || !value.starts_with('0'));
+            let value = if is_number {
+                value.clone()
+            } else {
+                quote_literal(value)
+            };
+            format!("{} = {value}", quote_ident(key))
+        })
+        .collect();
+    format!("\nWITH ({})", options.join(", "))
+}
