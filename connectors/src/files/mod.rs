@@ -1,0 +1,1 @@
+//! Files as tables: local folders, S3, GCS, Azure and HTTP(S).

@@ -1,0 +1,1 @@
+//! Rows of topics: encoding, decoding, and the tables over them.
