@@ -1,1 +1,25 @@
-//! weir-topics
+//! The embedded topic log: topics, partitions, segments, offsets, bytes.
+//!
+//! A topic has partitions; a partition is a sequence of records, numbered from 0, in segment files of Kafka record batches.
+//! An append is acknowledged when it is on disk, many in one sync; the offset up to which that holds is the partition's
+//! *stable offset*, and no reader sees past it.
+//!
+//! It knows nothing of SQL, of Arrow, or of the Kafka protocol's requests. Start at [`TopicLog`]; the format of what is
+//! stored is told in [`batch`], and how a folder is laid out and repaired in `docs/ARCHITECTURE.md`.
+
+pub mod batch;
+
+mod error;
+mod log;
+mod partition;
+mod settings;
+mod token;
+mod topic;
+
+pub use batch::{BatchBuilder, BatchView, EncodedBatch, Record, RecordRef};
+pub use error::{Error, Result};
+pub use log::TopicLog;
+pub use partition::{Appended, Partition, SegmentInfo};
+pub use settings::LogSettings;
+pub use token::IdempotencyToken;
+pub use topic::{Topic, TopicSpec};

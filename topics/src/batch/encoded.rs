@@ -1,0 +1,162 @@
+//! A batch that is ready to be appended.
+
+use bytes::Bytes;
+use weir_base::Offset;
+
+use super::builder::{field_width, put_field};
+use super::header::{BatchHeader, CRC_FROM, HEADER_BYTES, LENGTH_BASE, Malformed};
+use super::{BatchView, TOKEN_HEADER, varint};
+use crate::{Error, IdempotencyToken, Result};
+
+/// A whole batch, checksummed, to which only the log's offsets are still to be given. It owns its bytes, so that
+/// appending moves it and copies nothing.
+#[derive(Debug, Clone)]
+pub struct EncodedBatch {
+    bytes: Vec<u8>,
+    record_count: u32,
+    offset_count: u32,
+    min_timestamp_ms: i64,
+    max_timestamp_ms: i64,
+}
+
+impl EncodedBatch {
+    /// Takes a batch as a Kafka producer sends it.
+    ///
+    /// # Errors
+    /// [`Error::Batch`] when it is not one whole, well-formed batch with the right checksum, or when it is compressed or a
+    /// control batch; [`Error::Record`] when it uses the reserved header name [`TOKEN_HEADER`].
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
+        let view = BatchView::parse(Bytes::from(bytes))?;
+        let header = *view.header();
+        let malformed = |reason| Error::Batch {
+            base_offset: header.base_offset,
+            reason,
+        };
+        if header.is_control() || header.is_compressed() {
+            return Err(malformed(Malformed::Attributes(header.attributes)));
+        }
+        if view.size_bytes() != view.as_bytes().len() {
+            return Err(malformed(Malformed::TrailingBytes));
+        }
+        if header.last_offset_delta != header.record_count - 1 {
+            return Err(malformed(Malformed::Counts {
+                records: header.record_count,
+                last_offset_delta: header.last_offset_delta,
+            }));
+        }
+        if view.token()?.is_some() {
+            return Err(Error::Record("the header name \"weir-token\" is reserved"));
+        }
+        for record in view.records() {
+            for field in record?.headers() {
+                field?;
+            }
+        }
+        let (min_timestamp_ms, max_timestamp_ms) = view.time_bounds()?;
+        Ok(Self {
+            record_count: header.record_count as u32,
+            offset_count: header.last_offset_delta as u32 + 1,
+            min_timestamp_ms,
+            max_timestamp_ms,
+            bytes: view.into_bytes().into(),
+        })
+    }
+
+    /// How many records it holds.
+    pub fn record_count(&self) -> u32 {
+        self.record_count
+    }
+
+    /// Its size, in bytes.
+    pub fn size_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The smallest timestamp of its records, in milliseconds since the epoch.
+    pub fn min_timestamp_ms(&self) -> i64 {
+        self.min_timestamp_ms
+    }
+
+    /// The largest timestamp of its records, in milliseconds since the epoch.
+    pub fn max_timestamp_ms(&self) -> i64 {
+        self.max_timestamp_ms
+    }
+
+    /// The bytes as they will be stored, but for the base offset (and the token, if one is given).
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// How many offsets it takes up.
+    pub(crate) fn offset_count(&self) -> u32 {
+        self.offset_count
+    }
+
+    /// Writes `header` in front of the records, with length and checksum set.
+    pub(super) fn seal(mut bytes: Vec<u8>, header: BatchHeader, min_timestamp_ms: i64) -> Self {
+        if let Some(front) = bytes.first_chunk_mut() {
+            header.write(front);
+        }
+        let mut batch = Self {
+            bytes,
+            record_count: header.record_count as u32,
+            offset_count: (header.last_offset_delta + 1) as u32,
+            min_timestamp_ms,
+            max_timestamp_ms: header.max_timestamp_ms,
+        };
+        batch.checksum();
+        batch
+    }
+
+    /// Places the batch in its partition. The base offset is not under the checksum, so this is all it takes.
+    pub(crate) fn place_at(&mut self, base: Offset) {
+        if let Some(field) = self.bytes.first_chunk_mut::<8>() {
+            *field = base.0.to_be_bytes();
+        }
+    }
+
+    /// Adds the token to the first record's headers, so that it is stored in the same write as the rows it stands for.
+    pub(crate) fn with_token(mut self, token: &IdempotencyToken) -> Result<Self> {
+        let malformed = || Error::Internal("a batch to be appended has no first record".to_owned());
+        // The record is: length, attributes, two deltas, key, value, number of headers, headers.
+        let records = self.bytes.get(HEADER_BYTES..).ok_or_else(malformed)?;
+        let mut rest = records;
+        let body_bytes = varint::take(&mut rest).ok_or_else(malformed)?;
+        let body_at = records.len() - rest.len();
+        let mut cursor = rest.get(1..).ok_or_else(malformed)?;
+        varint::take(&mut cursor).ok_or_else(malformed)?;
+        varint::take(&mut cursor).ok_or_else(malformed)?;
+        for _ in 0..2 {
+            let length = varint::take(&mut cursor).ok_or_else(malformed)?;
+            cursor = cursor.get(length.max(0) as usize..).ok_or_else(malformed)?;
+        }
+        let count_at = records.len() - cursor.len();
+        let headers = varint::take(&mut cursor).ok_or_else(malformed)?;
+        let headers_at = records.len() - cursor.len();
+
+        let header_bytes =
+            field_width(Some(TOKEN_HEADER.as_bytes())) + field_width(Some(token.as_bytes()));
+        let count_grows = varint::width(headers + 1) - varint::width(headers);
+        let mut front = Vec::with_capacity(headers_at + header_bytes + 8);
+        varint::put(&mut front, body_bytes + (header_bytes + count_grows) as i64);
+        front.extend_from_slice(records.get(body_at..count_at).ok_or_else(malformed)?);
+        varint::put(&mut front, headers + 1);
+        put_field(&mut front, Some(TOKEN_HEADER.as_bytes()));
+        put_field(&mut front, Some(token.as_bytes()));
+        self.bytes
+            .splice(HEADER_BYTES..HEADER_BYTES + headers_at, front);
+        let length =
+            i32::try_from(self.bytes.len() - LENGTH_BASE).map_err(|_| Error::BatchTooLarge {
+                bytes: self.bytes.len() as u64,
+                limit: i32::MAX as u64,
+            })?;
+        self.bytes[8..LENGTH_BASE].copy_from_slice(&length.to_be_bytes());
+        self.checksum();
+        Ok(self)
+    }
+
+    fn checksum(&mut self) {
+        let crc = crc32c::crc32c(&self.bytes[CRC_FROM..]);
+        self.bytes[CRC_FROM - 4..CRC_FROM].copy_from_slice(&crc.to_be_bytes());
+    }
+}

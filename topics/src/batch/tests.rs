@@ -1,0 +1,219 @@
+//! What a batch promises for all records.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use weir_base::Offset;
+
+use super::*;
+use crate::IdempotencyToken;
+
+type OwnedHeaders = Vec<(String, Option<Vec<u8>>)>;
+
+#[derive(Debug, Clone, PartialEq)]
+struct Owned {
+    timestamp_ms: i64,
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    headers: OwnedHeaders,
+}
+
+fn field() -> impl Strategy<Value = Option<Vec<u8>>> {
+    proptest::option::of(proptest::collection::vec(any::<u8>(), 0..40))
+}
+
+fn records() -> impl Strategy<Value = Vec<Owned>> {
+    let timestamp = prop_oneof![any::<i64>(), 1_700_000_000_000..1_800_000_000_000i64];
+    let headers = proptest::collection::vec((".{0,9}", field()), 0..3);
+    let record = (timestamp, field(), field(), headers);
+    let record = record.prop_map(|(timestamp_ms, key, value, headers)| Owned {
+        timestamp_ms,
+        key,
+        value,
+        headers,
+    });
+    proptest::collection::vec(record, 1..60)
+}
+
+fn build(records: &[Owned]) -> EncodedBatch {
+    let mut builder = BatchBuilder::new();
+    for record in records {
+        let headers: Vec<_> = record
+            .headers
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_deref()))
+            .collect();
+        let record = RecordRef {
+            timestamp_ms: record.timestamp_ms,
+            key: record.key.as_deref(),
+            value: record.value.as_deref(),
+            headers: &headers,
+        };
+        builder.push(record).unwrap();
+    }
+    assert_eq!(builder.len(), records.len());
+    let size = builder.size_bytes();
+    let batch = builder.build();
+    assert_eq!(batch.size_bytes(), size);
+    batch
+}
+
+fn read(view: &BatchView) -> Vec<(i64, Owned)> {
+    view.records()
+        .map(|record| {
+            let record = record.unwrap();
+            let headers = record.headers().map(|header| {
+                let (key, value) = header.unwrap();
+                (key.to_owned(), value.map(<[u8]>::to_vec))
+            });
+            let owned = Owned {
+                timestamp_ms: record.timestamp_ms,
+                key: record.key.map(<[u8]>::to_vec),
+                value: record.value.map(<[u8]>::to_vec),
+                headers: headers.collect(),
+            };
+            (record.offset.0, owned)
+        })
+        .collect()
+}
+
+fn view(batch: &EncodedBatch) -> BatchView {
+    BatchView::parse(Bytes::copy_from_slice(batch.as_bytes())).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn records_read_back_as_written(records in records(), base in 0..i64::MAX / 2) {
+        let mut batch = build(&records);
+        batch.place_at(Offset(base));
+        let view = view(&batch);
+        let expected: Vec<_> = (base..).zip(records.iter().cloned()).collect();
+        prop_assert_eq!(read(&view), expected);
+        prop_assert_eq!(view.base_offset(), Offset(base));
+        prop_assert_eq!(view.end_offset(), Offset(base + records.len() as i64));
+        let times = records.iter().map(|record| record.timestamp_ms);
+        let bounds = (times.clone().min().unwrap(), times.max().unwrap());
+        prop_assert_eq!(view.time_bounds().unwrap(), bounds);
+        prop_assert_eq!((batch.min_timestamp_ms(), batch.max_timestamp_ms()), bounds);
+        prop_assert_eq!(view.max_timestamp_ms(), bounds.1);
+        prop_assert_eq!(view.token().unwrap(), None);
+    }
+
+    #[test]
+    fn a_token_is_stored_and_not_shown(
+        records in records(),
+        token in proptest::collection::vec(any::<u8>(), 1..=64),
+    ) {
+        let token = IdempotencyToken::new(token).unwrap();
+        let batch = build(&records).with_token(&token).unwrap();
+        let view = view(&batch);
+        prop_assert_eq!(view.token().unwrap(), Some(token.as_bytes()));
+        prop_assert_eq!(view.size_bytes(), batch.size_bytes());
+        let shown: Vec<_> = read(&view).into_iter().map(|(_, record)| record).collect();
+        prop_assert_eq!(shown, records);
+    }
+
+    #[test]
+    fn a_flipped_bit_is_noticed(records in records(), at in any::<prop::sample::Index>(), bit in 0..8u8) {
+        let mut bytes = build(&records).as_bytes().to_vec();
+        // What the checksum does not cover, the log checks against its neighbours: base offset, epoch.
+        let at = 16 + at.index(bytes.len() - 16);
+        bytes[at] ^= 1 << bit;
+        prop_assert!(BatchView::parse(bytes.into()).is_err());
+    }
+
+    #[test]
+    fn a_batch_cut_short_is_noticed(records in records(), at in any::<prop::sample::Index>()) {
+        let bytes = build(&records).as_bytes().to_vec();
+        let cut = at.index(bytes.len());
+        prop_assert!(BatchView::parse(Bytes::copy_from_slice(&bytes[..cut])).is_err());
+    }
+
+    #[test]
+    fn no_bytes_panic(records in records(), flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+        let mut bytes = build(&records).as_bytes().to_vec();
+        for (at, byte) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        // As a reader that skipped the checksum would see it.
+        if let Ok(header) = BatchHeader::parse(&bytes) {
+            let view = BatchView::checked(bytes.into(), header);
+            for record in view.records().flatten() {
+                record.headers().for_each(drop);
+            }
+            let _ = (view.token(), view.time_bounds());
+        }
+    }
+
+    #[test]
+    fn a_producers_batch_is_taken_as_it_is(records in records()) {
+        let batch = build(&records);
+        let taken = EncodedBatch::from_bytes(batch.as_bytes().to_vec()).unwrap();
+        prop_assert_eq!(taken.as_bytes(), batch.as_bytes());
+        prop_assert_eq!(taken.record_count() as usize, records.len());
+        prop_assert_eq!(taken.min_timestamp_ms(), batch.min_timestamp_ms());
+    }
+}
+
+#[test]
+fn the_bytes_are_those_of_kafkas_own_format() {
+    let mut builder = BatchBuilder::new();
+    builder
+        .push(RecordRef {
+            timestamp_ms: 1000,
+            key: Some(b"k"),
+            value: Some(b"v"),
+            headers: &[("h", None)],
+        })
+        .unwrap();
+    builder
+        .push(RecordRef {
+            timestamp_ms: 999,
+            ..RecordRef::default()
+        })
+        .unwrap();
+    let mut batch = builder.build();
+    batch.place_at(Offset(7));
+    let bytes = batch.as_bytes();
+    let records: &[u8] = &[
+        // length 11, attributes, timestamp 0, offset 0, key "k", value "v", one header "h" of null
+        22, 0, 0, 0, 2, b'k', 2, b'v', 2, 2, b'h', 1,
+        // length 6, attributes, timestamp -1, offset 1, key null, value null, no header
+        12, 0, 1, 2, 1, 1, 0,
+    ];
+    assert_eq!(bytes.len(), HEADER_BYTES + records.len());
+    assert_eq!(&bytes[61..], records);
+    assert_eq!(&bytes[..8], 7i64.to_be_bytes());
+    assert_eq!(&bytes[8..12], (bytes.len() as i32 - 12).to_be_bytes());
+    assert_eq!(&bytes[12..16], (-1i32).to_be_bytes());
+    assert_eq!(bytes[16], 2);
+    assert_eq!(&bytes[17..21], crc32c::crc32c(&bytes[21..]).to_be_bytes());
+    assert_eq!(&bytes[23..27], 1i32.to_be_bytes());
+    assert_eq!(&bytes[35..43], 1000i64.to_be_bytes());
+    assert_eq!(&bytes[57..61], 2i32.to_be_bytes());
+}
+
+#[test]
+fn what_cannot_be_stored_is_refused() {
+    let mut builder = BatchBuilder::new();
+    let reserved = RecordRef {
+        headers: &[(TOKEN_HEADER, None)],
+        ..RecordRef::default()
+    };
+    assert!(builder.push(reserved).is_err());
+    assert!(builder.is_empty());
+    assert!(IdempotencyToken::new("").is_err());
+    assert!(IdempotencyToken::new([0; 65]).is_err());
+
+    builder.push(RecordRef::default()).unwrap();
+    let plain = builder.build();
+    let mut compressed = plain.as_bytes().to_vec();
+    compressed[22] |= 1;
+    let crc = crc32c::crc32c(&compressed[21..]);
+    compressed[17..21].copy_from_slice(&crc.to_be_bytes());
+    let error = EncodedBatch::from_bytes(compressed).unwrap_err();
+    assert!(error.to_string().contains("compressed"), "{error}");
+    let mut longer = plain.as_bytes().to_vec();
+    longer.push(0);
+    assert!(EncodedBatch::from_bytes(longer).is_err());
+}

@@ -1,0 +1,186 @@
+//! What can go wrong in the log, and what a caller can do about it.
+
+use std::io;
+use std::sync::Arc;
+
+use weir_base::{Classify, Kind, Offset, PartitionId, SqlState, TopicName};
+
+use crate::batch::Malformed;
+
+/// The result of everything here.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A failure of the topic log. It clones, because one failed write answers every append that waited for it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// A topic of that name exists already.
+    #[error("topic \"{0}\" exists already")]
+    TopicExists(TopicName),
+    /// The topic does not exist, or was deleted while it was in use.
+    #[error("topic \"{0}\" does not exist")]
+    TopicNotFound(String),
+    /// The topic has no such partition.
+    #[error("topic \"{topic}\" has no partition {partition}; it has {partitions}")]
+    PartitionNotFound {
+        /// The topic's name.
+        topic: TopicName,
+        /// The partition that was asked for.
+        partition: PartitionId,
+        /// How many partitions the topic has.
+        partitions: u32,
+    },
+    /// A topic was asked for with a number of partitions that is not offered.
+    #[error("a topic of {given} partitions is not possible: use 1 to {most}")]
+    PartitionCount {
+        /// What was asked for.
+        given: u32,
+        /// The largest number.
+        most: u32,
+    },
+    /// A setting of the log is not usable.
+    #[error("setting {name} is not valid: {reason}")]
+    Setting {
+        /// The setting's name.
+        name: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A batch without records was appended.
+    #[error("a batch without records cannot be appended")]
+    EmptyBatch,
+    /// A record cannot be written as it is.
+    #[error("record cannot be written: {0}")]
+    Record(&'static str),
+    /// An idempotency token is empty or too long.
+    #[error("an idempotency token of {0} bytes is not valid: use 1 to 64 bytes")]
+    Token(usize),
+    /// A batch is larger than the log takes.
+    #[error("a batch of {bytes} bytes is larger than the limit of {limit} bytes")]
+    BatchTooLarge {
+        /// The batch's size.
+        bytes: u64,
+        /// The largest size.
+        limit: u64,
+    },
+    /// The disk does not keep up with what is appended.
+    #[error("topic \"{topic}\" partition {partition}: {bytes} bytes wait to be written")]
+    Busy {
+        /// The topic's name.
+        topic: TopicName,
+        /// The partition.
+        partition: PartitionId,
+        /// How much is waiting.
+        bytes: u64,
+    },
+    /// The disk is full. What was stored before is intact and readable.
+    #[error(
+        "the disk that holds topic \"{topic}\" partition {partition} is full; nothing was written"
+    )]
+    DiskFull {
+        /// The topic's name.
+        topic: TopicName,
+        /// The partition.
+        partition: PartitionId,
+    },
+    /// Another process works in the folder.
+    #[error("folder {0} is in use by another process")]
+    Locked(String),
+    /// A write or sync failed earlier: no more is written until a restart. Reads go on.
+    #[error("the topic log stopped taking writes: {0}")]
+    Stopped(String),
+    /// The log is closing or closed.
+    #[error("the topic log is closed")]
+    Closed,
+    /// Bytes that were stored are not what is there now.
+    #[error("{place} is damaged at byte {position}: {reason}")]
+    Corrupt {
+        /// Topic, partition and segment.
+        place: String,
+        /// Where in the segment's file, in bytes.
+        position: u64,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// A record inside a batch whose checksum is right does not decode.
+    #[error("the batch at offset {base_offset} is malformed: {reason}")]
+    Batch {
+        /// The batch's first offset.
+        base_offset: Offset,
+        /// What is wrong with it.
+        reason: Malformed,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} {place}")]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// To which file or folder.
+        place: String,
+        /// Why it failed.
+        source: Arc<io::Error>,
+    },
+    /// A defect of the log itself.
+    #[error("internal error in the topic log: {0}")]
+    Internal(String),
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str, place: impl ToString, source: io::Error) -> Self {
+        Self::Io {
+            action,
+            place: place.to_string(),
+            source: Arc::new(source),
+        }
+    }
+}
+
+impl Classify for Error {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::TopicExists(_) => Kind::Conflict,
+            Self::TopicNotFound(_) | Self::PartitionNotFound { .. } => Kind::NotFound,
+            Self::PartitionCount { .. }
+            | Self::Setting { .. }
+            | Self::EmptyBatch
+            | Self::Record(_)
+            | Self::Token(_) => Kind::Invalid,
+            Self::BatchTooLarge { .. } | Self::Busy { .. } | Self::DiskFull { .. } => {
+                Kind::LimitExceeded
+            }
+            Self::Locked(_) | Self::Stopped(_) | Self::Closed => Kind::Unavailable,
+            Self::Corrupt { .. } | Self::Batch { .. } => Kind::Corrupt,
+            Self::Io { .. } => Kind::Unavailable,
+            Self::Internal(_) => Kind::Internal,
+        }
+    }
+
+    fn sqlstate(&self) -> SqlState {
+        match self {
+            Self::TopicExists(_) => SqlState::DUPLICATE_TABLE,
+            Self::TopicNotFound(_) => SqlState::UNDEFINED_TABLE,
+            Self::PartitionCount { .. } | Self::Setting { .. } | Self::Token(_) => {
+                SqlState::INVALID_PARAMETER_VALUE
+            }
+            Self::BatchTooLarge { .. } => SqlState::PROGRAM_LIMIT_EXCEEDED,
+            Self::Busy { .. } => SqlState::INSUFFICIENT_RESOURCES,
+            Self::DiskFull { .. } => SqlState::DISK_FULL,
+            Self::Locked(_) => SqlState::OBJECT_IN_USE,
+            Self::Closed => SqlState::ADMIN_SHUTDOWN,
+            Self::Stopped(_) | Self::Io { .. } => SqlState::IO_ERROR,
+            other => other.kind().default_sqlstate(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Busy { .. } => "wait for earlier writes to be acknowledged, then try again",
+            Self::DiskFull { .. } => "free space on the disk, then try again",
+            Self::Locked(_) => "stop the other process, or choose another data folder",
+            Self::Stopped(_) => "check the disk, then restart the service",
+            Self::BatchTooLarge { .. } => "send fewer rows at a time",
+            Self::Corrupt { .. } => "restore the file from a backup",
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}

@@ -1,0 +1,72 @@
+//! What an operator may choose about the log.
+
+use std::path::PathBuf;
+
+use crate::{Error, Result};
+
+/// How the log works. Plain data; [`TopicLog::open`](crate::TopicLog::open) checks it.
+#[derive(Debug, Clone)]
+pub struct LogSettings {
+    /// The folder that holds everything. It is made if it is not there, and belongs to one process at a time.
+    pub dir: PathBuf,
+    /// A segment that would grow past this is closed, and the next one begun. Default 128 MiB, at most 2 GiB.
+    pub segment_bytes_max: u64,
+    /// Between entries of a segment's index there are at least so many bytes: a read skips fewer than this. Default 16 KiB.
+    pub index_interval_bytes: u32,
+    /// The largest batch that is taken. Default 256 MiB.
+    pub batch_bytes_max: usize,
+    /// What may wait to be written, a partition, before appends are refused. Default 256 MiB.
+    pub pending_bytes_max: usize,
+    /// The most bytes that are written before a sync. Default 16 MiB.
+    pub group_bytes_max: usize,
+    /// After so many bytes the index of the growing segment is saved, so that a start after a crash has less to scan.
+    /// Default 8 MiB.
+    pub checkpoint_bytes: u64,
+    /// How many segment files stay open for reading and writing. Default 256.
+    pub open_files_max: usize,
+    /// How many threads write and sync. Each serves one partition at a time. Default 4.
+    pub writer_threads: usize,
+    /// How many idempotency tokens a partition remembers, the last ones. Default 4096.
+    pub tokens_max: usize,
+}
+
+impl LogSettings {
+    /// The defaults, in `dir`.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            segment_bytes_max: 128 << 20,
+            index_interval_bytes: 16 << 10,
+            batch_bytes_max: 256 << 20,
+            pending_bytes_max: 256 << 20,
+            group_bytes_max: 16 << 20,
+            checkpoint_bytes: 8 << 20,
+            open_files_max: 256,
+            writer_threads: 4,
+            tokens_max: 4096,
+        }
+    }
+
+    /// Refuses what cannot work.
+    pub(crate) fn check(&self) -> Result<()> {
+        let wrong = |name, reason: &str| {
+            Err(Error::Setting {
+                name,
+                reason: reason.to_owned(),
+            })
+        };
+        if !(1..=2 << 30).contains(&self.segment_bytes_max) {
+            return wrong("segment_bytes_max", "use 1 byte to 2 GiB");
+        }
+        if !(1..=i32::MAX as usize).contains(&self.batch_bytes_max) {
+            return wrong("batch_bytes_max", "use 1 byte to 2 GiB");
+        }
+        if self.pending_bytes_max == 0 || self.group_bytes_max == 0 {
+            return wrong("pending_bytes_max", "it cannot be 0, nor group_bytes_max");
+        }
+        if self.open_files_max == 0 || self.writer_threads == 0 {
+            return wrong("open_files_max", "it cannot be 0, nor writer_threads");
+        }
+        Ok(())
+    }
+}
