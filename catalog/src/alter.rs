@@ -11,6 +11,19 @@ use crate::{
     Result, Snapshot, ident,
 };
 
+/// What `ALTER COLUMN` changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ColumnChange {
+    /// `SET DEFAULT`, with the expression as the user wrote it: for rows to come, and for stored ones that have no value.
+    SetDefault(String),
+    /// `DROP DEFAULT`.
+    DropDefault,
+    /// `SET NOT NULL`. The caller has made sure that no row is null there.
+    SetNotNull,
+    /// `DROP NOT NULL`.
+    DropNotNull,
+}
+
 impl Snapshot {
     /// Plans a rename within the schema.
     ///
@@ -19,9 +32,6 @@ impl Snapshot {
     /// not find it any more. [`Error::Exists`] when the name is taken.
     pub fn rename(&self, id: ObjectId, to: &str) -> Result<Vec<Change>> {
         let entry = self.require_id(id)?;
-        if entry.name.name == to {
-            return Ok(Vec::new());
-        }
         if entry.kind() == ObjectKind::Schema && entry.name.name == DEFAULT_SCHEMA {
             return Err(Error::rule(
                 SqlState::INVALID_SCHEMA_NAME,
@@ -29,11 +39,36 @@ impl Snapshot {
                 "it is the schema of names that give none",
             ));
         }
-        self.refuse_dependants("rename", entry)?;
-        let name = ObjectName::new(&entry.name.schema, to);
+        self.move_to(entry, "rename", ObjectName::new(&entry.name.schema, to))
+    }
+
+    /// Plans the move of a relation to another schema.
+    ///
+    /// # Errors
+    /// As [`Snapshot::rename`]; and [`Error::NotFound`] when there is no such schema.
+    pub fn set_schema(&self, id: ObjectId, schema: &str) -> Result<Vec<Change>> {
+        let entry = self.require_id(id)?;
+        if !entry.kind().is_relation() {
+            return Err(Error::rule(
+                SqlState::WRONG_OBJECT_TYPE,
+                format!("{} lies in no schema", entry.describe()),
+                None,
+            ));
+        }
+        let name = ObjectName::new(schema, &entry.name.name);
+        check_name(entry.kind(), &name)?;
+        self.require(ObjectKind::Schema, &ObjectName::global(schema))?;
+        self.move_to(entry, "move", name)
+    }
+
+    fn move_to(&self, entry: &Entry, verb: &'static str, name: ObjectName) -> Result<Vec<Change>> {
+        if entry.name == name {
+            return Ok(Vec::new());
+        }
+        self.refuse_dependants(verb, entry)?;
         check_name(entry.kind(), &name)?;
         let taken = match entry.kind() {
-            ObjectKind::Schema => self.schema(to),
+            ObjectKind::Schema => self.schema(&name.name),
             _ => self.get(&name),
         };
         if let Some(taken) = taken {
@@ -42,11 +77,11 @@ impl Snapshot {
                 name: taken.name.to_string(),
             });
         }
-        let old = entry.name.name.clone();
+        let (old, new) = (entry.name.name.clone(), name.name.clone());
         self.changed(entry, |entry| {
             entry.name = name;
             rewrite_expressions(&mut entry.body, |sql| {
-                ident::rename_qualifier(sql, &old, to).into_owned()
+                ident::rename_qualifier(sql, &old, &new).into_owned()
             });
         })
     }
@@ -91,14 +126,15 @@ impl Snapshot {
     }
 
     /// Plans a new last column of a stream or table. Its `source` is chosen here, so that it does not take up the stored
-    /// values of another column, be it renamed or dropped.
+    /// values of another column, be it renamed or dropped. `checks` are those that were written beside it.
     ///
     /// # Errors
-    /// When the name is taken, or the column may not be null and has no default for the rows that are there.
+    /// When a name is taken, or the column may not be null and has no default for the rows that are there.
     pub fn add_column(
         &self,
         id: ObjectId,
         mut column: Column,
+        checks: Vec<Check>,
         if_not_exists: bool,
     ) -> Result<Vec<Change>> {
         let entry = self.require_id(id)?;
@@ -132,6 +168,9 @@ impl Snapshot {
             if let Some(columns) = columns_mut(&mut entry.body) {
                 columns.push(column);
             }
+            if let Some(present) = checks_mut(&mut entry.body) {
+                present.extend(checks);
+            }
         })
     }
 
@@ -163,6 +202,40 @@ impl Snapshot {
             }
             if let Some(retired) = retired_sources_mut(&mut entry.body) {
                 retired.extend(gone.into_iter().map(|column| column.source));
+            }
+        })
+    }
+
+    /// Plans another default or nullability of a column of a stream or table.
+    ///
+    /// # Errors
+    /// [`Error::ColumnNotFound`]; [`Error::Dependants`] when a column of the primary key is to become nullable.
+    pub fn alter_column(
+        &self,
+        id: ObjectId,
+        name: &str,
+        change: ColumnChange,
+    ) -> Result<Vec<Change>> {
+        let entry = self.require_id(id)?;
+        refuse_unless_stored(entry)?;
+        self.require_column(entry, name)?;
+        let in_key = entry.primary_key().iter().any(|key| key == name);
+        if in_key && change == ColumnChange::DropNotNull {
+            return Err(Error::rule(
+                SqlState::INVALID_TABLE_DEFINITION,
+                format!("column \"{name}\" is in the primary key, and cannot be null"),
+                None,
+            ));
+        }
+        self.changed(entry, |entry| {
+            let columns = columns_mut(&mut entry.body).into_iter().flatten();
+            for column in columns.filter(|column| column.name == name) {
+                match &change {
+                    ColumnChange::SetDefault(sql) => column.default = Some(sql.clone()),
+                    ColumnChange::DropDefault => column.default = None,
+                    ColumnChange::SetNotNull => column.nullable = false,
+                    ColumnChange::DropNotNull => column.nullable = true,
+                }
             }
         })
     }

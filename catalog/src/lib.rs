@@ -17,6 +17,7 @@ pub mod secret;
 pub mod snapshot;
 pub mod store;
 
+pub use alter::ColumnChange;
 pub use change::{Change, Created, IfExists, NewObject};
 pub use column::{Check, Column, EXTENSION_NAME_KEY, Logical};
 pub use entry::{
