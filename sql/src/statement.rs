@@ -735,6 +735,14 @@ pub enum Transaction {
     },
 }
 
+/// A name as PostgreSQL folds it, and DataFusion does: in lower case, unless it is in quotes.
+pub fn fold(ident: &ast::Ident) -> String {
+    match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_ascii_lowercase(),
+    }
+}
+
 impl ObjectKind {
     /// The kind in SQL's words.
     pub fn keywords(self) -> &'static str {
