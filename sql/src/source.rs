@@ -1,5 +1,6 @@
 //! SQL text as tokens that know where in the text they stand.
 
+use datafusion_sql::sqlparser::keywords::Keyword;
 use datafusion_sql::sqlparser::tokenizer::{
     Location, Token, TokenWithSpan, Tokenizer, TokenizerError,
 };
@@ -39,6 +40,7 @@ impl<'a> Source<'a> {
     }
 
     fn with_tokens(text: &'a str, tokens: Vec<TokenWithSpan>) -> Self {
+        let tokens = split_closing_angles(tokens);
         let mut starts = Vec::with_capacity(tokens.len() + 1);
         let (mut line, mut column) = (1, 1);
         let mut chars = text.char_indices().peekable();
@@ -106,6 +108,43 @@ impl<'a> Source<'a> {
             None => end_of(self.text),
         }
     }
+}
+
+/// Takes the `>>>` that closes `ARRAY<ARRAY<ARRAY<INT>>>` apart: to the tokenizer it is an operator.
+fn split_closing_angles(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut out = Vec::with_capacity(tokens.len());
+    let mut open = 0_usize;
+    let mut after_type = false;
+    for token in tokens {
+        let closes = match &token.token {
+            Token::Gt => 1,
+            Token::ShiftRight => 2,
+            Token::CustomBinaryOperator(text) if text.bytes().all(|byte| byte == b'>') => text.len(),
+            _ => 0,
+        };
+        match &token.token {
+            Token::Lt if after_type => open += 1,
+            _ if closes > 1 && closes <= open => {
+                for nth in 0..closes as u64 {
+                    let place = |nth| Location {
+                        column: token.span.start.column + nth,
+                        ..token.span.start
+                    };
+                    let span = place(nth).span_to(place(nth + 1));
+                    out.push(TokenWithSpan::new(Token::Gt, span));
+                }
+                open -= closes;
+                continue;
+            }
+            _ => open = open.saturating_sub(closes),
+        }
+        if !is_space(&token.token) {
+            after_type = matches!(&token.token, Token::Word(word)
+                if matches!(word.keyword, Keyword::ARRAY | Keyword::STRUCT | Keyword::MAP));
+        }
+        out.push(token);
+    }
+    out
 }
 
 /// Whether a token is space or a comment.

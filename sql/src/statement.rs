@@ -83,9 +83,8 @@ pub enum Statement {
     Discard(String),
     /// `LISTEN`, `UNLISTEN`, `NOTIFY`, with the first word in upper case.
     Notification(String),
-    /// Users, roles and rights: `CREATE USER`, `CREATE ROLE`, `GRANT`, `REVOKE`, `ALTER ROLE`, `DROP ROLE`, as the parser
-    /// gives them.
-    Access(Box<ast::Statement>),
+    /// Users, roles and rights.
+    Access(Access),
 }
 
 /// A query, and how its answer arrives.
@@ -704,6 +703,28 @@ pub enum Prepared {
     Deallocate(Option<ast::Ident>),
 }
 
+/// Users, roles and rights.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Access {
+    /// `CREATE ROLE`, `ALTER ROLE`, `DROP ROLE`, and the same of `USER`, which is a role that logs in; `GRANT … ON …`,
+    /// `REVOKE … ON …`; as the parser gives them.
+    Other(Box<ast::Statement>),
+    /// `GRANT role, … TO role, …`.
+    GrantRoles {
+        /// What is granted.
+        roles: Vec<ast::Ident>,
+        /// To whom.
+        to: Vec<ast::Ident>,
+    },
+    /// `REVOKE role, … FROM role, …`.
+    RevokeRoles {
+        /// What is taken away.
+        roles: Vec<ast::Ident>,
+        /// From whom.
+        from: Vec<ast::Ident>,
+    },
+}
+
 /// Transactions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transaction {
@@ -824,11 +845,13 @@ impl Statement {
                 "UNLISTEN" => "UNLISTEN",
                 _ => "NOTIFY",
             },
-            Self::Access(statement) => match **statement {
+            Self::Access(Access::GrantRoles { .. }) => "GRANT ROLE",
+            Self::Access(Access::RevokeRoles { .. }) => "REVOKE ROLE",
+            Self::Access(Access::Other(statement)) => match **statement {
                 ast::Statement::Grant(_) => "GRANT",
                 ast::Statement::Revoke(_) => "REVOKE",
                 ast::Statement::Drop { .. } => "DROP ROLE",
-                ast::Statement::AlterRole { .. } | ast::Statement::AlterUser(_) => "ALTER ROLE",
+                ast::Statement::AlterRole { .. } => "ALTER ROLE",
                 _ => "CREATE ROLE",
             },
         }

@@ -326,11 +326,17 @@ impl<'s, 'a> Parser<'s, 'a> {
     /// `(a, b)`.
     fn idents_in_brackets(&mut self, what: &str) -> Result<Vec<Ident>> {
         self.expect_token(&Token::LParen)?;
+        let idents = self.idents(what)?;
+        self.expect_token(&Token::RParen)?;
+        Ok(idents)
+    }
+
+    /// `a, b`.
+    fn idents(&mut self, what: &str) -> Result<Vec<Ident>> {
         let mut idents = vec![self.ident(what)?];
         while self.take_token(&Token::Comma) {
             idents.push(self.ident(what)?);
         }
-        self.expect_token(&Token::RParen)?;
         Ok(idents)
     }
 

@@ -6,7 +6,7 @@ use datafusion_sql::sqlparser::tokenizer::Token;
 
 use super::Parser;
 use crate::error::{Error, Result};
-use crate::statement::{Cursor, FetchDirection, Prepared, Reset, Set, Statement, Transaction};
+use crate::statement::{Access, Cursor, FetchDirection, Prepared, Reset, Set, Statement, Transaction};
 
 const ISOLATION_LEVELS: [&[&str]; 4] = [
     &["SERIALIZABLE"],
@@ -420,6 +420,12 @@ impl Parser<'_, '_> {
 
     /// Users are roles that log in, as in PostgreSQL.
     pub(super) fn access(&mut self) -> Result<Statement> {
+        if self.peek_words(&["GRANT"]) || self.peek_words(&["REVOKE"]) {
+            let on = self.find(|at| super::words_end(self.source, at, self.end, &["ON"]).is_some());
+            if on.is_none() {
+                return self.membership().map(Statement::Access);
+            }
+        }
         let unsupported = self.unsupported("this form of the statement", None);
         let mut tokens = self.source.tokens(self.at, self.end).to_vec();
         let mut words = tokens
@@ -456,6 +462,21 @@ impl Parser<'_, '_> {
             _ => return Err(unsupported),
         }
         self.at = self.end;
-        Ok(Statement::Access(Box::new(statement)))
+        Ok(Statement::Access(Access::Other(Box::new(statement))))
+    }
+
+    /// `GRANT role TO role`: without `ON`.
+    fn membership(&mut self) -> Result<Access> {
+        let grant = self.take(&["GRANT"]);
+        if !grant {
+            self.expect(&["REVOKE"])?;
+        }
+        let roles = self.idents("the name of a role, or a right and ON")?;
+        self.expect(&[if grant { "TO" } else { "FROM" }])?;
+        let whom = self.idents("the name of a role")?;
+        Ok(match grant {
+            true => Access::GrantRoles { roles, to: whom },
+            false => Access::RevokeRoles { roles, from: whom },
+        })
     }
 }
