@@ -9,11 +9,22 @@
 
 pub mod batch;
 
+mod durable;
 mod error;
+mod faults;
+mod index;
 mod log;
+mod mark;
+mod meta;
+mod open_files;
 mod partition;
+mod recovery;
+mod scan;
+mod segment;
 mod settings;
+mod shared;
 mod token;
+mod tokens;
 mod topic;
 
 pub use batch::{BatchBuilder, BatchView, EncodedBatch, Record, RecordRef};

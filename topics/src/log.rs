@@ -1,47 +1,304 @@
-//! The log (interface; the body follows).
-#![allow(unused_variables, dead_code, clippy::unimplemented)]
+//! The log: all topics in one folder, which one process has at a time.
 
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 
-use weir_base::{Clock, TopicId, TopicName};
+use parking_lot::{Mutex, RwLock};
+use weir_base::{Clock, PartitionId, TopicId, TopicName};
 
-use crate::{LogSettings, Result, Topic, TopicSpec};
+use crate::meta::TopicMeta;
+use crate::segment::Place;
+use crate::shared::Shared;
+use crate::{Error, LogSettings, Partition, Result, Topic, TopicSpec};
+
+/// The most partitions that a topic has.
+const PARTITIONS_MAX: u32 = 4096;
+const LOCK_FILE: &str = "LOCK";
 
 /// All topics in one folder. Clones are the same log.
+///
+/// ```
+/// # use weir_topics::*; use weir_base::*; use std::sync::Arc;
+/// # async fn example() -> Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// let log = TopicLog::open(LogSettings::new(dir.path()), Arc::new(SystemClock)).await?;
+/// let spec = TopicSpec { partitions: 1, owned: false };
+/// let topic = log.create_topic(&TopicName::new("bids").unwrap(), spec).await?;
+/// let partition = topic.partition(PartitionId(0))?;
+///
+/// let mut builder = BatchBuilder::new();
+/// builder.push(RecordRef { timestamp_ms: 17, value: Some(b"{}"), ..RecordRef::default() })?;
+/// let (base, end) = partition.append(builder.build(), None)?.durable().await?;
+///
+/// let batches = partition.read(base, end, 1 << 20)?;
+/// assert_eq!(batches[0].records().next().unwrap()?.value, Some(b"{}".as_slice()));
+/// log.close().await
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(example()).unwrap();
+/// ```
 #[derive(Debug, Clone)]
-pub struct TopicLog;
+pub struct TopicLog(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    dir: PathBuf,
+    clock: Arc<dyn Clock>,
+    shared: Arc<Shared>,
+    topics: RwLock<Topics>,
+    /// Held while topics are made or deleted.
+    changing: Mutex<()>,
+    writers: Mutex<Vec<JoinHandle<()>>>,
+    /// The folder's lock, until the log is closed.
+    lock: Mutex<Option<File>>,
+}
+
+#[derive(Debug, Default)]
+struct Topics {
+    by_name: BTreeMap<TopicName, Topic>,
+    by_id: HashMap<TopicId, Topic>,
+}
 
 impl TopicLog {
-    /// Opens the folder.
+    /// Opens the log in the settings' folder, which is made if it is not there, and repairs what a crash left.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when another process has the folder; [`Error::Corrupt`] when acknowledged rows are damaged;
+    /// [`Error::Setting`]; [`Error::Io`].
     pub async fn open(settings: LogSettings, clock: Arc<dyn Clock>) -> Result<Self> {
-        unimplemented!()
+        blocking(move || Self::open_blocking(settings, clock)).await
     }
-    /// Makes a topic; it is durable on return.
+
+    /// Makes a topic. It is durable on return.
+    ///
+    /// # Errors
+    /// [`Error::TopicExists`], [`Error::PartitionCount`], [`Error::Closed`], [`Error::Stopped`], [`Error::Io`].
     pub async fn create_topic(&self, name: &TopicName, spec: TopicSpec) -> Result<Topic> {
-        unimplemented!()
+        let (log, name) = (self.clone(), name.clone());
+        blocking(move || log.create_blocking(name, spec)).await
     }
+
     /// The topic of that name.
     pub fn topic(&self, name: &TopicName) -> Option<Topic> {
-        unimplemented!()
+        self.0.topics.read().by_name.get(name).cloned()
     }
+
     /// The topic of that identity.
     pub fn topic_by_id(&self, id: TopicId) -> Option<Topic> {
-        unimplemented!()
+        self.0.topics.read().by_id.get(&id).cloned()
     }
+
     /// All topics, in order of name.
     pub fn topics(&self) -> Vec<Topic> {
-        unimplemented!()
+        self.0.topics.read().by_name.values().cloned().collect()
     }
-    /// Deletes a topic.
+
+    /// Deletes a topic and all its records. Who still holds it gets [`Error::TopicNotFound`] from then on; watchers wake.
+    ///
+    /// # Errors
+    /// [`Error::TopicNotFound`], [`Error::Closed`], [`Error::Io`].
     pub async fn delete_topic(&self, id: TopicId) -> Result<()> {
-        unimplemented!()
+        let log = self.clone();
+        blocking(move || log.delete_blocking(id)).await
     }
-    /// Finishes what was appended, and closes the folder.
+
+    /// Takes no more appends, finishes those under way, saves the indexes so that the next start is quick, and gives the folder
+    /// free. Reads still work.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when an index cannot be saved: no row is lost by that.
     pub async fn close(&self) -> Result<()> {
-        unimplemented!()
+        let log = self.clone();
+        blocking(move || log.0.close()).await
     }
-    /// Why the log stopped taking writes.
+
+    /// Why the log stopped taking writes, if it did: after a failed write or sync it takes none until a restart.
     pub fn failure(&self) -> Option<String> {
-        unimplemented!()
+        self.0.shared.failure().map(str::to_owned)
     }
+
+    fn open_blocking(settings: LogSettings, clock: Arc<dyn Clock>) -> Result<Self> {
+        settings.check()?;
+        let dir = settings.dir.clone();
+        fs::create_dir_all(&dir)
+            .map_err(|error| Error::io("make the folder", dir.display(), error))?;
+        let lock = lock_folder(&dir)?;
+        let metas = TopicMeta::read_all(&dir)?;
+        let shared = Shared::new(settings);
+        let opened = in_parallel(&metas, |meta| open_topic(&shared, &dir, meta));
+        let mut topics = Topics::default();
+        for topic in opened {
+            let topic = topic?;
+            topics.by_id.insert(topic.id(), topic.clone());
+            if let Some(other) = topics.by_name.insert(topic.name().clone(), topic) {
+                return Err(Error::Corrupt {
+                    place: "the topic log's folder".to_owned(),
+                    position: 0,
+                    reason: format!("two topics are called \"{}\"", other.name()),
+                });
+            }
+        }
+        let writers = shared
+            .start_writers()
+            .map_err(|error| Error::io("start", "the topic log's writers", error))?;
+        Ok(Self(Arc::new(Inner {
+            dir,
+            clock,
+            shared,
+            topics: RwLock::new(topics),
+            changing: Mutex::default(),
+            writers: Mutex::new(writers),
+            lock: Mutex::new(Some(lock)),
+        })))
+    }
+
+    fn create_blocking(&self, name: TopicName, spec: TopicSpec) -> Result<Topic> {
+        if !(1..=PARTITIONS_MAX).contains(&spec.partitions) {
+            return Err(Error::PartitionCount {
+                given: spec.partitions,
+                most: PARTITIONS_MAX,
+            });
+        }
+        let _changing = self.0.changing.lock();
+        self.0.check_open()?;
+        self.0.shared.check_running()?;
+        if self.topic(&name).is_some() {
+            return Err(Error::TopicExists(name));
+        }
+        let meta = TopicMeta::new(name, spec, self.0.clock.now_ms());
+        meta.create(&self.0.dir)
+            .map_err(|error| Error::io("make", format!("topic \"{}\"", meta.name), error))?;
+        let topic = open_topic(&self.0.shared, &self.0.dir, &meta)?;
+        let mut topics = self.0.topics.write();
+        topics.by_id.insert(meta.id, topic.clone());
+        topics.by_name.insert(meta.name, topic.clone());
+        Ok(topic)
+    }
+
+    fn delete_blocking(&self, id: TopicId) -> Result<()> {
+        let _changing = self.0.changing.lock();
+        self.0.check_open()?;
+        let topic = {
+            let mut topics = self.0.topics.write();
+            let topic = topics.by_id.remove(&id);
+            let topic = topic.ok_or_else(|| Error::TopicNotFound(id.to_string()))?;
+            topics.by_name.remove(topic.name());
+            topic
+        };
+        for partition in topic.partitions() {
+            partition.delete();
+        }
+        let removed = topic.meta().remove(&self.0.dir);
+        removed.map_err(|error| Error::io("delete", format!("topic \"{}\"", topic.name()), error))
+    }
+}
+
+impl Inner {
+    fn check_open(&self) -> Result<()> {
+        match &*self.lock.lock() {
+            Some(_) => Ok(()),
+            None => Err(Error::Closed),
+        }
+    }
+
+    fn close(&self) -> Result<()> {
+        let _changing = self.changing.lock();
+        self.finish_writers();
+        if self.lock.lock().is_none() {
+            return Ok(());
+        }
+        let mut saved = Ok(());
+        for topic in self.topics.read().by_name.values() {
+            for partition in topic.partitions() {
+                if let Err(error) = partition.save() {
+                    let place = format!("the index of topic \"{}\"", topic.name());
+                    saved = Err(Error::io("save", place, error));
+                }
+            }
+        }
+        *self.lock.lock() = None;
+        saved
+    }
+
+    fn finish_writers(&self) {
+        self.shared.begin_close();
+        for writer in self.writers.lock().drain(..) {
+            // It has answered for its own failures.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Drop for Inner {
+    /// What was appended is finished, and the folder is free; the next start scans a little, as nothing is saved here.
+    fn drop(&mut self) {
+        self.finish_writers();
+    }
+}
+
+fn open_topic(shared: &Arc<Shared>, log: &Path, meta: &TopicMeta) -> Result<Topic> {
+    let partitions = (0..meta.spec.partitions)
+        .map(|partition| {
+            let place = Place {
+                topic: meta.name.clone(),
+                partition: PartitionId(partition),
+            };
+            let dir = meta.partition_dir(log, place.partition);
+            Partition::open(shared, place, dir)
+        })
+        .collect::<Result<_>>()?;
+    Ok(Topic::new(meta.clone(), partitions))
+}
+
+/// Takes the folder for this process. The lock goes when the file is closed, so also when the process dies.
+fn lock_folder(dir: &Path) -> Result<File> {
+    let io = |error| Error::io("lock the folder", dir.display(), error);
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(dir.join(LOCK_FILE))
+        .map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::Locked(dir.display().to_string())),
+        Err(TryLockError::Error(error)) => Err(io(error)),
+    }
+}
+
+/// Does `work` for each item on a few threads; the answers are in the items' order.
+fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = threads.min(8).min(items.len());
+    if threads <= 1 {
+        return items.iter().map(work).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(items.len()));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(at) else { return };
+                    let result = work(item);
+                    done.lock().push((at, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner();
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(Error::Internal(error.to_string())))
 }

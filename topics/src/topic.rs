@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use weir_base::{Offset, PartitionId, TopicId, TopicName};
 
+use crate::meta::TopicMeta;
 use crate::{Error, Partition, Result};
 
 /// What a topic is made as.
@@ -22,32 +23,29 @@ pub struct Topic(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    name: TopicName,
-    id: TopicId,
-    spec: TopicSpec,
-    created_at_ms: i64,
+    meta: TopicMeta,
     partitions: Vec<Partition>,
 }
 
 impl Topic {
     /// Its name.
     pub fn name(&self) -> &TopicName {
-        &self.0.name
+        &self.0.meta.name
     }
 
     /// Its identity, which a later topic of the same name does not share.
     pub fn id(&self) -> TopicId {
-        self.0.id
+        self.0.meta.id
     }
 
     /// What it was made as.
     pub fn spec(&self) -> TopicSpec {
-        self.0.spec
+        self.0.meta.spec
     }
 
     /// When it was made, in milliseconds since the epoch.
     pub fn created_at_ms(&self) -> i64 {
-        self.0.created_at_ms
+        self.0.meta.created_at_ms
     }
 
     /// Its partitions, by number.
@@ -64,9 +62,9 @@ impl Topic {
             .partitions
             .get(id.0 as usize)
             .ok_or_else(|| Error::PartitionNotFound {
-                topic: self.0.name.clone(),
+                topic: self.0.meta.name.clone(),
                 partition: id,
-                partitions: self.0.spec.partitions,
+                partitions: self.0.meta.spec.partitions,
             })
     }
 
@@ -87,19 +85,11 @@ impl Topic {
         self.0.partitions.iter().map(Partition::size_bytes).sum()
     }
 
-    pub(crate) fn new(
-        name: TopicName,
-        id: TopicId,
-        spec: TopicSpec,
-        created_at_ms: i64,
-        partitions: Vec<Partition>,
-    ) -> Self {
-        Self(Arc::new(Inner {
-            name,
-            id,
-            spec,
-            created_at_ms,
-            partitions,
-        }))
+    pub(crate) fn new(meta: TopicMeta, partitions: Vec<Partition>) -> Self {
+        Self(Arc::new(Inner { meta, partitions }))
+    }
+
+    pub(crate) fn meta(&self) -> &TopicMeta {
+        &self.0.meta
     }
 }

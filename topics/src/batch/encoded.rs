@@ -14,7 +14,6 @@ use crate::{Error, IdempotencyToken, Result};
 pub struct EncodedBatch {
     bytes: Vec<u8>,
     record_count: u32,
-    offset_count: u32,
     min_timestamp_ms: i64,
     max_timestamp_ms: i64,
 }
@@ -55,14 +54,13 @@ impl EncodedBatch {
         let (min_timestamp_ms, max_timestamp_ms) = view.time_bounds()?;
         Ok(Self {
             record_count: header.record_count as u32,
-            offset_count: header.last_offset_delta as u32 + 1,
             min_timestamp_ms,
             max_timestamp_ms,
             bytes: view.into_bytes().into(),
         })
     }
 
-    /// How many records it holds.
+    /// How many records it holds, and so, how many offsets it takes up.
     pub fn record_count(&self) -> u32 {
         self.record_count
     }
@@ -87,11 +85,6 @@ impl EncodedBatch {
         &self.bytes
     }
 
-    /// How many offsets it takes up.
-    pub(crate) fn offset_count(&self) -> u32 {
-        self.offset_count
-    }
-
     /// Writes `header` in front of the records, with length and checksum set.
     pub(super) fn seal(mut bytes: Vec<u8>, header: BatchHeader, min_timestamp_ms: i64) -> Self {
         if let Some(front) = bytes.first_chunk_mut() {
@@ -100,7 +93,6 @@ impl EncodedBatch {
         let mut batch = Self {
             bytes,
             record_count: header.record_count as u32,
-            offset_count: (header.last_offset_delta + 1) as u32,
             min_timestamp_ms,
             max_timestamp_ms: header.max_timestamp_ms,
         };

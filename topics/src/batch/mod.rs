@@ -27,6 +27,7 @@ mod view;
 
 pub use builder::{BatchBuilder, RecordRef};
 pub use encoded::EncodedBatch;
+pub(crate) use header::LENGTH_BASE;
 pub use header::{BatchHeader, HEADER_BYTES, Malformed};
 pub use view::{BatchView, Headers, Record, Records};
 

@@ -1,0 +1,40 @@
+//! The places where a test makes a write fail or the process die, with the cargo feature `failpoints`.
+//!
+//! Each of `topics::append`, `topics::before_sync`, `topics::after_sync` and `topics::roll` takes the actions of the `fail`
+//! crate (`sleep`, `pause`, `panic`, a callback …) and these: `return(abort)` ends the process on the spot, as a crash would;
+//! `return(enospc)` and `return(eio)` are the operating system's errors.
+
+use std::io;
+
+/// Before the bytes of a group are written.
+pub(crate) fn append() -> io::Result<()> {
+    fail::fail_point!("topics::append", act);
+    Ok(())
+}
+
+/// After the bytes of a group are written, before they are synced.
+pub(crate) fn before_sync() -> io::Result<()> {
+    fail::fail_point!("topics::before_sync", act);
+    Ok(())
+}
+
+/// After the sync, before anybody is told.
+pub(crate) fn after_sync() -> io::Result<()> {
+    fail::fail_point!("topics::after_sync", act);
+    Ok(())
+}
+
+/// When a segment is full, before the next one is begun.
+pub(crate) fn roll() -> io::Result<()> {
+    fail::fail_point!("topics::roll", act);
+    Ok(())
+}
+
+#[cfg_attr(not(feature = "failpoints"), allow(dead_code))]
+fn act(action: Option<String>) -> io::Result<()> {
+    match action.as_deref() {
+        Some("abort") => std::process::abort(),
+        Some("enospc") => Err(io::ErrorKind::StorageFull.into()),
+        _ => Err(io::Error::other("a fail point said so")),
+    }
+}

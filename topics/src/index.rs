@@ -1,0 +1,340 @@
+//! The sparse index of a segment: where offsets lie, and what times.
+//!
+//! It is derived from the segment and never the only place where something is known: a file that is missing, torn or does
+//! not fit its segment is made again by reading the segment. All numbers in it are little-endian:
+//!
+//! | what | bytes |
+//! |---|---|
+//! | magic `WIDX`, version | 4 + 4 |
+//! | base offset, end offset, segment bytes | 8 + 8 + 8 |
+//! | minimum, maximum timestamp | 8 + 8 |
+//! | number of entries, number of tokens (2³² − 1: not known) | 4 + 4 |
+//! | entries: offset − base, position, minimum and maximum timestamp up to the next entry | 4 + 4 + 8 + 8 each |
+//! | tokens that the partition knew at the end offset: length, bytes, base offset, records | 1 + n + 8 + 4 each |
+//! | CRC-32C of all before | 4 |
+
+use bytes::{Buf, BufMut};
+use weir_base::Offset;
+
+use crate::IdempotencyToken;
+use crate::segment::SavedIndex;
+use crate::tokens::Written;
+
+const MAGIC: &[u8; 4] = b"WIDX";
+const VERSION: u32 = 1;
+const HEADER_BYTES: usize = 56;
+const ENTRY_BYTES: usize = 24;
+/// Says that nothing is known of tokens, instead of their number.
+const TOKENS_UNKNOWN: u32 = u32::MAX;
+
+/// Where a segment's batches are, up to `end` and `bytes`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Index {
+    pub(crate) base: Offset,
+    pub(crate) end: Offset,
+    pub(crate) bytes: u64,
+    /// `None` while there is no record.
+    pub(crate) times: Option<Times>,
+    entries: Vec<Entry>,
+}
+
+/// The smallest and the largest timestamp of some records, in milliseconds since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Times {
+    pub(crate) min_ms: i64,
+    pub(crate) max_ms: i64,
+}
+
+/// A batch as the index sees it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Indexed {
+    pub(crate) base: Offset,
+    pub(crate) end: Offset,
+    pub(crate) bytes: u64,
+    pub(crate) times: Times,
+}
+
+/// A stretch of a segment between two entries of its index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    pub(crate) base: Offset,
+    pub(crate) end: Offset,
+    pub(crate) bytes: u64,
+    pub(crate) times: Times,
+}
+
+/// 24 bytes, because a segment has thousands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Entry {
+    offset_delta: u32,
+    position: u32,
+    times: Times,
+}
+
+impl Times {
+    pub(crate) fn join(self, other: Self) -> Self {
+        Self {
+            min_ms: self.min_ms.min(other.min_ms),
+            max_ms: self.max_ms.max(other.max_ms),
+        }
+    }
+
+    pub(crate) fn overlap(self, other: Self) -> bool {
+        self.min_ms <= other.max_ms && other.min_ms <= self.max_ms
+    }
+}
+
+impl Index {
+    pub(crate) fn new(base: Offset) -> Self {
+        Self {
+            base,
+            end: base,
+            bytes: 0,
+            times: None,
+            entries: Vec::new(),
+        }
+    }
+
+    /// Takes note of the batch that follows the last one. There is an entry at least every `interval` bytes and a batch.
+    pub(crate) fn add(&mut self, batch: Indexed, interval: u32) {
+        let joined = |times: Option<Times>| times.map_or(batch.times, |t| t.join(batch.times));
+        let position = u32::try_from(self.bytes);
+        let offset_delta = u32::try_from(batch.base.0 - self.base.0);
+        match (self.entries.last_mut(), position, offset_delta) {
+            // Past 4 GiB or 4 billion records the last entry grows: only the reader's way gets longer.
+            (Some(last), Ok(position), Ok(_)) if position - last.position < interval => {
+                last.times = last.times.join(batch.times);
+            }
+            (_, Ok(position), Ok(offset_delta)) => self.entries.push(Entry {
+                offset_delta,
+                position,
+                times: batch.times,
+            }),
+            (Some(last), ..) => last.times = last.times.join(batch.times),
+            (None, ..) => {}
+        }
+        self.times = Some(joined(self.times));
+        self.end = batch.end;
+        self.bytes += batch.bytes;
+    }
+
+    /// From which byte on to look for `offset`.
+    pub(crate) fn position_of(&self, offset: Offset) -> u64 {
+        let after = self.entries_up_to(offset);
+        let entry = after.checked_sub(1).and_then(|at| self.entries.get(at));
+        entry.map_or(0, |entry| u64::from(entry.position))
+    }
+
+    /// A byte at which, or before which, everything before `offset` has ended.
+    pub(crate) fn position_past(&self, offset: Offset) -> u64 {
+        let delta = offset.0 - self.base.0;
+        let at = self
+            .entries
+            .partition_point(|entry| i64::from(entry.offset_delta) < delta);
+        let entry = self.entries.get(at);
+        entry.map_or(self.bytes, |entry| u64::from(entry.position))
+    }
+
+    /// The stretches that overlap `[from, to)`, in order.
+    pub(crate) fn stretches(&self, from: Offset, to: Offset) -> impl Iterator<Item = Stretch> {
+        let first = self.entries_up_to(from).saturating_sub(1);
+        let entries = self.entries.iter().enumerate().skip(first);
+        entries
+            .map(|(at, entry)| {
+                let next = self.entries.get(at + 1);
+                let position = next.map_or(self.bytes, |next| u64::from(next.position));
+                Stretch {
+                    base: self.offset(entry),
+                    end: next.map_or(self.end, |next| self.offset(next)),
+                    bytes: position - u64::from(entry.position),
+                    times: entry.times,
+                }
+            })
+            .skip_while(move |stretch| stretch.end <= from)
+            .take_while(move |stretch| stretch.base < to)
+    }
+
+    /// The file's content: the index, and the partition's tokens at its end.
+    pub(crate) fn encode(&self, tokens: Option<&[(IdempotencyToken, Written)]>) -> Vec<u8> {
+        let count = tokens.map_or(TOKENS_UNKNOWN, |tokens| tokens.len() as u32);
+        let tokens = tokens.unwrap_or_default();
+        let times = self.times.unwrap_or(Times {
+            min_ms: i64::MAX,
+            max_ms: i64::MIN,
+        });
+        let size = HEADER_BYTES + self.entries.len() * ENTRY_BYTES + tokens.len() * 77 + 4;
+        let mut bytes = Vec::with_capacity(size);
+        bytes.put_slice(MAGIC);
+        bytes.put_u32_le(VERSION);
+        bytes.put_i64_le(self.base.0);
+        bytes.put_i64_le(self.end.0);
+        bytes.put_u64_le(self.bytes);
+        bytes.put_i64_le(times.min_ms);
+        bytes.put_i64_le(times.max_ms);
+        bytes.put_u32_le(self.entries.len() as u32);
+        bytes.put_u32_le(count);
+        for entry in &self.entries {
+            bytes.put_u32_le(entry.offset_delta);
+            bytes.put_u32_le(entry.position);
+            bytes.put_i64_le(entry.times.min_ms);
+            bytes.put_i64_le(entry.times.max_ms);
+        }
+        for (token, written) in tokens {
+            bytes.put_u8(token.as_bytes().len() as u8);
+            bytes.put_slice(token.as_bytes());
+            bytes.put_i64_le(written.base.0);
+            bytes.put_u32_le(written.record_count);
+        }
+        let crc = crc32c::crc32c(&bytes);
+        bytes.put_u32_le(crc);
+        bytes
+    }
+
+    /// Reads [`Index::encode`] back; `None` when the bytes are not whole.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<SavedIndex> {
+        let (mut rest, crc) = bytes.split_last_chunk::<4>()?;
+        if crc32c::crc32c(rest) != u32::from_le_bytes(*crc) || !rest.starts_with(MAGIC) {
+            return None;
+        }
+        rest = rest.get(MAGIC.len()..)?;
+        if rest.try_get_u32_le().ok()? != VERSION {
+            return None;
+        }
+        let mut index = Self::new(Offset(rest.try_get_i64_le().ok()?));
+        index.end = Offset(rest.try_get_i64_le().ok()?);
+        index.bytes = rest.try_get_u64_le().ok()?;
+        let times = take_times(&mut rest)?;
+        index.times = (times.min_ms <= times.max_ms).then_some(times);
+        let entries = rest.try_get_u32_le().ok()?;
+        let tokens = rest.try_get_u32_le().ok()?;
+        for _ in 0..entries {
+            index.entries.push(Entry {
+                offset_delta: rest.try_get_u32_le().ok()?,
+                position: rest.try_get_u32_le().ok()?,
+                times: take_times(&mut rest)?,
+            });
+        }
+        let tokens = match tokens {
+            TOKENS_UNKNOWN => None,
+            tokens => {
+                let tokens = (0..tokens).map(|_| take_token(&mut rest));
+                Some(tokens.collect::<Option<Vec<_>>>()?)
+            }
+        };
+        rest.is_empty().then_some((index, tokens))
+    }
+
+    fn entries_up_to(&self, offset: Offset) -> usize {
+        let delta = offset.0 - self.base.0;
+        self.entries
+            .partition_point(|entry| i64::from(entry.offset_delta) <= delta)
+    }
+
+    fn offset(&self, entry: &Entry) -> Offset {
+        Offset(self.base.0 + i64::from(entry.offset_delta))
+    }
+}
+
+fn take_times(bytes: &mut &[u8]) -> Option<Times> {
+    Some(Times {
+        min_ms: bytes.try_get_i64_le().ok()?,
+        max_ms: bytes.try_get_i64_le().ok()?,
+    })
+}
+
+fn take_token(bytes: &mut &[u8]) -> Option<(IdempotencyToken, Written)> {
+    let length = usize::from(bytes.try_get_u8().ok()?);
+    let (token, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    let written = Written {
+        base: Offset(bytes.try_get_i64_le().ok()?),
+        record_count: bytes.try_get_u32_le().ok()?,
+    };
+    Some((IdempotencyToken::new(token).ok()?, written))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Batches of (records, bytes, time).
+    fn index(batches: &[(i64, u64, i64)], interval: u32) -> (Index, Vec<(Offset, u64)>) {
+        let mut index = Index::new(Offset(100));
+        let mut positions = Vec::new();
+        for (records, bytes, time) in batches {
+            positions.push((index.end, index.bytes));
+            let batch = Indexed {
+                base: index.end,
+                end: Offset(index.end.0 + records),
+                bytes: *bytes,
+                times: Times {
+                    min_ms: *time,
+                    max_ms: time + 5,
+                },
+            };
+            index.add(batch, interval);
+        }
+        (index, positions)
+    }
+
+    proptest! {
+        #[test]
+        fn it_agrees_with_the_list_of_batches(
+            batches in proptest::collection::vec((1..9i64, 61..500u64, 0..1000i64), 1..80),
+            interval in 1..2000u32,
+            from in 90..500i64,
+            length in 0..200i64,
+        ) {
+            let (index, positions) = index(&batches, interval);
+            let (from, to) = (Offset(from), Offset(from + length));
+            let exact = positions.iter().rev().find(|(base, _)| *base <= from).map_or(0, |(_, at)| *at);
+            let found = index.position_of(from);
+            prop_assert!(found <= exact && exact - found < u64::from(interval) + 500);
+            let past = index.position_past(to);
+            let exact = positions.iter().find(|(base, _)| *base >= to).map_or(index.bytes, |(_, at)| *at);
+            prop_assert!(past >= exact);
+
+            let stretches: Vec<_> = index.stretches(from, to).collect();
+            prop_assert!(stretches.windows(2).all(|pair| pair[0].end == pair[1].base));
+            for (at, (base, _)) in positions.iter().enumerate() {
+                let (records, _, time) = batches[at];
+                if *base < to && base.0 + records > from.0 {
+                    let inside = stretches.iter().any(|stretch| {
+                        stretch.base <= *base
+                            && base.0 + records <= stretch.end.0
+                            && stretch.times.min_ms <= time
+                            && time + 5 <= stretch.times.max_ms
+                    });
+                    prop_assert!(inside, "batch at {} is in no stretch of {:?}", base, stretches);
+                }
+            }
+        }
+
+        #[test]
+        fn it_reads_back_as_written_and_notices_damage(
+            batches in proptest::collection::vec((1..9i64, 61..500u64, any::<i32>()), 0..40),
+            tokens in proptest::collection::vec((proptest::collection::vec(any::<u8>(), 1..=64), 0..i64::MAX, any::<u32>()), 0..9),
+            flip in any::<prop::sample::Index>(),
+        ) {
+            let batches: Vec<_> = batches.into_iter().map(|(n, b, t)| (n, b, i64::from(t))).collect();
+            let (index, _) = index(&batches, 300);
+            let tokens: Vec<_> = tokens
+                .into_iter()
+                .map(|(token, base, record_count)| {
+                    (IdempotencyToken::new(token).unwrap(), Written { base: Offset(base), record_count })
+                })
+                .collect();
+            let unknown = index.encode(None);
+            prop_assert_eq!(Index::decode(&unknown), Some((index.clone(), None)));
+            let mut bytes = index.encode(Some(&tokens));
+            prop_assert_eq!(Index::decode(&bytes), Some((index, Some(tokens))));
+            let at = flip.index(bytes.len());
+            bytes[at] ^= 0x10;
+            prop_assert_eq!(Index::decode(&bytes), None);
+            bytes.truncate(at);
+            prop_assert_eq!(Index::decode(&bytes), None);
+        }
+    }
+}

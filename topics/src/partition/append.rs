@@ -1,0 +1,244 @@
+//! Appending: offsets are given at once, the disk comes later, many appends in one sync.
+
+use std::collections::VecDeque;
+
+use tokio::sync::oneshot;
+use weir_base::Offset;
+
+use super::Partition;
+use crate::tokens::{Tokens, Written};
+use crate::{EncodedBatch, Error, IdempotencyToken, Result};
+
+/// A batch that has its offsets and is on its way to the disk.
+#[derive(Debug)]
+#[must_use = "an append is acknowledged only when `durable` has answered"]
+pub struct Appended {
+    /// The first record's offset.
+    pub base_offset: Offset,
+    /// How many records there are.
+    pub record_count: u32,
+    /// Whether the token was known: nothing was written, and the offsets are those of the first append under it.
+    pub duplicate: bool,
+    /// `None` when it is on disk already.
+    synced: Option<oneshot::Receiver<Result<()>>>,
+}
+
+/// What was appended and is not yet on disk.
+#[derive(Debug)]
+pub(super) struct Queue {
+    /// The offset of the next record.
+    pub(super) next: Offset,
+    pub(super) pending: VecDeque<Pending>,
+    /// Of all that is not on disk, also of what a writer has in hand.
+    pub(super) pending_bytes: u64,
+    /// Who waits for the stable offset to come this far; in order of offset.
+    waiting: VecDeque<(Offset, oneshot::Sender<Result<()>>)>,
+    pub(super) tokens: Tokens,
+    /// Whether the partition is in line for a writer, or has one.
+    pub(super) scheduled: bool,
+}
+
+/// A batch in line.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) base: Offset,
+    pub(super) batch: EncodedBatch,
+}
+
+impl Pending {
+    pub(super) fn end(&self) -> Offset {
+        Offset(self.base.0 + i64::from(self.batch.record_count()))
+    }
+}
+
+impl Appended {
+    /// Waits until the batch is on disk; answers its first offset and its exclusive end.
+    ///
+    /// # Errors
+    /// [`Error::DiskFull`] when nothing of it was kept; [`Error::Stopped`] when a write or sync failed, so that it may or may
+    /// not be there after a restart; [`Error::TopicNotFound`] when the topic was deleted meanwhile.
+    pub async fn durable(self) -> Result<(Offset, Offset)> {
+        if let Some(synced) = self.synced {
+            synced.await.unwrap_or(Err(Error::Closed))?;
+        }
+        let end = Offset(self.base_offset.0 + i64::from(self.record_count));
+        Ok((self.base_offset, end))
+    }
+}
+
+impl Queue {
+    pub(super) fn new(next: Offset, tokens: Tokens) -> Self {
+        Self {
+            next,
+            pending: VecDeque::new(),
+            pending_bytes: 0,
+            waiting: VecDeque::new(),
+            tokens,
+            scheduled: false,
+        }
+    }
+
+    /// A wait until the stable offset is at `end`. A duplicate may wait for what was appended long before the last.
+    fn wait_for(&mut self, end: Offset) -> oneshot::Receiver<Result<()>> {
+        let (done, synced) = oneshot::channel();
+        let at = self.waiting.partition_point(|(other, _)| *other <= end);
+        self.waiting.insert(at, (end, done));
+        synced
+    }
+
+    /// Takes out those who waited for `end` or less.
+    fn waiting_up_to(&mut self, end: Offset) -> Vec<oneshot::Sender<Result<()>>> {
+        let reached = self.waiting.partition_point(|(other, _)| *other <= end);
+        self.waiting
+            .drain(..reached)
+            .map(|(_, done)| done)
+            .collect()
+    }
+}
+
+impl Partition {
+    /// Appends a batch: its offsets are given at once, and it is written and synced by a thread of the log, together with what
+    /// others append meanwhile. Batches reach the disk in the order of their offsets, so an append need not wait for the one
+    /// before it to be durable. Cheap, and never waits for the disk.
+    ///
+    /// With a `token` that the partition remembers, nothing is written; the answer is that of the first append under it.
+    ///
+    /// # Errors
+    /// [`Error::EmptyBatch`] and [`Error::BatchTooLarge`]; [`Error::Busy`] when too much waits already (see
+    /// [`Partition::ready`]); [`Error::Stopped`], [`Error::Closed`] and [`Error::TopicNotFound`] when no more is taken.
+    pub fn append(
+        &self,
+        batch: EncodedBatch,
+        token: Option<&IdempotencyToken>,
+    ) -> Result<Appended> {
+        if batch.record_count() == 0 {
+            return Err(Error::EmptyBatch);
+        }
+        let settings = &self.0.shared.settings;
+        if batch.size_bytes() > settings.batch_bytes_max {
+            return Err(Error::BatchTooLarge {
+                bytes: batch.size_bytes() as u64,
+                limit: settings.batch_bytes_max as u64,
+            });
+        }
+        // The token goes into the batch, and that changes its checksum: not under the lock.
+        let mut batch = match token {
+            None => batch,
+            Some(token) => match self.known(token) {
+                Some(appended) => return Ok(appended),
+                None => batch.with_token(token)?,
+            },
+        };
+
+        let bytes = batch.size_bytes() as u64;
+        let mut queue = self.0.queue.lock();
+        self.check_exists()?;
+        self.0.shared.check_running()?;
+        if let Some(token) = token
+            && let Some(written) = queue.tokens.get(token)
+        {
+            return Ok(self.duplicate(&mut queue, written));
+        }
+        let limit = settings.pending_bytes_max as u64;
+        if queue.pending_bytes > 0 && queue.pending_bytes + bytes > limit {
+            return Err(Error::Busy {
+                topic: self.0.place.topic.clone(),
+                partition: self.0.place.partition,
+                bytes: queue.pending_bytes,
+            });
+        }
+        if !queue.scheduled {
+            self.0.shared.schedule(self)?;
+            queue.scheduled = true;
+        }
+        let written = Written {
+            base: queue.next,
+            record_count: batch.record_count(),
+        };
+        batch.place_at(written.base);
+        let pending = Pending {
+            base: written.base,
+            batch,
+        };
+        queue.next = pending.end();
+        queue.pending_bytes += bytes;
+        if let Some(token) = token {
+            queue.tokens.insert(token.clone(), written);
+        }
+        let synced = queue.wait_for(pending.end());
+        queue.pending.push_back(pending);
+        Ok(Appended {
+            base_offset: written.base,
+            record_count: written.record_count,
+            duplicate: false,
+            synced: Some(synced),
+        })
+    }
+
+    /// Waits until there is room for at least one more batch, so that a fast writer goes at the disk's pace.
+    ///
+    /// # Errors
+    /// As [`Partition::append`], when no more is taken.
+    pub async fn ready(&self) -> Result<()> {
+        let mut stable = self.watch();
+        let limit = self.0.shared.settings.pending_bytes_max as u64;
+        loop {
+            stable.mark_unchanged();
+            self.check_exists()?;
+            self.0.shared.check_running()?;
+            if self.0.queue.lock().pending_bytes <= limit / 2 {
+                return Ok(());
+            }
+            stable.changed().await.map_err(|_| Error::Closed)?;
+        }
+    }
+
+    /// What was appended under a token before.
+    fn known(&self, token: &IdempotencyToken) -> Option<Appended> {
+        let mut queue = self.0.queue.lock();
+        let written = queue.tokens.get(token)?;
+        Some(self.duplicate(&mut queue, written))
+    }
+
+    fn duplicate(&self, queue: &mut Queue, written: Written) -> Appended {
+        let on_disk = written.end() <= self.stable_offset();
+        Appended {
+            base_offset: written.base,
+            record_count: written.record_count,
+            duplicate: true,
+            synced: (!on_disk).then(|| queue.wait_for(written.end())),
+        }
+    }
+
+    /// Moves the stable offset, and tells all who waited for it.
+    pub(super) fn acknowledge(&self, end: Offset, bytes: u64) {
+        let mut queue = self.0.queue.lock();
+        queue.pending_bytes = queue.pending_bytes.saturating_sub(bytes);
+        // Under the lock, so that nobody begins to wait for an offset that has just been passed.
+        self.0.stable.send_replace(end);
+        let reached = queue.waiting_up_to(end);
+        drop(queue);
+        for done in reached {
+            // Who no longer waits need not know.
+            let _ = done.send(Ok(()));
+        }
+    }
+
+    /// Gives up all that is not on disk: its offsets are free again, its tokens forgotten.
+    pub(crate) fn fail_waiting(&self, error: &Error) {
+        let mut queue = self.0.queue.lock();
+        let stable = self.stable_offset();
+        queue.next = stable;
+        queue.pending.clear();
+        queue.pending_bytes = 0;
+        queue.scheduled = false;
+        queue.tokens.truncate(stable);
+        let waiting = std::mem::take(&mut queue.waiting);
+        drop(queue);
+        for (_, done) in waiting {
+            let _ = done.send(Err(error.clone()));
+        }
+        // Those who wait for room, and live readers of a deleted topic, look again.
+        self.0.stable.send_modify(|_| ());
+    }
+}

@@ -1,0 +1,137 @@
+//! A partition: records numbered from 0, in segments, with one writer and any number of readers.
+
+mod append;
+mod read;
+mod write;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
+use weir_base::{Offset, PartitionId, TopicName};
+
+pub use append::Appended;
+pub use read::SegmentInfo;
+
+use crate::open_files::FileKey;
+use crate::recovery::recover;
+use crate::segment::{Place, Segment};
+use crate::shared::Shared;
+use crate::{Error, Result};
+use append::Queue;
+use write::Writer;
+
+/// A partition of a topic. Clones are the same partition.
+#[derive(Clone)]
+pub struct Partition(Arc<Inner>);
+
+struct Inner {
+    place: Place,
+    dir: PathBuf,
+    number: u64,
+    shared: Arc<Shared>,
+    /// In order of base offset; the last one grows.
+    segments: RwLock<Vec<Arc<Segment>>>,
+    /// What is appended and not yet on disk. Held for moments only.
+    queue: Mutex<Queue>,
+    /// Held by the thread that writes.
+    writer: Mutex<Writer>,
+    stable: watch::Sender<Offset>,
+    deleted: AtomicBool,
+}
+
+impl fmt::Debug for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Partition({})", self.0.place)
+    }
+}
+
+impl Partition {
+    /// The topic's name.
+    pub fn topic(&self) -> &TopicName {
+        &self.0.place.topic
+    }
+
+    /// Its number within the topic.
+    pub fn id(&self) -> PartitionId {
+        self.0.place.partition
+    }
+
+    /// The first offset.
+    pub fn start_offset(&self) -> Offset {
+        let segments = self.0.segments.read();
+        segments.first().map_or(Offset::ZERO, |first| first.base)
+    }
+
+    /// The exclusive end of what is on disk: readers see all before it, and nothing after it.
+    pub fn stable_offset(&self) -> Offset {
+        *self.0.stable.borrow()
+    }
+
+    /// The offset that the next record will have, if those before it reach the disk.
+    pub fn next_offset(&self) -> Offset {
+        self.0.queue.lock().next
+    }
+
+    /// The stable offset, and a wake-up whenever it moves. It also wakes when the topic is deleted: a read then says so.
+    pub fn watch(&self) -> watch::Receiver<Offset> {
+        self.0.stable.subscribe()
+    }
+
+    /// What its segments take up, in bytes.
+    pub fn size_bytes(&self) -> u64 {
+        let segments = self.0.segments.read();
+        segments.iter().map(|s| s.extent.read().bytes).sum()
+    }
+
+    /// Opens the partition in `dir`, repairing what a crash left.
+    pub(crate) fn open(shared: &Arc<Shared>, place: Place, dir: PathBuf) -> Result<Self> {
+        let number = shared.next_number();
+        let found = recover(&dir, &place, number, &shared.settings)?;
+        let end = found
+            .segments
+            .last()
+            .map_or(Offset::ZERO, |last| last.end());
+        Ok(Self(Arc::new(Inner {
+            place,
+            dir,
+            number,
+            shared: Arc::clone(shared),
+            segments: RwLock::new(found.segments),
+            queue: Mutex::new(Queue::new(end, found.tokens)),
+            writer: Mutex::new(Writer::new(found.dirty)),
+            stable: watch::Sender::new(end),
+            deleted: AtomicBool::new(false),
+        })))
+    }
+
+    /// Ends all use of it: the topic is gone. Waits for a write under way.
+    pub(crate) fn delete(&self) {
+        self.0.deleted.store(true, Ordering::Release);
+        let _writer = self.0.writer.lock();
+        self.fail_waiting(&self.gone());
+        self.0.shared.files.forget(self.0.number);
+    }
+
+    fn check_exists(&self) -> Result<()> {
+        if self.0.deleted.load(Ordering::Acquire) {
+            Err(self.gone())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn gone(&self) -> Error {
+        Error::TopicNotFound(self.0.place.topic.to_string())
+    }
+
+    fn mark_key(&self) -> FileKey {
+        FileKey {
+            partition: self.0.number,
+            segment: None,
+        }
+    }
+}

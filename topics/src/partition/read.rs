@@ -1,0 +1,301 @@
+//! Reading: whole batches from the files, never past the stable offset.
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use weir_base::Offset;
+
+use super::Partition;
+use crate::batch::{BatchHeader, HEADER_BYTES, Malformed};
+use crate::index::{Stretch, Times};
+use crate::segment::Segment;
+use crate::{BatchView, Error, Result};
+
+/// The least that is read at once: an index entry leads to at most this much before what is wanted.
+const READ_BYTES_MIN: u64 = 64 << 10;
+
+/// What is known of a segment without reading it, for pruning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentInfo {
+    /// The first offset.
+    pub base_offset: Offset,
+    /// The exclusive end of its stable offsets.
+    pub end_offset: Offset,
+    /// Its size, in bytes.
+    pub bytes: u64,
+    /// No timestamp in it is smaller; milliseconds since the epoch.
+    pub min_timestamp_ms: i64,
+    /// No timestamp in it is larger; milliseconds since the epoch.
+    pub max_timestamp_ms: i64,
+}
+
+impl Partition {
+    /// Reads whole batches that hold offsets of `[from, to)`, as many as `bytes_max` allows, and at least one if there is one.
+    /// The first and the last may hold offsets outside of it. Nothing means that nothing stable is there. Blocks on the disk;
+    /// checksums are checked.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] names segment and byte; [`Error::TopicNotFound`] when the topic was deleted; [`Error::Io`].
+    pub fn read(&self, from: Offset, to: Offset, bytes_max: usize) -> Result<Vec<BatchView>> {
+        self.check_exists()?;
+        let (mut from, to) = self.stable_part(from, to);
+        let mut batches = Vec::new();
+        let mut bytes_left = bytes_max as u64;
+        for segment in self.segments_of(from, to) {
+            let end = segment.end();
+            if from >= to || (bytes_left == 0 && !batches.is_empty()) {
+                break;
+            }
+            let read =
+                self.read_segment(&segment, from, to.min(end), &mut bytes_left, &mut batches);
+            // A file that cannot be opened may have been deleted with its topic a moment ago.
+            read.or_else(|error| self.check_exists().and(Err(error)))?;
+            match batches.last().map(BatchView::end_offset) {
+                Some(next) if next >= end => from = next,
+                // The rest of this segment did not fit.
+                _ => break,
+            }
+        }
+        Ok(batches)
+    }
+
+    /// Cuts `[from, to)` into ranges of about `bytes_target` bytes that begin where batches begin, for reading in parallel.
+    pub fn ranges(&self, from: Offset, to: Offset, bytes_target: u64) -> Vec<Range<Offset>> {
+        let (from, to) = self.stable_part(from, to);
+        let mut ranges = Vec::new();
+        let (mut start, mut bytes) = (from, 0);
+        for segment in self.segments_of(from, to) {
+            for stretch in self.stretches(&segment, from, to) {
+                bytes += stretch.bytes;
+                if bytes >= bytes_target && stretch.end < to {
+                    ranges.push(start..stretch.end);
+                    (start, bytes) = (stretch.end, 0);
+                }
+            }
+        }
+        if start < to {
+            ranges.push(start..to);
+        }
+        ranges
+    }
+
+    /// The parts of `[from, to)` outside of which no record has a timestamp of `min_ms` to `max_ms`, both included.
+    pub fn ranges_in_time(
+        &self,
+        from: Offset,
+        to: Offset,
+        min_ms: i64,
+        max_ms: i64,
+    ) -> Vec<Range<Offset>> {
+        let (from, to) = self.stable_part(from, to);
+        let wanted = Times { min_ms, max_ms };
+        let mut ranges: Vec<Range<Offset>> = Vec::new();
+        for segment in self.segments_of(from, to) {
+            // A segment whose times cannot be told is read, and the read says why.
+            let times = segment.times(&self.0.shared.files).ok().flatten();
+            if times.is_some_and(|times| !times.overlap(wanted)) {
+                continue;
+            }
+            for stretch in self.stretches(&segment, from, to) {
+                if !stretch.times.overlap(wanted) {
+                    continue;
+                }
+                let (start, end) = (stretch.base.max(from), stretch.end.min(to));
+                match ranges.last_mut() {
+                    Some(last) if last.end == start => last.end = end,
+                    _ => ranges.push(start..end),
+                }
+            }
+        }
+        ranges
+    }
+
+    /// The first offset whose record has a timestamp of `timestamp_ms` or later; the stable offset when there is none.
+    ///
+    /// # Errors
+    /// As [`Partition::read`].
+    pub fn offset_for_time(&self, timestamp_ms: i64) -> Result<Offset> {
+        self.check_exists()?;
+        let wanted = Times {
+            min_ms: timestamp_ms,
+            max_ms: i64::MAX,
+        };
+        let stable = self.stable_offset();
+        for segment in self.segments_of(self.start_offset(), stable) {
+            let files = &self.0.shared.files;
+            if !segment.times(files)?.is_some_and(|t| t.overlap(wanted)) {
+                continue;
+            }
+            let stretch = segment.with_index(files, |index| {
+                let mut all = index.stretches(segment.base, index.end);
+                all.find(|stretch| stretch.times.overlap(wanted))
+            })?;
+            let Some(stretch) = stretch else { continue };
+            let mut from = stretch.base;
+            while from < stretch.end.min(stable) {
+                let batches = self.read(from, stretch.end, READ_BYTES_MIN as usize)?;
+                for batch in &batches {
+                    if batch.max_timestamp_ms() < timestamp_ms {
+                        continue;
+                    }
+                    for record in batch.records() {
+                        let record = record?;
+                        if record.timestamp_ms >= timestamp_ms {
+                            return Ok(record.offset.min(stable));
+                        }
+                    }
+                }
+                match batches.last() {
+                    Some(last) => from = last.end_offset(),
+                    None => break,
+                }
+            }
+        }
+        Ok(stable)
+    }
+
+    /// All segments, in order of offset.
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        let segments = self.0.segments.read().clone();
+        segments
+            .iter()
+            .map(|segment| {
+                let times = segment.times(&self.0.shared.files);
+                let times = times.unwrap_or_else(|error| {
+                    // It is read then, and the read says why it cannot be.
+                    tracing::warn!(segment = %segment.place(), %error, "cannot tell a segment's times");
+                    None
+                });
+                let extent = segment.extent.read();
+                SegmentInfo {
+                    base_offset: segment.base,
+                    end_offset: extent.end,
+                    bytes: extent.bytes,
+                    min_timestamp_ms: times.map_or(i64::MIN, |times| times.min_ms),
+                    max_timestamp_ms: times.map_or(i64::MAX, |times| times.max_ms),
+                }
+            })
+            .collect()
+    }
+
+    /// The part of `[from, to)` that is there.
+    fn stable_part(&self, from: Offset, to: Offset) -> (Offset, Offset) {
+        (from.max(self.start_offset()), to.min(self.stable_offset()))
+    }
+
+    /// The segments that hold offsets of `[from, to)`.
+    fn segments_of(&self, from: Offset, to: Offset) -> Vec<Arc<Segment>> {
+        if from >= to {
+            return Vec::new();
+        }
+        let segments = self.0.segments.read();
+        let first = segments.partition_point(|segment| segment.base <= from);
+        let after = segments.partition_point(|segment| segment.base < to);
+        segments
+            .get(first.saturating_sub(1)..after)
+            .unwrap_or_default()
+            .to_vec()
+    }
+
+    /// The stretches of a segment within `[from, to)`; the whole of it as one when its index cannot be had.
+    fn stretches(&self, segment: &Segment, from: Offset, to: Offset) -> Vec<Stretch> {
+        let stretches = segment.with_index(&self.0.shared.files, |index| {
+            index.stretches(from, to).collect()
+        });
+        stretches.unwrap_or_else(|error| {
+            tracing::warn!(segment = %segment.place(), %error, "cannot use a segment's index");
+            let extent = segment.extent.read();
+            vec![Stretch {
+                base: segment.base,
+                end: extent.end,
+                bytes: extent.bytes,
+                times: Times {
+                    min_ms: i64::MIN,
+                    max_ms: i64::MAX,
+                },
+            }]
+        })
+    }
+
+    fn read_segment(
+        &self,
+        segment: &Segment,
+        from: Offset,
+        to: Offset,
+        bytes_left: &mut u64,
+        batches: &mut Vec<BatchView>,
+    ) -> Result<()> {
+        let files = &self.0.shared.files;
+        let (mut position, past) = segment.with_index(files, |index| {
+            (index.position_of(from), index.position_past(to))
+        })?;
+        let open = segment.open(files)?;
+        let mut chunk = Bytes::new();
+        // What must come next; before the first batch, only that it is not past what is wanted.
+        let mut next = None;
+        while position < past {
+            if chunk.len() < HEADER_BYTES {
+                let size = (*bytes_left).max(READ_BYTES_MIN).min(past - position);
+                chunk = read_chunk(segment, &open.file, position, size)?;
+            }
+            let header = BatchHeader::parse(&chunk);
+            let header = header.map_err(|reason| segment.corrupt(position, reason))?;
+            let size = header.total_bytes() as u64;
+            let expected = next.unwrap_or(from);
+            let follows = match next {
+                Some(next) => header.base_offset == next,
+                None => header.base_offset <= from && header.base_offset >= segment.base,
+            };
+            if !follows {
+                let reason = Malformed::Sequence {
+                    expected,
+                    found: header.base_offset,
+                };
+                return Err(segment.corrupt(position, reason));
+            }
+            if header.base_offset >= to {
+                break;
+            }
+            if size > past - position {
+                return Err(segment.corrupt(position, Malformed::CutOff));
+            }
+            next = Some(header.end_offset());
+            let wanted = header.end_offset() > from;
+            if wanted && size > *bytes_left && !batches.is_empty() {
+                *bytes_left = 0;
+                break;
+            }
+            if size > chunk.len() as u64 {
+                if !wanted {
+                    position += size;
+                    chunk = Bytes::new();
+                    continue;
+                }
+                chunk = read_chunk(segment, &open.file, position, size)?;
+            }
+            let bytes = chunk.split_to(size as usize);
+            if wanted {
+                header
+                    .verify(&bytes)
+                    .map_err(|reason| segment.corrupt(position, reason))?;
+                *bytes_left = bytes_left.saturating_sub(size);
+                batches.push(BatchView::checked(bytes, header));
+            }
+            position += size;
+        }
+        Ok(())
+    }
+}
+
+fn read_chunk(segment: &Segment, file: &File, position: u64, size: u64) -> Result<Bytes> {
+    let mut chunk = vec![0; size as usize];
+    file.read_exact_at(&mut chunk, position)
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => segment.corrupt(position, Malformed::CutOff),
+            _ => Error::io("read", segment.place(), error),
+        })?;
+    Ok(chunk.into())
+}

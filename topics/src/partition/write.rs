@@ -1,0 +1,303 @@
+//! Writing: one group of batches, one sync, one step of the stable offset.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use super::Partition;
+use super::append::Pending;
+use crate::index::{Index, Indexed, Times};
+use crate::mark::{self, Mark};
+use crate::recovery::create_segment_file;
+use crate::segment::{Extent, Segment};
+use crate::{Error, durable, faults};
+
+/// Batches below this size are gathered, so that many small ones cost one system call.
+const GATHERED_BYTES_MAX: usize = 64 << 10;
+
+/// What only the thread that writes needs.
+#[derive(Debug)]
+pub(super) struct Writer {
+    /// Written since the last segment's index was saved, in bytes.
+    since_saved: u64,
+    /// Whether that index is older than the segment.
+    dirty: bool,
+    gathered: Vec<u8>,
+    /// Said once, not at each group.
+    mark_failed: bool,
+}
+
+/// Why a group is not on disk.
+enum Failed {
+    /// The disk is full, and what was there before is as it was.
+    Full,
+    /// Nobody knows what is on disk.
+    Unknown(String),
+}
+
+impl Writer {
+    pub(super) fn new(dirty: bool) -> Self {
+        Self {
+            since_saved: 0,
+            dirty,
+            gathered: Vec::new(),
+            mark_failed: false,
+        }
+    }
+}
+
+impl Partition {
+    /// Writes the next group, syncs it, and acknowledges it; says whether more has come meanwhile.
+    pub(crate) fn write_group(&self) -> bool {
+        let mut writer = self.0.writer.lock();
+        if let Err(error) = self.check_exists().and(self.0.shared.check_running()) {
+            self.fail_waiting(&error);
+            return false;
+        }
+        if let Err(failed) = self.write_next(&mut writer) {
+            let error = match failed {
+                Failed::Full => Error::DiskFull {
+                    topic: self.0.place.topic.clone(),
+                    partition: self.0.place.partition,
+                },
+                Failed::Unknown(reason) => self.0.shared.stop(reason),
+            };
+            self.fail_waiting(&error);
+            return false;
+        }
+        let mut queue = self.0.queue.lock();
+        queue.scheduled = !queue.pending.is_empty();
+        queue.scheduled
+    }
+
+    /// Saves the last segment's index if it has grown, so that the next start need not scan.
+    pub(crate) fn save(&self) -> io::Result<()> {
+        let mut writer = self.0.writer.lock();
+        let last = self.0.segments.read().last().cloned();
+        match last {
+            Some(last) if writer.dirty && self.check_exists().is_ok() => {
+                self.save_index(&mut writer, &last, false)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn write_next(&self, writer: &mut Writer) -> Result<(), Failed> {
+        let mut segment = self.growing_segment()?;
+        let mut position = segment.extent.read().bytes;
+        let mut group = self.take_group(position);
+        if group.is_empty() {
+            if self.0.queue.lock().pending.is_empty() {
+                return Ok(());
+            }
+            segment = self.roll(writer, &segment)?;
+            position = 0;
+            group = self.take_group(position);
+        }
+        let open = segment.open(&self.0.shared.files);
+        let open = open.map_err(|error| Failed::Unknown(error.to_string()))?;
+        if let Err(error) = write_batches(&open.file, position, &group, &mut writer.gathered) {
+            return Err(self.take_back(&open.file, position, &segment, error));
+        }
+        faults::before_sync()
+            .and_then(|()| open.file.sync_data())
+            .and_then(|()| faults::after_sync())
+            .map_err(|error| unknown("sync", &segment, &error))?;
+
+        let bytes = self.extend(&segment, &group);
+        let Some(end) = group.last().map(Pending::end) else {
+            return Ok(());
+        };
+        self.note_mark(
+            writer,
+            Mark {
+                segment: segment.base,
+                position: position + bytes,
+                end,
+            },
+        );
+        self.acknowledge(end, bytes);
+        writer.dirty = true;
+        writer.since_saved += bytes;
+        if writer.since_saved >= self.0.shared.settings.checkpoint_bytes
+            && let Err(error) = self.save_index(writer, &segment, false)
+        {
+            // Only a start after a crash takes longer for it.
+            tracing::warn!(segment = %segment.place(), %error, "cannot save a segment's index");
+        }
+        Ok(())
+    }
+
+    /// The segment to write to, which the first append makes.
+    fn growing_segment(&self) -> Result<Arc<Segment>, Failed> {
+        if let Some(last) = self.0.segments.read().last() {
+            return Ok(Arc::clone(last));
+        }
+        self.begin_segment()
+    }
+
+    /// Closes a full segment, and begins the next one.
+    fn roll(&self, writer: &mut Writer, full: &Segment) -> Result<Arc<Segment>, Failed> {
+        faults::roll().map_err(|error| self.not_made(&error))?;
+        if let Err(error) = self.save_index(writer, full, true) {
+            // It is made again when somebody needs it.
+            tracing::warn!(segment = %full.place(), %error, "cannot save a segment's index");
+        }
+        let next = self.begin_segment()?;
+        full.extent.write().growing = None;
+        Ok(next)
+    }
+
+    fn begin_segment(&self) -> Result<Arc<Segment>, Failed> {
+        let base = self.stable_offset();
+        let path = create_segment_file(&self.0.dir, base).map_err(|error| self.not_made(&error))?;
+        let extent = Extent {
+            end: base,
+            bytes: 0,
+            growing: Some(Index::new(base)),
+        };
+        let interval = self.0.shared.settings.index_interval_bytes;
+        let segment = Segment::new(&self.0.place, self.0.number, path, extent, base, interval);
+        let segment = Arc::new(segment);
+        self.0.segments.write().push(Arc::clone(&segment));
+        Ok(segment)
+    }
+
+    /// Takes batches off the line that are written and synced together: as many as fit, and at least one if it fits into the
+    /// segment.
+    fn take_group(&self, position: u64) -> Vec<Pending> {
+        let settings = &self.0.shared.settings;
+        let mut group = Vec::new();
+        let mut bytes = 0;
+        let mut queue = self.0.queue.lock();
+        while let Some(next) = queue.pending.front() {
+            let size = next.batch.size_bytes() as u64;
+            let end = position + bytes;
+            let rolls = end > 0 && end + size > settings.segment_bytes_max;
+            let enough = bytes > 0 && bytes + size > settings.group_bytes_max as u64;
+            if rolls || enough {
+                break;
+            }
+            bytes += size;
+            group.extend(queue.pending.pop_front());
+        }
+        group
+    }
+
+    /// Lets readers see the group in the segment; answers its size in bytes.
+    fn extend(&self, segment: &Segment, group: &[Pending]) -> u64 {
+        let interval = self.0.shared.settings.index_interval_bytes;
+        let mut extent = segment.extent.write();
+        let mut sum = 0;
+        for pending in group {
+            let bytes = pending.batch.size_bytes() as u64;
+            let indexed = Indexed {
+                base: pending.base,
+                end: pending.end(),
+                bytes,
+                times: Times {
+                    min_ms: pending.batch.min_timestamp_ms(),
+                    max_ms: pending.batch.max_timestamp_ms(),
+                },
+            };
+            if let Some(index) = &mut extent.growing {
+                index.add(indexed, interval);
+            }
+            extent.end = indexed.end;
+            extent.bytes += bytes;
+            sum += bytes;
+        }
+        sum
+    }
+
+    /// After a failed write: makes the segment what it was before, if the disk was merely full.
+    fn take_back(&self, file: &File, position: u64, segment: &Segment, error: io::Error) -> Failed {
+        if !durable::is_full(&error) {
+            return unknown("write", segment, &error);
+        }
+        // Synced, for what was refused must not come back after a power cut.
+        match file.set_len(position).and_then(|()| file.sync_data()) {
+            Ok(()) => {
+                tracing::warn!(segment = %segment.place(), %error, "refused a write: the disk is full");
+                Failed::Full
+            }
+            Err(error) => unknown("truncate", segment, &error),
+        }
+    }
+
+    fn note_mark(&self, writer: &mut Writer, mark: Mark) {
+        let path = self.0.dir.join(mark::FILE_NAME);
+        let files = &self.0.shared.files;
+        let open = files.get(self.mark_key(), &path).or_else(|error| {
+            if error.kind() != io::ErrorKind::NotFound {
+                return Err(error);
+            }
+            File::create_new(&path)?;
+            files.get(self.mark_key(), &path)
+        });
+        if let Err(error) = open.and_then(|open| mark.write(&open.file))
+            && !writer.mark_failed
+        {
+            // An old mark is a right one: it only tells less.
+            tracing::warn!(partition = %self.0.place, %error, "cannot note the stable offset");
+            writer.mark_failed = true;
+        }
+    }
+
+    fn save_index(&self, writer: &mut Writer, segment: &Segment, sync: bool) -> io::Result<()> {
+        let extent = segment.extent.read();
+        let Some(index) = &extent.growing else {
+            return Ok(());
+        };
+        let tokens = self.0.queue.lock().tokens.before(index.end);
+        segment.save_index(index, Some(&tokens), sync)?;
+        writer.since_saved = 0;
+        writer.dirty = false;
+        Ok(())
+    }
+
+    fn not_made(&self, error: &io::Error) -> Failed {
+        if durable::is_full(error) {
+            tracing::warn!(partition = %self.0.place, %error, "refused a write: the disk is full");
+            Failed::Full
+        } else {
+            Failed::Unknown(format!(
+                "cannot make a segment of {}: {error}",
+                self.0.place
+            ))
+        }
+    }
+}
+
+fn write_batches(
+    file: &File,
+    mut position: u64,
+    group: &[Pending],
+    gathered: &mut Vec<u8>,
+) -> io::Result<()> {
+    faults::append()?;
+    gathered.clear();
+    let mut write = |bytes: &[u8]| -> io::Result<()> {
+        file.write_all_at(bytes, position)?;
+        position += bytes.len() as u64;
+        Ok(())
+    };
+    for pending in group {
+        let bytes = pending.batch.as_bytes();
+        if gathered.len() + bytes.len() > GATHERED_BYTES_MAX {
+            write(gathered)?;
+            gathered.clear();
+        }
+        if bytes.len() > GATHERED_BYTES_MAX {
+            write(bytes)?;
+        } else {
+            gathered.extend_from_slice(bytes);
+        }
+    }
+    write(gathered)
+}
+
+fn unknown(action: &str, segment: &Segment, error: &io::Error) -> Failed {
+    Failed::Unknown(format!("cannot {action} {}: {error}", segment.place()))
+}

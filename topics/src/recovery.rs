@@ -1,0 +1,326 @@
+//! Opening a partition's folder: which segments there are, where the last one ends, what is to be repaired.
+//!
+//! After a clean stop nothing is scanned: mark, index and file of the last segment agree. After a crash the last segment is
+//! scanned from its last saved index on, a few megabytes at most.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use weir_base::Offset;
+
+use crate::batch::Malformed;
+use crate::index::Index;
+use crate::mark::{self, Mark};
+use crate::scan::{Scan, Scanned, reach};
+use crate::segment::{Extent, Place, Segment, base_of, file_name};
+use crate::tokens::{Tokens, Written};
+use crate::{BatchView, Error, IdempotencyToken, LogSettings, Result, durable};
+
+/// A partition as it was found and repaired.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub(crate) segments: Vec<Arc<Segment>>,
+    pub(crate) tokens: Tokens,
+    /// Whether the last segment's index on disk is older than the segment.
+    pub(crate) dirty: bool,
+}
+
+/// What a scan of the last segment came upon.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    /// The end of the last whole batch.
+    end: Offset,
+    /// Whether more bytes follow, that are no batch.
+    broken: Option<Malformed>,
+    /// Up to where rows are known to have been acknowledged.
+    acknowledged: Offset,
+    /// Whether a later group of writes is there behind the broken bytes.
+    later_group: bool,
+}
+
+/// What to do about the end of the last segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Repair {
+    /// Nothing.
+    Keep,
+    /// Cut off what a crash left half written: nobody was told that it is there.
+    Truncate,
+    /// Nothing that would be right: acknowledged rows are damaged or gone.
+    Refuse(String),
+}
+
+/// Reads and repairs the partition in `dir`; `number` is its key among open files.
+pub(crate) fn recover(
+    dir: &Path,
+    place: &Place,
+    number: u64,
+    settings: &LogSettings,
+) -> Result<Recovered> {
+    let io = |error| Error::io("read the folder of", place, error);
+    let bases = segment_files(dir).map_err(io)?;
+    let mark = Mark::read(&dir.join(mark::FILE_NAME)).map_err(io)?;
+    let mut tokens = Tokens::new(settings.tokens_max);
+    let Some(((last_base, last_path), closed)) = bases.split_last() else {
+        return match mark {
+            Some(mark) if mark.end > Offset::ZERO => Err(Error::Corrupt {
+                place: place.to_string(),
+                position: 0,
+                reason: format!(
+                    "all segments are gone; rows were acknowledged up to offset {}",
+                    mark.end
+                ),
+            }),
+            _ => Ok(Recovered {
+                segments: Vec::new(),
+                tokens,
+                dirty: false,
+            }),
+        };
+    };
+    let interval = settings.index_interval_bytes;
+    let mut segments = Vec::with_capacity(bases.len());
+    for (at, (base, path)) in closed.iter().enumerate() {
+        let extent = Extent {
+            end: bases.get(at + 1).map_or(*last_base, |(next, _)| *next),
+            bytes: fs::metadata(path).map_err(io)?.len(),
+            growing: None,
+        };
+        let segment = Segment::new(place, number, path.clone(), extent, *base, interval);
+        segments.push(Arc::new(segment));
+    }
+    let extent = Extent {
+        end: *last_base,
+        bytes: fs::metadata(last_path).map_err(io)?.len(),
+        growing: None,
+    };
+    let last = Segment::new(
+        place,
+        number,
+        last_path.clone(),
+        extent,
+        *last_base,
+        interval,
+    );
+
+    let saved = last.load_index();
+    let saved = saved.and_then(|(index, known)| Some((index, known?)));
+    let index = match saved {
+        Some((index, known)) => {
+            fill(&mut tokens, known);
+            index
+        }
+        None => {
+            recover_tokens(&segments, &mut tokens)?;
+            Index::new(*last_base)
+        }
+    };
+    let dirty = recover_last(&last, index, mark, &mut tokens, settings)?;
+    segments.push(Arc::new(last));
+    Ok(Recovered {
+        segments,
+        tokens,
+        dirty,
+    })
+}
+
+/// Segment files in order of base offset. What an earlier run did not finish is removed.
+fn segment_files(dir: &Path) -> std::io::Result<Vec<(Offset, PathBuf)>> {
+    let mut bases = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension() == Some(OsStr::new(durable::UNFINISHED)) {
+            fs::remove_file(&path)?;
+        } else if let Some(base) = base_of(&path) {
+            bases.push((base, path));
+        }
+    }
+    bases.sort();
+    Ok(bases)
+}
+
+/// Finds the tokens known at the end of the closed segments: from the newest index that tells them, and from the batches of
+/// the segments after it.
+fn recover_tokens(closed: &[Arc<Segment>], tokens: &mut Tokens) -> Result<()> {
+    let mut unread = closed.len();
+    for segment in closed.iter().rev() {
+        let whole = |index: &Index| {
+            let extent = segment.extent.read();
+            (index.end, index.bytes) == (extent.end, extent.bytes)
+        };
+        if let Some((index, Some(known))) = segment.load_index()
+            && whole(&index)
+        {
+            fill(tokens, known);
+            break;
+        }
+        unread -= 1;
+    }
+    for segment in closed.iter().skip(unread) {
+        let io = |action| move |error| Error::io(action, segment.place(), error);
+        let file = File::open(&segment.path).map_err(io("open"))?;
+        let index = segment.index_by_reading(&file, |batch| note_token(tokens, batch))?;
+        let known = tokens.before(index.end);
+        segment
+            .save_index(&index, Some(&known), true)
+            .map_err(io("save the index of"))?;
+    }
+    Ok(())
+}
+
+/// Scans the last segment from where `index` ends, repairs its end, and leaves it ready to grow. Says whether the index
+/// has become newer than the one on disk.
+fn recover_last(
+    segment: &Segment,
+    saved: Index,
+    mark: Option<Mark>,
+    tokens: &mut Tokens,
+    settings: &LogSettings,
+) -> Result<bool> {
+    let io = |action| move |error| Error::io(action, segment.place(), error);
+    let file_bytes = segment.extent.read().bytes;
+    let mut acknowledged = mark.map_or(Offset::ZERO, |mark| mark.end);
+    // An index is saved after the sync of what it tells of.
+    acknowledged = acknowledged.max(saved.end);
+    if saved.bytes > file_bytes {
+        let reason = format!(
+            "it is shorter than it was; rows were acknowledged up to offset {acknowledged}"
+        );
+        return Err(segment.corrupt(file_bytes, reason));
+    }
+    let mut index = saved;
+    let from = index.bytes;
+    if from < file_bytes {
+        let file = File::options().read(true).write(true).open(&segment.path);
+        let file = file.map_err(io("open"))?;
+        let mut scan = Scan::new(&file, file_bytes, from, index.end);
+        let broken = loop {
+            match scan.step().map_err(io("read"))? {
+                Scanned::Batch(batch) => {
+                    index.add(batch.indexed()?, settings.index_interval_bytes);
+                    note_token(tokens, &batch)?;
+                }
+                Scanned::End => break None,
+                Scanned::Broken(reason) => break Some(reason),
+            }
+        };
+        let later_group = broken.is_some() && {
+            let mut front = [0; 12];
+            let at = index.bytes;
+            let read = std::os::unix::fs::FileExt::read_at(&file, &mut front, at);
+            let front = front.get(..read.map_err(io("read"))?).unwrap_or_default();
+            let group = reach(front).max(settings.group_bytes_max as u64);
+            scan.any_whole_batch_from(at.saturating_add(group))
+                .map_err(io("read"))?
+        };
+        let found = Found {
+            end: index.end,
+            broken,
+            acknowledged,
+            later_group,
+        };
+        match repair(&found) {
+            Repair::Keep => {}
+            Repair::Truncate => {
+                tracing::warn!(
+                    segment = %segment.place(),
+                    position = index.bytes,
+                    bytes = file_bytes - index.bytes,
+                    "cut off a write that was never acknowledged"
+                );
+                file.set_len(index.bytes).map_err(io("truncate"))?;
+            }
+            Repair::Refuse(reason) => return Err(segment.corrupt(index.bytes, reason)),
+        }
+        // What the crash left in the system's cache must be on disk before anybody reads it as stable.
+        let synced =
+            mark.is_some_and(|mark| (mark.segment, mark.position) == (segment.base, file_bytes));
+        if !synced {
+            file.sync_data().map_err(io("sync"))?;
+        }
+    } else if let Repair::Refuse(reason) = repair(&Found {
+        end: index.end,
+        broken: None,
+        acknowledged,
+        later_group: false,
+    }) {
+        return Err(segment.corrupt(file_bytes, reason));
+    }
+    let mut extent = segment.extent.write();
+    let dirty = index.bytes != from;
+    (extent.end, extent.bytes) = (index.end, index.bytes);
+    extent.growing = Some(index);
+    Ok(dirty)
+}
+
+fn repair(found: &Found) -> Repair {
+    let Found {
+        end, acknowledged, ..
+    } = found;
+    match found.broken {
+        Some(reason) if end < acknowledged => Repair::Refuse(format!(
+            "{reason}; rows were acknowledged up to offset {acknowledged}, and the last whole batch ends at {end}"
+        )),
+        Some(reason) if found.later_group => Repair::Refuse(format!(
+            "{reason}; whole batches follow, so it is not a write cut short"
+        )),
+        Some(_) => Repair::Truncate,
+        None if end < acknowledged => Repair::Refuse(format!(
+            "it ends at offset {end}, and rows were acknowledged up to {acknowledged}"
+        )),
+        None => Repair::Keep,
+    }
+}
+
+fn fill(tokens: &mut Tokens, known: Vec<(IdempotencyToken, Written)>) {
+    for (token, written) in known {
+        tokens.insert(token, written);
+    }
+}
+
+fn note_token(tokens: &mut Tokens, batch: &BatchView) -> Result<()> {
+    if let Some(token) = batch.token()? {
+        let written = Written {
+            base: batch.base_offset(),
+            record_count: batch.record_count() as u32,
+        };
+        tokens.insert(IdempotencyToken::new(token)?, written);
+    }
+    Ok(())
+}
+
+/// Makes the file of a segment that begins at `base`, and its name durable.
+pub(crate) fn create_segment_file(dir: &Path, base: Offset) -> std::io::Result<PathBuf> {
+    let path = dir.join(file_name(base));
+    // A run that failed right after this point has left an empty one.
+    File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)?;
+    durable::sync_dir(dir)?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_acknowledged_is_never_cut_off() {
+        let found = |end, broken: bool, acknowledged, later_group| Found {
+            end: Offset(end),
+            broken: broken.then_some(Malformed::CutOff),
+            acknowledged: Offset(acknowledged),
+            later_group,
+        };
+        assert_eq!(repair(&found(5, false, 5, false)), Repair::Keep);
+        assert_eq!(repair(&found(7, false, 5, false)), Repair::Keep);
+        assert_eq!(repair(&found(5, true, 5, false)), Repair::Truncate);
+        let refused = |found: Found| matches!(repair(&found), Repair::Refuse(_));
+        assert!(refused(found(4, false, 5, false)));
+        assert!(refused(found(4, true, 5, false)));
+        assert!(refused(found(5, true, 5, true)));
+    }
+}

@@ -1,0 +1,10 @@
+//! The topic log as its users see it.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod appending;
+mod full_disk;
+mod reading;
+mod recovery;
+mod topics;
