@@ -1,1 +1,23 @@
-//! weir-server
+//! The front doors of Weir, and what a server needs around them: configuration, logs, metrics, start and stop.
+//!
+//! A door decodes a request, hands it to [`weir_engine::Session`], and encodes the answer. It does *not* plan, authorise or
+//! limit queries; the engine does, for all doors alike. One door is built so far: REST, in [`rest`](mod@rest).
+//!
+//! Start at [`Config::load`] and [`Server::start`]; [`failure`] is the one table that says what an error is called in
+//! every protocol.
+
+mod config;
+mod connections;
+mod encode;
+mod error;
+pub mod failure;
+mod logging;
+mod metrics;
+mod rest;
+mod running;
+
+pub use config::{Config, HttpSettings, Listen, LogFormat, LogSettings, Overrides};
+pub use error::{Error, Result};
+pub use logging::init_logging;
+pub use rest::openapi_json;
+pub use running::{Running, Server};

@@ -1,0 +1,203 @@
+//! The table of all settings, in the order in which `weir config` prints them.
+
+use super::Config;
+use super::value::{Given, Value};
+
+/// One setting.
+pub(super) struct Setting {
+    /// Its key in `weir.toml`, dotted.
+    pub(super) key: &'static str,
+    /// What it means.
+    pub(super) about: &'static str,
+    /// Reads it.
+    pub(super) set: fn(&mut Config, Given) -> Result<(), String>,
+    /// Its value as TOML; `None` for "not set".
+    pub(super) show: fn(&Config) -> Option<String>,
+}
+
+impl Setting {
+    /// The environment variable that sets it.
+    pub(super) fn variable(&self) -> String {
+        format!("WEIR_{}", self.key.replace('.', "_").to_uppercase())
+    }
+}
+
+// A macro, because a field cannot be passed to a function both to read and to write it.
+macro_rules! setting {
+    ($key:literal, $about:literal, $($field:ident).+) => {
+        Setting {
+            key: $key,
+            about: $about,
+            set: |config, given| {
+                config.$($field).+ = Value::read(given)?;
+                Ok(())
+            },
+            show: |config| config.$($field).+.show(),
+        }
+    };
+}
+
+pub(super) const SETTINGS: &[Setting] = &[
+    setting!(
+        "data_dir",
+        "The folder of all data: catalog, topic log, scratch files.",
+        data_dir
+    ),
+    setting!(
+        "allow_paths",
+        "Local folders that SQL may read and write. None unless you say so.",
+        allow_paths
+    ),
+    setting!(
+        "allow_private_network",
+        "Whether SQL may reach loopback, private and link-local addresses (a local object store, say).",
+        allow_private_network
+    ),
+    setting!(
+        "http",
+        "Where REST listens: host:port (port 0 picks a free one), or off.",
+        http
+    ),
+    setting!(
+        "postgres",
+        "Where the PostgreSQL protocol listens. Not built yet: off.",
+        postgres
+    ),
+    setting!(
+        "flight",
+        "Where Flight SQL listens. Not built yet: off.",
+        flight
+    ),
+    setting!(
+        "kafka",
+        "Where the Kafka protocol listens. Not built yet: off.",
+        kafka
+    ),
+    setting!(
+        "shutdown_grace",
+        "How long running requests may go on after SIGTERM.",
+        shutdown_grace
+    ),
+    setting!(
+        "limits.memory",
+        "Memory that all queries share.",
+        limits.memory
+    ),
+    setting!(
+        "limits.query_memory",
+        "Memory of one query; past it operators spill to disk.",
+        limits.query_memory
+    ),
+    setting!(
+        "limits.spill",
+        "Disk that all queries together may spill to.",
+        limits.spill
+    ),
+    setting!(
+        "limits.query_timeout",
+        "Wall clock of a bounded query, from its arrival to its last row.",
+        limits.query_timeout
+    ),
+    setting!(
+        "limits.result_rows",
+        "Rows of one answer; none is no bound.",
+        limits.result_rows
+    ),
+    setting!(
+        "limits.result_bytes",
+        "Bytes of one answer, as Arrow arrays; none is no bound.",
+        limits.result_bytes
+    ),
+    setting!(
+        "limits.concurrent_queries",
+        "Queries that run at once; more wait.",
+        limits.concurrent_queries
+    ),
+    setting!(
+        "limits.queued_queries",
+        "Queries that wait; more are refused with 429.",
+        limits.queued_queries
+    ),
+    setting!(
+        "limits.queue_wait",
+        "How long a query waits before it is refused.",
+        limits.queue_wait
+    ),
+    setting!(
+        "limits.live_queries",
+        "Live queries that run at once; more are refused.",
+        limits.live_queries
+    ),
+    setting!(
+        "limits.threads",
+        "Threads that run queries.",
+        limits.threads
+    ),
+    setting!(
+        "rest.connections",
+        "HTTP connections at once; further ones are answered 503.",
+        rest.connections
+    ),
+    setting!(
+        "rest.body_bytes",
+        "Bytes of one request body, also after decompression.",
+        rest.body_bytes
+    ),
+    setting!(
+        "rest.bodies_bytes",
+        "Bytes of all request bodies in memory at once; further ones are answered 429.",
+        rest.bodies_bytes
+    ),
+    setting!(
+        "rest.header_timeout",
+        "How long a request's head may take, and how long a kept-alive connection may be idle.",
+        rest.header_timeout
+    ),
+    setting!(
+        "rest.body_timeout",
+        "How long a request's body may take.",
+        rest.body_timeout
+    ),
+    setting!(
+        "rest.event_keep_alive",
+        "How often a quiet event stream carries a comment, so that proxies keep it open.",
+        rest.event_keep_alive
+    ),
+    setting!("rest.sessions", "Sessions at once.", rest.sessions),
+    setting!(
+        "rest.session_idle",
+        "A session unused for so long is closed.",
+        rest.session_idle
+    ),
+    setting!(
+        "rest.statements",
+        "Submitted statements kept at once.",
+        rest.statements
+    ),
+    setting!(
+        "rest.statement_expiry",
+        "An ended statement is kept for so long after it was last asked for.",
+        rest.statement_expiry
+    ),
+    setting!(
+        "rest.statement_bytes",
+        "Bytes of one submitted statement's rows on disk.",
+        rest.statement_bytes
+    ),
+    setting!(
+        "rest.allow_origins",
+        "Web pages' origins that may call this server from a browser, such as https://tools.example.",
+        rest.allow_origins
+    ),
+    setting!(
+        "rest.allow_hosts",
+        "Names, besides localhost and addresses, by which browsers may call this server.",
+        rest.allow_hosts
+    ),
+    setting!(
+        "log.level",
+        "The least level: error, warn, info, debug, trace; also info,weir_engine=debug.",
+        log.level
+    ),
+    setting!("log.format", "text or json.", log.format),
+];

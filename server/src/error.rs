@@ -1,0 +1,76 @@
+//! Why a server does not start.
+
+use weir_base::{Classify, Kind};
+
+/// The server's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a server does not start, in words for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration is wrong.
+    #[error("{origin}: {reason}")]
+    Config {
+        /// Where the wrong value stands: a file, an environment variable, a flag.
+        origin: String,
+        /// What is wrong with it.
+        reason: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// The address can be reached from other machines, and nobody has to log in.
+    #[error(
+        "{door} would listen on {address}, which other machines can reach, and there are no credentials"
+    )]
+    PublicBind {
+        /// Which front door.
+        door: &'static str,
+        /// The address asked for.
+        address: String,
+    },
+    /// A front door that this version does not have.
+    #[error("the {door} door is not built yet")]
+    NotBuilt {
+        /// Which front door.
+        door: &'static str,
+    },
+    /// The address cannot be listened on.
+    #[error("{door} cannot listen on {address}: {source}")]
+    Bind {
+        /// Which front door.
+        door: &'static str,
+        /// The address asked for.
+        address: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Logging was already set up in this process.
+    #[error("logging cannot be set up: {0}")]
+    Logging(String),
+}
+
+impl Classify for Error {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Config { .. } | Self::NotBuilt { .. } => Kind::Invalid,
+            Self::PublicBind { .. } => Kind::Denied,
+            Self::Bind { .. } => Kind::Unavailable,
+            Self::Logging(_) => Kind::Internal,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Config { hint, .. } => hint.clone(),
+            Self::PublicBind { .. } => Some(
+                "listen on 127.0.0.1 or [::1], and put a proxy that authenticates in front"
+                    .to_owned(),
+            ),
+            Self::NotBuilt { .. } => Some("set it to \"off\"".to_owned()),
+            Self::Bind { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
+                Some("another process listens there; port 0 picks a free one".to_owned())
+            }
+            Self::Bind { .. } | Self::Logging(_) => None,
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! The OpenAPI document, made from the endpoints themselves.
+
+use std::sync::OnceLock;
+
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::{
+    Content, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Type,
+};
+use utoipa::{Modify, OpenApi};
+
+use super::{ingest, live, operations, problem, queries, query, sessions, statements};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Weir",
+        description = "SQL over files, tables and live streams. Every failure is a problem document (RFC 9457) with an SQLSTATE.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    paths(
+        query::post, query::get, live::get,
+        statements::submit, statements::get, statements::rows, statements::remove,
+        sessions::open, sessions::close,
+        ingest::post,
+        queries::list, queries::get, queries::cancel,
+        operations::livez, operations::readyz, operations::metrics, operations::openapi, operations::index,
+    ),
+    components(schemas(problem::Problem, problem::PositionDocument)),
+    tags(
+        (name = "sql", description = "Queries that are answered at once, and live ones."),
+        (name = "statements", description = "Queries that are submitted, polled and fetched in pages."),
+        (name = "sessions", description = "Settings that outlive a request."),
+        (name = "ingest", description = "Rows into streams."),
+        (name = "queries", description = "What runs."),
+        (name = "operations", description = "For operators and their tools.")
+    ),
+    modifiers(&Failures)
+)]
+struct Document;
+
+/// The document as JSON.
+pub fn openapi_json() -> &'static str {
+    static JSON: OnceLock<String> = OnceLock::new();
+    JSON.get_or_init(|| Document::openapi().to_pretty_json().unwrap_or_default())
+}
+
+/// Adds the failures that operations answer with, as references to one response a status.
+struct Failures;
+
+/// Statuses of failures, and what they mean.
+const FAILURES: [(u16, &str); 16] = [
+    (400, "The request is not valid."),
+    (403, "It is not allowed."),
+    (404, "Something that it names does not exist."),
+    (405, "The resource does not take this method."),
+    (406, "No format of the answer is acceptable."),
+    (408, "The body took too long."),
+    (409, "It collides with what exists."),
+    (413, "The body is too large."),
+    (415, "The body's type or compression is not understood."),
+    (422, "A limit was reached; asking for less helps."),
+    (426, "The resource speaks WebSocket."),
+    (429, "Too much at once; try again later."),
+    (431, "The head is too large."),
+    (499, "It was cancelled."),
+    (500, "An internal error, or damaged data."),
+    (503, "It is not available now."),
+];
+
+/// The failures that an operation answers with.
+fn statuses(operation: &Operation) -> Vec<u16> {
+    let tagged = |tag: &str| operation.tags.iter().flatten().any(|own| own == tag);
+    let mut statuses = vec![400, 403, 405, 431, 500, 503];
+    if !tagged("operations") {
+        statuses.push(404);
+    }
+    if tagged("sql") || tagged("statements") || tagged("ingest") {
+        statuses.extend([406, 409, 422, 426, 429, 499]);
+    }
+    if tagged("sessions") {
+        statuses.push(429);
+    }
+    if operation.request_body.is_some() {
+        statuses.extend([408, 413, 415]);
+    }
+    statuses
+}
+
+impl Modify for Failures {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        for item in openapi.paths.paths.values_mut() {
+            let operations = [&mut item.get, &mut item.post, &mut item.delete];
+            for operation in operations.into_iter().flatten() {
+                for status in statuses(operation) {
+                    let reference = Ref::from_response_name(format!("Failure{status}"));
+                    operation
+                        .responses
+                        .responses
+                        .insert(status.to_string(), RefOr::Ref(reference));
+                }
+            }
+        }
+        let components = openapi.components.get_or_insert_default();
+        for (status, description) in FAILURES {
+            components.responses.insert(
+                format!("Failure{status}"),
+                RefOr::T(failure(status, description)),
+            );
+        }
+    }
+}
+
+fn failure(status: u16, description: &str) -> Response {
+    let content = Content::new(Some(RefOr::Ref(Ref::from_schema_name("Problem"))));
+    let response = ResponseBuilder::new()
+        .description(description)
+        .content("application/problem+json", content);
+    if matches!(status, 429 | 503) {
+        let seconds = HeaderBuilder::new()
+            .schema(ObjectBuilder::new().schema_type(Type::Integer))
+            .description(Some("Seconds to wait."))
+            .build();
+        return response.header("Retry-After", seconds).build();
+    }
+    response.build()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    /// An operation in a few lines: `?argument`, `^header`, `{path}`; `*` marks what is required.
+    fn outline(path: &str, method: &str, operation: &Value) -> String {
+        let star = |flag: &Value| {
+            if flag.as_bool() == Some(true) {
+                "*"
+            } else {
+                ""
+            }
+        };
+        let mut lines = format!(
+            "{} {path} ({})",
+            method.to_uppercase(),
+            operation["operationId"].as_str().unwrap()
+        );
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let name = parameter["name"].as_str().unwrap();
+            match parameter["in"].as_str().unwrap() {
+                "query" => lines.push_str(&format!(" ?{name}{}", star(&parameter["required"]))),
+                "header" => lines.push_str(&format!(" ^{name}{}", star(&parameter["required"]))),
+                _ => assert!(path.contains(&format!("{{{name}}}"))),
+            }
+        }
+        let types = |content: &Value| {
+            content
+                .as_object()
+                .map(|types| types.keys().cloned().collect::<Vec<_>>().join(", "))
+        };
+        if let Some(types) = types(&operation["requestBody"]["content"]) {
+            lines.push_str(&format!("\n  < {types}"));
+        }
+        let mut failures = Vec::new();
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            if response["$ref"] == format!("#/components/responses/Failure{status}") {
+                failures.push(status.as_str());
+            } else {
+                let types = types(&response["content"]).unwrap_or_default();
+                lines.push_str(&format!("\n  > {status} {types}"));
+            }
+        }
+        lines.push_str(&format!("\n  ! {}\n", failures.join(" ")));
+        lines
+            .replace("  > 204 \n", "  > 204\n")
+            .replace("  > 101 \n", "  > 101\n")
+    }
+
+    #[test]
+    fn the_whole_interface() {
+        let document: Value = serde_json::from_str(super::openapi_json()).unwrap();
+        let mut shown = String::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                shown.push_str(&outline(path, method, operation));
+            }
+        }
+        for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+            let required: Vec<&str> = schema["required"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .collect();
+            let fields: Vec<String> = schema["properties"]
+                .as_object()
+                .unwrap()
+                .keys()
+                .map(|field| {
+                    format!(
+                        "{field}{}",
+                        if required.contains(&field.as_str()) {
+                            "*"
+                        } else {
+                            ""
+                        }
+                    )
+                })
+                .collect();
+            shown.push_str(&format!("{name}: {}\n", fields.join(", ")));
+        }
+        insta::assert_snapshot!(shown, @r"
+        GET / (index)
+          > 200 text/html
+          ! 400 403 405 431 500 503
+        GET /livez (livez)
+          > 200 application/json
+          ! 400 403 405 431 500 503
+        GET /metrics (metrics)
+          > 200 application/openmetrics-text
+          ! 400 403 405 431 500 503
+        GET /openapi.json (openapi)
+          > 200 application/json
+          ! 400 403 405 431 500 503
+        GET /readyz (readyz)
+          > 200 application/json
+          ! 400 403 405 431 500 503
+        GET /v1/live (live)
+          > 101
+          ! 400 403 404 405 406 409 422 426 429 431 499 500 503
+        GET /v1/queries (listQueries)
+          > 200 application/json
+          ! 400 403 404 405 431 500 503
+        GET /v1/queries/{id} (getQuery)
+          > 200 application/json
+          ! 400 403 404 405 431 500 503
+        DELETE /v1/queries/{id} (cancelQuery)
+          > 204
+          ! 400 403 404 405 431 500 503
+        POST /v1/sessions (openSession)
+          > 201 application/json
+          ! 400 403 404 405 429 431 500 503
+        DELETE /v1/sessions/{session} (closeSession)
+          > 204
+          ! 400 403 404 405 429 431 500 503
+        GET /v1/sql (query) ?q* ?format ?session ?timeout_ms ?row_limit ?parameters ?resume ^Last-Event-ID
+          > 200 application/json, application/vnd.apache.arrow.stream, application/x-ndjson, text/csv, application/vnd.apache.parquet, text/event-stream
+          ! 400 403 404 405 406 409 422 426 429 431 499 500 503
+        POST /v1/sql (execute) ?format ?session ?timeout_ms ?row_limit ?parameters ?resume ^Last-Event-ID
+          < application/json, application/sql, text/plain
+          > 200 application/json, application/vnd.apache.arrow.stream, application/x-ndjson, text/csv, application/vnd.apache.parquet, text/event-stream
+          ! 400 403 404 405 406 408 409 413 415 422 426 429 431 499 500 503
+        POST /v1/statements (submit) ?session ?timeout_ms ?row_limit ?parameters
+          < application/json, application/sql, text/plain
+          > 202 application/json
+          ! 400 403 404 405 406 408 409 413 415 422 426 429 431 499 500 503
+        GET /v1/statements/{id} (getStatement) ?wait_ms
+          > 200 application/json
+          ! 400 403 404 405 406 409 422 426 429 431 499 500 503
+        DELETE /v1/statements/{id} (removeStatement)
+          > 204
+          ! 400 403 404 405 406 409 422 426 429 431 499 500 503
+        GET /v1/statements/{id}/rows (getStatementRows) ?offset ?limit ?format
+          > 200 application/json, application/vnd.apache.arrow.stream, application/x-ndjson, text/csv, application/vnd.apache.parquet
+          ! 400 403 404 405 406 409 422 426 429 431 499 500 503
+        POST /v1/topics/{name}/records (ingest) ^Idempotency-Key
+          < application/vnd.apache.arrow.stream, application/x-ndjson, text/csv
+          > 200 application/json
+          ! 400 403 404 405 406 408 409 413 415 422 426 429 431 499 500 503
+        Column: name*, nullable*, type*
+        Document: columns*, command, row_count*, rows*, truncated*
+        HealthDocument: status*
+        IngestedDocument: duplicate*, partitions*, rows*
+        PartitionDocument: base_offset*, end_offset*, partition*
+        PositionDocument: column*, line*
+        Problem: column, detail*, hint, instance, position, query_id, row, sqlstate*, status*, title*, type*
+        ProgressDocument: bytes*, elapsed_ms*, rows*, spilled_bytes*
+        QueriesDocument: queries*
+        QueryDocument: parameters, query*, resume, row_limit, session, timeout_ms
+        QueryInfoDocument: bytes*, elapsed_ms*, error, id*, live*, memory_bytes*, rows*, spilled_bytes*, sql*, started_at*, state*
+        SessionDocument: session*
+        StatementDocument: columns, command, error, id*, progress*, query_id, row_count*, rows*, sql*, state*, truncated*
+        ");
+    }
+}
