@@ -1,0 +1,161 @@
+//! `/v1/live`: queries over a WebSocket.
+
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use weir_tests::{Server, wait};
+
+use super::{column, numbers};
+
+struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Socket {
+    async fn open(server: &Server) -> Self {
+        let (socket, _) = connect_async(format!("ws://{}/v1/live", server.address()))
+            .await
+            .expect("a WebSocket opens");
+        Self(socket)
+    }
+
+    async fn send(&mut self, message: Value) {
+        self.0
+            .send(Message::text(message.to_string()))
+            .await
+            .expect("a message is taken");
+    }
+
+    async fn next(&mut self) -> Value {
+        loop {
+            let message = tokio::time::timeout(Duration::from_secs(60), self.0.next()).await;
+            match message
+                .expect("a message comes")
+                .expect("the socket is open")
+                .expect("a message is whole")
+            {
+                Message::Text(text) => {
+                    return serde_json::from_str(&text).expect("a message is JSON");
+                }
+                Message::Ping(_) | Message::Pong(_) => {}
+                other => panic!("instead of text: {other:?}"),
+            }
+        }
+    }
+
+    async fn rows(&mut self, name: &str, count: usize) -> (Vec<i64>, Option<String>) {
+        let mut values = Vec::new();
+        let mut token = None;
+        while values.len() < count {
+            let message = self.next().await;
+            assert_eq!(message["type"], "rows", "{message}");
+            values.extend(column(&message["rows"], name));
+            token = message["resume"].as_str().map(str::to_owned);
+        }
+        (values, token)
+    }
+}
+
+#[tokio::test]
+async fn rows_come_with_resume_tokens_and_a_query_can_be_cancelled() {
+    let server = Server::start();
+    let client = server.client();
+    client.run(&["CREATE STREAM s (n BIGINT)"]).await;
+    client.ingest("s", numbers(0, 5)).await.unwrap();
+    let mut socket = Socket::open(&server).await;
+    socket
+        .send(json!({ "type": "query", "query": "SELECT n FROM s EMIT CHANGES" }))
+        .await;
+    let schema = socket.next().await;
+    assert_eq!(schema["type"], "schema", "{schema}");
+    assert_eq!(schema["live"], true);
+    assert_eq!(schema["columns"][0]["name"], "n");
+    let (values, _) = socket.rows("n", 5).await;
+    assert_eq!(values, [0, 1, 2, 3, 4]);
+    client.ingest("s", numbers(5, 7)).await.unwrap();
+    let (values, token) = socket.rows("n", 2).await;
+    assert_eq!(values, [5, 6]);
+    socket.send(json!({ "type": "cancel" })).await;
+    let end = socket.next().await;
+    assert_eq!(
+        (&end["type"], &end["reason"]),
+        (&json!("end"), &json!("cancelled")),
+        "{end}"
+    );
+    // The same socket goes on with another query, from the token.
+    client.ingest("s", numbers(7, 8)).await.unwrap();
+    socket
+        .send(json!({ "type": "query", "query": "SELECT n FROM s EMIT CHANGES", "resume": token.unwrap() }))
+        .await;
+    assert_eq!(socket.next().await["type"], "schema");
+    assert_eq!(socket.rows("n", 1).await.0, [7]);
+    server.stop();
+}
+
+#[tokio::test]
+async fn bounded_queries_end_and_errors_do_not_close_the_socket() {
+    let server = Server::start();
+    let mut socket = Socket::open(&server).await;
+    socket
+        .send(json!({ "type": "query", "query": "SELECT nope" }))
+        .await;
+    let error = socket.next().await;
+    assert_eq!(error["type"], "error");
+    assert_eq!(error["error"]["sqlstate"], "42703", "{error}");
+    socket.send(json!({ "type": "nonsense" })).await;
+    assert_eq!(socket.next().await["type"], "error");
+    socket
+        .send(json!({ "type": "query", "query": "SELECT $1 + 1 AS n", "parameters": [41] }))
+        .await;
+    assert_eq!(socket.next().await["type"], "schema");
+    assert_eq!(socket.rows("n", 1).await.0, [42]);
+    let end = socket.next().await;
+    assert_eq!(
+        (&end["type"], &end["row_count"]),
+        (&json!("end"), &json!(1)),
+        "{end}"
+    );
+    server.stop();
+}
+
+#[tokio::test]
+async fn a_closed_socket_stops_its_query() {
+    let server = Server::start();
+    let client = server.client();
+    client.run(&["CREATE STREAM s (n BIGINT)"]).await;
+    let mut socket = Socket::open(&server).await;
+    socket
+        .send(json!({ "type": "query", "query": "SELECT n FROM s EMIT CHANGES" }))
+        .await;
+    assert_eq!(socket.next().await["type"], "schema");
+    wait::eventually("it runs", async || {
+        wait::check(
+            client.running("EMIT CHANGES").await.len() == 1,
+            "not listed",
+        )
+    })
+    .await;
+    drop(socket);
+    wait::within(Duration::from_secs(5), "it stops", async || {
+        let running = client.running("EMIT CHANGES").await;
+        wait::check(running.is_empty(), format!("{running:?}"))
+    })
+    .await;
+    server.stop();
+}
+
+#[tokio::test]
+async fn a_page_from_elsewhere_gets_no_socket() {
+    use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+    let server = Server::start();
+    let mut request = format!("ws://{}/v1/live", server.address())
+        .into_client_request()
+        .unwrap();
+    request
+        .headers_mut()
+        .insert("origin", "https://evil.example".parse().unwrap());
+    assert!(connect_async(request).await.is_err(), "it was let in");
+    server.stop();
+}

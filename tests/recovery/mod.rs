@@ -1,0 +1,36 @@
+//! `kill -9` at random moments and at named fail points: every acknowledged row and statement is there, none twice.
+//!
+//! Ten rounds, and a hundred with `WEIR_SOAK=1`. The seed is printed; `WEIR_SEED` sets it.
+
+mod damage;
+mod ddl;
+mod ingest;
+mod tables;
+
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use weir_tests::ServerBuilder;
+
+/// How often each test kills.
+pub(crate) fn rounds() -> u32 {
+    if std::env::var_os("WEIR_SOAK").is_some() {
+        100
+    } else {
+        10
+    }
+}
+
+/// The source of chance, whose seed is printed.
+pub(crate) fn random(test: &str) -> SmallRng {
+    let seed = std::env::var("WEIR_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(rand::random::<u64>);
+    eprintln!("{test}: WEIR_SEED={seed}");
+    SmallRng::seed_from_u64(seed)
+}
+
+/// The same server, to end at a fail point when it comes there for the `nth` time.
+pub(crate) fn ends_at(builder: ServerBuilder, point: &str, nth: u32) -> ServerBuilder {
+    builder.env("FAILPOINTS", format!("{point}={nth}*off->return(abort)"))
+}
