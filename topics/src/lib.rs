@@ -4,8 +4,25 @@
 //! An append is acknowledged when it is on disk, many in one sync; the offset up to which that holds is the partition's
 //! *stable offset*, and no reader sees past it.
 //!
-//! It knows nothing of SQL, of Arrow, or of the Kafka protocol's requests. Start at [`TopicLog`]; the format of what is
-//! stored is told in [`batch`], and how a folder is laid out and repaired in `docs/ARCHITECTURE.md`.
+//! It knows nothing of SQL, of Arrow, or of the Kafka protocol's requests; it deletes no record of a topic that exists. Start
+//! at [`TopicLog`]; [`batch`] tells the format of what is stored.
+//!
+//! # The folder
+//! ```text
+//! LOCK                                  held by the one process that has the folder
+//! <topic id>/topic.json                 name, partitions
+//! <topic id>/0/00000000000000000000.log     a segment of partition 0: record batches, back to back
+//! <topic id>/0/00000000000000000000.index   where offsets and times lie in it; can be made again
+//! <topic id>/0/stable                       up to where rows were acknowledged
+//! *.tmp                                 not finished; removed by the next start
+//! ```
+//!
+//! # What holds
+//! - A record below the stable offset was synced, and is never changed, moved or passed over: it is read, or the read fails and
+//!   names the place.
+//! - A batch is there whole or not at all, and so is a topic.
+//! - What a start cuts off the end of a partition had not been acknowledged to anybody.
+//! - After a sync has failed, nothing is written until a restart.
 
 pub mod batch;
 

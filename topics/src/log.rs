@@ -219,8 +219,17 @@ impl Inner {
                 }
             }
         }
-        *self.lock.lock() = None;
+        self.unlock();
         saved
+    }
+
+    /// Said, and not left to the closing of the file, which a child process forked just now may share.
+    fn unlock(&self) {
+        if let Some(lock) = self.lock.lock().take()
+            && let Err(error) = lock.unlock()
+        {
+            tracing::warn!(%error, "cannot unlock the topic log's folder");
+        }
     }
 
     fn finish_writers(&self) {
@@ -236,6 +245,7 @@ impl Drop for Inner {
     /// What was appended is finished, and the folder is free; the next start scans a little, as nothing is saved here.
     fn drop(&mut self) {
         self.finish_writers();
+        self.unlock();
     }
 }
 

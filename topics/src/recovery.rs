@@ -14,7 +14,7 @@ use crate::batch::Malformed;
 use crate::index::Index;
 use crate::mark::{self, Mark};
 use crate::scan::{Scan, Scanned, reach};
-use crate::segment::{Extent, Place, Segment, base_of, file_name};
+use crate::segment::{Extent, Place, Segment, base_of};
 use crate::tokens::{Tokens, Written};
 use crate::{BatchView, Error, IdempotencyToken, LogSettings, Result, durable};
 
@@ -288,19 +288,6 @@ fn note_token(tokens: &mut Tokens, batch: &BatchView) -> Result<()> {
         tokens.insert(IdempotencyToken::new(token)?, written);
     }
     Ok(())
-}
-
-/// Makes the file of a segment that begins at `base`, and its name durable.
-pub(crate) fn create_segment_file(dir: &Path, base: Offset) -> std::io::Result<PathBuf> {
-    let path = dir.join(file_name(base));
-    // A run that failed right after this point has left an empty one.
-    File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)?;
-    durable::sync_dir(dir)?;
-    Ok(path)
 }
 
 #[cfg(test)]

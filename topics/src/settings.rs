@@ -15,7 +15,7 @@ pub struct LogSettings {
     pub index_interval_bytes: u32,
     /// The largest batch that is taken. Default 256 MiB.
     pub batch_bytes_max: usize,
-    /// What may wait to be written, a partition, before appends are refused. Default 256 MiB.
+    /// A partition takes no more batches while so much waits to be written. Default 256 MiB.
     pub pending_bytes_max: usize,
     /// The most bytes that are written before a sync. Default 16 MiB.
     pub group_bytes_max: usize,

@@ -55,7 +55,7 @@ impl Appended {
     /// Waits until the batch is on disk; answers its first offset and its exclusive end.
     ///
     /// # Errors
-    /// [`Error::DiskFull`] when nothing of it was kept; [`Error::Stopped`] when a write or sync failed, so that it may or may
+    /// [`Error::DiskFull`] and [`Error::Io`] when nothing of it was kept, so that a later try may succeed; [`Error::Stopped`] when a write or sync failed, so that it may or may
     /// not be there after a restart; [`Error::TopicNotFound`] when the topic was deleted meanwhile.
     pub async fn durable(self) -> Result<(Offset, Offset)> {
         if let Some(synced) = self.synced {
@@ -139,8 +139,7 @@ impl Partition {
         {
             return Ok(self.duplicate(&mut queue, written));
         }
-        let limit = settings.pending_bytes_max as u64;
-        if queue.pending_bytes > 0 && queue.pending_bytes + bytes > limit {
+        if queue.pending_bytes >= settings.pending_bytes_max as u64 {
             return Err(Error::Busy {
                 topic: self.0.place.topic.clone(),
                 partition: self.0.place.partition,
@@ -175,7 +174,8 @@ impl Partition {
         })
     }
 
-    /// Waits until there is room for at least one more batch, so that a fast writer goes at the disk's pace.
+    /// Waits until the partition would take one more batch, so that a fast writer goes at the disk's pace. Others may be
+    /// quicker: an append right after it can still be [`Error::Busy`].
     ///
     /// # Errors
     /// As [`Partition::append`], when no more is taken.
@@ -186,7 +186,7 @@ impl Partition {
             stable.mark_unchanged();
             self.check_exists()?;
             self.0.shared.check_running()?;
-            if self.0.queue.lock().pending_bytes <= limit / 2 {
+            if self.0.queue.lock().pending_bytes < limit {
                 return Ok(());
             }
             stable.changed().await.map_err(|_| Error::Closed)?;

@@ -9,8 +9,7 @@ use super::Partition;
 use super::append::Pending;
 use crate::index::{Index, Indexed, Times};
 use crate::mark::{self, Mark};
-use crate::recovery::create_segment_file;
-use crate::segment::{Extent, Segment};
+use crate::segment::{Extent, Segment, file_name};
 use crate::{Error, durable, faults};
 
 /// Batches below this size are gathered, so that many small ones cost one system call.
@@ -30,8 +29,8 @@ pub(super) struct Writer {
 
 /// Why a group is not on disk.
 enum Failed {
-    /// The disk is full, and what was there before is as it was.
-    Full,
+    /// Nothing of it is there, and what was there before is as it was: a later try may succeed.
+    Refused(Error),
     /// Nobody knows what is on disk.
     Unknown(String),
 }
@@ -57,10 +56,7 @@ impl Partition {
         }
         if let Err(failed) = self.write_next(&mut writer) {
             let error = match failed {
-                Failed::Full => Error::DiskFull {
-                    topic: self.0.place.topic.clone(),
-                    partition: self.0.place.partition,
-                },
+                Failed::Refused(error) => error,
                 Failed::Unknown(reason) => self.0.shared.stop(reason),
             };
             self.fail_waiting(&error);
@@ -95,8 +91,9 @@ impl Partition {
             position = 0;
             group = self.take_group(position);
         }
-        let open = segment.open(&self.0.shared.files);
-        let open = open.map_err(|error| Failed::Unknown(error.to_string()))?;
+        let open = segment
+            .open(&self.0.shared.files)
+            .map_err(Failed::Refused)?;
         if let Err(error) = write_batches(&open.file, position, &group, &mut writer.gathered) {
             return Err(self.take_back(&open.file, position, &segment, error));
         }
@@ -139,7 +136,7 @@ impl Partition {
 
     /// Closes a full segment, and begins the next one.
     fn roll(&self, writer: &mut Writer, full: &Segment) -> Result<Arc<Segment>, Failed> {
-        faults::roll().map_err(|error| self.not_made(&error))?;
+        faults::roll().map_err(|error| self.not_made(error))?;
         if let Err(error) = self.save_index(writer, full, true) {
             // It is made again when somebody needs it.
             tracing::warn!(segment = %full.place(), %error, "cannot save a segment's index");
@@ -151,7 +148,20 @@ impl Partition {
 
     fn begin_segment(&self) -> Result<Arc<Segment>, Failed> {
         let base = self.stable_offset();
-        let path = create_segment_file(&self.0.dir, base).map_err(|error| self.not_made(&error))?;
+        let path = self.0.dir.join(file_name(base));
+        // An attempt that failed may have left an empty one.
+        let made = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path);
+        made.map_err(|error| self.not_made(error))?;
+        durable::sync_dir(&self.0.dir).map_err(|error| {
+            Failed::Unknown(format!(
+                "cannot sync the folder of {}: {error}",
+                self.0.place
+            ))
+        })?;
         let extent = Extent {
             end: base,
             bytes: 0,
@@ -220,7 +230,7 @@ impl Partition {
         match file.set_len(position).and_then(|()| file.sync_data()) {
             Ok(()) => {
                 tracing::warn!(segment = %segment.place(), %error, "refused a write: the disk is full");
-                Failed::Full
+                Failed::Refused(self.full())
             }
             Err(error) => unknown("truncate", segment, &error),
         }
@@ -257,15 +267,19 @@ impl Partition {
         Ok(())
     }
 
-    fn not_made(&self, error: &io::Error) -> Failed {
-        if durable::is_full(error) {
-            tracing::warn!(partition = %self.0.place, %error, "refused a write: the disk is full");
-            Failed::Full
+    fn not_made(&self, error: io::Error) -> Failed {
+        tracing::warn!(partition = %self.0.place, %error, "cannot make a segment");
+        Failed::Refused(if durable::is_full(&error) {
+            self.full()
         } else {
-            Failed::Unknown(format!(
-                "cannot make a segment of {}: {error}",
-                self.0.place
-            ))
+            Error::io("make a segment of", &self.0.place, error)
+        })
+    }
+
+    fn full(&self) -> Error {
+        Error::DiskFull {
+            topic: self.0.place.topic.clone(),
+            partition: self.0.place.partition,
         }
     }
 }

@@ -56,7 +56,11 @@ fn a_full_disk_refuses_the_write_and_no_more() {
 
 #[test]
 fn after_a_failed_sync_nothing_is_written_until_a_restart() {
-    for point in ["topics::append", "topics::before_sync", "topics::roll"] {
+    for point in [
+        "topics::append",
+        "topics::before_sync",
+        "topics::after_sync",
+    ] {
         let scenario = FailScenario::setup();
         let dir = scratch();
         run(async {
@@ -117,6 +121,35 @@ fn after_a_failed_sync_nothing_is_written_until_a_restart() {
         });
         scenario.teardown();
     }
+}
+
+#[test]
+fn a_segment_that_cannot_be_made_is_tried_again() {
+    let scenario = FailScenario::setup();
+    let dir = scratch();
+    run(async {
+        let log = open(small(dir.path())).await.unwrap();
+        let partition = bids(&log).await;
+        let long = "x".repeat(1900);
+        partition
+            .append(one(&long), None)
+            .unwrap()
+            .durable()
+            .await
+            .unwrap();
+        fail::cfg("topics::roll", "1*return(eio)").unwrap();
+        let refused = partition.append(one(&long), None).unwrap();
+        let error = refused.durable().await.unwrap_err();
+        assert!(matches!(error, Error::Io { .. }), "{error}");
+        assert_eq!(
+            error.to_string(),
+            "cannot make a segment of topic \"bids\" partition 0"
+        );
+        assert_eq!((log.failure(), partition.next_offset()), (None, Offset(1)));
+        let again = partition.append(one(&long), None).unwrap();
+        assert_eq!(again.durable().await.unwrap(), (Offset(1), Offset(2)));
+    });
+    scenario.teardown();
 }
 
 #[test]

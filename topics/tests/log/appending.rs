@@ -220,7 +220,7 @@ fn a_writer_that_is_too_fast_is_told_and_can_wait() {
     let dir = scratch();
     run(async {
         let settings = LogSettings {
-            pending_bytes_max: 100_000,
+            pending_bytes_max: 60_000,
             ..LogSettings::new(dir.path())
         };
         let log = open(settings).await.unwrap();
