@@ -1,7 +1,7 @@
 //! The log: all topics in one folder, which one process has at a time.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use weir_base::{Clock, PartitionId, TopicId, TopicName};
 use crate::meta::TopicMeta;
 use crate::segment::Place;
 use crate::shared::Shared;
-use crate::{Error, LogSettings, Partition, Result, Topic, TopicSpec};
+use crate::{Error, LogSettings, Partition, Result, Topic, TopicSpec, durable};
 
 /// The most partitions that a topic has.
 const PARTITIONS_MAX: u32 = 4096;
@@ -123,7 +123,7 @@ impl TopicLog {
     fn open_blocking(settings: LogSettings, clock: Arc<dyn Clock>) -> Result<Self> {
         settings.check()?;
         let dir = settings.dir.clone();
-        fs::create_dir_all(&dir)
+        durable::create_dir_all(&dir)
             .map_err(|error| Error::io("make the folder", dir.display(), error))?;
         let lock = lock_folder(&dir)?;
         let metas = TopicMeta::read_all(&dir)?;

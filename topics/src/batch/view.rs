@@ -46,6 +46,9 @@ pub struct Headers<'a> {
     record: u32,
 }
 
+/// A header as it is stored: its name need not be text.
+type Header<'a> = (&'a [u8], Option<&'a [u8]>);
+
 impl BatchView {
     /// Reads the batch at the front of `bytes`, and checks its checksum.
     ///
@@ -282,7 +285,7 @@ impl<'a> Iterator for Headers<'a> {
 }
 
 impl<'a> Headers<'a> {
-    fn take_next(&mut self) -> Result<Option<(&'a [u8], Option<&'a [u8]>)>> {
+    fn take_next(&mut self) -> Result<Option<Header<'a>>> {
         if self.left == 0 {
             return Ok(None);
         }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use weir_base::{ManualClock, Offset, PartitionId, TopicName};
 use weir_topics::{
-    BatchBuilder, EncodedBatch, LogSettings, Partition, RecordRef, Result, Topic, TopicLog,
-    TopicSpec,
+    BatchBuilder, BatchView, EncodedBatch, LogSettings, Partition, RecordRef, Result, Topic,
+    TopicLog, TopicSpec,
 };
 
 /// A folder in memory where there is one: a test of many syncs should not wait for a disk.
@@ -99,7 +99,7 @@ pub(crate) fn read(
                 .windows(2)
                 .all(|two| two[0].end_offset() == two[1].base_offset())
         );
-        let beyond_first: usize = batches.iter().skip(1).map(|b| b.size_bytes()).sum();
+        let beyond_first: usize = batches.iter().skip(1).map(BatchView::size_bytes).sum();
         assert!(beyond_first <= bytes_max, "{beyond_first} > {bytes_max}");
         for batch in &batches {
             for record in batch.records() {
