@@ -97,19 +97,24 @@ impl Running {
             );
         }
         self.close.cancel();
-        if let Some(accepting) = self.accepting.take() {
-            let abort = accepting.abort_handle();
-            if tokio::time::timeout(CLOSE_WAIT, accepting).await.is_err() {
-                abort.abort();
+        let accepting = self.accepting.take();
+        let connections = async {
+            if let Some(accepting) = accepting {
+                let abort = accepting.abort_handle();
+                if tokio::time::timeout(CLOSE_WAIT, accepting).await.is_err() {
+                    abort.abort();
+                }
             }
-        }
-        self.engine.close().await;
+        };
+        // Queries that are cut off end with an error, and with them their connections.
+        tokio::join!(connections, self.engine.close());
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         self.sweeping.abort();
+        self.close.cancel();
         if let Some(accepting) = &self.accepting {
             accepting.abort();
         }

@@ -8,7 +8,7 @@ use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
-use weir_base::{Kind, SqlState};
+use weir_base::{Classify, Kind, SqlState};
 
 use super::Rest;
 use super::problem::Problem;
@@ -36,7 +36,9 @@ pub(crate) async fn readyz(State(rest): State<Arc<Rest>>) -> Result<Json<HealthD
                 .with_sqlstate(SqlState::ADMIN_SHUTDOWN),
         );
     }
-    rest.engine.ready()?;
+    rest.engine.ready().map_err(|error| {
+        Problem::new(Kind::Unavailable, error.to_string()).with_sqlstate(error.sqlstate())
+    })?;
     Ok(Json(HealthDocument { status: "ready" }))
 }
 

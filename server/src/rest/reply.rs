@@ -595,3 +595,6 @@ impl<R: Rows> Pump<R> {
         fields
     }
 }
+
+#[cfg(test)]
+mod tests;
