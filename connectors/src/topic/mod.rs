@@ -1,1 +1,27 @@
-//! Rows of topics: encoding, decoding, and the tables over them.
+//! Rows of topics: how they are stored and read, and the tables over them.
+//!
+//! A stream's or table's row is one record of a topic: its value is a JSON object ([`RowSchema`] says which field is
+//! which column), its key the text of the key's columns. Rows come in through the `encode_…` functions, which check them,
+//! and [`TopicWriter`]; they are read through [`StreamTable`]. [`KeyedTable`] is a table over a changelog. This module knows nothing of SQL text or sessions.
+
+mod bounds;
+mod csv;
+mod ingest;
+mod keyed;
+mod partition;
+mod record;
+pub mod row;
+mod scan;
+mod schema;
+mod stream;
+mod writer;
+
+pub use ingest::{
+    CsvLayout, RowError, Rows, encode_arrow, encode_batch, encode_csv, encode_ndjson,
+};
+pub use keyed::{Change, Commit, Conflicts, KeyedTable, OnConflict, TableWriter};
+pub use partition::partition_for_key;
+pub use scan::{TopicScanExec, as_topic_scan};
+pub use schema::{Hidden, RowColumn, RowSchema, hidden_fields};
+pub use stream::StreamTable;
+pub use writer::{TopicWriter, Written, WrittenRange};

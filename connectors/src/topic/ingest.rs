@@ -1,0 +1,719 @@
+//! Rows as they come in, checked and in the form in which they are stored.
+//!
+//! All rows of a request are taken or none: the first bad one is named by number, column and reason.
+
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::compute::{CastOptions, cast_with_options, concat_batches};
+use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamReader;
+use bytes::Bytes;
+use datafusion::common::ScalarValue;
+use weir_base::nearest::nearest;
+use weir_base::{Classify, Kind, SqlState};
+
+use super::csv::Splitter;
+use super::row::{
+    ColumnWriter, RowReader, RowWriter, Wanted, Wrong, has_logical, logical, sql_name, write_string,
+};
+use super::schema::RowSchema;
+use crate::Error;
+
+/// Why rows are refused: the first bad row, and what is wrong with it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{}{message}", self.place())]
+pub struct RowError {
+    /// The row's number within the request, from 1; none when it is not one row that is wrong.
+    pub row: Option<u64>,
+    /// The column, or the field within it (`address.zip`).
+    pub column: Option<String>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// The SQLSTATE.
+    pub sqlstate: SqlState,
+}
+
+impl RowError {
+    fn new(row: usize, wrong: Wrong) -> Self {
+        Self {
+            row: Some(row as u64 + 1),
+            column: wrong.path,
+            message: wrong.message,
+            hint: wrong.hint,
+            sqlstate: wrong.sqlstate,
+        }
+    }
+
+    /// The body as a whole is wrong.
+    fn body(message: impl Into<String>) -> Self {
+        Self {
+            row: None,
+            column: None,
+            message: message.into(),
+            hint: None,
+            sqlstate: SqlState::INVALID_TEXT_REPRESENTATION,
+        }
+    }
+
+    fn column(field: &Field, message: impl Into<String>, sqlstate: SqlState) -> Self {
+        Self {
+            column: Some(field.name().clone()),
+            sqlstate,
+            ..Self::body(message)
+        }
+    }
+
+    fn at(self, row: usize) -> Self {
+        Self {
+            row: Some(row as u64 + 1),
+            ..self
+        }
+    }
+
+    fn place(&self) -> String {
+        match (self.row, &self.column) {
+            (Some(row), Some(column)) => format!("row {row}, column {column:?}: "),
+            (Some(row), None) => format!("row {row}: "),
+            (None, Some(column)) => format!("column {column:?}: "),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+impl Classify for RowError {
+    fn kind(&self) -> Kind {
+        if self.sqlstate == SqlState::INTERNAL_ERROR {
+            Kind::Internal
+        } else {
+            Kind::Invalid
+        }
+    }
+    fn sqlstate(&self) -> SqlState {
+        self.sqlstate
+    }
+    fn hint(&self) -> Option<String> {
+        self.hint.clone()
+    }
+}
+
+impl From<RowError> for Error {
+    fn from(error: RowError) -> Self {
+        let ours = Self::new(error.kind(), error.to_string()).with_sqlstate(error.sqlstate);
+        let ours = match &error.hint {
+            Some(hint) => ours.with_hint(hint),
+            None => ours,
+        };
+        ours.with_source(error)
+    }
+}
+
+impl From<ArrowError> for RowError {
+    fn from(error: ArrowError) -> Self {
+        Self {
+            sqlstate: SqlState::INTERNAL_ERROR,
+            ..Self::body(error.to_string())
+        }
+    }
+}
+
+/// Rows that passed, in the form in which they are stored. [`TopicWriter`](super::TopicWriter) appends them.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    batch: RecordBatch,
+    values: Values,
+}
+
+/// The stored text of each row.
+#[derive(Debug, Clone)]
+struct Values {
+    /// The request's body, and rows that were written anew.
+    texts: [Bytes; 2],
+    spans: Vec<Span>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    text: usize,
+    start: usize,
+    end: usize,
+}
+
+impl Rows {
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.values.spans.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.values.spans.is_empty()
+    }
+
+    /// The rows as columns of the schema, defaults filled in: what `CHECK` constraints look at.
+    pub fn batch(&self) -> &RecordBatch {
+        &self.batch
+    }
+
+    /// The size of what is stored, without keys and framing, in bytes.
+    pub fn size_bytes(&self) -> usize {
+        self.values
+            .spans
+            .iter()
+            .map(|span| span.end - span.start)
+            .sum()
+    }
+
+    /// The stored text of a row.
+    pub(crate) fn value(&self, row: usize) -> &[u8] {
+        self.values
+            .spans
+            .get(row)
+            .and_then(|span| self.values.texts.get(span.text)?.get(span.start..span.end))
+            .unwrap_or_default()
+    }
+}
+
+/// Takes rows from newline-delimited JSON, an object a line; empty lines are passed over. A line is stored as it came,
+/// unless a default must be filled in or a column was renamed.
+///
+/// # Errors
+/// The first row that is no JSON object, names a column that is not there or twice, has a value that is not of its column's
+/// type, or lacks one that is required.
+pub fn encode_ndjson(schema: &RowSchema, body: &Bytes) -> Result<Rows, RowError> {
+    let text = utf8(body)?;
+    let mut reader = ingest_reader(schema)?;
+    let mut spans = Vec::new();
+    let mut start = text.len() - text.trim_start_matches('\u{feff}').len();
+    while start < text.len() {
+        let rest = text.as_bytes().get(start..).unwrap_or_default();
+        let end = memchr::memchr(b'\n', rest).map_or(text.len(), |at| start + at);
+        let line = text.get(start..end).unwrap_or_default();
+        let trimmed = line.trim_ascii();
+        if !trimmed.is_empty() {
+            let lead = line.len() - line.trim_ascii_start().len();
+            reader
+                .object(trimmed)
+                .map_err(|wrong| RowError::new(spans.len(), wrong))?;
+            spans.push(Span {
+                text: 0,
+                start: start + lead,
+                end: start + lead + trimmed.len(),
+            });
+        }
+        start = end + 1;
+    }
+    let filled = reader.take_filled();
+    let batch = reader.finish()?;
+    let mut values = Values {
+        texts: [body.clone(), Bytes::new()],
+        spans,
+    };
+    if schema.is_verbatim() {
+        rewrite(schema, &batch, filled.into_iter(), &mut values)?;
+    } else {
+        rewrite(schema, &batch, 0..batch.num_rows(), &mut values)?;
+    }
+    Ok(Rows { batch, values })
+}
+
+/// How a CSV body is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CsvLayout {
+    /// The first line names the columns; without it, fields are the schema's columns in order.
+    pub header: bool,
+    /// What stands between fields.
+    pub delimiter: u8,
+}
+
+impl Default for CsvLayout {
+    fn default() -> Self {
+        Self {
+            header: true,
+            delimiter: b',',
+        }
+    }
+}
+
+/// Takes rows from CSV (RFC 4180). An unquoted empty field is null, as in PostgreSQL's `COPY`; lists, structs and maps are
+/// JSON text.
+///
+/// # Errors
+/// As [`encode_ndjson`]; also when a row has more or fewer fields than there are columns.
+pub fn encode_csv(schema: &RowSchema, body: &Bytes, layout: CsvLayout) -> Result<Rows, RowError> {
+    let text = utf8(body)?;
+    let text = text.trim_start_matches('\u{feff}');
+    let mut reader = ingest_reader(schema)?;
+    let mut splitter = Splitter::new(text, layout.delimiter);
+    let columns = if layout.header {
+        csv_header(&reader, schema, &mut splitter)?
+    } else {
+        (0..schema.columns().len()).collect()
+    };
+    let mut row = 0;
+    while let Some(fields) = splitter.next_row() {
+        let fields = fields.map_err(|message| RowError::body(message).at(row))?;
+        if fields.len() != columns.len() {
+            let message = format!(
+                "it has {} fields where {} are expected",
+                fields.len(),
+                columns.len()
+            );
+            return Err(RowError::body(message).at(row));
+        }
+        let texts: Vec<Option<&str>> = fields.iter().map(|field| field.as_deref()).collect();
+        reader
+            .texts(&columns, &texts)
+            .map_err(|wrong| RowError::new(row, wrong))?;
+        row += 1;
+    }
+    written(schema, reader.finish()?)
+}
+
+/// Which columns a CSV header names.
+fn csv_header(
+    reader: &RowReader,
+    schema: &RowSchema,
+    splitter: &mut Splitter<'_>,
+) -> Result<Vec<usize>, RowError> {
+    let names = match splitter.next_row() {
+        Some(names) => names.map_err(RowError::body)?,
+        None => {
+            return Err(RowError::body(
+                "the body is empty: the first line of CSV names the columns",
+            ));
+        }
+    };
+    let mut columns = Vec::with_capacity(names.len());
+    for name in names {
+        let name = name.unwrap_or_default();
+        let at = reader.find(name.trim()).map_err(|wrong| RowError {
+            row: None,
+            ..RowError::new(0, wrong)
+        })?;
+        if columns.contains(&at) {
+            let field = &schema.columns()[at].field;
+            return Err(RowError::column(
+                field,
+                "the header names it twice",
+                SqlState::DUPLICATE_COLUMN,
+            ));
+        }
+        columns.push(at);
+    }
+    Ok(columns)
+}
+
+/// Takes rows from an Arrow IPC stream. Columns are found by name; one that is left out gets its default.
+///
+/// # Errors
+/// When the stream does not decode, names a column that is not there, or holds values that are not of its column's type.
+pub fn encode_arrow(schema: &RowSchema, body: &Bytes) -> Result<Rows, RowError> {
+    let broken = |error: ArrowError| {
+        RowError::body(format!("the body is not a whole Arrow stream: {error}"))
+    };
+    let reader = StreamReader::try_new(std::io::Cursor::new(body), None).map_err(broken)?;
+    let given = reader.schema();
+    for (at, field) in given.fields().iter().enumerate() {
+        let known = || {
+            schema
+                .columns()
+                .iter()
+                .map(|column| column.field.name().as_str())
+        };
+        if !known().any(|name| name == field.name()) {
+            let error =
+                RowError::column(field, "there is no such column", SqlState::UNDEFINED_COLUMN);
+            let hint =
+                nearest(field.name(), known()).map(|nearest| format!("did you mean {nearest:?}?"));
+            return Err(RowError { hint, ..error });
+        }
+        if given.fields()[..at]
+            .iter()
+            .any(|other| other.name() == field.name())
+        {
+            return Err(RowError::column(
+                field,
+                "it is given twice",
+                SqlState::DUPLICATE_COLUMN,
+            ));
+        }
+    }
+    let mut batches = Vec::new();
+    let mut rows = 0;
+    for batch in reader {
+        let batch = aligned(schema, &batch.map_err(broken)?, rows)?;
+        rows += batch.num_rows();
+        batches.push(batch);
+    }
+    let batch = concat_batches(schema.schema(), &batches)?;
+    written(schema, batch)
+}
+
+/// Takes rows from a batch that has the schema's columns in order; their types may differ where no value is lost.
+///
+/// # Errors
+/// The first row that has a null where it is not allowed, or a value that is not of its column's type.
+pub fn encode_batch(schema: &RowSchema, batch: &RecordBatch) -> Result<Rows, RowError> {
+    if batch.num_columns() != schema.columns().len() {
+        return Err(RowError {
+            sqlstate: SqlState::INTERNAL_ERROR,
+            ..RowError::body(format!(
+                "a batch of {} columns came for {} columns",
+                batch.num_columns(),
+                schema.columns().len()
+            ))
+        });
+    }
+    let columns = schema
+        .columns()
+        .iter()
+        .zip(batch.columns())
+        .map(|(column, given)| converted(&column.field, given, 0))
+        .collect::<Result<Vec<_>, _>>()?;
+    let batch = checked(schema, columns, batch.num_rows(), 0)?;
+    written(schema, batch)
+}
+
+fn utf8(body: &Bytes) -> Result<&str, RowError> {
+    std::str::from_utf8(body).map_err(|error| {
+        let before = body.get(..error.valid_up_to()).unwrap_or_default();
+        let row = before
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.trim_ascii().is_empty())
+            .count();
+        let row = row.saturating_sub(usize::from(
+            before.last().is_some_and(|last| *last != b'\n'),
+        ));
+        RowError::body("it is not valid UTF-8").at(row)
+    })
+}
+
+fn ingest_reader(schema: &RowSchema) -> Result<RowReader, RowError> {
+    let columns = schema.columns().iter().map(|column| Wanted {
+        field: &column.field,
+        key: column.field.name(),
+        // A column that reads as something else when it is absent is always written out.
+        fill: match (&column.default, &column.absent) {
+            (Some(default), _) => Some(default.clone()),
+            (None, Some(_)) => ScalarValue::try_from(column.field.data_type()).ok(),
+            (None, None) => None,
+        },
+    });
+    Ok(RowReader::new(columns, true)?)
+}
+
+/// The columns of `batch` in the schema's order and types; `before` rows came earlier.
+fn aligned(
+    schema: &RowSchema,
+    batch: &RecordBatch,
+    before: usize,
+) -> Result<RecordBatch, RowError> {
+    let columns = schema
+        .columns()
+        .iter()
+        .map(|column| match batch.column_by_name(column.field.name()) {
+            Some(given) => converted(&column.field, given, before),
+            None => {
+                let value = match &column.default {
+                    Some(default) => default.clone(),
+                    None => ScalarValue::try_from(column.field.data_type()).map_err(internal)?,
+                };
+                value.to_array_of_size(batch.num_rows()).map_err(internal)
+            }
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    checked(schema, columns, batch.num_rows(), before)
+}
+
+fn internal(error: datafusion::error::DataFusionError) -> RowError {
+    RowError {
+        sqlstate: SqlState::INTERNAL_ERROR,
+        ..RowError::body(error.to_string())
+    }
+}
+
+/// Puts columns together, and looks for nulls where none may be.
+fn checked(
+    schema: &RowSchema,
+    columns: Vec<ArrayRef>,
+    rows: usize,
+    before: usize,
+) -> Result<RecordBatch, RowError> {
+    let first = schema
+        .columns()
+        .iter()
+        .zip(&columns)
+        .filter(|(column, array)| !column.field.is_nullable() && array.logical_null_count() > 0)
+        .filter_map(|(column, array)| {
+            let nulls = array.logical_nulls()?;
+            let row = (0..rows).find(|row| nulls.is_null(*row))?;
+            Some((row, &column.field))
+        })
+        .min_by_key(|(row, _)| *row);
+    if let Some((row, field)) = first {
+        let message = "null is not allowed: it is declared NOT NULL";
+        return Err(
+            RowError::column(field, message, SqlState::NOT_NULL_VIOLATION).at(before + row),
+        );
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(
+        SchemaRef::clone(schema.schema()),
+        columns,
+        &options,
+    )?)
+}
+
+/// A column in its field's type, with UUIDs and JSON checked and in the form in which they are kept.
+fn converted(field: &Field, given: &ArrayRef, before: usize) -> Result<ArrayRef, RowError> {
+    let array = if given.data_type() == field.data_type() {
+        ArrayRef::clone(given)
+    } else {
+        cast(field, given, before)?
+    };
+    if logical(field).is_none() {
+        return Ok(array);
+    }
+    let text = datafusion::arrow::compute::cast(&array, &DataType::Utf8View)?;
+    let text = arrow::array::AsArray::as_string_view(&text);
+    let wanted = std::sync::Arc::new(field.clone().with_nullable(true));
+    let mut reader = RowReader::new(
+        [Wanted {
+            field: &wanted,
+            key: field.name(),
+            fill: None,
+        }],
+        true,
+    )?;
+    for (row, text) in text.iter().enumerate() {
+        reader
+            .texts(&[0], &[text])
+            .map_err(|wrong| RowError::new(before + row, wrong))?;
+    }
+    Ok(ArrayRef::clone(reader.finish()?.column(0)))
+}
+
+/// Whether values of one type become values of another without loss, or with an error where they do not fit.
+fn convertible(from: &DataType, to: &DataType) -> bool {
+    use DataType::{
+        Date32, Date64, Dictionary, FixedSizeBinary, Float64, List, Map, Null, RunEndEncoded,
+        Struct, Time32, Time64, Timestamp,
+    };
+    let text =
+        |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    let bytes = |t: &DataType| {
+        matches!(
+            t,
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | FixedSizeBinary(_)
+        )
+    };
+    let list = |t: &DataType| match t {
+        List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            Some(item.data_type().clone())
+        }
+        _ => None,
+    };
+    match (from, to) {
+        _ if from == to => true,
+        (Null, _) => true,
+        (Dictionary(_, from), _) => convertible(from, to),
+        (RunEndEncoded(_, from), _) => convertible(from.data_type(), to),
+        _ if text(from) => text(to),
+        _ if bytes(from) => bytes(to),
+        _ if from.is_integer() => to.is_integer() || to.is_decimal(),
+        _ if from.is_decimal() => to.is_decimal(),
+        _ if from.is_floating() => {
+            to == &Float64 || (to.is_floating() && from == &DataType::Float16)
+        }
+        (Date32 | Date64, Date32 | Date64) => true,
+        (Time32(_) | Time64(_), Time32(_) | Time64(_)) => true,
+        (Timestamp(_, from), Timestamp(_, to)) => from.is_some() == to.is_some(),
+        (DataType::Duration(_), DataType::Duration(_))
+        | (DataType::Interval(_), DataType::Interval(_)) => true,
+        (Struct(from), Struct(to)) => {
+            from.len() == to.len()
+                && from.iter().zip(to).all(|(from, to)| {
+                    from.name() == to.name() && convertible(from.data_type(), to.data_type())
+                })
+        }
+        (Map(from, _), Map(to, _)) => match (from.data_type(), to.data_type()) {
+            (Struct(from), Struct(to)) => from
+                .iter()
+                .zip(to)
+                .all(|(from, to)| convertible(from.data_type(), to.data_type())),
+            _ => false,
+        },
+        _ => match (list(from), list(to)) {
+            (Some(from), Some(to)) => convertible(&from, &to),
+            _ => false,
+        },
+    }
+}
+
+fn cast(field: &Field, given: &ArrayRef, before: usize) -> Result<ArrayRef, RowError> {
+    let (from, to) = (given.data_type(), field.data_type());
+    if !convertible(from, to) {
+        let message = format!("expected {}, found {}", sql_name(to), sql_name(from));
+        return Err(RowError::column(
+            field,
+            message,
+            SqlState::DATATYPE_MISMATCH,
+        ));
+    }
+    let options = CastOptions {
+        safe: false,
+        ..Default::default()
+    };
+    cast_with_options(given, to, &options).map_err(|error| {
+        // The kernel does not say which value it was.
+        let bad = (0..given.len())
+            .find(|row| cast_with_options(&given.slice(*row, 1), to, &options).is_err());
+        let message = format!("a value does not fit {}: {error}", sql_name(to));
+        let error = RowError::column(field, message, SqlState::NUMERIC_VALUE_OUT_OF_RANGE);
+        match bad {
+            Some(row) => error.at(before + row),
+            None => error,
+        }
+    })
+}
+
+/// Rows of a checked batch, written out.
+fn written(schema: &RowSchema, batch: RecordBatch) -> Result<Rows, RowError> {
+    let rows = batch.num_rows();
+    let empty = Span {
+        text: 1,
+        start: 0,
+        end: 0,
+    };
+    let mut values = Values {
+        texts: [Bytes::new(), Bytes::new()],
+        spans: vec![empty; rows],
+    };
+    rewrite(schema, &batch, 0..rows, &mut values)?;
+    let mut rows = Rows { batch, values };
+    if schema
+        .columns()
+        .iter()
+        .any(|column| has_logical(column.field.data_type()))
+    {
+        // UUIDs and JSON within lists and structs: what is read back is the form in which they are kept.
+        rows.batch = reread(schema, &rows)?;
+    }
+    Ok(rows)
+}
+
+/// Writes some rows of `batch` anew.
+fn rewrite(
+    schema: &RowSchema,
+    batch: &RecordBatch,
+    which: impl Iterator<Item = usize>,
+    values: &mut Values,
+) -> Result<(), RowError> {
+    let columns = schema.columns().iter().zip(batch.columns());
+    let mut writer = RowWriter::new(columns.map(|(column, array)| {
+        (
+            column.source.as_str(),
+            column.field.as_ref(),
+            array.as_ref(),
+        )
+    }))?;
+    let mut out = Vec::new();
+    for row in which {
+        let start = out.len();
+        writer.write(row, &mut out).map_err(|(at, message)| {
+            let field = batch.schema_ref().field(at);
+            RowError::column(field, message, SqlState::INVALID_TEXT_REPRESENTATION).at(row)
+        })?;
+        if let Some(span) = values.spans.get_mut(row) {
+            *span = Span {
+                text: 1,
+                start,
+                end: out.len(),
+            };
+        }
+    }
+    values.texts[1] = out.into();
+    Ok(())
+}
+
+fn reread(schema: &RowSchema, rows: &Rows) -> Result<RecordBatch, RowError> {
+    let columns = schema.columns().iter().map(|column| Wanted {
+        field: &column.field,
+        key: &column.source,
+        fill: None,
+    });
+    let mut reader = RowReader::new(columns, true)?;
+    for row in 0..rows.len() {
+        let text = std::str::from_utf8(rows.value(row)).map_err(|error| RowError {
+            sqlstate: SqlState::INTERNAL_ERROR,
+            ..RowError::body(error.to_string()).at(row)
+        })?;
+        reader
+            .object(text)
+            .map_err(|wrong| RowError::new(row, wrong))?;
+    }
+    Ok(reader.finish()?)
+}
+
+/// The keys of rows: the text of the key's column, or a JSON list of the columns' values when there are more.
+pub(crate) struct Keys<'a> {
+    columns: Vec<ColumnWriter<'a>>,
+    arrays: Vec<&'a dyn Array>,
+    scratch: String,
+    key: Vec<u8>,
+}
+
+impl<'a> Keys<'a> {
+    pub(crate) fn new(schema: &RowSchema, batch: &'a RecordBatch) -> Result<Self, ArrowError> {
+        let mut columns = Vec::new();
+        let mut arrays: Vec<&dyn Array> = Vec::new();
+        for at in schema.key() {
+            let (Some(column), Some(array)) = (schema.columns().get(*at), batch.columns().get(*at))
+            else {
+                return Err(ArrowError::SchemaError(format!(
+                    "there is no key column {at}"
+                )));
+            };
+            columns.push(ColumnWriter::new(&column.field, array.as_ref())?);
+            arrays.push(array.as_ref());
+        }
+        Ok(Self {
+            columns,
+            arrays,
+            scratch: String::new(),
+            key: Vec::new(),
+        })
+    }
+
+    /// The key of a row; none when the schema has no key, or the row's is null.
+    pub(crate) fn key(&mut self, row: usize) -> Result<Option<&[u8]>, ArrowError> {
+        self.key.clear();
+        let invalid = ArrowError::InvalidArgumentError;
+        if self.arrays.is_empty() || self.arrays.iter().all(|array| array.is_null(row)) {
+            return Ok(None);
+        }
+        if let [column] = &self.columns[..] {
+            column
+                .write_bare(row, &mut self.key, &mut self.scratch)
+                .map_err(invalid)?;
+            return Ok(Some(&self.key));
+        }
+        for (at, column) in self.columns.iter().enumerate() {
+            self.key.push(if at == 0 { b'[' } else { b',' });
+            column
+                .write(row, &mut self.key, &mut self.scratch)
+                .map_err(invalid)?;
+        }
+        self.key.push(b']');
+        Ok(Some(&self.key))
+    }
+}
+
+/// A key as a person reads it in a message.
+pub(crate) fn show_key(key: &[u8]) -> String {
+    let mut out = Vec::new();
+    write_string(&String::from_utf8_lossy(key), &mut out);
+    String::from_utf8_lossy(&out).chars().take(200).collect()
+}

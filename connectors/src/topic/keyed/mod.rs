@@ -1,0 +1,272 @@
+//! Tables: the newest row of each key, from a changelog in a topic.
+//!
+//! Each record writes the row of its key, or deletes it when it has no value. A table without a primary key gives each row
+//! a hidden one: the offset of the record that first wrote it, as eight big-endian bytes. The rows are held in memory with
+//! the versions before them, so that a reader at a fixed offset is not disturbed by writers; they are read from the log
+//! when the table is first used.
+
+mod snapshot;
+mod state;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::common::runtime::SpawnedTask;
+use parking_lot::RwLock;
+use weir_base::{Clock, Kind, Offset, PartitionId, SqlState};
+use weir_topics::{BatchView, Partition, Topic};
+
+use super::record::RecordDecoder;
+use super::schema::RowSchema;
+use crate::{Error, Result};
+use snapshot::Snapshot;
+use state::{Chunk, State};
+pub use write::{Change, Commit, Conflicts, OnConflict, TableWriter};
+
+/// How much of the log is read at a time when a table is loaded.
+const LOAD_BYTES: usize = 8 << 20;
+
+/// A table. Clones are the same table; there must be one for each topic, for it alone knows what is being written.
+#[derive(Debug, Clone)]
+pub struct KeyedTable(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    topic: Topic,
+    partition: Partition,
+    rows: Arc<RowSchema>,
+    clock: Arc<dyn Clock>,
+    state: RwLock<State>,
+    /// Held while the table is loaded, and by the one who writes.
+    gate: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl KeyedTable {
+    /// The table whose changelog is `topic`. Its rows have this schema, whose key is the primary key. Nothing is read yet.
+    ///
+    /// # Errors
+    /// When the topic has not exactly one partition, or others may write it.
+    pub fn new(topic: Topic, rows: Arc<RowSchema>, clock: Arc<dyn Clock>) -> Result<Self> {
+        let spec = topic.spec();
+        if spec.partitions != 1 || !spec.owned {
+            return Err(Error::new(
+                Kind::Internal,
+                format!(
+                    "topic {:?} cannot hold a table: it is shared, or has several partitions",
+                    topic.name().as_str()
+                ),
+            ));
+        }
+        let partition = topic.partition(PartitionId(0))?.clone();
+        let state = State::new(rows.schema_with_hidden(), partition.start_offset());
+        Ok(Self(Arc::new(Inner {
+            topic,
+            partition,
+            rows,
+            clock,
+            state: RwLock::new(state),
+            gate: Arc::new(tokio::sync::Mutex::new(())),
+        })))
+    }
+
+    /// The topic that holds the changelog.
+    pub fn topic(&self) -> &Topic {
+        &self.0.topic
+    }
+
+    /// What the rows look like.
+    pub fn schema(&self) -> &Arc<RowSchema> {
+        &self.0.rows
+    }
+
+    /// What the rows take up in memory, in bytes; little before the table is first used.
+    pub fn memory_bytes(&self) -> usize {
+        self.0.state.read().memory_bytes()
+    }
+
+    /// The offset up to which what was written is durable: where a reader that starts now reads.
+    pub fn stable_offset(&self) -> Offset {
+        self.0.partition.stable_offset()
+    }
+
+    /// The rows at an offset: what all records before it left, and none from it on. An offset in the past shows the table as
+    /// it was; one that lies far back may have to be read from the log.
+    ///
+    /// # Errors
+    /// When `at` is not durable yet, or a record cannot be read.
+    pub async fn snapshot(&self, at: Offset, with_hidden: bool) -> Result<Arc<dyn TableProvider>> {
+        if at > self.0.partition.stable_offset() {
+            return Err(Error::new(
+                Kind::Internal,
+                format!(
+                    "table {:?} was asked for at an offset that is not durable",
+                    self.0.topic.name().as_str()
+                ),
+            ));
+        }
+        if self.0.state.read().end < at {
+            let _gate = self.0.gate.lock().await;
+            self.load(at).await?;
+        }
+        {
+            let state = self.0.state.read();
+            if at >= state.horizon {
+                return Ok(Arc::new(Snapshot::new(
+                    self,
+                    state.chunks().to_vec(),
+                    at,
+                    with_hidden,
+                    true,
+                )));
+            }
+        }
+        let start = self.0.partition.start_offset();
+        let mut past = State::new(self.0.rows.schema_with_hidden(), start);
+        self.replay(&mut past, at).await?;
+        Ok(Arc::new(Snapshot::new(
+            self,
+            past.chunks().to_vec(),
+            at,
+            with_hidden,
+            false,
+        )))
+    }
+
+    /// Waits for the turn to write. Until the writer is dropped or commits, no one else writes, and what it reads of the
+    /// table is what it will change.
+    ///
+    /// # Errors
+    /// When the table cannot be loaded.
+    pub async fn writer(&self) -> Result<TableWriter> {
+        let gate = Arc::clone(&self.0.gate).lock_owned().await;
+        let partition = &self.0.partition;
+        let mut stable = partition.watch();
+        // What another instance of the table still had on its way is waited for.
+        while self.0.state.read().end < partition.next_offset() {
+            let at = partition.stable_offset();
+            self.load(at).await?;
+            if at < partition.next_offset() {
+                let moved = stable.wait_for(|offset| *offset > at).await;
+                moved.map_err(|_| {
+                    Error::new(
+                        Kind::Unavailable,
+                        format!("table {:?} is going away", self.0.topic.name().as_str()),
+                    )
+                    .with_sqlstate(SqlState::ADMIN_SHUTDOWN)
+                })?;
+            }
+        }
+        Ok(TableWriter::new(self.clone(), gate))
+    }
+
+    /// Takes in the records up to `to`. The gate must be held.
+    async fn load(&self, to: Offset) -> Result<()> {
+        let end = self.0.state.read().end;
+        if end >= to {
+            return Ok(());
+        }
+        if end > self.0.partition.start_offset() {
+            // Only another instance of the table can have written: rare, and short.
+            let mut from = end;
+            while from < to {
+                let batches = self.read(from, to).await?;
+                let Some(last) = batches.last() else { break };
+                let next = last.end_offset().min(to);
+                apply(&self.0, &mut self.0.state.write(), &batches, from, to)?;
+                from = next;
+            }
+            return Ok(());
+        }
+        // Readers of the empty state are not kept waiting.
+        let mut fresh = State::new(
+            self.0.rows.schema_with_hidden(),
+            self.0.partition.start_offset(),
+        );
+        self.replay(&mut fresh, to).await?;
+        if fresh.is_thick() {
+            let chunks = fresh.thinned(to)?;
+            fresh.replace_all(chunks, to);
+        }
+        *self.0.state.write() = fresh;
+        Ok(())
+    }
+
+    /// Takes the records from `state`'s end up to `to` into it.
+    async fn replay(&self, state: &mut State, to: Offset) -> Result<()> {
+        while state.end < to {
+            let batches = self.read(state.end, to).await?;
+            if batches.is_empty() {
+                return Err(Error::new(
+                    Kind::Corrupt,
+                    format!(
+                        "topic {:?} ends at offset {}, before {to}",
+                        self.0.topic.name().as_str(),
+                        state.end
+                    ),
+                ));
+            }
+            let from = state.end;
+            apply(&self.0, state, &batches, from, to)?;
+        }
+        Ok(())
+    }
+
+    async fn read(&self, from: Offset, to: Offset) -> Result<Vec<BatchView>> {
+        let partition = self.0.partition.clone();
+        SpawnedTask::spawn_blocking(move || partition.read(from, to, LOAD_BYTES))
+            .join()
+            .await
+            .map_err(|error| {
+                Error::new(Kind::Internal, "loading a table was broken off").with_source(error)
+            })?
+            .map_err(Error::from)
+    }
+}
+
+/// Takes the records of `batches` within `[from, to)` into a state.
+fn apply(
+    inner: &Inner,
+    state: &mut State,
+    batches: &[BatchView],
+    from: Offset,
+    to: Offset,
+) -> Result<()> {
+    let columns = inner.rows.schema_with_hidden().fields().len();
+    let projection: Vec<usize> = (0..columns).collect();
+    let name = inner.topic.name();
+    let mut decoder = RecordDecoder::new(name, PartitionId(0), &inner.rows, &projection)?;
+    let within = |offset: Offset| offset >= from && offset < to;
+    for record in batches.iter().flat_map(BatchView::records) {
+        let record = record?;
+        if within(record.offset) && record.value.is_some() {
+            decoder.push(&record)?;
+        }
+    }
+    state.push(Chunk::new(decoder.finish()?)?);
+    for record in batches.iter().flat_map(BatchView::records) {
+        let record = record?;
+        if !within(record.offset) {
+            continue;
+        }
+        let Some(key) = record.key else {
+            return Err(Error::new(
+                Kind::Corrupt,
+                format!(
+                    "topic {:?}, offset {}: a table's record has no key",
+                    name.as_str(),
+                    record.offset
+                ),
+            ));
+        };
+        match record.value {
+            Some(_) => state.put(key, record.offset.0),
+            None => state.delete(key, record.offset.0),
+        }
+        state.end = Offset(record.offset.0 + 1);
+    }
+    Ok(())
+}

@@ -1,0 +1,318 @@
+//! The versions of a table's rows, in memory: what a replay of its changelog gives.
+//!
+//! A version is a row with the offset of the record that wrote it. It is shown to a reader at offset *t* when it was
+//! written before *t* and the record that replaced or deleted it was not. Versions lie in chunks in order of offset; the
+//! offset is a version's address, so that chunks are merged and thinned out without touching the index.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use arrow::array::{Array, BinaryArray, BooleanArray, Int64Array, RecordBatch};
+use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::datatypes::SchemaRef;
+use hashbrown::{DefaultHashBuilder, HashTable};
+use weir_base::{Kind, Offset};
+
+use crate::{Error, Result};
+
+/// A version that nothing has replaced.
+pub(super) const CURRENT: i64 = i64::MAX;
+/// Chunks are merged up to this many rows.
+const CHUNK_ROWS_MAX: usize = 64 * 1024;
+/// Fewer dead versions than this are not worth a pass.
+const DEAD_ROWS_MIN: usize = 4096;
+
+/// Versions that were written one after the other.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    /// The columns of the schema with hidden columns.
+    batch: RecordBatch,
+    offsets: Int64Array,
+    keys: BinaryArray,
+    /// For each version, the offset of the record that replaced or deleted it.
+    superseded: Vec<AtomicI64>,
+}
+
+impl Chunk {
+    /// A chunk of current versions. `batch` has the columns of the table and then the hidden ones.
+    pub(super) fn new(batch: RecordBatch) -> Result<Self> {
+        let rows = batch.num_rows();
+        Self::with_superseded(
+            batch,
+            std::iter::repeat_with(|| AtomicI64::new(CURRENT))
+                .take(rows)
+                .collect(),
+        )
+    }
+
+    fn with_superseded(batch: RecordBatch, superseded: Vec<AtomicI64>) -> Result<Self> {
+        let column = |name: &str| batch.column_by_name(name).map(|column| column.to_data());
+        let (Some(offsets), Some(keys)) = (column("_offset"), column("_key")) else {
+            return Err(internal("a chunk of table rows has no offsets or keys"));
+        };
+        Ok(Self {
+            offsets: Int64Array::from(offsets),
+            keys: BinaryArray::from(keys),
+            superseded,
+            batch,
+        })
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.superseded.len()
+    }
+
+    pub(super) fn batch(&self) -> &RecordBatch {
+        &self.batch
+    }
+
+    pub(super) fn first_offset(&self) -> i64 {
+        self.offsets.values().first().copied().unwrap_or(CURRENT)
+    }
+
+    fn last_offset(&self) -> i64 {
+        self.offsets.values().last().copied().unwrap_or(i64::MIN)
+    }
+
+    /// Which versions a reader at `at` is shown; none when it is all of them.
+    pub(super) fn visible(&self, at: Offset) -> Option<BooleanArray> {
+        let shown = |row: usize| {
+            let superseded = self
+                .superseded
+                .get(row)
+                .map_or(CURRENT, |at| at.load(Ordering::Acquire));
+            self.offsets.value(row) < at.0 && superseded >= at.0
+        };
+        if (0..self.rows()).all(shown) {
+            return None;
+        }
+        Some((0..self.rows()).map(|row| Some(shown(row))).collect())
+    }
+
+    fn row_of(&self, offset: i64) -> Option<usize> {
+        self.offsets.values().binary_search(&offset).ok()
+    }
+
+    fn size_bytes(&self) -> usize {
+        self.batch.get_array_memory_size() + self.superseded.len() * size_of::<AtomicI64>()
+    }
+}
+
+/// All versions, and where the current version of each key is.
+#[derive(Debug)]
+pub(super) struct State {
+    schema: SchemaRef,
+    chunks: Vec<Arc<Chunk>>,
+    /// The offsets of current versions, by key.
+    index: HashTable<i64>,
+    hasher: DefaultHashBuilder,
+    /// Every record before it is in.
+    pub(super) end: Offset,
+    /// Versions that were replaced before it may be gone: no reader before it can be served.
+    pub(super) horizon: Offset,
+    rows: usize,
+    chunk_bytes: usize,
+}
+
+impl State {
+    /// An empty table. `schema` is that of chunks.
+    pub(super) fn new(schema: SchemaRef, start: Offset) -> Self {
+        Self {
+            schema,
+            chunks: Vec::new(),
+            index: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            end: start,
+            horizon: start,
+            rows: 0,
+            chunk_bytes: 0,
+        }
+    }
+
+    pub(super) fn chunks(&self) -> &[Arc<Chunk>] {
+        &self.chunks
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        // A byte of control beside each of the index's places.
+        self.chunk_bytes + self.index.capacity() * (size_of::<i64>() + 1)
+    }
+
+    /// The offset of a key's current version.
+    pub(super) fn find(&self, key: &[u8]) -> Option<i64> {
+        let hash = self.hasher.hash_one(key);
+        self.index
+            .find(hash, |offset| key_at(&self.chunks, *offset) == Some(key))
+            .copied()
+    }
+
+    /// The chunk and row of a version.
+    pub(super) fn locate(&self, offset: i64) -> Option<(&Arc<Chunk>, usize)> {
+        let chunk = chunk_at(&self.chunks, offset)?;
+        Some((chunk, chunk.row_of(offset)?))
+    }
+
+    /// Adds versions, which come after all others, and not yet their keys: [`Self::put`] and [`Self::delete`] do, in order.
+    pub(super) fn push(&mut self, chunk: Chunk) {
+        if chunk.rows() > 0 {
+            self.rows += chunk.rows();
+            self.chunk_bytes += chunk.size_bytes();
+            self.chunks.push(Arc::new(chunk));
+        }
+    }
+
+    /// The version at `offset` is now the key's current one.
+    pub(super) fn put(&mut self, key: &[u8], offset: i64) {
+        let hash = self.hasher.hash_one(key);
+        let (chunks, hasher) = (&self.chunks, &self.hasher);
+        let rehash = |offset: &i64| hasher.hash_one(key_at(chunks, *offset).unwrap_or_default());
+        let same = |offset: &i64| key_at(chunks, *offset) == Some(key);
+        match self.index.entry(hash, same, rehash) {
+            hashbrown::hash_table::Entry::Occupied(mut entry) => {
+                supersede(chunks, *entry.get(), offset);
+                *entry.get_mut() = offset;
+            }
+            hashbrown::hash_table::Entry::Vacant(entry) => {
+                entry.insert(offset);
+            }
+        }
+    }
+
+    /// The record at `offset` deleted the key.
+    pub(super) fn delete(&mut self, key: &[u8], offset: i64) {
+        let hash = self.hasher.hash_one(key);
+        let chunks = &self.chunks;
+        if let Ok(entry) = self
+            .index
+            .find_entry(hash, |offset| key_at(chunks, *offset) == Some(key))
+        {
+            let (old, _) = entry.remove();
+            supersede(chunks, old, offset);
+        }
+    }
+
+    /// What the last chunks become when they are merged, so that chunks at least double in size from the end to the front:
+    /// how many of them, and the merged one.
+    pub(super) fn merged_tail(&self) -> Result<Option<(usize, Chunk)>> {
+        let mut rows = 0;
+        let mut count = 0;
+        for chunk in self.chunks.iter().rev() {
+            if count > 0 && (chunk.rows() > rows * 2 || rows + chunk.rows() > CHUNK_ROWS_MAX) {
+                break;
+            }
+            rows += chunk.rows();
+            count += 1;
+        }
+        if count < 2 {
+            return Ok(None);
+        }
+        let tail = self
+            .chunks
+            .get(self.chunks.len() - count..)
+            .unwrap_or_default();
+        Ok(Some((count, merge(&self.schema, tail)?)))
+    }
+
+    /// Puts a chunk in the place of the last `count`.
+    pub(super) fn replace_tail(&mut self, count: usize, chunk: Chunk) {
+        for old in self.chunks.drain(self.chunks.len().saturating_sub(count)..) {
+            self.rows -= old.rows();
+            self.chunk_bytes -= old.size_bytes();
+        }
+        self.push(chunk);
+    }
+
+    /// Whether enough versions are dead for [`Self::thinned`] to be worth its time.
+    pub(super) fn is_thick(&self) -> bool {
+        let dead = self.rows - self.index.len().min(self.rows);
+        dead >= DEAD_ROWS_MIN && dead > self.index.len()
+    }
+
+    /// The chunks without the versions that no reader at `horizon` or later is shown.
+    pub(super) fn thinned(&self, horizon: Offset) -> Result<Vec<Chunk>> {
+        let mut chunks: Vec<Chunk> = Vec::new();
+        let mut gathered: Vec<Arc<Chunk>> = Vec::new();
+        let mut rows = 0;
+        for chunk in &self.chunks {
+            let kept = thin(chunk, horizon)?;
+            if rows + kept.rows() > CHUNK_ROWS_MAX {
+                chunks.push(merge(&self.schema, &gathered)?);
+                gathered.clear();
+                rows = 0;
+            }
+            rows += kept.rows();
+            gathered.push(kept);
+        }
+        chunks.push(merge(&self.schema, &gathered)?);
+        Ok(chunks)
+    }
+
+    /// Puts thinned chunks in the place of all.
+    pub(super) fn replace_all(&mut self, chunks: Vec<Chunk>, horizon: Offset) {
+        self.replace_tail(
+            self.chunks.len(),
+            Chunk {
+                batch: RecordBatch::new_empty(Arc::clone(&self.schema)),
+                offsets: Int64Array::from(Vec::<i64>::new()),
+                keys: BinaryArray::from(Vec::<&[u8]>::new()),
+                superseded: Vec::new(),
+            },
+        );
+        for chunk in chunks {
+            self.push(chunk);
+        }
+        self.horizon = self.horizon.max(horizon);
+    }
+}
+
+fn chunk_at(chunks: &[Arc<Chunk>], offset: i64) -> Option<&Arc<Chunk>> {
+    let after = chunks.partition_point(|chunk| chunk.first_offset() <= offset);
+    let chunk = chunks.get(after.checked_sub(1)?)?;
+    (offset <= chunk.last_offset()).then_some(chunk)
+}
+
+fn key_at(chunks: &[Arc<Chunk>], offset: i64) -> Option<&[u8]> {
+    let chunk = chunk_at(chunks, offset)?;
+    let row = chunk.row_of(offset)?;
+    Some(chunk.keys.value(row))
+}
+
+fn supersede(chunks: &[Arc<Chunk>], old: i64, by: i64) {
+    let place = chunk_at(chunks, old).and_then(|chunk| chunk.superseded.get(chunk.row_of(old)?));
+    if let Some(superseded) = place {
+        superseded.store(by, Ordering::Release);
+    }
+}
+
+fn load(superseded: &[AtomicI64]) -> impl Iterator<Item = i64> {
+    superseded.iter().map(|at| at.load(Ordering::Acquire))
+}
+
+fn merge(schema: &SchemaRef, chunks: &[Arc<Chunk>]) -> Result<Chunk> {
+    let batches = chunks.iter().map(|chunk| &chunk.batch);
+    let batch = concat_batches(schema, batches)
+        .map_err(|error| internal("chunks of table rows do not fit together").with_source(error))?;
+    let superseded = chunks.iter().flat_map(|chunk| load(&chunk.superseded));
+    Chunk::with_superseded(batch, superseded.map(AtomicI64::new).collect())
+}
+
+/// A chunk without the versions that were replaced before `horizon`.
+fn thin(chunk: &Arc<Chunk>, horizon: Offset) -> Result<Arc<Chunk>> {
+    let keep: Vec<bool> = load(&chunk.superseded).map(|by| by >= horizon.0).collect();
+    if keep.iter().all(|keep| *keep) {
+        return Ok(Arc::clone(chunk));
+    }
+    let superseded = load(&chunk.superseded)
+        .filter(|by| *by >= horizon.0)
+        .map(AtomicI64::new)
+        .collect();
+    let batch = filter_record_batch(&chunk.batch, &BooleanArray::from(keep)).map_err(|error| {
+        internal("a chunk of table rows cannot be thinned out").with_source(error)
+    })?;
+    Ok(Arc::new(Chunk::with_superseded(batch, superseded)?))
+}
+
+fn internal(message: &str) -> Error {
+    Error::new(Kind::Internal, message)
+}

@@ -1,0 +1,527 @@
+//! Changing a table: one statement is one batch of records, which the log takes whole or not at all.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, BinaryArray, Int32Array, Int64Array, ListArray, RecordBatch,
+    RecordBatchOptions, TimestampMillisecondArray, UInt32Array, new_null_array,
+};
+use arrow::buffer::OffsetBuffer;
+use arrow::compute::{concat_batches, interleave_record_batch, take_record_batch};
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
+use hashbrown::HashMap;
+use weir_base::{Kind, Offset, SqlState};
+use weir_topics::{Appended, BatchBuilder, RecordRef};
+
+use super::KeyedTable;
+use super::snapshot::Snapshot;
+use super::state::Chunk;
+use crate::topic::ingest::{Keys, Rows, show_key};
+use crate::topic::schema::header_field;
+use crate::{Error, Result};
+
+/// What to do with a row whose key is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnConflict {
+    /// Refuse the statement (SQLSTATE 23505).
+    Error,
+    /// Keep the row that is there (`ON CONFLICT DO NOTHING`).
+    Nothing,
+    /// Take the new row (`WITH (upsert)`); of two new ones with the same key, the later.
+    Replace,
+}
+
+/// A part of what one statement does.
+#[derive(Debug)]
+pub enum Change {
+    /// Rows to be added.
+    Insert {
+        /// The rows.
+        rows: Rows,
+        /// What to do where the key is there.
+        on_conflict: OnConflict,
+    },
+    /// Rows to be replaced. The primary key may change.
+    Update {
+        /// The `_key` of each row as it was.
+        keys: BinaryArray,
+        /// The rows as they shall be, in the same order.
+        rows: Rows,
+    },
+    /// Rows to be removed.
+    Delete {
+        /// The `_key` of each.
+        keys: BinaryArray,
+    },
+}
+
+/// The right to change a table, held by one at a time.
+#[derive(Debug)]
+pub struct TableWriter {
+    table: KeyedTable,
+    gate: tokio::sync::OwnedMutexGuard<()>,
+}
+
+/// What [`TableWriter::conflicts`] finds out about new rows.
+#[derive(Debug)]
+pub struct Conflicts {
+    /// The places of the rows whose keys are new, in order.
+    pub fresh: UInt32Array,
+    /// The places of the rows whose keys are there, in order.
+    pub given: UInt32Array,
+    /// For each of `given`, the row that is there, with the hidden columns after the table's own.
+    pub existing: RecordBatch,
+}
+
+/// A statement that is on its way to the disk.
+#[derive(Debug)]
+pub struct Commit {
+    /// For each change, how many rows it affected.
+    pub affected: Vec<u64>,
+    /// The offset after the statement's last record: a reader there sees it.
+    pub end: Offset,
+    appended: Option<Appended>,
+}
+
+impl Commit {
+    /// Waits until the statement is on disk.
+    ///
+    /// # Errors
+    /// When the log failed; the statement is then not acknowledged, and the log takes no more until a restart.
+    pub async fn durable(self) -> Result<Offset> {
+        match self.appended {
+            Some(appended) => Ok(appended.durable().await?.1),
+            None => Ok(self.end),
+        }
+    }
+}
+
+/// Which record a key gets.
+enum Op {
+    /// A row: of which change's rows, which one.
+    Put {
+        change: usize,
+        row: usize,
+    },
+    Delete,
+}
+
+/// The records of a statement, in order; a later one of the same key takes the place of an earlier.
+#[derive(Default)]
+struct Ops {
+    /// With its key; none where the row's own offset is to be its key.
+    ops: Vec<Option<(Option<Box<[u8]>>, Op)>>,
+    by_key: HashMap<Box<[u8]>, usize>,
+}
+
+impl Ops {
+    fn set(&mut self, key: &[u8], op: Op) {
+        let key: Box<[u8]> = key.into();
+        if let Some(old) = self.by_key.insert(key.clone(), self.ops.len())
+            && let Some(old) = self.ops.get_mut(old)
+        {
+            *old = None;
+        }
+        self.ops.push(Some((Some(key), op)));
+    }
+
+    fn add(&mut self, op: Op) {
+        self.ops.push(Some((None, op)));
+    }
+
+    /// What the statement so far says about a key: whether it has a row.
+    fn has(&self, key: &[u8]) -> Option<bool> {
+        let op = self.ops.get(*self.by_key.get(key)?)?.as_ref()?;
+        Some(matches!(op.1, Op::Put { .. }))
+    }
+}
+
+impl TableWriter {
+    pub(super) fn new(table: KeyedTable, gate: tokio::sync::OwnedMutexGuard<()>) -> Self {
+        Self { table, gate }
+    }
+
+    /// The table.
+    pub fn table(&self) -> &KeyedTable {
+        &self.table
+    }
+
+    /// The rows as this writer finds them, with what writers before it wrote, even where that is not durable yet: an
+    /// acknowledgement of this statement covers it.
+    pub fn snapshot(&self, with_hidden: bool) -> Arc<dyn TableProvider> {
+        let state = self.table.0.state.read();
+        Arc::new(Snapshot::new(
+            &self.table,
+            state.chunks().to_vec(),
+            state.end,
+            with_hidden,
+            true,
+        ))
+    }
+
+    /// Which of some new rows have keys that are there, and the rows that are there: what `ON CONFLICT DO UPDATE` works on.
+    ///
+    /// # Errors
+    /// When two of the rows have one key: such a statement cannot say which comes first (SQLSTATE 21000).
+    pub fn conflicts(&self, rows: &Rows) -> Result<Conflicts> {
+        let state = self.table.0.state.read();
+        let mut keys = Keys::new(&self.table.0.rows, rows.batch()).map_err(unkeyable)?;
+        let mut seen: HashMap<Box<[u8]>, ()> = HashMap::new();
+        let (mut fresh, mut given, mut existing) = (Vec::new(), Vec::new(), Vec::new());
+        for row in 0..rows.len() {
+            let Some(key) = keys.key(row).map_err(unkeyable)? else {
+                fresh.push(row as u32);
+                continue;
+            };
+            if seen.insert(key.into(), ()).is_some() {
+                return Err(twice(key));
+            }
+            match state.find(key).and_then(|offset| state.locate(offset)) {
+                None => fresh.push(row as u32),
+                Some((chunk, at)) => {
+                    given.push(row as u32);
+                    existing.push(chunk.batch().slice(at, 1));
+                }
+            }
+        }
+        let schema = self.table.0.rows.schema_with_hidden();
+        let existing = concat_batches(&schema, &existing).map_err(unfit)?;
+        Ok(Conflicts {
+            fresh: fresh.into(),
+            given: given.into(),
+            existing,
+        })
+    }
+
+    /// Does all of a statement's changes, in order, in one record batch, and lets the next writer in. Nothing has happened
+    /// when it fails. What it did is seen by readers when it is [durable](Commit::durable).
+    ///
+    /// # Errors
+    /// A key that is there already (SQLSTATE 23505, named), a row updated twice (21000), a statement too large for the log, or
+    /// a log that takes no more.
+    pub async fn commit(self, changes: Vec<Change>) -> Result<Commit> {
+        // A log that is behind keeps its writers waiting, not their rows in memory.
+        self.table.0.partition.ready().await?;
+        let (ops, affected) = self.ops(&changes)?;
+        let base = self.table.0.partition.next_offset();
+        let Some(written) = self.append(&ops, &changes, base)? else {
+            return Ok(Commit {
+                affected,
+                end: base,
+                appended: None,
+            });
+        };
+        if let Err(error) = self.tidy() {
+            // The statement is done; only memory is not as well used as it could be.
+            tracing::warn!(table = %self.table.0.topic.name(), %error, "versions of rows were not merged");
+        }
+        drop(self.gate);
+        Ok(Commit {
+            affected,
+            end: Offset(written.base_offset.0 + i64::from(written.record_count)),
+            appended: Some(written),
+        })
+    }
+
+    /// The records that changes come to, and how many rows each affects.
+    fn ops(&self, changes: &[Change]) -> Result<(Ops, Vec<u64>)> {
+        let mut ops = Ops::default();
+        let mut affected = Vec::with_capacity(changes.len());
+        for (at, change) in changes.iter().enumerate() {
+            affected.push(match change {
+                Change::Insert { rows, on_conflict } => {
+                    self.insert(&mut ops, at, rows, *on_conflict)?
+                }
+                Change::Update { keys, rows } => self.update(&mut ops, at, keys, rows)?,
+                Change::Delete { keys } => self.delete(&mut ops, keys),
+            });
+        }
+        Ok((ops, affected))
+    }
+
+    fn has(&self, ops: &Ops, key: &[u8]) -> bool {
+        ops.has(key)
+            .unwrap_or_else(|| self.table.0.state.read().find(key).is_some())
+    }
+
+    fn insert(
+        &self,
+        ops: &mut Ops,
+        change: usize,
+        rows: &Rows,
+        on_conflict: OnConflict,
+    ) -> Result<u64> {
+        let mut keys = Keys::new(&self.table.0.rows, rows.batch()).map_err(unkeyable)?;
+        let mut count = 0;
+        for row in 0..rows.len() {
+            let put = Op::Put { change, row };
+            match keys.key(row).map_err(unkeyable)? {
+                None => ops.add(put),
+                Some(key) => {
+                    if self.has(ops, key) {
+                        match on_conflict {
+                            OnConflict::Error => return Err(self.duplicate(key)),
+                            OnConflict::Nothing => continue,
+                            OnConflict::Replace => {}
+                        }
+                    }
+                    ops.set(key, put);
+                }
+            }
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn update(&self, ops: &mut Ops, change: usize, old: &BinaryArray, rows: &Rows) -> Result<u64> {
+        if old.len() != rows.len() {
+            return Err(Error::new(
+                Kind::Internal,
+                "an update has not as many keys as rows",
+            ));
+        }
+        let mut keys = Keys::new(&self.table.0.rows, rows.batch()).map_err(unkeyable)?;
+        // All old keys go before any new one comes, so that keys may be passed on from row to row.
+        let mut seen: HashMap<&[u8], ()> = HashMap::new();
+        for row in 0..rows.len() {
+            let key = old.value(row);
+            if seen.insert(key, ()).is_some() {
+                return Err(twice(key));
+            }
+            if keys
+                .key(row)
+                .map_err(unkeyable)?
+                .is_some_and(|new| new != key)
+            {
+                ops.set(key, Op::Delete);
+            }
+        }
+        for row in 0..rows.len() {
+            let put = Op::Put { change, row };
+            match keys.key(row).map_err(unkeyable)? {
+                Some(new) if new != old.value(row) => {
+                    if self.has(ops, new) {
+                        return Err(self.duplicate(new));
+                    }
+                    ops.set(new, put);
+                }
+                _ => ops.set(old.value(row), put),
+            }
+        }
+        Ok(rows.len() as u64)
+    }
+
+    fn delete(&self, ops: &mut Ops, keys: &BinaryArray) -> u64 {
+        let mut count = 0;
+        for key in keys.iter().flatten() {
+            if self.has(ops, key) {
+                ops.set(key, Op::Delete);
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// Hands the records to the log, and takes them into memory when it has them.
+    fn append(&self, ops: &Ops, changes: &[Change], base: Offset) -> Result<Option<Appended>> {
+        let timestamp_ms = self.table.0.clock.now_ms();
+        let mut builder = BatchBuilder::new();
+        let mut offset = base.0;
+        let mut puts = Puts::default();
+        for (key, op) in ops.ops.iter().flatten() {
+            let own = offset.to_be_bytes();
+            let key = key.as_deref().unwrap_or(&own);
+            let value = match op {
+                Op::Delete => None,
+                Op::Put { change, row } => {
+                    let Some(rows) = changes.get(*change).and_then(rows_of) else {
+                        return Err(Error::new(Kind::Internal, "a change has lost its rows"));
+                    };
+                    puts.places.push((*change, *row));
+                    puts.offsets.push(offset);
+                    puts.keys.push(key.into());
+                    Some(rows.value(*row))
+                }
+            };
+            builder.push(RecordRef {
+                timestamp_ms,
+                key: Some(key),
+                value,
+                headers: &[],
+            })?;
+            offset += 1;
+        }
+        if builder.is_empty() {
+            return Ok(None);
+        }
+        let chunk = puts.chunk(
+            &self.table.0.rows.schema_with_hidden(),
+            changes,
+            timestamp_ms,
+        )?;
+        let appended = self.table.0.partition.append(builder.build(), None)?;
+        if appended.base_offset != base {
+            return Err(Error::new(
+                Kind::Internal,
+                format!(
+                    "someone else writes to table {:?}",
+                    self.table.0.topic.name().as_str()
+                ),
+            ));
+        }
+        let mut state = self.table.0.state.write();
+        state.push(chunk);
+        let mut offset = base.0;
+        for (key, op) in ops.ops.iter().flatten() {
+            let own = offset.to_be_bytes();
+            let key = key.as_deref().unwrap_or(&own);
+            match op {
+                Op::Put { .. } => state.put(key, offset),
+                Op::Delete => state.delete(key, offset),
+            }
+            offset += 1;
+        }
+        state.end = Offset(offset);
+        Ok(Some(appended))
+    }
+
+    /// Merges small chunks and drops dead versions. Only writers change chunks, so that the work is done beside readers.
+    fn tidy(&self) -> Result<()> {
+        let merged = self.table.0.state.read().merged_tail()?;
+        if let Some((count, chunk)) = merged {
+            self.table.0.state.write().replace_tail(count, chunk);
+        }
+        if self.table.0.state.read().is_thick() {
+            let horizon = self.table.0.partition.stable_offset();
+            let chunks = self.table.0.state.read().thinned(horizon)?;
+            self.table.0.state.write().replace_all(chunks, horizon);
+        }
+        Ok(())
+    }
+
+    fn duplicate(&self, key: &[u8]) -> Error {
+        let rows = &self.table.0.rows;
+        let names = rows.key().iter().filter_map(|at| rows.columns().get(*at));
+        let names: Vec<&str> = names.map(|column| column.field.name().as_str()).collect();
+        Error::new(
+            Kind::Conflict,
+            format!(
+                "a row with key ({}) = {} exists already",
+                names.join(", "),
+                show_key(key)
+            ),
+        )
+        .with_sqlstate(SqlState::UNIQUE_VIOLATION)
+        .with_hint("use ON CONFLICT DO UPDATE, ON CONFLICT DO NOTHING or WITH (upsert)")
+    }
+}
+
+/// The rows that a statement writes.
+#[derive(Default)]
+struct Puts {
+    places: Vec<(usize, usize)>,
+    offsets: Vec<i64>,
+    keys: Vec<Box<[u8]>>,
+}
+
+impl Puts {
+    fn chunk(self, schema: &SchemaRef, changes: &[Change], timestamp_ms: i64) -> Result<Chunk> {
+        let count = self.places.len();
+        let rows = self.gather(changes)?;
+        let mut columns: Vec<ArrayRef> = match &rows {
+            Some(rows) => rows.columns().to_vec(),
+            None => Vec::new(),
+        };
+        if rows.is_none() {
+            let shown = schema.fields().len() - super::super::schema::Hidden::ALL.len();
+            let fields = schema.fields().iter().take(shown);
+            columns.extend(fields.map(|field| new_null_array(field.data_type(), 0)));
+        }
+        let items = new_null_array(header_field().data_type(), 0);
+        let no_headers = OffsetBuffer::from_lengths(std::iter::repeat_n(0, count));
+        let headers =
+            ListArray::try_new(Arc::new(header_field()), no_headers, items, None).map_err(unfit)?;
+        columns.push(Arc::new(Int32Array::from_value(0, count)));
+        columns.push(Arc::new(Int64Array::from(self.offsets)));
+        columns.push(Arc::new(
+            TimestampMillisecondArray::from_value(timestamp_ms, count).with_timezone("UTC"),
+        ));
+        columns.push(Arc::new(BinaryArray::from_iter_values(self.keys)));
+        columns.push(Arc::new(headers));
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
+            .map_err(unfit)?;
+        Chunk::new(batch)
+    }
+
+    /// The rows that are written, in order; none when there is none.
+    fn gather(&self, changes: &[Change]) -> Result<Option<RecordBatch>> {
+        let Some((first, _)) = self.places.first() else {
+            return Ok(None);
+        };
+        if self.places.iter().all(|(change, _)| change == first) {
+            let Some(rows) = changes.get(*first).and_then(rows_of) else {
+                return Ok(None);
+            };
+            let whole = self.places.len() == rows.len();
+            if whole
+                && self
+                    .places
+                    .iter()
+                    .enumerate()
+                    .all(|(at, (_, row))| at == *row)
+            {
+                return Ok(Some(rows.batch().clone()));
+            }
+            let places: UInt32Array = self.places.iter().map(|(_, row)| *row as u32).collect();
+            return take_record_batch(rows.batch(), &places)
+                .map(Some)
+                .map_err(unfit);
+        }
+        // Changes without rows get a place of their own, so that numbers stay as they are.
+        let empty = changes
+            .iter()
+            .find_map(rows_of)
+            .map(|rows| rows.batch().slice(0, 0));
+        let batches: Vec<RecordBatch> = changes
+            .iter()
+            .filter_map(|change| {
+                rows_of(change)
+                    .map(|rows| rows.batch().clone())
+                    .or_else(|| empty.clone())
+            })
+            .collect();
+        let batches: Vec<&RecordBatch> = batches.iter().collect();
+        interleave_record_batch(&batches, &self.places)
+            .map(Some)
+            .map_err(unfit)
+    }
+}
+
+fn rows_of(change: &Change) -> Option<&Rows> {
+    match change {
+        Change::Insert { rows, .. } | Change::Update { rows, .. } => Some(rows),
+        Change::Delete { .. } => None,
+    }
+}
+
+fn twice(key: &[u8]) -> Error {
+    Error::new(
+        Kind::Invalid,
+        format!(
+            "the statement gives the row with key {} twice",
+            show_key(key)
+        ),
+    )
+    .with_sqlstate(SqlState::CARDINALITY_VIOLATION)
+    .with_hint("make sure that each row is given at most once")
+}
+
+fn unkeyable(error: arrow::error::ArrowError) -> Error {
+    Error::new(Kind::Internal, "a row's key cannot be written").with_source(error)
+}
+
+fn unfit(error: arrow::error::ArrowError) -> Error {
+    Error::new(Kind::Internal, "rows of a statement do not fit together").with_source(error)
+}

@@ -1,0 +1,298 @@
+//! What a topic's rows look like: columns, where they are stored, and which are the key.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use datafusion::common::ScalarValue;
+use weir_base::SqlState;
+
+use super::row;
+use crate::{Error, Result};
+
+/// A column of a stream or table.
+#[derive(Debug, Clone)]
+pub struct RowColumn {
+    /// Name, type and nullability as queries see them.
+    pub field: FieldRef,
+    /// The name under which rows are stored: a rename changes the field's name and leaves this.
+    pub source: String,
+    /// What a new row gets that does not give the column; null without one. Stored with the row.
+    pub default: Option<ScalarValue>,
+    /// What a stored row shows that does not have the column, because it is older than the column; null without one.
+    pub absent: Option<ScalarValue>,
+}
+
+impl RowColumn {
+    /// A column that is stored under its own name and has no default.
+    pub fn new(field: impl Into<FieldRef>) -> Self {
+        let field = field.into();
+        Self {
+            source: field.name().clone(),
+            field,
+            default: None,
+            absent: None,
+        }
+    }
+
+    /// Gives what a new row gets that does not give the column.
+    #[must_use]
+    pub fn with_default(mut self, default: ScalarValue) -> Self {
+        self.default = Some(default);
+        self
+    }
+
+    /// Names the field of stored rows that holds the column.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<String>) -> Self {
+        self.source = source.into();
+        self
+    }
+}
+
+/// The columns of a stream or table, and which of them are the key. Cheap to share: put it in an [`Arc`].
+#[derive(Debug, Clone)]
+pub struct RowSchema {
+    columns: Vec<RowColumn>,
+    key: Vec<usize>,
+    schema: SchemaRef,
+    /// Every column is stored under its own name, so that a row's text can be stored as it came.
+    verbatim: bool,
+}
+
+impl RowSchema {
+    /// Puts columns together. `key` lists places in `columns`: of a stream the column that rows are partitioned by, of a
+    /// table its primary key, or nothing.
+    ///
+    /// # Errors
+    /// When a column has a type that rows cannot hold, two have one name, a default is not of its column's type, or `key`
+    /// names no column.
+    pub fn new(columns: Vec<RowColumn>, key: Vec<usize>) -> Result<Self> {
+        let mut columns = columns;
+        for at in 0..columns.len() {
+            let (before, rest) = columns.split_at_mut(at);
+            let Some(column) = rest.first_mut() else {
+                break;
+            };
+            check(column, before)?;
+        }
+        for (at, place) in key.iter().enumerate() {
+            let Some(column) = columns.get(*place) else {
+                return Err(Error::new(
+                    weir_base::Kind::Internal,
+                    format!("key column {place} does not exist"),
+                ));
+            };
+            if key[..at].contains(place) || column.field.data_type().is_nested() {
+                return Err(Error::invalid(format!(
+                    "column {:?} cannot be a key",
+                    column.field.name()
+                ))
+                .with_hint("a key has columns of simple types, each once")
+                .with_sqlstate(SqlState::INVALID_TABLE_DEFINITION));
+            }
+        }
+        Ok(Self {
+            schema: Schema::new(
+                columns
+                    .iter()
+                    .map(|column| Arc::clone(&column.field))
+                    .collect::<Vec<_>>(),
+            )
+            .into(),
+            verbatim: columns
+                .iter()
+                .all(|column| column.source == *column.field.name()),
+            columns,
+            key,
+        })
+    }
+
+    /// The columns, in order.
+    pub fn columns(&self) -> &[RowColumn] {
+        &self.columns
+    }
+
+    /// The places of the key's columns.
+    pub fn key(&self) -> &[usize] {
+        &self.key
+    }
+
+    /// The Arrow schema of the columns, without hidden ones.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The Arrow schema of the columns with the hidden ones after them: [`hidden_fields`].
+    pub fn schema_with_hidden(&self) -> SchemaRef {
+        let fields = self.schema.fields().iter().cloned();
+        Schema::new(fields.chain(hidden_fields()).collect::<Vec<_>>()).into()
+    }
+
+    pub(crate) fn is_verbatim(&self) -> bool {
+        self.verbatim
+    }
+}
+
+fn check(column: &mut RowColumn, before: &[RowColumn]) -> Result<()> {
+    let name = column.field.name();
+    if let Some(unsupported) = row::unsupported(column.field.data_type()) {
+        return Err(
+            Error::unsupported(format!("column {name:?}: rows cannot hold {unsupported}"))
+                .with_hint("cast it to another type"),
+        );
+    }
+    if before.iter().any(|other| other.field.name() == name) || Hidden::named(name).is_some() {
+        return Err(
+            Error::invalid(format!("column name {name:?} is used twice"))
+                .with_sqlstate(SqlState::DUPLICATE_COLUMN),
+        );
+    }
+    if before.iter().any(|other| other.source == column.source) {
+        return Err(Error::new(
+            weir_base::Kind::Internal,
+            format!("two columns are stored as {:?}", column.source),
+        ));
+    }
+    for value in [&mut column.default, &mut column.absent]
+        .into_iter()
+        .flatten()
+    {
+        *value = value.cast_to(column.field.data_type()).map_err(|error| {
+            Error::invalid(format!("the default of column {name:?} is not of its type"))
+                .with_sqlstate(SqlState::DATATYPE_MISMATCH)
+                .with_source(error)
+        })?;
+    }
+    Ok(())
+}
+
+/// A column that every topic has and `SELECT *` does not show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hidden {
+    /// The partition's number.
+    Partition,
+    /// The record's number within its partition.
+    Offset,
+    /// When the record was written, or what its producer said.
+    Timestamp,
+    /// The record's key.
+    Key,
+    /// The record's headers.
+    Headers,
+}
+
+impl Hidden {
+    /// All of them, in the order of their columns.
+    pub const ALL: [Self; 5] = [
+        Self::Partition,
+        Self::Offset,
+        Self::Timestamp,
+        Self::Key,
+        Self::Headers,
+    ];
+
+    /// The column's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Partition => "_partition",
+            Self::Offset => "_offset",
+            Self::Timestamp => "_timestamp",
+            Self::Key => "_key",
+            Self::Headers => "_headers",
+        }
+    }
+
+    /// The hidden column of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|hidden| hidden.name() == name)
+    }
+
+    /// The column's name and type.
+    pub fn field(self) -> Field {
+        let (data_type, nullable) = match self {
+            Self::Partition => (DataType::Int32, false),
+            Self::Offset => (DataType::Int64, false),
+            Self::Timestamp => (
+                DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
+                false,
+            ),
+            Self::Key => (DataType::Binary, true),
+            Self::Headers => (DataType::List(Arc::new(header_field())), false),
+        };
+        Field::new(self.name(), data_type, nullable)
+    }
+}
+
+/// The item of `_headers`: a record's headers are a list, for one name may come more than once.
+pub(crate) fn header_field() -> Field {
+    let fields = vec![
+        Field::new("key", DataType::Utf8, false),
+        Field::new("value", DataType::Binary, true),
+    ];
+    Field::new("item", DataType::Struct(fields.into()), false)
+}
+
+/// The fields of the hidden columns: `_partition` INT, `_offset` BIGINT, `_timestamp` TIMESTAMPTZ in milliseconds, `_key`
+/// BYTEA, `_headers` a list of `{key TEXT, value BYTEA}`.
+pub fn hidden_fields() -> Vec<FieldRef> {
+    Hidden::ALL
+        .into_iter()
+        .map(|hidden| Arc::new(hidden.field()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_base::Classify;
+
+    use super::*;
+
+    fn int(name: &str) -> RowColumn {
+        RowColumn::new(Field::new(name, DataType::Int32, true))
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused() {
+        for (columns, key, sqlstate) in [
+            (vec![int("a"), int("a")], vec![], SqlState::DUPLICATE_COLUMN),
+            (vec![int("_offset")], vec![], SqlState::DUPLICATE_COLUMN),
+            (
+                vec![int("a")],
+                vec![0, 0],
+                SqlState::INVALID_TABLE_DEFINITION,
+            ),
+            (vec![int("a")], vec![1], SqlState::INTERNAL_ERROR),
+            (
+                vec![int("a").with_default(ScalarValue::from("x"))],
+                vec![],
+                SqlState::DATATYPE_MISMATCH,
+            ),
+            (
+                vec![RowColumn::new(Field::new_dictionary(
+                    "d",
+                    DataType::Int32,
+                    DataType::Utf8,
+                    true,
+                ))],
+                vec![],
+                SqlState::FEATURE_NOT_SUPPORTED,
+            ),
+        ] {
+            let error = RowSchema::new(columns, key).unwrap_err();
+            assert_eq!(error.sqlstate(), sqlstate, "{error}");
+        }
+    }
+
+    #[test]
+    fn defaults_take_their_columns_type() {
+        let schema = RowSchema::new(
+            vec![int("a").with_default(ScalarValue::Int64(Some(7)))],
+            vec![0],
+        )
+        .unwrap();
+        assert_eq!(
+            schema.columns()[0].default,
+            Some(ScalarValue::Int32(Some(7)))
+        );
+    }
+}

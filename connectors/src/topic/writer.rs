@@ -1,0 +1,193 @@
+//! Appending rows to the topic of a stream.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sha2::{Digest, Sha256};
+use weir_base::{Clock, Kind, Offset, PartitionId};
+use weir_topics::{Appended, BatchBuilder, EncodedBatch, IdempotencyToken, RecordRef, Topic};
+
+use super::ingest::{Keys, Rows};
+use super::partition::partition_for_key;
+use super::schema::RowSchema;
+use crate::{Error, Result};
+
+/// The largest record batch that rows of a stream are put in: what a reader takes at least, and what Kafka's brokers and
+/// clients take by default.
+const BATCH_BYTES_MAX: usize = 1 << 20;
+
+/// Appends rows to a stream's topic. Rows with a key go to the key's partition; the others of one request go to one
+/// partition together, the next in turn, or the one that the request's idempotency key stands for.
+#[derive(Debug)]
+pub struct TopicWriter {
+    topic: Topic,
+    schema: Arc<RowSchema>,
+    clock: Arc<dyn Clock>,
+    turn: AtomicU32,
+}
+
+/// Where rows were put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// How many rows.
+    pub rows: u64,
+    /// The offsets that they have, in order; a partition comes more than once when others wrote in between.
+    pub ranges: Vec<WrittenRange>,
+    /// Whether all of them had been written before under the same idempotency key.
+    pub duplicate: bool,
+}
+
+/// A run of rows in one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WrittenRange {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The first row's offset.
+    pub base: Offset,
+    /// The offset after the last row's.
+    pub end: Offset,
+}
+
+impl TopicWriter {
+    /// A writer for `topic`, whose rows have this schema.
+    pub fn new(topic: Topic, schema: Arc<RowSchema>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            topic,
+            schema,
+            clock,
+            turn: AtomicU32::new(0),
+        }
+    }
+
+    /// The topic.
+    pub fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    /// What its rows look like.
+    pub fn schema(&self) -> &Arc<RowSchema> {
+        &self.schema
+    }
+
+    /// Appends rows; they are durable on return. The same rows under the same idempotency key are stored once.
+    ///
+    /// # Errors
+    /// When the log takes no more (it is full, stopped, or the disk does not keep up). Some of the rows may be stored then:
+    /// nothing is acknowledged, and the same request under the same idempotency key stores the rest.
+    pub async fn append(&self, rows: &Rows, idempotency_key: Option<&str>) -> Result<Written> {
+        let placed = self.place(rows, idempotency_key)?;
+        let digest = idempotency_key.map(|key| Sha256::digest(key.as_bytes()));
+        let mut appended: Vec<(PartitionId, Appended)> = Vec::with_capacity(placed.len());
+        for (at, (partition, batch)) in placed.into_iter().enumerate() {
+            let token = match &digest {
+                Some(digest) => {
+                    let mut token = digest.to_vec();
+                    token.extend_from_slice(&(at as u32).to_be_bytes());
+                    Some(IdempotencyToken::new(token)?)
+                }
+                None => None,
+            };
+            let log = self.topic.partition(partition)?;
+            log.ready().await?;
+            appended.push((partition, log.append(batch, token.as_ref())?));
+        }
+        let mut written = Written {
+            rows: rows.len() as u64,
+            ranges: Vec::new(),
+            duplicate: !appended.is_empty()
+                && appended.iter().all(|(_, appended)| appended.duplicate),
+        };
+        for (partition, appended) in appended {
+            let (base, end) = appended.durable().await?;
+            match written
+                .ranges
+                .iter_mut()
+                .rev()
+                .find(|range| range.partition == partition)
+            {
+                Some(range) if range.end == base => range.end = end,
+                _ => written.ranges.push(WrittenRange {
+                    partition,
+                    base,
+                    end,
+                }),
+            }
+        }
+        Ok(written)
+    }
+
+    /// The batches that rows are put in, in order of their first rows. The same rows and key give the same batches, so that
+    /// a repeated request is recognised batch by batch.
+    fn place(
+        &self,
+        rows: &Rows,
+        idempotency_key: Option<&str>,
+    ) -> Result<Vec<(PartitionId, EncodedBatch)>> {
+        let partitions = self.topic.spec().partitions.max(1);
+        let unkeyed = match idempotency_key {
+            Some(key) => partition_for_key(key.as_bytes(), partitions),
+            None => self.turn.fetch_add(1, Ordering::Relaxed) % partitions,
+        };
+        let timestamp_ms = self.clock.now_ms();
+        let mut keys = Keys::new(&self.schema, rows.batch()).map_err(internal)?;
+        let mut open: Vec<Option<BatchBuilder>> = Vec::new();
+        open.resize_with(partitions as usize, || None);
+        let mut full = Vec::new();
+        // Most rows are short: leave room for what frames them.
+        let share = if self.schema.key().is_empty() {
+            1
+        } else {
+            partitions as usize
+        };
+        let room = (rows.size_bytes() / share).min(BATCH_BYTES_MAX) / 8 * 9;
+        for row in 0..rows.len() {
+            let key = keys.key(row).map_err(internal)?;
+            let partition = key.map_or(unkeyed, |key| partition_for_key(key, partitions));
+            let Some(slot) = open.get_mut(partition as usize) else {
+                continue;
+            };
+            let value = rows.value(row);
+            let builder = match slot {
+                Some(builder) if builder.size_bytes() + value.len() <= BATCH_BYTES_MAX => builder,
+                _ => {
+                    let fresh = BatchBuilder::with_capacity(room);
+                    if let Some(builder) = slot.replace(fresh) {
+                        full.push((PartitionId(partition), builder.build()));
+                    }
+                    match slot {
+                        Some(builder) => builder,
+                        None => continue,
+                    }
+                }
+            };
+            builder.push(RecordRef {
+                timestamp_ms,
+                key,
+                value: Some(value),
+                headers: &[],
+            })?;
+        }
+        for (partition, builder) in (0u32..).zip(open) {
+            if let Some(builder) = builder {
+                full.push((PartitionId(partition), builder.build()));
+            }
+        }
+        Ok(full)
+    }
+}
+
+fn internal(error: arrow::error::ArrowError) -> Error {
+    Error::new(Kind::Internal, "a row's key cannot be written").with_source(error)
+}
+
+impl From<weir_topics::Error> for Error {
+    fn from(error: weir_topics::Error) -> Self {
+        use weir_base::Classify;
+        let ours = Self::new(error.kind(), error.to_string()).with_sqlstate(error.sqlstate());
+        let ours = match error.hint() {
+            Some(hint) => ours.with_hint(hint),
+            None => ours,
+        };
+        ours.with_source(error)
+    }
+}
