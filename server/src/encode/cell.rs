@@ -112,16 +112,16 @@ fn not_null<'a>(array: &'a dyn Array, field: &Field) -> Result<Box<dyn Cell + 'a
         }
         T::Date64 => quoted::<Date64Type>(array, date64),
         T::Time32(TimeUnit::Second) => quoted::<Time32SecondType>(array, |value, out| {
-            clock_text::time(i64::from(value), 0, out)
+            clock_text::time(i64::from(value), 0, out);
         }),
         T::Time32(_) => quoted::<Time32MillisecondType>(array, |value, out| {
-            units(i64::from(value), 1000, clock_text::time, out)
+            units(i64::from(value), 1000, clock_text::time, out);
         }),
         T::Time64(TimeUnit::Nanosecond) => quoted::<Time64NanosecondType>(array, |value, out| {
-            units(value, 1_000_000_000, clock_text::time, out)
+            units(value, 1_000_000_000, clock_text::time, out);
         }),
         T::Time64(_) => quoted::<Time64MicrosecondType>(array, |value, out| {
-            units(value, 1_000_000, clock_text::time, out)
+            units(value, 1_000_000, clock_text::time, out);
         }),
         T::Timestamp(TimeUnit::Second, zone) => {
             instant::<TimestampSecondType>(array, 1, zone.as_deref())
@@ -137,7 +137,7 @@ fn not_null<'a>(array: &'a dyn Array, field: &Field) -> Result<Box<dyn Cell + 'a
         }
         T::Interval(IntervalUnit::YearMonth) => {
             quoted::<IntervalYearMonthType>(array, |months, out| {
-                clock_text::interval(i64::from(months), 0, 0, out)
+                clock_text::interval(i64::from(months), 0, 0, out);
             })
         }
         T::Interval(IntervalUnit::DayTime) => quoted::<IntervalDayTimeType>(array, |value, out| {

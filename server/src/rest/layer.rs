@@ -239,7 +239,7 @@ fn cross_origin(headers: &mut HeaderMap, origin: HeaderValue) {
 
 /// Writes the document of a failed request, and logs what only the log may tell.
 fn finish_problem(response: &mut Response, request_id: &str, route: &str) {
-    let Some(mut problem) = response.extensions_mut().remove::<Box<Problem>>() else {
+    let Some(mut problem) = response.extensions_mut().remove::<Problem>() else {
         return;
     };
     match problem.finish(request_id) {

@@ -1,6 +1,7 @@
 //! Which format and which compression a client gets (RFC 9110, 12.5).
 
 use axum::http::{HeaderMap, HeaderName, header};
+use utoipa::ToSchema;
 
 /// A format of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +81,31 @@ impl Format {
     }
 }
 
+/// [`Format`] as the interface's document names it.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[allow(dead_code)]
+pub(crate) enum FormatName {
+    Arrow,
+    Json,
+    Ndjson,
+    Csv,
+    Parquet,
+    Sse,
+}
+
+/// The formats of a page of rows as the interface's document names them.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[allow(dead_code)]
+pub(crate) enum PageFormatName {
+    Json,
+    Arrow,
+    Ndjson,
+    Csv,
+    Parquet,
+}
+
 /// How a body is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Coding {
@@ -108,6 +134,9 @@ struct Range<'a> {
     place: usize,
 }
 
+/// How much a client likes a format: by weight, by how exactly it names it, by how early.
+type Rank = (u16, usize, std::cmp::Reverse<usize>);
+
 /// The format among `offered` that the client likes best, `None` when it accepts none of them. Of equals, the one that it
 /// names most exactly wins, then the one that it names first, then the first of `offered`.
 pub(crate) fn choose(headers: &HeaderMap, offered: &[Format]) -> Option<Format> {
@@ -116,7 +145,7 @@ pub(crate) fn choose(headers: &HeaderMap, offered: &[Format]) -> Option<Format> 
     if ranges.is_empty() {
         return offered.first().copied();
     }
-    let mut best: Option<(Format, (u16, usize, std::cmp::Reverse<usize>))> = None;
+    let mut best: Option<(Format, Rank)> = None;
     for format in offered {
         // The most exact range that covers a format decides its weight, also when that is 0.
         let decisive = ranges

@@ -25,7 +25,7 @@ use super::{ingest, live, operations, problem, queries, query, sessions, stateme
         queries::list, queries::get, queries::cancel,
         operations::livez, operations::readyz, operations::metrics, operations::openapi, operations::index,
     ),
-    components(schemas(problem::Problem, problem::PositionDocument)),
+    components(schemas(problem::ProblemDocument, problem::PositionDocument)),
     tags(
         (name = "sql", description = "Queries that are answered at once, and live ones."),
         (name = "statements", description = "Queries that are submitted, polled and fetched in pages."),

@@ -13,8 +13,14 @@ use crate::encode::EncodeError;
 use crate::failure;
 
 /// A failure, as `application/problem+json`.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Problem(Box<ProblemDocument>);
+
+/// A failure, as `application/problem+json`.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub(crate) struct Problem {
+#[schema(as = Problem)]
+pub(crate) struct ProblemDocument {
     /// What kind of failure: `urn:weir:problem:` and a word.
     #[serde(rename = "type")]
     problem_type: String,
@@ -67,7 +73,7 @@ impl Problem {
     /// A failure of `kind`.
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let row = failure::of(kind);
-        Self {
+        Self(Box::new(ProblemDocument {
             problem_type: format!("urn:weir:problem:{}", row.slug),
             title: row.title,
             status: row.http,
@@ -82,7 +88,7 @@ impl Problem {
             kind,
             retry_after: None,
             headers: Vec::new(),
-        }
+        }))
     }
 
     /// A request that is wrong in itself.
@@ -101,77 +107,77 @@ impl Problem {
             _ => Kind::Invalid,
         };
         let mut this = Self::new(kind, detail);
-        this.status = status.as_u16();
+        this.0.status = status.as_u16();
         if let Some(title) = status
             .canonical_reason()
             .filter(|_| !matches!(status.as_u16(), 404 | 500))
         {
-            this.title = title;
-            this.problem_type = "about:blank".to_owned();
+            this.0.title = title;
+            this.0.problem_type = "about:blank".to_owned();
         }
         this
     }
 
     #[must_use]
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
     }
 
     #[must_use]
     pub(crate) fn with_sqlstate(mut self, sqlstate: SqlState) -> Self {
-        self.sqlstate = sqlstate.0;
+        self.0.sqlstate = sqlstate.0;
         self
     }
 
     #[must_use]
     pub(crate) fn with_query_id(mut self, id: QueryId) -> Self {
-        self.query_id.get_or_insert_with(|| id.to_string());
+        self.0.query_id.get_or_insert_with(|| id.to_string());
         self
     }
 
     #[must_use]
     pub(crate) fn with_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
-        self.headers.push((name, value));
+        self.0.headers.push((name, value));
         self
     }
 
     /// Says when to try again; a limit that passes by waiting is 429.
     #[must_use]
     pub(crate) fn with_retry_after(mut self, after: Duration) -> Self {
-        self.retry_after = Some(after);
-        if self.kind == Kind::LimitExceeded {
-            self.status = failure::http_status(self.kind, true);
+        self.0.retry_after = Some(after);
+        if self.0.kind == Kind::LimitExceeded {
+            self.0.status = failure::http_status(self.0.kind, true);
         }
         self
     }
 
     pub(crate) fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     pub(crate) fn detail(&self) -> &str {
-        &self.detail
+        &self.0.detail
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.kind == Kind::Cancelled
+        self.0.kind == Kind::Cancelled
     }
 
     pub(crate) fn query_id(&self) -> Option<&str> {
-        self.query_id.as_deref()
+        self.0.query_id.as_deref()
     }
 
     /// Completes it for the request `request_id`: names the occurrence, and replaces what only the log may tell. Returns
     /// the detail that was replaced.
     pub(crate) fn finish(&mut self, request_id: &str) -> Option<String> {
-        self.instance = Some(match &self.query_id {
+        self.0.instance = Some(match &self.0.query_id {
             Some(query) => format!("/v1/queries/{query}"),
             None => format!("urn:weir:request:{request_id}"),
         });
-        (self.kind == Kind::Internal).then(|| {
+        (self.0.kind == Kind::Internal).then(|| {
             std::mem::replace(
-                &mut self.detail,
+                &mut self.0.detail,
                 format!(
                     "an internal error; the server's log tells more about request {request_id}"
                 ),
@@ -188,11 +194,11 @@ impl Problem {
 impl From<weir_engine::Error> for Problem {
     fn from(error: weir_engine::Error) -> Self {
         let mut this = Self::new(error.kind(), error.to_string()).with_sqlstate(error.sqlstate());
-        this.hint = error.hint();
-        this.position = error.position();
-        this.query_id = error.query_id().map(|id| id.to_string());
-        this.row = error.row();
-        this.column = error.column().map(str::to_owned);
+        this.0.hint = error.hint();
+        this.0.position = error.position();
+        this.0.query_id = error.query_id().map(|id| id.to_string());
+        this.0.row = error.row();
+        this.0.column = error.column().map(str::to_owned);
         match error.retry_after() {
             Some(after) => this.with_retry_after(after),
             None => this,
@@ -226,21 +232,22 @@ impl IntoResponse for Problem {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        if let Some(after) = self.retry_after {
+        if let Some(after) = self.0.retry_after {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
         if let Some(id) = self
+            .0
             .query_id
             .as_deref()
             .and_then(|id| HeaderValue::from_str(id).ok())
         {
             headers.insert("weir-query-id", id);
         }
-        for (name, value) in &self.headers {
+        for (name, value) in &self.0.headers {
             headers.insert(name, value.clone());
         }
-        response.extensions_mut().insert(Box::new(self));
+        response.extensions_mut().insert(self);
         response
     }
 }

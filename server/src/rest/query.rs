@@ -15,7 +15,7 @@ use weir_engine::{Answer, Request, Session, parameter_from_json};
 
 use super::arguments::{Arguments, header_text, media_type};
 use super::layer::RequestId;
-use super::negotiation::Format;
+use super::negotiation::{Format, FormatName};
 use super::problem::Problem;
 use super::reply::{Head, Wanted};
 use super::sessions::InUse;
@@ -27,6 +27,7 @@ use super::{Document, Rest};
 #[schema(example = json!({"query": "SELECT * FROM bids WHERE price > $1", "parameters": [100], "row_limit": 10}))]
 pub(crate) struct QueryDocument {
     /// The text of one statement.
+    #[schema(min_length = 1)]
     query: String,
     /// Values of `$1`, `$2`, …: null, booleans, numbers, strings, arrays of one of these, or
     /// `{"type": "date", "value": "2024-01-01"}` where the type must be said.
@@ -35,6 +36,7 @@ pub(crate) struct QueryDocument {
     parameters: Vec<Value>,
     /// A session opened by `POST /v1/sessions`; without it the statement runs on its own.
     #[serde(default)]
+    #[schema(format = "uuid")]
     session: Option<String>,
     /// A tighter wall clock than the server's.
     #[serde(default)]
@@ -191,8 +193,8 @@ pub(crate) async fn read_document(
 /// streams until it is closed, as Arrow, NDJSON, CSV or events.
 #[utoipa::path(post, path = "/v1/sql", tag = "sql", operation_id = "execute",
     params(
-        ("format" = Option<String>, Query, description = "arrow, json, ndjson, csv, parquet or sse; wins over Accept."),
-        ("session" = Option<String>, Query, description = "A session; also in the body."),
+        ("format" = inline(Option<FormatName>), Query, description = "The answer's format; wins over Accept."),
+        ("session" = Option<uuid::Uuid>, Query, description = "A session; also in the body."),
         ("timeout_ms" = Option<u64>, Query, minimum = 1, description = "A tighter wall clock; also in the body."),
         ("row_limit" = Option<u64>, Query, description = "The most rows; also in the body."),
         ("parameters" = Option<String>, Query, description = "A JSON array; also in the body."),
@@ -220,9 +222,9 @@ pub(crate) async fn post(
 /// Executes one statement that reads.
 #[utoipa::path(get, path = "/v1/sql", tag = "sql", operation_id = "query",
     params(
-        ("q" = String, Query, description = "The text of one statement that does not write.", example = "SELECT 1"),
-        ("format" = Option<String>, Query, description = "arrow, json, ndjson, csv, parquet or sse; wins over Accept."),
-        ("session" = Option<String>, Query, description = "A session."),
+        ("q" = String, Query, min_length = 1, description = "The text of one statement that does not write.", example = "SELECT 1"),
+        ("format" = inline(Option<FormatName>), Query, description = "The answer's format; wins over Accept."),
+        ("session" = Option<uuid::Uuid>, Query, description = "A session."),
         ("timeout_ms" = Option<u64>, Query, minimum = 1, description = "A tighter wall clock."),
         ("row_limit" = Option<u64>, Query, description = "The most rows."),
         ("parameters" = Option<String>, Query, description = "Values of $1, $2, … as a JSON array."),

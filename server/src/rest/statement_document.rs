@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use weir_engine::{AnswerKind, Engine};
 
-use super::problem::Problem;
+use super::problem::{Problem, ProblemDocument};
 use super::queries::millis;
 use super::statements::Statement;
 use crate::encode::{Column, columns_document};
@@ -37,6 +37,7 @@ pub(crate) struct StatementDocument {
     rows: String,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<ProblemDocument>)]
     error: Option<Problem>,
 }
 

@@ -22,7 +22,7 @@ use weir_engine::{Answer, AnswerKind, Error, Progress};
 
 use super::arguments::Arguments;
 use super::layer::{InFlight, RequestId};
-use super::negotiation::Format;
+use super::negotiation::{Format, PageFormatName};
 use super::pages::Pages;
 use super::problem::Problem;
 use super::query::{Prepared, QueryDocument, read_document};
@@ -231,7 +231,7 @@ impl Statement {
 /// Submits a statement and answers at once.
 #[utoipa::path(post, path = "/v1/statements", tag = "statements", operation_id = "submit",
     params(
-        ("session" = Option<String>, Query, description = "A session; also in the body."),
+        ("session" = Option<uuid::Uuid>, Query, description = "A session; also in the body."),
         ("timeout_ms" = Option<u64>, Query, minimum = 1, description = "A tighter wall clock; also in the body."),
         ("row_limit" = Option<u64>, Query, description = "The most rows; also in the body."),
         ("parameters" = Option<String>, Query, description = "A JSON array; also in the body."),
@@ -306,7 +306,7 @@ pub(crate) async fn get(
         ("id" = String, Path, description = "The statement's id."),
         ("offset" = Option<u64>, Query, description = "The first row, from 0."),
         ("limit" = Option<u64>, Query, minimum = 1, description = "The most rows, 10000 unless given."),
-        ("format" = Option<String>, Query, description = "json, arrow, ndjson, csv or parquet; wins over Accept. JSON unless either says otherwise."),
+        ("format" = inline(Option<PageFormatName>), Query, description = "The page's format; wins over Accept. JSON unless either says otherwise."),
     ),
     responses((status = 200, description = "Rows.", content(
         (super::Document = "application/json"), (Vec<u8> = "application/vnd.apache.arrow.stream"), (String = "application/x-ndjson"),
