@@ -79,6 +79,13 @@ impl Error {
         None
     }
 
+    /// The same error with the place in front of its message.
+    #[must_use]
+    pub fn at(mut self, place: &str) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
     /// The same kind, message and hint without the cause, for an error that is told more than once.
     #[must_use]
     pub fn retell(&self) -> Self {
