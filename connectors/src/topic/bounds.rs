@@ -109,6 +109,16 @@ enum Allowed {
 
 fn allowed(filter: &Expr) -> Option<Allowed> {
     match filter {
+        // A short IN list arrives as alternatives.
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::Or,
+            right,
+        }) => {
+            let mut partitions = listed(left)?;
+            partitions.extend(listed(right)?);
+            Some(Allowed::Partitions(partitions))
+        }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             if let (Some(hidden), Expr::Literal(value, _)) = (column(left), &**right) {
                 return compared(hidden, *op, value);
@@ -135,6 +145,15 @@ fn allowed(filter: &Expr) -> Option<Allowed> {
             });
             Some(Allowed::Partitions(values.collect::<Option<_>>()?))
         }
+        _ => None,
+    }
+}
+
+/// The partitions that a filter lists, if that is what it does.
+fn listed(filter: &Expr) -> Option<Vec<i64>> {
+    match allowed(filter)? {
+        Allowed::Partitions(partitions) => Some(partitions),
+        Allowed::PartitionsIn(Interval { min, max }) if min == max => Some(vec![min]),
         _ => None,
     }
 }

@@ -16,6 +16,11 @@ mod schema;
 mod stream;
 mod writer;
 
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
 pub use ingest::{
     CsvLayout, RowError, Rows, encode_arrow, encode_batch, encode_csv, encode_ndjson,
 };

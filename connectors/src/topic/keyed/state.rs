@@ -8,9 +8,13 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use arrow::array::{Array, BinaryArray, BooleanArray, Int64Array, RecordBatch};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Int64Array, ListArray, RecordBatch,
+    RecordBatchOptions, StructArray,
+};
 use arrow::compute::{concat_batches, filter_record_batch};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
+use arrow::error::ArrowError;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use weir_base::{Kind, Offset};
 
@@ -292,6 +296,7 @@ fn load(superseded: &[AtomicI64]) -> impl Iterator<Item = i64> {
 fn merge(schema: &SchemaRef, chunks: &[Arc<Chunk>]) -> Result<Chunk> {
     let batches = chunks.iter().map(|chunk| &chunk.batch);
     let batch = concat_batches(schema, batches)
+        .and_then(|batch| tight(&batch))
         .map_err(|error| internal("chunks of table rows do not fit together").with_source(error))?;
     let superseded = chunks.iter().flat_map(|chunk| load(&chunk.superseded));
     Chunk::with_superseded(batch, superseded.map(AtomicI64::new).collect())
@@ -311,6 +316,45 @@ fn thin(chunk: &Arc<Chunk>, horizon: Offset) -> Result<Arc<Chunk>> {
         internal("a chunk of table rows cannot be thinned out").with_source(error)
     })?;
     Ok(Arc::new(Chunk::with_superseded(batch, superseded)?))
+}
+
+/// A batch whose views hold on to no text that none of them shows.
+fn tight(batch: &RecordBatch) -> std::result::Result<RecordBatch, ArrowError> {
+    let columns = batch
+        .columns()
+        .iter()
+        .map(tight_column)
+        .collect::<std::result::Result<_, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(batch.schema(), columns, &options)
+}
+
+fn tight_column(column: &ArrayRef) -> std::result::Result<ArrayRef, ArrowError> {
+    Ok(match column.data_type() {
+        DataType::Utf8View => Arc::new(column.as_string_view().gc()),
+        DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
+        DataType::Struct(fields) => {
+            let array = column.as_struct();
+            let columns = array
+                .columns()
+                .iter()
+                .map(tight_column)
+                .collect::<std::result::Result<_, _>>()?;
+            Arc::new(StructArray::try_new_with_length(
+                fields.clone(),
+                columns,
+                array.nulls().cloned(),
+                array.len(),
+            )?)
+        }
+        DataType::List(item) => {
+            let array = column.as_list::<i32>();
+            let values = tight_column(array.values())?;
+            let (ends, nulls) = (array.offsets().clone(), array.nulls().cloned());
+            Arc::new(ListArray::try_new(Arc::clone(item), ends, values, nulls)?)
+        }
+        _ => ArrayRef::clone(column),
+    })
 }
 
 fn internal(message: &str) -> Error {
