@@ -1,6 +1,7 @@
 //! The dialect of queries and expressions: PostgreSQL's, with the few forms that streams need.
 
 use std::any::TypeId;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion_sql::sqlparser::ast::{BinaryOperator, Expr, Ident};
 use datafusion_sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
@@ -14,9 +15,7 @@ pub const PARTITION_BY: &str = "PARTITION BY";
 
 /// The dialect for DataFusion's planner, and for whoever else parses a piece of SQL.
 pub fn dialect() -> WeirDialect {
-    WeirDialect {
-        table_versions: true,
-    }
+    WeirDialect::new(true, u64::MAX)
 }
 
 /// PostgreSQL's dialect, and beside it:
@@ -25,16 +24,33 @@ pub fn dialect() -> WeirDialect {
 /// - `SESSION(t PARTITION BY k, …)`: an operator, see [`PARTITION_BY`];
 /// - `t FOR SYSTEM_TIME AS OF e`, `t AT (…)`;
 /// - `{'a': 1}` and `MAP {'a': 1}`, and `* EXCLUDE (a)`, `* REPLACE (e AS a)`, as DataFusion plans them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct WeirDialect {
     /// Whether a table's name may be followed by a version. Where it is on, `AT`, `BEFORE`, `CHANGES`, `VERSION` and
     /// `TIMESTAMP` are no aliases, so the parser turns it on only for text that has such a clause.
     table_versions: bool,
+    /// How many more expressions may be started. Where the parser is in doubt it tries one reading after the other, so that
+    /// a wrong text that is nested n times can take it 2ⁿ steps to refuse.
+    expressions_left: AtomicU64,
 }
 
 impl WeirDialect {
-    pub(crate) fn with_table_versions(table_versions: bool) -> Self {
-        Self { table_versions }
+    pub(crate) fn new(table_versions: bool, expressions_max: u64) -> Self {
+        Self {
+            table_versions,
+            expressions_left: AtomicU64::new(expressions_max),
+        }
+    }
+
+    /// Counts one more expression.
+    fn spend(&self) -> Result<(), ParserError> {
+        let left = self.expressions_left.load(Ordering::Relaxed);
+        if left == 0 {
+            // The one error at which the parser tries nothing else.
+            return Err(ParserError::RecursionLimitExceeded);
+        }
+        self.expressions_left.store(left - 1, Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -53,6 +69,44 @@ const BEFORE_A_SUBQUERY: [Keyword; 6] = [
     Keyword::ARRAY,
 ];
 
+/// Reserved words that start no expression. Else a comma too many, as in `SELECT a, FROM b`, makes FROM a column.
+const NO_EXPRESSION: [Keyword; 24] = [
+    Keyword::AND,
+    Keyword::AS,
+    Keyword::ASC,
+    Keyword::DESC,
+    Keyword::ELSE,
+    Keyword::END,
+    Keyword::EXCEPT,
+    Keyword::FROM,
+    Keyword::GROUP,
+    Keyword::HAVING,
+    Keyword::INTERSECT,
+    Keyword::INTO,
+    Keyword::LIMIT,
+    Keyword::ON,
+    Keyword::OR,
+    Keyword::ORDER,
+    Keyword::RETURNING,
+    Keyword::SELECT,
+    Keyword::THEN,
+    Keyword::UNION,
+    Keyword::USING,
+    Keyword::WHEN,
+    Keyword::WHERE,
+    Keyword::WITH,
+];
+
+/// Reserved words that start an expression of their own form, and are no function's name if that form is not there.
+const OWN_FORM: [Keyword; 6] = [
+    Keyword::ARRAY,
+    Keyword::CASE,
+    Keyword::CAST,
+    Keyword::EXISTS,
+    Keyword::NOT,
+    Keyword::TRY_CAST,
+];
+
 impl Dialect for WeirDialect {
     /// The parser asks in many places whether it is in PostgreSQL; it is.
     fn dialect(&self) -> TypeId {
@@ -60,6 +114,17 @@ impl Dialect for WeirDialect {
     }
 
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        if let Err(error) = self.spend() {
+            return Some(Err(error));
+        }
+        let next = parser.peek_token_ref();
+        if let Token::Word(word) = &next.token
+            && word.quote_style.is_none()
+            && NO_EXPRESSION.contains(&word.keyword)
+            && !after_period(parser)
+        {
+            return Some(parser.expected_ref("an expression", next));
+        }
         if !is_keyword(&parser.peek_token_ref().token, Keyword::TABLE) || !after_call(parser) {
             return None;
         }
@@ -172,7 +237,7 @@ impl Dialect for WeirDialect {
         POSTGRES.is_custom_operator_part(ch)
     }
     fn is_reserved_for_identifier(&self, keyword: Keyword) -> bool {
-        POSTGRES.is_reserved_for_identifier(keyword)
+        OWN_FORM.contains(&keyword) || POSTGRES.is_reserved_for_identifier(keyword)
     }
     fn prec_value(&self, precedence: Precedence) -> u8 {
         POSTGRES.prec_value(precedence)
@@ -216,9 +281,6 @@ impl Dialect for WeirDialect {
     fn supports_array_typedef_with_brackets(&self) -> bool {
         true
     }
-    fn supports_geometric_types(&self) -> bool {
-        true
-    }
     fn supports_notnull_operator(&self) -> bool {
         true
     }
@@ -241,10 +303,7 @@ impl Dialect for WeirDialect {
 
 /// Whether the parser stands at the first argument of a call, or behind `=>` in one.
 fn after_call(parser: &Parser) -> bool {
-    let mut before = (0..parser.index())
-        .rev()
-        .map(|at| &parser.token_at(at).token)
-        .filter(|token| !matches!(token, Token::Whitespace(_)));
+    let mut before = before(parser);
     match before.next() {
         Some(Token::RArrow) => true,
         Some(Token::LParen) => match before.next() {
@@ -253,6 +312,19 @@ fn after_call(parser: &Parser) -> bool {
         },
         _ => false,
     }
+}
+
+/// Whether the parser stands behind a period, where any word is a name.
+fn after_period(parser: &Parser) -> bool {
+    before(parser).next() == Some(&Token::Period)
+}
+
+/// The tokens before the parser's place, backwards.
+fn before<'p>(parser: &'p Parser) -> impl Iterator<Item = &'p Token> {
+    (0..parser.index())
+        .rev()
+        .map(|at| &parser.token_at(at).token)
+        .filter(|token| !matches!(token, Token::Whitespace(_)))
 }
 
 fn is_keyword(token: &Token, keyword: Keyword) -> bool {

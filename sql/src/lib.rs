@@ -7,6 +7,7 @@
 //! statements are ours. Whatever is in a query's tree and DataFusion's planner would pass over in silence is found by
 //! [`unsupported::first_ignored`].
 
+mod balance;
 pub mod dialect;
 pub mod error;
 pub mod hidden;

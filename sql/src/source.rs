@@ -119,7 +119,9 @@ fn split_closing_angles(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         let closes = match &token.token {
             Token::Gt => 1,
             Token::ShiftRight => 2,
-            Token::CustomBinaryOperator(text) if text.bytes().all(|byte| byte == b'>') => text.len(),
+            Token::CustomBinaryOperator(text) if text.bytes().all(|byte| byte == b'>') => {
+                text.len()
+            }
             _ => 0,
         };
         match &token.token {

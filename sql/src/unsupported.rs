@@ -153,6 +153,25 @@ fn place(node: &impl Spanned) -> Option<Position> {
     (start.line > 0).then(|| position(start))
 }
 
+/// Where a query starts; found without a walk over all of it.
+pub(crate) fn start_of(query: &Query) -> Option<Position> {
+    let mut query = query;
+    loop {
+        if let Some(with) = &query.with {
+            return Some(position(with.with_token.0.span.start));
+        }
+        let mut body = &*query.body;
+        while let SetExpr::SetOperation { left, .. } = body {
+            body = left;
+        }
+        match body {
+            SetExpr::Select(select) => return Some(position(select.select_token.0.span.start)),
+            SetExpr::Query(inner) => query = inner,
+            _ => return None,
+        }
+    }
+}
+
 fn place_of(ident: &Ident) -> Option<Position> {
     let start = ident.span.start;
     (start.line > 0).then(|| position(start))
@@ -162,7 +181,7 @@ impl Visitor for Finder<'_> {
     type Break = Ignored;
 
     fn pre_visit_query(&mut self, query: &Query) -> Found {
-        let here = place(query).or(self.found);
+        let here = start_of(query).or(self.found);
         self.found = here;
         if let Some(lock) = query.locks.first() {
             let what = format!("FOR {}", lock.lock_type);

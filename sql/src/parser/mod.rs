@@ -469,7 +469,8 @@ impl<'s, 'a> Parser<'s, 'a> {
         let text = match error {
             ParserError::RecursionLimitExceeded => {
                 return Error::TooComplex {
-                    what: "expressions or queries are nested too deeply".to_owned(),
+                    what: "expressions and queries are nested too deeply to tell what they are"
+                        .to_owned(),
                     position: self.position(),
                 };
             }
@@ -578,7 +579,7 @@ fn dialect_for(tokens: &[TokenWithSpan]) -> WeirDialect {
             _ => false,
         };
     }
-    WeirDialect::with_table_versions(versions)
+    WeirDialect::new(versions, limits::expressions_max(tokens.len()))
 }
 
 /// Cuts ` at Line: 1, Column: 2` off a message.

@@ -2,12 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use datafusion_sql::sqlparser::ast::{
-    self, Expr, LimitClause, TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
-};
+use datafusion_sql::sqlparser::ast::{self, TableFactor, Visit, Visitor};
 use datafusion_sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::{Parser, words_end};
+use crate::balance;
 use crate::error::{Error, Result};
 use crate::source::position;
 use crate::statement::{
@@ -46,7 +45,7 @@ impl Parser<'_, '_> {
             return Err(self.expected("a query"));
         }
         let mut query = self.read_tokens(tokens, super::a_query)?;
-        let _ = VisitMut::visit(&mut query, &mut FetchAsLimit);
+        balance::query(&mut query)?;
         refuse_traps(&query)?;
         self.at = self.end;
         Ok(QueryPart { query, sql, emit })
@@ -130,7 +129,7 @@ impl Parser<'_, '_> {
             }
         }
         let mut insert = Box::new(self.read_tokens(tokens, super::a_statement)?);
-        let _ = VisitMut::visit(&mut insert, &mut FetchAsLimit);
+        balance::statement(&mut insert)?;
         match insert.as_ref() {
             ast::Statement::Insert(ast::Insert { source, .. }) => {
                 if let Some(source) = source {
@@ -149,7 +148,8 @@ impl Parser<'_, '_> {
 
     pub(super) fn update_or_delete(&mut self) -> Result<Statement> {
         let position = self.position();
-        let statement = Box::new(self.read_all(super::a_statement)?);
+        let mut statement = Box::new(self.read_all(super::a_statement)?);
+        balance::statement(&mut statement)?;
         match statement.as_ref() {
             ast::Statement::Update(_) => Ok(Statement::Update(statement)),
             ast::Statement::Delete(_) => Ok(Statement::Delete(statement)),
@@ -302,7 +302,8 @@ impl Parser<'_, '_> {
         if self.at_end() {
             return Err(self.expected("an expression"));
         }
-        let expr = self.read_all(super::an_expr)?;
+        let mut expr = self.read_all(super::an_expr)?;
+        balance::expr(&mut expr)?;
         Ok(SqlExpr { expr, sql })
     }
 
@@ -310,39 +311,6 @@ impl Parser<'_, '_> {
     pub(super) fn options_start(&self, at: usize) -> bool {
         words_end(self.source, at, self.end, &["WITH"])
             .is_some_and(|end| *Parser::new(self.source, end, self.end).peek() == Token::LParen)
-    }
-}
-
-/// `FETCH FIRST n ROWS ONLY` is standard SQL's `LIMIT n`, which DataFusion knows.
-struct FetchAsLimit;
-
-impl VisitorMut for FetchAsLimit {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<()> {
-        let plain = query
-            .fetch
-            .as_ref()
-            .is_some_and(|fetch| !fetch.with_ties && !fetch.percent);
-        if !plain {
-            return ControlFlow::Continue(());
-        }
-        let offset = match &query.limit_clause {
-            None => None,
-            Some(LimitClause::LimitOffset {
-                limit: None,
-                offset,
-                limit_by,
-            }) if limit_by.is_empty() => offset.clone(),
-            Some(_) => return ControlFlow::Continue(()),
-        };
-        let one = || Expr::Value(Value::Number("1".to_owned(), false).into());
-        query.limit_clause = query.fetch.take().map(|fetch| LimitClause::LimitOffset {
-            limit: Some(fetch.quantity.unwrap_or_else(one)),
-            offset,
-            limit_by: Vec::new(),
-        });
-        ControlFlow::Continue(())
     }
 }
 

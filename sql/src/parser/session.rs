@@ -6,7 +6,9 @@ use datafusion_sql::sqlparser::tokenizer::Token;
 
 use super::Parser;
 use crate::error::{Error, Result};
-use crate::statement::{Access, Cursor, FetchDirection, Prepared, Reset, Set, Statement, Transaction};
+use crate::statement::{
+    Access, Cursor, FetchDirection, Prepared, Reset, Set, Statement, Transaction,
+};
 
 const ISOLATION_LEVELS: [&[&str]; 4] = [
     &["SERIALIZABLE"],
