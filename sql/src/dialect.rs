@@ -290,9 +290,6 @@ impl Dialect for WeirDialect {
     fn supports_insert_table_alias(&self) -> bool {
         true
     }
-    fn supports_select_wildcard_with_alias(&self) -> bool {
-        true
-    }
     fn supports_comma_separated_trim(&self) -> bool {
         true
     }

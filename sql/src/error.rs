@@ -1,5 +1,6 @@
 //! What is wrong with a text, where, and what to do about it.
 
+use datafusion_sql::sqlparser::tokenizer::TokenWithSpan;
 use weir_base::{Classify, Kind, Position, SqlState};
 
 /// The result of parsing.
@@ -67,6 +68,20 @@ impl Error {
             position,
             hint: hint.map(str::to_owned),
         }
+    }
+
+    /// For a part of a statement: what was found at its end is not the statement's end, but `token`.
+    pub(crate) fn at_the_end_found(mut self, token: &TokenWithSpan) -> Self {
+        if let Self::Syntax {
+            message, position, ..
+        } = &mut self
+            && let Some(expected) = message.strip_suffix("the end of the statement")
+            && expected.ends_with("found ")
+        {
+            *message = format!("{expected}{token}");
+            *position = crate::source::position(token.span.start);
+        }
+        self
     }
 
     /// Gives a syntax error without a hint this one.

@@ -127,7 +127,7 @@ pub(crate) fn did_you_mean(word: &str, candidates: &[&'static str]) -> Option<St
 
 /// "did you mean" among the words of a query.
 pub(crate) fn clause_meant(word: &str) -> Option<String> {
-    if word.len() < 3 || is_keyword(word) {
+    if word.len() < 4 || is_keyword(word) {
         return None;
     }
     did_you_mean(word, CLAUSES)

@@ -180,14 +180,30 @@ fn tokenizer_error(error: &TokenizerError, text: &str) -> Error {
     if let Some(first) = message.get(..1).map(str::to_lowercase) {
         message.replace_range(..1, &first);
     }
-    let hint = if message.contains("unterminated") && message.contains("string") {
-        Some("end the text with ', and write a ' inside it twice".to_owned())
-    } else if message.contains("unterminated") && message.contains("comment") {
-        Some("end the comment with */".to_owned())
+    let (message, hint) = if message.contains("comment") {
+        (
+            "comment is not closed".to_owned(),
+            Some("end the comment with */"),
+        )
+    } else if message.contains("close delimiter") {
+        (
+            "quoted name is not closed".to_owned(),
+            Some("end the name with \""),
+        )
+    } else if message.contains("dollar") {
+        (
+            "dollar-quoted text is not closed".to_owned(),
+            Some("end the text with the tag that it starts with"),
+        )
+    } else if message.contains("unterminated") {
+        (
+            "text is not closed".to_owned(),
+            Some("end the text with ', and write a ' inside it twice"),
+        )
     } else {
-        None
+        (message, None)
     };
-    Error::syntax(message, position).or_hint(|| hint)
+    Error::syntax(message, position).or_hint(|| hint.map(str::to_owned))
 }
 
 #[cfg(test)]

@@ -235,6 +235,9 @@ impl Parser<'_, '_> {
                 .expected("NOT NULL, DEFAULT, PRIMARY KEY, UNIQUE, CHECK, COMMENT, or a comma")
                 .or_hint(|| {
                     let found = self.peek_word()?;
+                    if found.value.eq_ignore_ascii_case("NOTNULL") {
+                        return Some("write NOT NULL".to_owned());
+                    }
                     crate::keywords::did_you_mean(
                         &found.value,
                         &[

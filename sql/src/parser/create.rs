@@ -316,8 +316,10 @@ impl Parser<'_, '_> {
 
     /// `WITH (…)`, where it comes next.
     pub(super) fn with_options(&mut self) -> Result<Vec<(String, String)>> {
-        if self.peek_words(&["WITH"]) && self.options_start(self.at) {
-            self.bump();
+        if self.take(&["WITH"]) {
+            if *self.peek() != Token::LParen {
+                return Err(self.expected("options in brackets, as (key = value, …)"));
+            }
             return self.options_in_brackets();
         }
         Ok(Vec::new())

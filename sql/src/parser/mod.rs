@@ -10,6 +10,7 @@ mod session;
 mod show;
 
 use datafusion_sql::sqlparser::ast::{self, Ident, ObjectName};
+use datafusion_sql::sqlparser::keywords::Keyword;
 use datafusion_sql::sqlparser::parser::{Parser as QueryParser, ParserError};
 use datafusion_sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Word};
 use weir_base::Position;
@@ -450,6 +451,15 @@ impl<'s, 'a> Parser<'s, 'a> {
         tokens: Vec<TokenWithSpan>,
         read: impl FnOnce(&mut QueryParser<'_>) -> Result<T, ParserError>,
     ) -> Result<T> {
+        self.read_exactly(tokens.clone(), read)
+            .map_err(|error| self.within(&tokens).unwrap_or(error))
+    }
+
+    fn read_exactly<T>(
+        &self,
+        tokens: Vec<TokenWithSpan>,
+        read: impl FnOnce(&mut QueryParser<'_>) -> Result<T, ParserError>,
+    ) -> Result<T> {
         let dialect = dialect_for(&tokens);
         let mut parser = query_parser(&dialect, tokens);
         let value = read(&mut parser).map_err(|error| self.translate(&error))?;
@@ -457,11 +467,36 @@ impl<'s, 'a> Parser<'s, 'a> {
         if rest.token == Token::EOF {
             return Ok(value);
         }
-        let error = parser.expected_ref::<()>("the end of the statement", rest);
-        Err(error.map_or_else(
-            |error| self.translate(&error),
-            |()| self.expected("the end of the statement"),
-        ))
+        let end = "the end of the statement";
+        match parser.expected_ref::<()>(end, rest) {
+            Err(error) => Err(self.translate(&error)),
+            Ok(()) => Err(self.expected(end)),
+        }
+    }
+
+    /// The error in the innermost of the queries in brackets that is wrong by itself. The query parser takes a wrong one for
+    /// something else, a join perhaps, and complains about that, at another place.
+    fn within(&self, tokens: &[TokenWithSpan]) -> Option<Error> {
+        let mut open = Vec::new();
+        for (at, token) in tokens.iter().enumerate() {
+            match &token.token {
+                Token::LParen => open.push(at),
+                Token::RParen => {
+                    let inside = tokens.get(open.pop()? + 1..at)?;
+                    let first = inside
+                        .iter()
+                        .map(|token| &token.token)
+                        .find(|token| !is_space(token));
+                    let is_query = matches!(first, Some(Token::Word(word)) if word.quote_style.is_none()
+                        && matches!(word.keyword, Keyword::SELECT | Keyword::WITH));
+                    if is_query && let Err(error) = self.read_exactly(inside.to_vec(), a_query) {
+                        return Some(error.at_the_end_found(token));
+                    }
+                }
+                _ => {}
+            }
+        }
+        None
     }
 
     /// The query parser's error as ours; its place is in its text.
@@ -486,25 +521,31 @@ impl<'s, 'a> Parser<'s, 'a> {
             .replacen(", found: EOF", ", found the end of the statement", 1)
             .replacen(", found: ", ", found ", 1);
         let found = message.rsplit(", found ").next().unwrap_or_default();
-        let hint = clause_meant(found).or_else(|| self.trap(position));
+        let hint = clause_meant(found).or_else(|| self.trap(position, found));
         Error::syntax(shorten(&message), position).or_hint(|| hint)
     }
 
-    /// What is known to go wrong in front of `position`.
-    fn trap(&self, position: Position) -> Option<String> {
+    /// What is known to go wrong in front of `position`, where `found` was not expected.
+    fn trap(&self, position: Position, found: &str) -> Option<String> {
+        if let by @ ("GROUP" | "ORDER" | "PARTITION") = found.to_ascii_uppercase().as_str() {
+            return Some(format!("{by} is followed by BY"));
+        }
         let key = |position: Position| (position.line, position.column);
         let at = (0..self.source.len())
             .find(|at| key(self.source.position(*at)) >= key(position))
             .unwrap_or(self.source.len());
-        let is =
-            |at: usize, word: &str| words_end(self.source, at, self.end.max(at), &[word]).is_some();
         let previous = (0..at).rev().find(|at| !is_space(self.source.token(*at)))?;
-        if is(previous, "EMIT") || is(at, "EMIT") {
+        let is_emit = |at| words_end(self.source, at, self.source.len(), &["EMIT"]).is_some();
+        if is_emit(previous) || is_emit(at) {
             return Some(
                 "EMIT CHANGES and EMIT ON WINDOW CLOSE stand at the end of the whole statement, not in a subquery".to_owned(),
             );
         }
-        None
+        // A misspelt clause is read as an alias.
+        match self.source.token(previous) {
+            Token::Word(word) if word.quote_style.is_none() => clause_meant(&word.value),
+            _ => None,
+        }
     }
 }
 

