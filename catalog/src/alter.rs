@@ -128,8 +128,10 @@ impl Snapshot {
     /// Plans a new last column of a stream or table. Its `source` is chosen here, so that it does not take up the stored
     /// values of another column, be it renamed or dropped. `checks` are those that were written beside it.
     ///
+    /// The caller has made sure that the rows that are there satisfy them, and NOT NULL.
+    ///
     /// # Errors
-    /// When a name is taken, or the column may not be null and has no default for the rows that are there.
+    /// When a name is taken.
     pub fn add_column(
         &self,
         id: ObjectId,
@@ -151,16 +153,6 @@ impl Snapshot {
                     entry.describe()
                 ),
                 "choose another name, or use ADD COLUMN IF NOT EXISTS",
-            ));
-        }
-        if !column.nullable && column.default.is_none() {
-            return Err(Error::rule(
-                SqlState::NOT_NULL_VIOLATION,
-                format!(
-                    "column \"{}\" cannot be NOT NULL: the rows that are there have no value for it",
-                    column.name
-                ),
-                "give it a DEFAULT, or leave NOT NULL out",
             ));
         }
         column.source = free_source(entry, &column.name);
@@ -190,8 +182,8 @@ impl Snapshot {
         let needed_by = needed_by(entry, name);
         if !needed_by.is_empty() {
             return Err(Error::Dependants {
-                verb: "drop",
-                object: format!("column \"{name}\" of {}", entry.describe()),
+                verb: "drop column",
+                object: format!("\"{name}\" of {}", entry.describe()),
                 dependants: needed_by,
             });
         }

@@ -128,7 +128,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`Error::Dependants`] that names what depends on them, when that is not dropped as well.
-    pub fn drop(&self, ids: &[ObjectId], cascade: bool) -> Result<Vec<Change>> {
+    pub fn remove(&self, ids: &[ObjectId], cascade: bool) -> Result<Vec<Change>> {
         for id in ids {
             let entry = self.require_id(*id)?;
             if entry.kind() == ObjectKind::Schema && entry.name.name == DEFAULT_SCHEMA {
@@ -143,7 +143,7 @@ impl Snapshot {
         let named: BTreeSet<ObjectId> = ids.iter().copied().collect();
         let others: Vec<&Entry> = doomed
             .iter()
-            .map(|entry| entry.as_ref())
+            .map(AsRef::as_ref)
             .filter(|entry| !named.contains(&entry.id))
             .collect();
         if !cascade && !others.is_empty() {

@@ -26,6 +26,9 @@ pub struct Column {
     pub nullable: bool,
     /// The SQL expression of its default.
     pub default: Option<String>,
+    /// The literal that rows written before the column existed show; null without one.
+    #[serde(default)]
+    pub absent: Option<String>,
     /// What `COMMENT ON COLUMN` said.
     pub comment: Option<String>,
 }
@@ -42,6 +45,7 @@ impl Column {
             sql_type: sql_type.into(),
             nullable: true,
             default: None,
+            absent: None,
             comment: None,
         }
     }

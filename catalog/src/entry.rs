@@ -315,6 +315,13 @@ pub struct View {
     pub columns: Vec<Column>,
     /// Whether the statement gave the columns' names: `CREATE VIEW v (a, b) AS …`.
     pub named_columns: bool,
+    /// The schema of names in `sql` that give none.
+    #[serde(default = "default_schema")]
+    pub default_schema: String,
+}
+
+fn default_schema() -> String {
+    DEFAULT_SCHEMA.to_owned()
 }
 
 /// A place outside that external tables read through.

@@ -1,7 +1,7 @@
 //! What exists: schemas, streams, tables, external tables, views and connections; in versions, durably.
 //!
 //! A [`Snapshot`] is one version of the whole catalog, immutable and cheap to hold: a query resolves all its names on one.
-//! Changes are planned by pure functions on a snapshot ([`Snapshot::create`], [`Snapshot::drop`], …), which know the rules
+//! Changes are planned by pure functions on a snapshot ([`Snapshot::create`], [`Snapshot::remove`], …), which know the rules
 //! (names, dependencies), and become true by [`Catalog::commit`]: one atomic, synced batch, or nothing.
 //!
 //! It runs nothing: it neither parses SQL, nor creates topics, nor opens files. Start at [`Snapshot`] and [`Entry`].

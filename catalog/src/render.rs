@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use crate::ident::{quote_ident, quote_literal};
 use crate::secret::REDACTED;
 use crate::{
-    Body, Column, Connection, Entry, ExternalTable, ObjectKind, Snapshot, Stream, Table, View,
+    Body, Column, Connection, DEFAULT_SCHEMA, Entry, ExternalTable, ObjectKind, Snapshot, Stream,
+    Table, View,
 };
 
 /// The statement that would create the object, and a `COMMENT ON` for each comment. Secrets stand as `'***'`.
@@ -109,7 +110,16 @@ fn create_view(name: &str, view: &View) -> String {
     } else {
         String::new()
     };
-    format!("CREATE VIEW {name}{columns} AS\n{}", view.sql.trim())
+    let statement = format!("CREATE VIEW {name}{columns} AS\n{}", view.sql.trim());
+    if view.default_schema == DEFAULT_SCHEMA {
+        statement
+    } else {
+        // The names in the query that give no schema were meant in this one.
+        format!(
+            "SET search_path = {};\n{statement}",
+            quote_ident(&view.default_schema)
+        )
+    }
 }
 
 fn create_connection(name: &str, connection: &Connection) -> String {

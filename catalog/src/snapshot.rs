@@ -6,7 +6,7 @@ use std::sync::Arc;
 use weir_base::nearest::nearest;
 use weir_base::{SqlState, TopicName};
 
-use crate::{Entry, Error, ObjectId, ObjectKind, ObjectName, Result};
+use crate::{Body, Entry, Error, ObjectId, ObjectKind, ObjectName, Result};
 
 /// The schema that always exists, and in which unqualified names lie.
 pub const DEFAULT_SCHEMA: &str = "public";
@@ -31,6 +31,28 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The first version, number 0, in which the schema `public` exists and nothing else.
+    pub fn initial() -> Self {
+        let public = Arc::new(Entry {
+            id: ObjectId(1),
+            name: ObjectName::global(DEFAULT_SCHEMA),
+            body: Body::Schema,
+            comment: None,
+            sql: format!("CREATE SCHEMA {DEFAULT_SCHEMA}"),
+            depends_on: BTreeSet::new(),
+            created_at_ms: 0,
+        });
+        Self {
+            version: 0,
+            next_id: ObjectId(2),
+            by_id: BTreeMap::from([(public.id, Arc::clone(&public))]),
+            relations: BTreeMap::new(),
+            schemas: BTreeMap::from([(DEFAULT_SCHEMA.to_owned(), public)]),
+            connections: BTreeMap::new(),
+            dependants: BTreeMap::new(),
+        }
+    }
+
     /// The version's number: 0 for an empty catalog, one more with each commit.
     pub fn version(&self) -> u64 {
         self.version

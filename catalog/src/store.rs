@@ -17,9 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::{error, info};
 
-use crate::{
-    Body, Change, DEFAULT_SCHEMA, Entry, Error, ObjectId, ObjectName, Result, Secret, Snapshot,
-};
+use crate::{Body, Change, Entry, Error, ObjectId, Result, Secret, Snapshot};
 
 /// The format that this version writes and reads.
 const FORMAT: u64 = 1;
@@ -186,20 +184,11 @@ impl Store {
             .map_err(|error| self.corrupt(&error.to_string()))
     }
 
-    /// Writes the first version, in which the schema `public` exists.
+    /// Writes the first version.
     fn initialise(&self) -> Result<Snapshot> {
-        let public = Arc::new(Entry {
-            id: ObjectId(1),
-            name: ObjectName::global(DEFAULT_SCHEMA),
-            body: Body::Schema,
-            comment: None,
-            sql: format!("CREATE SCHEMA {DEFAULT_SCHEMA}"),
-            depends_on: Default::default(),
-            created_at_ms: 0,
-        });
-        let by_id = BTreeMap::from([(public.id, public.clone())]);
-        let first = Snapshot::build(0, ObjectId(2), by_id)?;
-        self.write(&first, &[Change::Put(public)])?;
+        let first = Snapshot::initial();
+        let changes: Vec<Change> = first.entries().cloned().map(Change::Put).collect();
+        self.write(&first, &changes)?;
         Ok(first)
     }
 
@@ -237,6 +226,10 @@ impl Store {
         ] {
             batch.insert(&self.meta, key, number.to_be_bytes());
         }
+        fail_point!("catalog::write", |_| Err(self.storage(
+            "written",
+            std::io::Error::other("fail point catalog::write")
+        )));
         batch
             .commit()
             .map_err(|error| self.storage("written", error))
