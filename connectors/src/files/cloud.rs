@@ -43,11 +43,10 @@ pub(crate) fn build(
         Store::Http(_) => web_store(root, connector),
     };
     // What a builder says may quote the options it was given.
-    built.map_err(|error| {
-        Error::find(&error).map(Error::retell).unwrap_or_else(|| {
-            Error::invalid("the connection's options do not make a usable client")
-                .with_hint("check that keys are complete and of the right kind")
-        })
+    built.map_err(|error| match Error::find(&error) {
+        Some(ours) => ours.retell(),
+        None => Error::invalid("the connection's options do not make a usable client")
+            .with_hint("check that keys are complete and of the right kind"),
     })
 }
 
@@ -60,10 +59,9 @@ pub(crate) fn build_web(root: &str, allow_private_network: bool) -> Result<Arc<d
         credentials: false,
         ca_certificate: None,
     };
-    web_store(root, connector).map_err(|error| {
-        Error::find(&error)
-            .map(Error::retell)
-            .unwrap_or_else(|| Error::invalid("the location is not a usable URL"))
+    web_store(root, connector).map_err(|error| match Error::find(&error) {
+        Some(ours) => ours.retell(),
+        None => Error::invalid("the location is not a usable URL"),
     })
 }
 

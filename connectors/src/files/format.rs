@@ -248,12 +248,12 @@ impl FormatOptions {
                 )));
             }
         };
-        let levels = match self.codec.as_deref() {
-            Some(codec) if codec.starts_with("zstd") => 1..=22,
-            Some(codec) if codec.starts_with("gzip") => 0..=9,
-            _ => 1..=0,
+        let fits = |level: u32| match self.codec.as_deref() {
+            Some(codec) if codec.starts_with("zstd") => (1..=22).contains(&level),
+            Some(codec) if codec.starts_with("gzip") => level <= 9,
+            _ => false,
         };
-        if level.is_some_and(|level| !levels.contains(&level)) {
+        if level.is_some_and(|level| !fits(level)) {
             return Err(Error::invalid(
                 "option \"compression_level\": zstd takes 1 to 22, gzip 0 to 9, the others none",
             ));

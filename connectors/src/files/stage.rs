@@ -4,6 +4,7 @@
 //! nobody sees in an object store. Only when all rows went through are the uploads completed. DataFusion's own sinks
 //! complete each file by itself, and complete what they have when their input fails.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -120,7 +121,10 @@ impl Stage {
         }
         drop(completions);
         if !failed {
-            return Ok(());
+            return match &self.folder {
+                Some(_) => self.sync(done).await,
+                None => Ok(()),
+            };
         }
         for to in done {
             if let Err(error) = self.mount.delete(&to).await {
@@ -133,6 +137,38 @@ impl Stage {
                 format!("{}: the write failed", self.shown),
             )
         }))
+    }
+}
+
+impl Stage {
+    /// Waits until files on disk outlast a loss of power: what was answered as written stays written.
+    async fn sync(&self, files: Vec<Path>) -> Result<()> {
+        let synced = tokio::task::spawn_blocking(move || {
+            let files: Vec<PathBuf> = files
+                .iter()
+                .map(|to| PathBuf::from(format!("/{to}")))
+                .collect();
+            let folders: BTreeSet<&std::path::Path> =
+                files.iter().filter_map(|file| file.parent()).collect();
+            let files = files.iter().map(PathBuf::as_path);
+            files
+                .chain(folders)
+                .try_for_each(|path| std::fs::File::open(path)?.sync_all())
+        });
+        let failed = |error: String| {
+            Error::new(
+                weir_base::Kind::Unavailable,
+                format!(
+                    "{}: the files are written, but may not outlast a loss of power: {error}",
+                    self.shown
+                ),
+            )
+        };
+        match synced.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(failed(error.to_string())),
+            Err(error) => Err(failed(error.to_string())),
+        }
     }
 }
 
