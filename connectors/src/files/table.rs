@@ -390,19 +390,24 @@ fn partitions(
     }
     let mut names: Vec<String> = declared.iter().map(|(name, _)| name.clone()).collect();
     if names.is_empty() {
-        // With declared columns, folders are no columns unless they are declared too.
-        if table.columns.is_some() && wanted.is_none() {
-            return Ok(Vec::new());
-        }
-        names = match detect::partition_names(place, files) {
-            Some(names) => names,
-            None if wanted == Some(true) => {
+        let folders = detect::partition_names(place, files);
+        names = match (folders, &table.columns, wanted) {
+            (Some(folders), None, _) | (Some(folders), _, Some(true)) => folders,
+            // As in Hive, a declared column that folders are named after is theirs, not the files'.
+            (Some(folders), Some(declared), _)
+                if folders
+                    .iter()
+                    .all(|name| declared.field_with_name(name).is_ok()) =>
+            {
+                folders
+            }
+            (None, _, Some(true)) => {
                 return Err(Error::invalid(format!(
                     "the folders below {} are not all partitioned alike as column=value",
                     place.shown
                 )));
             }
-            None => return Ok(Vec::new()),
+            _ => return Ok(Vec::new()),
         };
     }
     let values = detect::partition_values(place, files, &names)?;

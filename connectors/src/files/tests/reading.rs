@@ -201,6 +201,19 @@ async fn hive_partitions_are_typed_and_pruned() {
         })
         .await;
     assert!(plain.partition_columns().is_empty());
+    // A declared column that folders are named after is theirs.
+    let columns = Schema::new(vec![
+        Field::new("n", DataType::Int64, true),
+        Field::new("day", DataType::Utf8View, true),
+        Field::new("kind", DataType::Utf8View, true),
+    ]);
+    let declared = FileTable {
+        columns: Some(Arc::new(columns)),
+        ..at(house.path("trips/"))
+    };
+    house.table(&declared).await;
+    let rows = house.rows("SELECT n FROM t WHERE day = '2024-01-02'").await;
+    assert!(rows.contains("| 3 |"), "{rows}");
     // Declared: names, types and order are checked against the folders.
     let declared = FileTable {
         partitioned_by: vec![("kind".into(), None)],
