@@ -9,6 +9,7 @@ mod clock_text;
 mod csv;
 mod decimal_text;
 mod json;
+mod moments;
 mod nested;
 mod parquet_file;
 mod sse;

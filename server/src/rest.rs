@@ -15,6 +15,7 @@ mod openapi;
 mod operations;
 mod pages;
 mod problem;
+mod pump;
 mod queries;
 mod query;
 mod reply;
@@ -22,6 +23,7 @@ mod sessions;
 mod spool;
 mod statement_document;
 mod statements;
+mod wanted;
 
 use std::sync::Arc;
 

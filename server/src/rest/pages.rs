@@ -9,7 +9,7 @@ use futures::{Stream, StreamExt};
 use weir_base::Kind;
 use weir_engine::{Chunk, Error};
 
-use super::reply::Rows;
+use super::pump::Rows;
 use super::spool::Spool;
 
 pub(crate) struct Pages {

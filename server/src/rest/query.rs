@@ -17,8 +17,9 @@ use super::arguments::{Arguments, header_text, media_type};
 use super::layer::RequestId;
 use super::negotiation::{Format, FormatName};
 use super::problem::Problem;
-use super::reply::{Head, Wanted};
+use super::reply::Head;
 use super::sessions::InUse;
+use super::wanted::Wanted;
 use super::{Document, Rest};
 
 /// A statement to execute.

@@ -3,11 +3,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arrow::array::{ArrayRef, Int64Array};
 use arrow::ipc::reader::StreamReader;
 use arrow::record_batch::RecordBatch;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
+use futures::Stream;
 use futures::stream::BoxStream;
 use http_body_util::BodyExt;
 use weir_base::{Offset, OffsetVector};
-use weir_engine::Error;
+use weir_engine::{Chunk, Error};
 
 use super::*;
 
