@@ -145,6 +145,11 @@ impl KeyedTable {
         let gate = Arc::clone(&self.0.gate).lock_owned().await;
         let partition = &self.0.partition;
         let mut stable = partition.watch();
+        if self.0.state.read().end > partition.next_offset() {
+            // The log gave up what was not on disk: what is in memory of it is not so.
+            *self.0.state.write() =
+                State::new(self.0.rows.schema_with_hidden(), partition.start_offset());
+        }
         // What another instance of the table still had on its way is waited for.
         while self.0.state.read().end < partition.next_offset() {
             let at = partition.stable_offset();

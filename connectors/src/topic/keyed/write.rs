@@ -205,6 +205,9 @@ impl TableWriter {
         self.table.0.partition.ready().await?;
         let (ops, affected) = self.ops(&changes)?;
         let base = self.table.0.partition.next_offset();
+        if base != self.table.0.state.read().end {
+            return Err(self.overtaken());
+        }
         let Some(written) = self.append(&ops, &changes, base)? else {
             return Ok(Commit {
                 affected,
@@ -362,13 +365,7 @@ impl TableWriter {
         )?;
         let appended = self.table.0.partition.append(builder.build(), None)?;
         if appended.base_offset != base {
-            return Err(Error::new(
-                Kind::Internal,
-                format!(
-                    "someone else writes to table {:?}",
-                    self.table.0.topic.name().as_str()
-                ),
-            ));
+            return Err(self.overtaken());
         }
         let mut state = self.table.0.state.write();
         state.push(chunk);
@@ -398,6 +395,19 @@ impl TableWriter {
             self.table.0.state.write().replace_all(chunks, horizon);
         }
         Ok(())
+    }
+
+    /// The log gave up rows that were not on disk yet, and this statement was made for a table that had them.
+    fn overtaken(&self) -> Error {
+        Error::new(
+            Kind::Unavailable,
+            format!(
+                "an earlier change of table {:?} was lost before it was on disk",
+                self.table.0.topic.name().as_str()
+            ),
+        )
+        .with_sqlstate(SqlState::SERIALIZATION_FAILURE)
+        .with_hint("try again")
     }
 
     fn duplicate(&self, key: &[u8]) -> Error {

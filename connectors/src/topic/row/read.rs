@@ -82,6 +82,7 @@ impl RowReader {
     }
 
     /// How many rows were appended since the last batch.
+    #[cfg(test)]
     pub(crate) fn rows(&self) -> usize {
         self.fields.rows()
     }

@@ -1,0 +1,83 @@
+//! The one error type of this crate.
+
+use datafusion::error::DataFusionError;
+use weir_base::{Classify, Kind, SqlState};
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a live query cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The plan has an operator that needs state between steps.
+    #[error("a live query cannot have {what} yet")]
+    NeedsState {
+        /// The operator in SQL's words.
+        what: String,
+        /// What to do instead.
+        hint: &'static str,
+    },
+    /// Nothing that the plan reads can change.
+    #[error("this query reads no stream, so nothing can change in it")]
+    ReadsNoStream,
+    /// The position to go on from does not belong to this query.
+    #[error("the resume token does not fit this query: {0}")]
+    WrongPosition(String),
+    /// Rows after the position to go on from are no longer there.
+    #[error(
+        "the rows of topic {topic} partition {partition} from offset {wanted} on are gone: the first that is left is {start}"
+    )]
+    RowsGone {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// The offset to go on from.
+        wanted: i64,
+        /// The first offset that is there.
+        start: i64,
+    },
+    /// A stream that the query reads was dropped.
+    #[error("stream topic {0} was dropped")]
+    Dropped(String),
+    /// Planning or execution failed.
+    #[error(transparent)]
+    DataFusion(#[from] DataFusionError),
+    /// A topic cannot be read.
+    #[error(transparent)]
+    Connector(#[from] weir_connectors::Error),
+}
+
+impl Classify for Error {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::NeedsState { .. } | Self::WrongPosition(_) | Self::ReadsNoStream => Kind::Invalid,
+            Self::Connector(error) => error.kind(),
+            Self::RowsGone { .. } | Self::Dropped(_) => Kind::NotFound,
+            Self::DataFusion(_) => Kind::Internal,
+        }
+    }
+
+    fn sqlstate(&self) -> SqlState {
+        match self {
+            Self::NeedsState { .. } | Self::ReadsNoStream => SqlState::FEATURE_NOT_SUPPORTED,
+            Self::WrongPosition(_) => SqlState::INVALID_PARAMETER_VALUE,
+            Self::Dropped(_) => SqlState::UNDEFINED_TABLE,
+            Self::Connector(error) => error.sqlstate(),
+            Self::RowsGone { .. } | Self::DataFusion(_) => self.kind().default_sqlstate(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NeedsState { hint, .. } => Some((*hint).to_owned()),
+            Self::WrongPosition(_) => {
+                Some("start without a token to read from the beginning".to_owned())
+            }
+            Self::RowsGone { .. } => Some("start again without a token".to_owned()),
+            Self::ReadsNoStream => Some("leave EMIT CHANGES out".to_owned()),
+            Self::Connector(error) => error.hint(),
+            Self::Dropped(_) | Self::DataFusion(_) => None,
+        }
+    }
+}
