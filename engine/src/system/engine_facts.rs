@@ -1,0 +1,56 @@
+//! The facts of a running engine, as one session sees them.
+
+use std::sync::Arc;
+
+use weir_catalog::Snapshot;
+
+use super::System;
+use super::facts::{Facts, FunctionFacts, SettingFacts, TopicFacts, functions_of, topic_facts};
+use crate::engine::Shared;
+use crate::queries::QueryInfo;
+use crate::variables::Variables;
+
+#[derive(Debug)]
+struct EngineFacts {
+    engine: Arc<Shared>,
+    variables: Variables,
+}
+
+impl System {
+    /// What a session of `engine` sees on `catalog`.
+    pub(crate) fn of(engine: &Arc<Shared>, catalog: &Arc<Snapshot>, variables: &Variables) -> Self {
+        Self {
+            catalog: Arc::clone(catalog),
+            facts: Arc::new(EngineFacts {
+                engine: Arc::clone(engine),
+                variables: variables.clone(),
+            }),
+        }
+    }
+}
+
+impl Facts for EngineFacts {
+    fn topics(&self, with_segments: bool) -> Vec<TopicFacts> {
+        topic_facts(&self.engine.log, with_segments)
+    }
+
+    fn queries(&self) -> Vec<QueryInfo> {
+        self.engine.queries.list()
+    }
+
+    fn settings(&self) -> Vec<SettingFacts> {
+        let settings = self.variables.all(&self.engine.settings.limits);
+        settings
+            .into_iter()
+            .map(|(name, value, description)| SettingFacts {
+                name: name.to_owned(),
+                value,
+                description: description.to_owned(),
+            })
+            .collect()
+    }
+
+    fn functions(&self) -> Vec<FunctionFacts> {
+        functions_of(&self.engine.base_state)
+    }
+}

@@ -1,0 +1,133 @@
+//! What system tables show that the catalog does not have.
+
+use std::fmt::Debug;
+
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::Documentation;
+use weir_base::{Offset, PartitionId, TopicId, TopicName};
+use weir_topics::{SegmentInfo, TopicLog};
+
+use crate::queries::QueryInfo;
+
+/// Where system tables get what the catalog does not have. Each is asked for when a table that shows it is scanned.
+pub(crate) trait Facts: Debug + Send + Sync {
+    /// All topics of the embedded log; their segments only if asked for.
+    fn topics(&self, with_segments: bool) -> Vec<TopicFacts>;
+    /// Queries that run or lately ran, in order of arrival.
+    fn queries(&self) -> Vec<QueryInfo>;
+    /// The session's settings, in order of name.
+    fn settings(&self) -> Vec<SettingFacts>;
+    /// The functions that SQL can call, in order of name.
+    fn functions(&self) -> Vec<FunctionFacts>;
+}
+
+/// A topic of the embedded log.
+#[derive(Debug, Clone)]
+pub(crate) struct TopicFacts {
+    pub(crate) name: TopicName,
+    pub(crate) id: TopicId,
+    pub(crate) partitions: Vec<PartitionFacts>,
+}
+
+/// A partition of a topic. The end offset is exclusive, and that of what is durable.
+#[derive(Debug, Clone)]
+pub(crate) struct PartitionFacts {
+    pub(crate) id: PartitionId,
+    pub(crate) start_offset: Offset,
+    pub(crate) end_offset: Offset,
+    pub(crate) bytes: u64,
+    pub(crate) segments: Vec<SegmentInfo>,
+}
+
+/// A setting of the session.
+#[derive(Debug, Clone)]
+pub(crate) struct SettingFacts {
+    pub(crate) name: String,
+    pub(crate) value: String,
+    pub(crate) description: String,
+}
+
+/// A function that SQL can call.
+#[derive(Debug, Clone)]
+pub(crate) struct FunctionFacts {
+    pub(crate) name: String,
+    /// `scalar`, `aggregate`, `window` or `table`.
+    pub(crate) kind: &'static str,
+    pub(crate) syntax: Option<String>,
+    pub(crate) description: Option<String>,
+}
+
+impl TopicFacts {
+    /// Records that are kept.
+    pub(super) fn records(&self) -> i64 {
+        let partitions = self.partitions.iter();
+        partitions
+            .map(|partition| {
+                partition
+                    .end_offset
+                    .0
+                    .saturating_sub(partition.start_offset.0)
+            })
+            .sum()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.partitions
+            .iter()
+            .map(|partition| partition.bytes)
+            .sum()
+    }
+}
+
+/// The facts of all topics of a log.
+pub(crate) fn topic_facts(log: &TopicLog, with_segments: bool) -> Vec<TopicFacts> {
+    let topics = log.topics();
+    let facts = topics.iter().map(|topic| TopicFacts {
+        name: topic.name().clone(),
+        id: topic.id(),
+        partitions: topic
+            .partitions()
+            .iter()
+            .map(|partition| PartitionFacts {
+                id: partition.id(),
+                start_offset: partition.start_offset(),
+                end_offset: partition.stable_offset(),
+                bytes: partition.size_bytes(),
+                segments: if with_segments {
+                    partition.segments()
+                } else {
+                    Vec::new()
+                },
+            })
+            .collect(),
+    });
+    facts.collect()
+}
+
+/// The functions that a planner's state knows, aliases included.
+pub(crate) fn functions_of(state: &SessionState) -> Vec<FunctionFacts> {
+    let function = |name: &String, kind, documentation: Option<&Documentation>| FunctionFacts {
+        name: name.clone(),
+        kind,
+        syntax: documentation.map(|documentation| documentation.syntax_example.clone()),
+        description: documentation.map(|documentation| documentation.description.trim().to_owned()),
+    };
+    let mut functions = Vec::new();
+    for (name, udf) in state.scalar_functions() {
+        functions.push(function(name, "scalar", udf.documentation()));
+    }
+    for (name, udf) in state.higher_order_functions() {
+        functions.push(function(name, "scalar", udf.documentation()));
+    }
+    for (name, udf) in state.aggregate_functions() {
+        functions.push(function(name, "aggregate", udf.documentation()));
+    }
+    for (name, udf) in state.window_functions() {
+        functions.push(function(name, "window", udf.documentation()));
+    }
+    for name in state.table_functions().keys() {
+        functions.push(function(name, "table", None));
+    }
+    functions.sort_by(|a, b| (&a.name, a.kind).cmp(&(&b.name, b.kind)));
+    functions
+}

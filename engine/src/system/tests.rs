@@ -1,0 +1,621 @@
+//! What the system tables say of a small catalog with one object of each kind.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, TimeUnit};
+use arrow::util::pretty::pretty_format_batches;
+use datafusion::prelude::SessionContext;
+use weir_base::{Classify, Offset, PartitionId, QueryId, TopicId, TopicName};
+use weir_catalog::{
+    Body, Check, Column, Connection, ExternalTable, IfExists, NewObject, ObjectId, Secret, Stream,
+    Table, View, Watermark,
+};
+use weir_sql::statement::{Listing, Statement};
+use weir_topics::SegmentInfo;
+
+use super::facts::*;
+use super::*;
+use crate::queries::{QueryInfo, QueryState};
+
+#[derive(Debug)]
+struct Fixed;
+
+const TOPIC: TopicId = TopicId(uuid::Uuid::from_u128(7));
+
+impl Facts for Fixed {
+    fn topics(&self, with_segments: bool) -> Vec<TopicFacts> {
+        let partition = |id, end| PartitionFacts {
+            id: PartitionId(id),
+            start_offset: Offset(10),
+            end_offset: Offset(end),
+            bytes: 1_000,
+            segments: if with_segments {
+                vec![SegmentInfo {
+                    base_offset: Offset(10),
+                    end_offset: Offset(end),
+                    bytes: 1_000,
+                    min_timestamp_ms: 0,
+                    max_timestamp_ms: 60_000,
+                }]
+            } else {
+                Vec::new()
+            },
+        };
+        vec![TopicFacts {
+            name: TopicName::new("bids").unwrap(),
+            id: TOPIC,
+            partitions: vec![partition(0, 110), partition(1, 30)],
+        }]
+    }
+
+    fn queries(&self) -> Vec<QueryInfo> {
+        vec![QueryInfo {
+            id: QueryId(uuid::Uuid::from_u128(9)),
+            sql: "SELECT 1".to_owned(),
+            state: QueryState::Running,
+            started_at_ms: 0,
+            elapsed: Duration::from_millis(5),
+            rows: 1,
+            bytes: 8,
+            spilled_bytes: 0,
+            memory_bytes: 64,
+            live: false,
+            error: None,
+        }]
+    }
+
+    fn settings(&self) -> Vec<SettingFacts> {
+        vec![SettingFacts {
+            name: "batch_size".to_owned(),
+            value: "8192".to_owned(),
+            description: "Rows of a batch.".to_owned(),
+        }]
+    }
+
+    fn functions(&self) -> Vec<FunctionFacts> {
+        functions_of(&SessionContext::new().state())
+    }
+}
+
+fn bigint(name: &str) -> Column {
+    Column::new(name, DataType::Int64, "BIGINT")
+}
+
+fn create(system: &mut System, name: ObjectName, body: Body, depends_on: &[ObjectId]) -> ObjectId {
+    let new = NewObject {
+        name,
+        body,
+        comment: None,
+        sql: String::new(),
+        depends_on: depends_on.iter().copied().collect(),
+        created_at_ms: 1_700_000_000_000,
+    };
+    let created = system.catalog.create(new, IfExists::Refuse).unwrap();
+    system.catalog = Arc::new(system.catalog.apply(&created.changes).unwrap());
+    created.id
+}
+
+fn system() -> System {
+    let mut system = System {
+        catalog: Arc::new(Snapshot::initial()),
+        facts: Arc::new(Fixed),
+    };
+    let public = ObjectName::public;
+    create(&mut system, ObjectName::global("Sales"), Body::Schema, &[]);
+    let stream = Stream {
+        columns: vec![
+            Column {
+                nullable: false,
+                ..bigint("auction")
+            },
+            Column {
+                comment: Some("in cents".to_owned()),
+                ..bigint("price")
+            },
+            Column::new(
+                "at",
+                DataType::Timestamp(TimeUnit::Microsecond, None),
+                "TIMESTAMP",
+            ),
+        ],
+        checks: vec![Check {
+            name: "bids_price_check".to_owned(),
+            sql: "price > 0".to_owned(),
+        }],
+        topic: TopicName::new("bids").unwrap(),
+        topic_id: TOPIC,
+        partitions: 2,
+        key: Some("auction".to_owned()),
+        format: "json".to_owned(),
+        watermark: Some(Watermark {
+            column: "at".to_owned(),
+            sql: "\"at\" - INTERVAL '5' SECOND".to_owned(),
+        }),
+        options: BTreeMap::new(),
+        retired_sources: BTreeSet::new(),
+    };
+    let bids = create(&mut system, public("bids"), Body::Stream(stream), &[]);
+    let table = Table {
+        columns: vec![
+            Column {
+                nullable: false,
+                ..bigint("id")
+            },
+            Column {
+                default: Some("'?'".to_owned()),
+                ..Column::new("name", DataType::Utf8View, "VARCHAR(20)")
+            },
+            Column::new("credit", DataType::Decimal128(12, 2), "NUMERIC(12, 2)"),
+        ],
+        checks: Vec::new(),
+        primary_key: vec!["id".to_owned()],
+        topic: TopicName::new("Sales.users").unwrap(),
+        topic_id: TopicId(uuid::Uuid::from_u128(8)),
+        options: BTreeMap::new(),
+        retired_sources: BTreeSet::new(),
+    };
+    create(
+        &mut system,
+        ObjectName::new("Sales", "users"),
+        Body::Table(table),
+        &[],
+    );
+    let connection = Connection {
+        kind: "s3".to_owned(),
+        options: BTreeMap::from([("region".to_owned(), "eu-1".to_owned())]),
+        secrets: BTreeMap::from([("secret_access_key".to_owned(), Secret::new("hunter2"))]),
+    };
+    create(
+        &mut system,
+        ObjectName::global("lake"),
+        Body::Connection(connection),
+        &[],
+    );
+    let trips = ExternalTable {
+        columns: Some(vec![Column::new(
+            "fare",
+            DataType::Float64,
+            "DOUBLE PRECISION",
+        )]),
+        format: "parquet".to_owned(),
+        location: "s3://bucket/trips/".to_owned(),
+        connection: Some("lake".to_owned()),
+        partitioned_by: vec![Column::new("day", DataType::Date32, "DATE")],
+        options: BTreeMap::new(),
+    };
+    create(
+        &mut system,
+        public("trips"),
+        Body::ExternalTable(trips),
+        &[],
+    );
+    let view = View {
+        sql: "SELECT auction AS lot FROM bids".to_owned(),
+        columns: vec![bigint("lot")],
+        named_columns: false,
+        default_schema: "public".to_owned(),
+    };
+    create(&mut system, public("hot"), Body::View(view), &[bids]);
+    system
+}
+
+/// The names of all system tables.
+fn names() -> impl Iterator<Item = ObjectName> {
+    definitions().map(|(schema, definition)| ObjectName::new(schema, definition.name))
+}
+
+#[track_caller]
+fn assert_shows(batch: &RecordBatch, expected: &str) {
+    let shown = pretty_format_batches(std::slice::from_ref(batch))
+        .unwrap()
+        .to_string();
+    assert_eq!(shown, expected.trim(), "\n{shown}");
+}
+
+async fn query(sql: &str) -> RecordBatch {
+    let context = SessionContext::new();
+    let system = system();
+    for name in names() {
+        let table = table(&name, &system).unwrap();
+        // The test's session has no schemas of its own.
+        context
+            .register_table(format!("{}_{}", name.schema, name.name), table)
+            .unwrap();
+    }
+    let frame = context.sql(sql).await.unwrap();
+    let schema = Arc::clone(frame.schema().inner());
+    let batches = frame.collect().await.unwrap();
+    arrow::compute::concat_batches(&schema, &batches).unwrap()
+}
+
+#[test]
+fn every_system_table_fills_its_columns() {
+    let empty = System {
+        catalog: Arc::new(Snapshot::initial()),
+        facts: Arc::new(Fixed),
+    };
+    for (schema, definition) in definitions() {
+        for system in [&empty, &system()] {
+            let batch = definition.batch(system).unwrap();
+            assert_eq!(
+                batch.schema(),
+                definition.schema(),
+                "{schema}.{}",
+                definition.name
+            );
+        }
+        let batch = definition.batch(&system()).unwrap();
+        let is_empty = definition.name == "referential_constraints";
+        assert_eq!(
+            batch.num_rows() == 0,
+            is_empty,
+            "{schema}.{}",
+            definition.name
+        );
+    }
+}
+
+#[test]
+fn no_system_table_shows_a_secret() {
+    let system = system();
+    for (_, definition) in definitions() {
+        let shown = pretty_format_batches(&[definition.batch(&system).unwrap()]).unwrap();
+        assert!(
+            !shown.to_string().contains("hunter2"),
+            "{}",
+            definition.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn information_schema_speaks_as_postgresql_does() {
+    assert_shows(
+        &query(
+            "SELECT table_schema, table_name, table_type, is_insertable_into FROM information_schema_tables
+             WHERE table_schema NOT IN ('weir', 'information_schema') ORDER BY 1, 2",
+        )
+        .await,
+        "
++--------------+------------+------------+--------------------+
+| table_schema | table_name | table_type | is_insertable_into |
++--------------+------------+------------+--------------------+
+| Sales        | users      | BASE TABLE | YES                |
+| public       | bids       | BASE TABLE | YES                |
+| public       | hot        | VIEW       | NO                 |
+| public       | trips      | FOREIGN    | YES                |
++--------------+------------+------------+--------------------+",
+    );
+    assert_shows(
+        &query(
+            "SELECT table_name AS t, column_name, ordinal_position AS n, column_default AS d, is_nullable AS nullable,
+                    data_type, udt_name, numeric_precision AS p, numeric_scale AS s, datetime_precision AS dp
+             FROM information_schema_columns WHERE table_schema IN ('public', 'Sales') ORDER BY t, n",
+        )
+        .await,
+        "
++-------+-------------+---+-----+----------+-----------------------------+-----------+----+---+----+
+| t     | column_name | n | d   | nullable | data_type                   | udt_name  | p  | s | dp |
++-------+-------------+---+-----+----------+-----------------------------+-----------+----+---+----+
+| bids  | auction     | 1 |     | NO       | bigint                      | int8      | 64 | 0 |    |
+| bids  | price       | 2 |     | YES      | bigint                      | int8      | 64 | 0 |    |
+| bids  | at          | 3 |     | YES      | timestamp without time zone | timestamp |    |   | 6  |
+| hot   | lot         | 1 |     | YES      | bigint                      | int8      | 64 | 0 |    |
+| trips | fare        | 1 |     | YES      | double precision            | float8    | 53 |   |    |
+| trips | day         | 2 |     | YES      | date                        | date      |    |   | 0  |
+| users | id          | 1 |     | NO       | bigint                      | int8      | 64 | 0 |    |
+| users | name        | 2 | '?' | YES      | text                        | text      |    |   |    |
+| users | credit      | 3 |     | YES      | numeric                     | numeric   | 12 | 2 |    |
++-------+-------------+---+-----+----------+-----------------------------+-----------+----+---+----+",
+    );
+    assert_shows(
+        &query(
+            "SELECT c.table_name, c.constraint_name, c.constraint_type, u.column_name
+             FROM information_schema_table_constraints c
+             JOIN information_schema_constraint_column_usage u USING (constraint_name) ORDER BY 1",
+        )
+        .await,
+        "
++------------+------------------+-----------------+-------------+
+| table_name | constraint_name  | constraint_type | column_name |
++------------+------------------+-----------------+-------------+
+| bids       | bids_price_check | CHECK           | price       |
+| users      | users_pkey       | PRIMARY KEY     | id          |
++------------+------------------+-----------------+-------------+",
+    );
+}
+
+#[tokio::test]
+async fn weir_tables_show_what_the_log_has() {
+    assert_shows(
+        &query("SELECT name, partitions, key, records, bytes, created_at FROM weir_streams").await,
+        "
++------+------------+---------+---------+-------+----------------------+
+| name | partitions | key     | records | bytes | created_at           |
++------+------------+---------+---------+-------+----------------------+
+| bids | 2          | auction | 120     | 2000  | 2023-11-14T22:13:20Z |
++------+------------+---------+---------+-------+----------------------+",
+    );
+    assert_shows(
+        &query("SELECT topic, partition, start_offset, end_offset, schema, name, type FROM weir_topics").await,
+        "
++-------+-----------+--------------+------------+--------+------+--------+
+| topic | partition | start_offset | end_offset | schema | name | type   |
++-------+-----------+--------------+------------+--------+------+--------+
+| bids  | 0         | 10           | 110        | public | bids | stream |
+| bids  | 1         | 10           | 30         | public | bids | stream |
++-------+-----------+--------------+------------+--------+------+--------+",
+    );
+    assert_shows(
+        &query(
+            "SELECT partition, end_offset, max_timestamp FROM weir_segments WHERE partition = 1",
+        )
+        .await,
+        "
++-----------+------------+----------------------+
+| partition | end_offset | max_timestamp        |
++-----------+------------+----------------------+
+| 1         | 30         | 1970-01-01T00:01:00Z |
++-----------+------------+----------------------+",
+    );
+    assert_shows(
+        &query("SELECT name, type, depends_on_name, depends_on_type FROM weir_dependencies").await,
+        "
++-------+----------------+-----------------+-----------------+
+| name  | type           | depends_on_name | depends_on_type |
++-------+----------------+-----------------+-----------------+
+| hot   | view           | bids            | stream          |
+| trips | external table | lake            | connection      |
++-------+----------------+-----------------+-----------------+",
+    );
+    assert_shows(
+        &query("SELECT name, options FROM weir_connections").await,
+        "
++------+--------------------------------------------+
+| name | options                                    |
++------+--------------------------------------------+
+| lake | region = 'eu-1', secret_access_key = '***' |
++------+--------------------------------------------+",
+    );
+    assert_shows(
+        &query("SELECT name, type, syntax FROM weir_functions WHERE name IN ('abs', 'sum', 'rank') ORDER BY 1").await,
+        "
++------+-----------+-------------------------+
+| name | type      | syntax                  |
++------+-----------+-------------------------+
+| abs  | scalar    | abs(numeric_expression) |
+| rank | window    | rank()                  |
+| sum  | aggregate | sum(expression)         |
++------+-----------+-------------------------+",
+    );
+}
+
+#[test]
+fn show_lists_and_filters() {
+    let system = system();
+    let list = |listing, schema, like| show(listing, schema, like, &system);
+    assert_shows(
+        &list(Listing::Tables, None, None).unwrap(),
+        "
++--------+-------+----------------+---------+
+| schema | name  | type           | comment |
++--------+-------+----------------+---------+
+| Sales  | users | table          |         |
+| public | bids  | stream         |         |
+| public | hot   | view           |         |
+| public | trips | external table |         |
++--------+-------+----------------+---------+",
+    );
+    assert_shows(
+        &list(Listing::Tables, Some("public"), Some("%i%s")).unwrap(),
+        "
++--------+-------+----------------+---------+
+| schema | name  | type           | comment |
++--------+-------+----------------+---------+
+| public | bids  | stream         |         |
+| public | trips | external table |         |
++--------+-------+----------------+---------+",
+    );
+    assert_shows(
+        &list(Listing::Streams, None, None).unwrap(),
+        "
++--------+------+------------+--------+---------+-------+---------+
+| schema | name | partitions | format | records | bytes | comment |
++--------+------+------------+--------+---------+-------+---------+
+| public | bids | 2          | json   | 120     | 2000  |         |
++--------+------+------------+--------+---------+-------+---------+",
+    );
+    let own = names().filter(|name| name.schema == "weir");
+    assert_eq!(
+        list(Listing::Tables, Some("weir"), None)
+            .unwrap()
+            .num_rows(),
+        own.count()
+    );
+    for listing in [Listing::MaterializedViews, Listing::Sinks, Listing::Jobs] {
+        assert_eq!(list(listing, None, None).unwrap().num_rows(), 0);
+    }
+    for listing in [
+        Listing::Schemas,
+        Listing::ExternalTables,
+        Listing::Views,
+        Listing::Connections,
+        Listing::Queries,
+    ] {
+        assert!(list(listing, None, None).unwrap().num_rows() > 0);
+    }
+    assert!(
+        list(Listing::Functions, None, Some("regexp%"))
+            .unwrap()
+            .num_rows()
+            > 2
+    );
+
+    let error = list(Listing::Tables, Some("sales"), None).unwrap_err();
+    assert_eq!(
+        (error.sqlstate().0, error.to_string().as_str()),
+        ("3F000", "schema \"sales\" not found")
+    );
+    assert_eq!(error.hint().as_deref(), Some("did you mean \"Sales\"?"));
+    let error = list(Listing::Queries, Some("public"), None).unwrap_err();
+    assert_eq!(
+        (error.sqlstate().0, error.to_string().as_str()),
+        ("0A000", "FROM schema does not apply to what this lists")
+    );
+}
+
+#[test]
+fn describe_tells_types_keys_and_comments() {
+    let system = system();
+    let entry = |name: ObjectName| system.catalog.relation(&name).unwrap().clone();
+    assert_shows(
+        &describe_entry(&entry(ObjectName::public("bids")), None).unwrap(),
+        "
++-------------+-----------+-------------+----------------+-----+----------+
+| column_name | data_type | is_nullable | column_default | key | comment  |
++-------------+-----------+-------------+----------------+-----+----------+
+| auction     | BIGINT    | NO          |                | KEY |          |
+| price       | BIGINT    | YES         |                |     | in cents |
+| at          | TIMESTAMP | YES         |                |     |          |
++-------------+-----------+-------------+----------------+-----+----------+",
+    );
+    assert_shows(
+        &describe_entry(&entry(ObjectName::new("Sales", "users")), Some("%d%")).unwrap(),
+        "
++-------------+----------------+-------------+----------------+-------------+---------+
+| column_name | data_type      | is_nullable | column_default | key         | comment |
++-------------+----------------+-------------+----------------+-------------+---------+
+| id          | BIGINT         | NO          |                | PRIMARY KEY |         |
+| credit      | NUMERIC(12, 2) | YES         |                |             |         |
++-------------+----------------+-------------+----------------+-------------+---------+",
+    );
+    let topics = table(&ObjectName::new("weir", "segments"), &system).unwrap();
+    assert_shows(
+        &describe_schema(&topics.schema(), Some("m%")).unwrap(),
+        "
++---------------+-----------------------------+-------------+----------------+-----+---------+
+| column_name   | data_type                   | is_nullable | column_default | key | comment |
++---------------+-----------------------------+-------------+----------------+-----+---------+
+| min_timestamp | TIMESTAMP(3) WITH TIME ZONE | YES         |                |     |         |
+| max_timestamp | TIMESTAMP(3) WITH TIME ZONE | YES         |                |     |         |
++---------------+-----------------------------+-------------+----------------+-----+---------+",
+    );
+    let lake = system.catalog.connection("lake").unwrap();
+    assert_eq!(
+        describe_entry(lake, None).unwrap_err().to_string(),
+        "connection \"lake\" has no columns"
+    );
+}
+
+#[test]
+fn show_create_parses_back_to_what_it_shows() {
+    let system = system();
+    for entry in system.catalog.entries() {
+        let sql = weir_catalog::create_statement(entry, &system.catalog);
+        let parsed = weir_sql::parse(&sql).unwrap_or_else(|error| panic!("{error}\n{sql}"));
+        let comments = entry
+            .columns()
+            .iter()
+            .filter(|column| column.comment.is_some())
+            .count();
+        assert_eq!(parsed.len(), 1 + comments, "{sql}");
+        let columns = |columns: &[weir_sql::statement::ColumnDef]| -> Vec<(String, String, bool)> {
+            columns
+                .iter()
+                .map(|column| {
+                    (
+                        column.name.value.clone(),
+                        column.sql_type.clone(),
+                        !column.not_null,
+                    )
+                })
+                .collect()
+        };
+        let known: Vec<_> = entry
+            .columns()
+            .iter()
+            .map(|column| {
+                (
+                    column.name.clone(),
+                    column.sql_type.clone(),
+                    column.nullable,
+                )
+            })
+            .collect();
+        match (&parsed[0].statement, &entry.body) {
+            (Statement::CreateSchema(_), Body::Schema) => {}
+            (Statement::CreateStream(create), Body::Stream(stream)) => {
+                assert_eq!(columns(&create.columns), known);
+                assert_eq!(create.checks[0].sql, stream.checks[0].sql);
+                assert_eq!(create.checks[0].name.as_ref(), Some(&stream.checks[0].name));
+                assert_eq!(
+                    create.watermark.as_ref().unwrap().sql,
+                    stream.watermark.as_ref().unwrap().sql
+                );
+                let options: BTreeMap<_, _> = create.options.iter().cloned().collect();
+                let given = [("format", "json"), ("key", "auction"), ("partitions", "2")];
+                assert_eq!(
+                    options,
+                    given
+                        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                        .into()
+                );
+            }
+            (Statement::CreateTable(create), Body::Table(table)) => {
+                assert_eq!(create.name.to_string(), "\"Sales\".users");
+                let key: Vec<_> = create
+                    .primary_key
+                    .iter()
+                    .map(|ident| &ident.value)
+                    .collect();
+                assert_eq!(key, table.primary_key.iter().collect::<Vec<_>>());
+                assert_eq!(columns(&create.columns), known);
+                assert_eq!(
+                    create.columns[1]
+                        .default
+                        .as_ref()
+                        .map(|default| &default.sql),
+                    Some(&"'?'".to_owned())
+                );
+            }
+            (Statement::CreateExternalTable(create), Body::ExternalTable(table)) => {
+                assert_eq!(columns(&create.columns), known);
+                assert_eq!(create.stored_as.as_ref(), Some(&table.format));
+                assert_eq!(create.location, table.location);
+                assert_eq!(create.partitioned_by[0].name.value, "day");
+                assert_eq!(
+                    create.options,
+                    [("connection".to_owned(), "lake".to_owned())]
+                );
+            }
+            (Statement::CreateView(create), Body::View(view)) => {
+                assert_eq!(create.query_sql, view.sql);
+            }
+            (Statement::CreateConnection(create), Body::Connection(_)) => {
+                assert!(
+                    create
+                        .options
+                        .contains(&("secret_access_key".to_owned(), "***".to_owned()))
+                );
+            }
+            (other, _) => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn settings_show_under_their_names() {
+    let batch = show_variable("batch_size", "8192").unwrap();
+    assert_shows(
+        &batch,
+        "
++------------+
+| batch_size |
++------------+
+| 8192       |
++------------+",
+    );
+    assert_eq!(show_all(Fixed.settings()).unwrap().num_rows(), 1);
+}
