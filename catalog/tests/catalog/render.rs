@@ -68,3 +68,19 @@ COMMENT ON TABLE s.\"People\" IS 'who''s who';
 COMMENT ON COLUMN s.\"People\".name IS 'in full'"
     );
 }
+
+#[test]
+fn a_view_of_another_schema_says_where_its_names_were_looked_for() {
+    let scratch = Scratch::new();
+    let mut hot = view(ObjectName::public("hot"), &[]);
+    let Body::View(body) = &mut hot.body else {
+        unreachable!()
+    };
+    body.default_schema = "Sales".to_owned();
+    let hot = scratch.create(hot).unwrap();
+    let snapshot = scratch.snapshot();
+    assert_eq!(
+        create_statement(snapshot.by_id(hot).unwrap(), &snapshot),
+        "SET search_path = \"Sales\";\nCREATE VIEW public.hot AS\nSELECT id AS x FROM t"
+    );
+}
