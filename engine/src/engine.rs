@@ -1,12 +1,17 @@
 //! The engine as a whole: what all sessions share, its opening and its closing.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use weir_base::{Clock, Kind, QueryId};
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use weir_base::{Classify, Clock, Kind, QueryId, SqlState, TopicId};
+use weir_catalog::{Catalog, Entry};
+use weir_connectors::files::{FilePolicy, FileStores};
+use weir_topics::{LogSettings, Topic, TopicLog};
 
 use crate::admission::Admission;
 use crate::error::{Error, Result};
@@ -15,13 +20,14 @@ use crate::metrics::{Counters, MetricsSnapshot};
 use crate::queries::{Queries, QueryInfo, Running};
 use crate::session::Session;
 use crate::settings::Settings;
+use crate::tables::Tables;
+use crate::variables::Variables;
 
 /// A running engine. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Engine(pub(crate) Arc<Shared>);
 
 /// What all sessions share.
-#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) clock: Arc<dyn Clock>,
@@ -31,7 +37,57 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) memory: Arc<dyn MemoryPool>,
     pub(crate) runtime: Arc<RuntimeEnv>,
+    /// Functions and rules, which every statement's planning starts from.
+    pub(crate) base_state: SessionState,
+    pub(crate) catalog: Catalog,
+    pub(crate) log: TopicLog,
+    pub(crate) stores: FileStores,
+    pub(crate) tables: Tables,
+    /// One definition changes at a time.
+    pub(crate) ddl: tokio::sync::Mutex<()>,
     scratch: PathBuf,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("data_dir", &self.settings.data_dir)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Notes the end of a query; only the first end counts.
+    pub(crate) fn ended(&self, running: &Arc<Running>, outcome: Result<(), &Error>) {
+        if !self.queries.end(running, outcome) {
+            return;
+        }
+        self.counters.rows_out.add(running.rows());
+        self.counters.bytes_out.add(running.bytes());
+        match outcome {
+            Ok(()) => self.counters.finished.add(1),
+            Err(error) if error.sqlstate() == SqlState::TOO_MANY_CONNECTIONS => {
+                self.counters.rejected.add(1)
+            }
+            Err(_) if running.stop.is_cancelled() => self.counters.cancelled.add(1),
+            Err(error) => {
+                self.counters.failed.add(1);
+                tracing::debug!(query.id = %running.id, %error, "query failed");
+            }
+        }
+    }
+
+    /// The topic that a stream or table is stored in.
+    pub(crate) fn topic_of(&self, entry: &Entry) -> Result<Topic> {
+        let (name, id) = entry.topic().ok_or_else(|| {
+            Error::new(Kind::Internal, format!("{} has no topic", entry.describe()))
+        })?;
+        self.log.topic_by_id(id).ok_or_else(|| {
+            Error::new(Kind::NotFound, format!("{} was dropped", entry.describe()))
+                .with_sqlstate(SqlState::UNDEFINED_TABLE)
+                .with_hint(format!("its topic {name} is gone"))
+        })
+    }
 }
 
 impl Engine {
@@ -40,29 +96,55 @@ impl Engine {
     /// # Errors
     /// When the folder cannot be used: not writable, in use by another process, or of a later format.
     pub async fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self> {
-        let scratch = settings.data_dir.join("scratch");
+        let dir = &settings.data_dir;
+        std::fs::create_dir_all(dir).map_err(|error| unusable(dir, &error))?;
+        // The log's lock comes first: it keeps a second process from everything in the folder.
+        let log = TopicLog::open(LogSettings::new(dir.join("topics")), Arc::clone(&clock)).await?;
+        let catalog = Catalog::open(dir.join("catalog"))?;
+        let scratch = dir.join("scratch");
         empty_folder(&scratch)?;
+        remove_orphans(&catalog, &log).await;
+
         let limits = &settings.limits;
+        let stores = FileStores::new(FilePolicy {
+            allow_paths: settings.allow_paths.clone(),
+            // Whatever is allowed, the server's own files are not.
+            deny_paths: ["topics", "catalog", "scratch"]
+                .map(|own| dir.join(own))
+                .to_vec(),
+            allow_private_network: settings.allow_private_network,
+        })?;
         let memory: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(
             GreedyMemoryPool::new(usize::try_from(limits.memory.0).unwrap_or(usize::MAX)),
             std::num::NonZeroUsize::MIN.saturating_add(4),
         ));
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::clone(&memory))
+            .with_object_store_registry(stores.registry())
+            .with_cache_manager(FileStores::caches())
             .with_disk_manager_builder(
                 DiskManagerBuilder::default()
                     .with_mode(DiskManagerMode::Directories(vec![scratch.clone()]))
                     .with_max_temp_directory_size(limits.spill.0),
             )
-            .build_arc()
-            .map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
+            .build_arc()?;
+        let base_state = SessionStateBuilder::new_with_default_features()
+            .with_runtime_env(Arc::clone(&runtime))
+            .with_config(Variables::default().config(limits))
+            .build();
         Ok(Self(Arc::new(Shared {
             lanes: Lanes::start(limits.threads)?,
             admission: Admission::new(limits),
             queries: Queries::new(Arc::clone(&clock)),
             counters: Counters::default(),
+            tables: Tables::default(),
+            ddl: tokio::sync::Mutex::default(),
+            base_state,
             memory,
             runtime,
+            catalog,
+            log,
+            stores,
             scratch,
             clock,
             settings,
@@ -106,8 +188,8 @@ impl Engine {
             bytes_in: counters.bytes_in.get(),
             memory_bytes: self.0.memory.reserved() as u64,
             spill_bytes: self.0.runtime.disk_manager.used_disk_space(),
-            log_bytes: 0,
-            catalog_version: 0,
+            log_bytes: self.0.log.topics().iter().map(Topic::size_bytes).sum(),
+            catalog_version: self.0.catalog.snapshot().version(),
         }
     }
 
@@ -116,7 +198,24 @@ impl Engine {
     /// # Errors
     /// Says what is wrong when it cannot.
     pub fn ready(&self) -> Result<()> {
+        let failed = |what, reason| {
+            Err(Error::new(
+                Kind::Unavailable,
+                format!("the {what} has failed: {reason}"),
+            ))
+        };
+        if let Some(reason) = self.0.log.failure() {
+            return failed("topic log", reason);
+        }
+        if let Some(reason) = self.0.catalog.failure() {
+            return failed("catalog", reason);
+        }
         Ok(())
+    }
+
+    /// The embedded topic log.
+    pub fn topics(&self) -> &TopicLog {
+        &self.0.log
     }
 
     /// A folder for files that live no longer than the process.
@@ -132,17 +231,40 @@ impl Engine {
     /// Stops all queries and brings everything to disk.
     pub async fn close(&self) {
         self.0.queries.close();
+        if let Err(error) = self.0.log.close().await {
+            tracing::error!(%error, "the topic log did not close cleanly; it repairs itself at the next start");
+        }
     }
+}
+
+/// Deletes topics that were made for a stream or table which then was not committed, or whose deletion was cut off.
+async fn remove_orphans(catalog: &Catalog, log: &TopicLog) {
+    let snapshot = catalog.snapshot();
+    let used: HashSet<TopicId> = snapshot
+        .relations()
+        .filter_map(|entry| entry.topic())
+        .map(|(_, id)| id)
+        .collect();
+    for topic in log.topics() {
+        if topic.spec().owned
+            && !used.contains(&topic.id())
+            && let Err(error) = log.delete_topic(topic.id()).await
+        {
+            tracing::warn!(topic = %topic.name(), %error, "cannot delete a topic that is no longer used");
+        }
+    }
+}
+
+fn unusable(folder: &Path, error: &std::io::Error) -> Error {
+    Error::new(
+        Kind::Unavailable,
+        format!("cannot use the folder {}: {error}", folder.display()),
+    )
 }
 
 /// Makes `folder` exist and be empty: it holds what an earlier process left behind.
 fn empty_folder(folder: &Path) -> Result<()> {
-    let fail = |error: std::io::Error| {
-        Error::new(
-            Kind::Unavailable,
-            format!("cannot use the folder {}: {error}", folder.display()),
-        )
-    };
+    let fail = |error: std::io::Error| unusable(folder, &error);
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fail(error)),
         _ => {}

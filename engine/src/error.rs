@@ -80,6 +80,20 @@ impl Error {
         self
     }
 
+    /// Says in what the error is, before the message.
+    #[must_use]
+    pub(crate) fn in_context(mut self, context: &str) -> Self {
+        self.0.message = format!("{context}: {}", self.0.message);
+        self
+    }
+
+    /// Forgets the place, which is one in another text than the user's.
+    #[must_use]
+    pub(crate) fn without_position(mut self) -> Self {
+        self.0.position = None;
+        self
+    }
+
     /// Sets the query that failed.
     #[must_use]
     pub fn with_query_id(mut self, query_id: QueryId) -> Self {

@@ -15,7 +15,10 @@ impl From<DataFusionError> for Error {
         let position = error
             .diagnostic()
             .and_then(|diagnostic| diagnostic.span)
-            .map(|span| Position { line: span.start.line, column: span.start.column });
+            .map(|span| Position {
+                line: span.start.line,
+                column: span.start.column,
+            });
         classify(&error).with_position(position.filter(|at| at.line > 0))
     }
 }
@@ -36,9 +39,9 @@ fn classify(error: &DataFusionError) -> Error {
         }
         DataFusionError::Diagnostic(_, cause) => classify(cause),
         DataFusionError::Shared(cause) => classify(cause),
-        DataFusionError::Collection(errors) => {
-            errors.first().map_or_else(|| internal("an empty collection of errors"), classify)
-        }
+        DataFusionError::Collection(errors) => errors
+            .first()
+            .map_or_else(|| internal("an empty collection of errors"), classify),
         DataFusionError::External(cause) => from_external(cause.as_ref()),
         DataFusionError::ArrowError(cause, _) => from_arrow(cause),
         DataFusionError::SchemaError(cause, _) => from_schema(cause),
@@ -50,9 +53,13 @@ fn classify(error: &DataFusionError) -> Error {
         }
         DataFusionError::Execution(message) => from_execution(message),
         DataFusionError::ResourcesExhausted(message) => from_exhausted(message),
-        DataFusionError::IoError(cause) => Error::new(Kind::Unavailable, cause.to_string()).with_sqlstate(SqlState::IO_ERROR),
+        DataFusionError::IoError(cause) => {
+            Error::new(Kind::Unavailable, cause.to_string()).with_sqlstate(SqlState::IO_ERROR)
+        }
         DataFusionError::ObjectStore(cause) => from_external(cause.as_ref()),
-        DataFusionError::ParquetError(cause) => Error::new(Kind::Corrupt, format!("Parquet: {cause}")),
+        DataFusionError::ParquetError(cause) => {
+            Error::new(Kind::Corrupt, format!("Parquet: {cause}"))
+        }
         DataFusionError::ExecutionJoin(cause) if cause.is_cancelled() => {
             Error::new(Kind::Cancelled, "the query was stopped")
         }
@@ -80,7 +87,10 @@ fn from_external(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> Err
     }
     let kind = match cause.downcast_ref::<object_store::Error>() {
         Some(object_store::Error::NotFound { .. }) => Kind::NotFound,
-        Some(object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }) => Kind::Denied,
+        Some(
+            object_store::Error::PermissionDenied { .. }
+            | object_store::Error::Unauthenticated { .. },
+        ) => Kind::Denied,
         _ => Kind::Unavailable,
     };
     Error::new(kind, cause.to_string())
@@ -103,7 +113,9 @@ fn from_arrow(error: &ArrowError) -> Error {
             Error::invalid(SqlState::DATA_EXCEPTION, message.clone())
         }
         ArrowError::NotYetImplemented(message) => Error::unsupported(message.clone()),
-        ArrowError::ParquetError(message) => Error::new(Kind::Corrupt, format!("Parquet: {message}")),
+        ArrowError::ParquetError(message) => {
+            Error::new(Kind::Corrupt, format!("Parquet: {message}"))
+        }
         ArrowError::IpcError(message) => Error::new(Kind::Corrupt, format!("Arrow IPC: {message}")),
         other => Error::invalid(SqlState::DATA_EXCEPTION, other.to_string()),
     }
@@ -111,16 +123,21 @@ fn from_arrow(error: &ArrowError) -> Error {
 
 fn from_schema(error: &SchemaError) -> Error {
     match error {
-        SchemaError::FieldNotFound { field, valid_fields } => column_not_found(field, valid_fields),
+        SchemaError::FieldNotFound {
+            field,
+            valid_fields,
+        } => column_not_found(field, valid_fields),
         SchemaError::AmbiguousReference { field } => Error::invalid(
             SqlState::AMBIGUOUS_COLUMN,
             format!("column reference {:?} is ambiguous", field.name),
         )
         .with_hint("put the table's name or alias before it"),
-        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
-            Error::invalid(SqlState::DUPLICATE_COLUMN, format!("column name {name:?} appears more than once"))
-                .with_hint("give one of them another name with AS")
-        }
+        SchemaError::DuplicateQualifiedField { name, .. }
+        | SchemaError::DuplicateUnqualifiedField { name } => Error::invalid(
+            SqlState::DUPLICATE_COLUMN,
+            format!("column name {name:?} appears more than once"),
+        )
+        .with_hint("give one of them another name with AS"),
     }
 }
 
@@ -147,20 +164,32 @@ fn column_not_found(field: &Column, valid: &[Column]) -> Error {
         (Some(wanted), Some(relation)) => relation.table() == wanted,
         _ => true,
     };
-    let names: Vec<&str> = valid.iter().filter(same_relation).map(|column| column.name.as_str()).collect();
+    let names: Vec<&str> = valid
+        .iter()
+        .filter(same_relation)
+        .map(|column| column.name.as_str())
+        .collect();
     let mut distinct = relations.clone();
     distinct.dedup();
     let place = match (wanted_relation, distinct.as_slice()) {
-        (Some(relation), _) | (None, [relation]) => format!(" in {relation:?}"),
+        (Some(relation), _) => format!(" in {relation:?}"),
+        (None, [relation]) => format!(" in {relation:?}"),
         _ => String::new(),
     };
-    let error = Error::invalid(SqlState::UNDEFINED_COLUMN, format!("column {:?} not found{place}", field.name));
+    let error = Error::invalid(
+        SqlState::UNDEFINED_COLUMN,
+        format!("column {:?} not found{place}", field.name),
+    );
     match nearest(&field.name, names.iter().copied()) {
         Some(near) => error.with_hint(format!("did you mean {near:?}?")),
         None if names.is_empty() => error,
         None => {
             let shown: Vec<&str> = names.iter().copied().take(20).collect();
-            let more = if names.len() > shown.len() { ", …" } else { "" };
+            let more = if names.len() > shown.len() {
+                ", …"
+            } else {
+                ""
+            };
             error.with_hint(format!("columns here: {}{more}", shown.join(", ")))
         }
     }
@@ -174,19 +203,25 @@ fn from_plan(message: &str) -> Error {
         SqlState::UNDEFINED_TABLE
     } else if message.contains("GROUP BY") || message.contains("must appear in") {
         SqlState::GROUPING_ERROR
-    } else if message.contains("coerc") || message.contains("Cannot infer common argument type") || message.contains("No function matches") {
+    } else if message.contains("coerc")
+        || message.contains("Cannot infer common argument type")
+        || message.contains("No function matches")
+    {
         SqlState::DATATYPE_MISMATCH
     } else {
         SqlState::SYNTAX_ERROR
     };
     // DataFusion adds its suggestion as further sentences or lines.
     match message.split_once("\nDid you mean ") {
-        Some((what, suggestion)) => Error::invalid(sqlstate, what).with_hint(format!("did you mean {suggestion}")),
+        Some((what, suggestion)) => {
+            Error::invalid(sqlstate, what).with_hint(format!("did you mean {suggestion}"))
+        }
         None => match message.split_once(". Did you mean ") {
-            Some((what, suggestion)) => Error::invalid(sqlstate, what).with_hint(format!("did you mean {suggestion}")),
-            None if first_line.len() < message.len() => {
-                Error::invalid(sqlstate, first_line).with_hint(message[first_line.len()..].trim().to_owned())
+            Some((what, suggestion)) => {
+                Error::invalid(sqlstate, what).with_hint(format!("did you mean {suggestion}"))
             }
+            None if first_line.len() < message.len() => Error::invalid(sqlstate, first_line)
+                .with_hint(message[first_line.len()..].trim().to_owned()),
             None => Error::invalid(sqlstate, message),
         },
     }
@@ -209,7 +244,10 @@ fn from_execution(message: &str) -> Error {
 }
 
 fn from_exhausted(message: &str) -> Error {
-    let error = Error::new(Kind::LimitExceeded, message.lines().next().unwrap_or(message));
+    let error = Error::new(
+        Kind::LimitExceeded,
+        message.lines().next().unwrap_or(message),
+    );
     if message.contains("disk") || message.contains("temp") {
         error
             .with_sqlstate(SqlState::DISK_FULL)
@@ -224,6 +262,9 @@ fn from_exhausted(message: &str) -> Error {
 /// A defect: logged whole, told without its inside.
 fn internal(message: &str) -> Error {
     tracing::error!(message, "a query met a defect");
-    Error::new(Kind::Internal, "the query failed because of a defect in the server")
-        .with_hint("the server's log has the details; please report it")
+    Error::new(
+        Kind::Internal,
+        "the query failed because of a defect in the server",
+    )
+    .with_hint("the server's log has the details; please report it")
 }

@@ -1,30 +1,92 @@
 //! A session: the one way in for every front door.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use tokio::time::Instant;
+use weir_base::Kind;
 
 use crate::answer::Answer;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
+use crate::execution::timed_out;
+use crate::lanes::Lane;
+use crate::memory::QueryPool;
+use crate::queries::Running;
 use crate::request::{Ingest, Ingested, Request};
+use crate::statements::Execution;
+use crate::variables::Variables;
 
 /// Settings made by `SET`, kept from statement to statement. Clones share them.
 #[derive(Debug, Clone)]
-pub struct Session {
+pub struct Session(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     engine: Arc<Shared>,
+    variables: RwLock<Variables>,
 }
 
 impl Session {
     pub(crate) fn new(engine: Arc<Shared>) -> Self {
-        Self { engine }
+        Self(Arc::new(Inner {
+            engine,
+            variables: RwLock::default(),
+        }))
     }
 
     /// Executes one statement. Returns once it is planned and admitted; its rows follow as a stream.
     ///
+    /// Dropping the future, or the answer, stops the statement.
+    ///
     /// # Errors
     /// Everything that is found before the first row: syntax, names, types, rights, limits.
     pub async fn execute(&self, request: Request) -> Result<Answer> {
-        let _ = (&self.engine, request);
-        Err(Error::unsupported("not yet"))
+        let engine = Arc::clone(&self.0.engine);
+        let session = self.clone();
+        engine
+            .lanes
+            .run(Lane::Interactive, async move {
+                session.execute_here(request).await
+            })
+            .await
+    }
+
+    async fn execute_here(self, request: Request) -> Result<Answer> {
+        let engine = Arc::clone(&self.0.engine);
+        let limits = &engine.settings.limits;
+        let parsed = crate::text::parse_one(&request.sql)?;
+        let variables = self.0.variables.read().clone();
+        let timeout = variables
+            .timeout(limits)
+            .min(request.timeout.unwrap_or(Duration::MAX));
+        let memory = usize::try_from(variables.query_memory(limits)).unwrap_or(usize::MAX);
+        let pool = Arc::new(QueryPool::new(memory, Arc::clone(&engine.memory)));
+        let shown = crate::text::redacted(&parsed);
+        let running = engine.queries.begin(&shown, pool)?;
+        let unanswered = Unanswered(Some((Arc::clone(&engine), Arc::clone(&running))));
+        let deadline = Instant::now() + timeout;
+        let execution = Execution {
+            engine: Arc::clone(&engine),
+            session: self.clone(),
+            running: Arc::clone(&running),
+            request,
+            variables,
+            deadline: (deadline, timeout),
+        };
+        let done = tokio::select! {
+            biased;
+            () = running.stop.cancelled() => Err(running.stop_reason().error()),
+            answer = execution.run(parsed) => answer,
+            () = tokio::time::sleep_until(deadline) => Err(timed_out(timeout)),
+        };
+        unanswered.disarm();
+        done.map_err(|error| {
+            let error = error.with_query_id(running.id);
+            engine.ended(&running, Err(&error));
+            error
+        })
     }
 
     /// Appends rows to a stream, all or none; they are on disk when it returns.
@@ -32,7 +94,31 @@ impl Session {
     /// # Errors
     /// The first wrong row (see [`Error::row`]), an unknown stream, or a log that cannot write.
     pub async fn ingest(&self, ingest: Ingest) -> Result<Ingested> {
-        let _ = (&self.engine, ingest);
-        Err(Error::unsupported("not yet"))
+        let engine = Arc::clone(&self.0.engine);
+        let variables = self.0.variables.read().clone();
+        crate::ingest::ingest(engine, &variables, ingest).await
+    }
+
+    pub(crate) fn change_variables<T>(&self, change: impl FnOnce(&mut Variables) -> T) -> T {
+        change(&mut self.0.variables.write())
+    }
+}
+
+/// Ends a query whose caller left before there was an answer.
+struct Unanswered(Option<(Arc<Shared>, Arc<Running>)>);
+
+impl Unanswered {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if let Some((engine, running)) = self.0.take() {
+            running.reader_left();
+            let error = Error::new(Kind::Cancelled, "the client went away");
+            engine.ended(&running, Err(&error));
+        }
     }
 }

@@ -1,0 +1,218 @@
+//! Rows that come in from outside SQL: checked, appended, durable.
+
+use std::sync::Arc;
+
+use arrow::array::Array;
+use arrow::record_batch::RecordBatch;
+use datafusion::common::{DFSchema, DFSchemaRef};
+use datafusion::logical_expr::ColumnarValue;
+use datafusion::physical_plan::PhysicalExpr;
+use weir_base::{Kind, SqlState};
+use weir_catalog::{Entry, ObjectKind, ObjectName};
+use weir_connectors::topic::{
+    CsvLayout, RowError, Rows, TopicWriter, encode_arrow, encode_csv, encode_ndjson,
+};
+
+use crate::engine::Shared;
+use crate::error::{Error, Result};
+use crate::lanes::panicked;
+use crate::request::{Ingest, IngestFormat, Ingested, IngestedPartition};
+use crate::rows::{expression, row_schema};
+use crate::variables::Variables;
+
+/// What the rows of one stream are checked and written with, kept while its definition stays the same.
+pub(crate) struct StreamWriter {
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) writer: TopicWriter,
+    pub(crate) checks: Checks,
+    /// Whether every default is the same for all rows at all times.
+    is_constant: bool,
+}
+
+/// Appends rows to a stream.
+pub(crate) async fn ingest(
+    engine: Arc<Shared>,
+    variables: &Variables,
+    ingest: Ingest,
+) -> Result<Ingested> {
+    let writer = stream_writer(&engine, &stream_name(&ingest.stream, variables)?)?;
+    let bytes = ingest.body.len() as u64;
+    let key = ingest.idempotency_key.clone();
+    if key
+        .as_ref()
+        .is_some_and(|key| key.is_empty() || key.len() > 255)
+    {
+        return Err(Error::invalid(
+            SqlState::INVALID_PARAMETER_VALUE,
+            "an idempotency key has 1 to 255 bytes",
+        ));
+    }
+    let (rows, writer) = tokio::task::spawn_blocking(move || -> Result<_> {
+        let schema = writer.writer.schema();
+        let rows = match ingest.format {
+            IngestFormat::Ndjson => encode_ndjson(schema, &ingest.body),
+            IngestFormat::Csv => encode_csv(schema, &ingest.body, CsvLayout::default()),
+            IngestFormat::Arrow => encode_arrow(schema, &ingest.body),
+        };
+        let rows = rows.map_err(from_row_error)?;
+        writer.checks.check(rows.batch(), &writer.entry)?;
+        Ok((rows, writer))
+    })
+    .await
+    .map_err(panicked)??;
+    let written = append(&writer, &rows, key.as_deref()).await?;
+    if !written.duplicate {
+        engine.counters.rows_in.add(written.rows);
+        engine.counters.bytes_in.add(bytes);
+    }
+    Ok(written)
+}
+
+/// Appends checked rows, durably.
+pub(crate) async fn append(
+    writer: &StreamWriter,
+    rows: &Rows,
+    idempotency_key: Option<&str>,
+) -> Result<Ingested> {
+    let written = writer.writer.append(rows, idempotency_key).await?;
+    Ok(Ingested {
+        rows: written.rows,
+        partitions: written
+            .ranges
+            .iter()
+            .map(|range| IngestedPartition {
+                partition: range.partition.0,
+                base_offset: range.base.0,
+                end_offset: range.end.0,
+            })
+            .collect(),
+        duplicate: written.duplicate,
+    })
+}
+
+fn stream_name(text: &str, variables: &Variables) -> Result<ObjectName> {
+    let parts: Vec<&str> = text.split('.').collect();
+    match parts.as_slice() {
+        [name] => Ok(ObjectName::new(variables.schema(), *name)),
+        [schema, name] => Ok(ObjectName::new(*schema, *name)),
+        _ => Err(Error::new(
+            Kind::NotFound,
+            format!("{text:?} is not the name of a stream"),
+        )
+        .with_sqlstate(SqlState::UNDEFINED_TABLE)),
+    }
+}
+
+/// The writer of a stream, made when it is first written to after a change of its definition.
+pub(crate) fn stream_writer(engine: &Arc<Shared>, name: &ObjectName) -> Result<Arc<StreamWriter>> {
+    let snapshot = engine.catalog.snapshot();
+    let entry = snapshot.relation(name)?;
+    if entry.kind() != ObjectKind::Stream {
+        return Err(Error::new(
+            Kind::Invalid,
+            format!("{} is not a stream", entry.describe()),
+        )
+        .with_sqlstate(SqlState::WRONG_OBJECT_TYPE)
+        .with_hint("rows of a table are written with INSERT"));
+    }
+    let topic = engine.topic_of(entry)?;
+    let mut writers = engine.tables.writers.lock();
+    if let Some(writer) = writers.get(&topic.id())
+        && writer.entry.as_ref() == entry.as_ref()
+        && writer.is_constant
+    {
+        return Ok(Arc::clone(writer));
+    }
+    let id = topic.id();
+    let schema = Arc::new(row_schema(engine, entry)?);
+    let is_constant = entry
+        .columns()
+        .iter()
+        .filter_map(|column| column.default.as_deref())
+        .all(|default| {
+            expression(engine, default, &DFSchema::empty()).is_ok_and(|expr| is_constant(&expr))
+        });
+    let writer = Arc::new(StreamWriter {
+        entry: Arc::clone(entry),
+        checks: Checks::of(engine, entry)?,
+        writer: TopicWriter::new(topic, schema, Arc::clone(&engine.clock)),
+        is_constant,
+    });
+    writers.insert(id, Arc::clone(&writer));
+    Ok(writer)
+}
+
+fn is_constant(expr: &datafusion::logical_expr::Expr) -> bool {
+    use datafusion::common::tree_node::TreeNode;
+    use datafusion::logical_expr::{Expr, Volatility};
+    let changes = expr.exists(|expr| {
+        Ok(matches!(expr, Expr::ScalarFunction(call) if call.func.signature().volatility != Volatility::Immutable))
+    });
+    matches!(changes, Ok(false))
+}
+
+/// The conditions that each row of a stream or table must keep to.
+pub(crate) struct Checks(Vec<Check>);
+
+struct Check {
+    name: String,
+    condition: Arc<dyn PhysicalExpr>,
+}
+
+impl Checks {
+    /// Those of `entry`, made ready for batches in its schema.
+    pub(crate) fn of(engine: &Shared, entry: &Entry) -> Result<Self> {
+        if entry.checks().is_empty() {
+            return Ok(Self(vec![]));
+        }
+        let schema: DFSchemaRef =
+            Arc::new(DFSchema::try_from(entry.arrow_schema().as_ref().clone())?);
+        let context =
+            datafusion::prelude::SessionContext::new_with_state(engine.base_state.clone());
+        let checks = entry.checks().iter().map(|check| {
+            let expr = expression(engine, &check.sql, &schema)
+                .map_err(|error| error.in_context(&format!("constraint \"{}\"", check.name)))?;
+            Ok(Check {
+                name: check.name.clone(),
+                condition: context.create_physical_expr(expr, &schema)?,
+            })
+        });
+        Ok(Self(checks.collect::<Result<Vec<_>>>()?))
+    }
+
+    /// Refuses the first row for which a condition is false; null passes, as in SQL.
+    pub(crate) fn check(&self, batch: &RecordBatch, entry: &Entry) -> Result<()> {
+        for check in &self.0 {
+            let value = check.condition.evaluate(batch)?;
+            let values = match value {
+                ColumnarValue::Array(array) => array,
+                ColumnarValue::Scalar(value) => value.to_array_of_size(batch.num_rows())?,
+            };
+            let Some(values) = values.as_any().downcast_ref::<arrow::array::BooleanArray>() else {
+                continue;
+            };
+            let broken = (0..values.len()).find(|row| values.is_valid(*row) && !values.value(*row));
+            if let Some(row) = broken {
+                return Err(Error::invalid(
+                    SqlState::CHECK_VIOLATION,
+                    format!(
+                        "row {}: it violates constraint \"{}\" of {}",
+                        row + 1,
+                        check.name,
+                        entry.describe()
+                    ),
+                )
+                .at_row(row as u64 + 1, None));
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn from_row_error(error: RowError) -> Error {
+    let wrong = Error::from_classified(&error);
+    match error.row {
+        Some(row) => wrong.at_row(row, error.column),
+        None => wrong,
+    }
+}

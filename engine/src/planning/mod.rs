@@ -1,0 +1,327 @@
+//! From a query's tree to a plan: names resolved on one catalog snapshot, offsets fixed once, DataFusion does the rest.
+//!
+//! A [`Planner`] serves one statement. It opens every relation that the statement names (views by planning their own
+//! text), hands them to DataFusion's SQL planner as [`context::PlanContext`], and never looks at the catalog again.
+
+mod context;
+pub(crate) mod files;
+mod hidden;
+mod names;
+mod relations;
+mod types;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use arrow::datatypes::{FieldRef, SchemaRef};
+use datafusion::catalog::TableProvider;
+use datafusion::common::{DFSchema, ParamValues, ScalarValue};
+use datafusion::datasource::provider_as_source;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlToRel};
+use datafusion::sql::sqlparser::ast;
+use parking_lot::Mutex;
+use weir_base::{Offset, OffsetVector, SqlState, TopicName};
+use weir_catalog::{Entry, ObjectId, ObjectName, Snapshot};
+use weir_connectors::files::FileStores;
+
+use crate::engine::Shared;
+use crate::error::{Error, Result};
+use crate::queries::Running;
+use crate::variables::Variables;
+use context::PlanContext;
+
+/// How the statement reads streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Up to what is stable now.
+    Bounded,
+    /// History, and then each new row.
+    Live,
+}
+
+/// Plans the queries of one statement.
+pub(crate) struct Planner {
+    engine: Arc<Shared>,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) state: SessionState,
+    variables: Variables,
+    reading: Reading,
+    opened: Mutex<Opened>,
+}
+
+/// Whose text is planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Text {
+    /// The statement's own: what it names is what it depends on.
+    Own,
+    /// That of a view that it reads.
+    OfView,
+}
+
+/// What the planner has opened so far.
+#[derive(Default)]
+struct Opened {
+    /// The offsets that each topic is read up to, fixed at the first look.
+    ends: HashMap<TopicName, Vec<Offset>>,
+    /// Catalog objects that the statement itself names.
+    named: BTreeSet<ObjectId>,
+    /// Relations that only this statement knows.
+    own: HashMap<ObjectName, Arc<dyn TableProvider>>,
+    /// The target of an `INSERT`, and what its columns get that are not given.
+    target: Option<(ObjectName, HashMap<String, Expr>)>,
+}
+
+impl Planner {
+    pub(crate) fn new(
+        engine: Arc<Shared>,
+        running: &Running,
+        snapshot: Arc<Snapshot>,
+        variables: &Variables,
+        reading: Reading,
+    ) -> Self {
+        let mut config = FileStores::configure(variables.config(&engine.settings.limits));
+        if reading == Reading::Live {
+            live_config(&mut config);
+        }
+        // The query's own pool, on top of what all share: disk, caches, object stores.
+        let runtime = RuntimeEnv {
+            memory_pool: Arc::clone(&running.pool) as _,
+            ..engine.runtime.as_ref().clone()
+        };
+        let state = SessionStateBuilder::new_from_existing(engine.base_state.clone())
+            .with_session_id(running.id.to_string())
+            .with_config(config)
+            .with_runtime_env(Arc::new(runtime))
+            .build();
+        Self {
+            variables: variables.clone(),
+            engine,
+            snapshot,
+            state,
+            reading,
+            opened: Mutex::default(),
+        }
+    }
+
+    /// Plans a query, parameters filled in.
+    ///
+    /// # Errors
+    /// Unknown names, types that do not fit, what DataFusion does not support; each with its place where known.
+    pub(crate) async fn query(
+        &self,
+        query: &ast::Query,
+        parameters: &[ScalarValue],
+    ) -> Result<LogicalPlan> {
+        let plan = self
+            .statement(ast::Statement::Query(Box::new(query.clone())))
+            .await?;
+        with_parameters(plan, parameters)
+    }
+
+    /// Plans a statement of DataFusion's: a query or an `INSERT`.
+    pub(crate) async fn statement(&self, statement: ast::Statement) -> Result<LogicalPlan> {
+        self.plan(statement, Text::Own, self.variables.schema())
+            .await
+    }
+
+    /// Plans an `INSERT`, the target's defaults filled in.
+    pub(crate) async fn insert(
+        &self,
+        insert: ast::Insert,
+        target: &Entry,
+        parameters: &[ScalarValue],
+    ) -> Result<LogicalPlan> {
+        let defaults = target.columns().iter().filter_map(|column| {
+            let sql = column.default.as_deref()?;
+            Some(
+                crate::rows::expression(&self.engine, sql, &DFSchema::empty())
+                    .map(|expr| (column.name.clone(), expr)),
+            )
+        });
+        let defaults = defaults.collect::<Result<HashMap<_, _>>>()?;
+        self.opened.lock().target = Some((target.name.clone(), defaults));
+        let plan = self.statement(ast::Statement::Insert(insert)).await?;
+        with_parameters(plan, parameters)
+    }
+
+    /// Lets the statement read `table` under a name, whatever the catalog has there.
+    pub(crate) fn also_knows(&self, name: ObjectName, table: Arc<dyn TableProvider>) {
+        self.opened.lock().own.insert(name, table);
+    }
+
+    /// Plans the text of a view on the same snapshot and offsets.
+    async fn view(&self, view: &weir_catalog::View) -> Result<LogicalPlan> {
+        let parsed = crate::text::parse_one(&view.sql)?;
+        let weir_sql::Statement::Query(query) = parsed.statement else {
+            return Err(Error::invalid(
+                SqlState::DATA_EXCEPTION,
+                "the stored text of a view is no query",
+            ));
+        };
+        let statement = ast::Statement::Query(query.query);
+        let plan = Box::pin(self.plan(statement, Text::OfView, &view.default_schema)).await;
+        plan.map_err(Error::without_position)
+    }
+
+    async fn plan(
+        &self,
+        mut statement: ast::Statement,
+        text: Text,
+        schema: &str,
+    ) -> Result<LogicalPlan> {
+        let shows_hidden = hidden::is_mentioned(&statement);
+        if shows_hidden {
+            hidden::exclude_hidden(&mut statement, &|name| {
+                self.has_hidden_columns(name, schema)
+            });
+        }
+        let mentioned = names::mentioned(&statement);
+        let (relations, calls) = self.open(&mentioned, shows_hidden, text, schema).await?;
+        self.with_context(schema, &relations, calls, |sql| {
+            Ok(sql.sql_statement_to_plan(statement)?)
+        })
+    }
+
+    /// The fields of declared columns.
+    pub(crate) fn fields(&self, columns: Vec<ast::ColumnDef>) -> Result<SchemaRef> {
+        let relations = HashMap::new();
+        let schema = self.variables.schema();
+        self.with_context(schema, &relations, files::Calls::default(), |sql| {
+            Ok(Arc::new(sql.build_schema(columns)?))
+        })
+    }
+
+    fn with_context<T>(
+        &self,
+        default_schema: &str,
+        relations: &HashMap<ObjectName, Arc<dyn TableSource>>,
+        calls: files::Calls,
+        plan: impl FnOnce(SqlToRel<'_, PlanContext<'_>>) -> Result<T>,
+    ) -> Result<T> {
+        let context = PlanContext {
+            state: &self.state,
+            default_schema,
+            relations,
+            relation_planners: vec![Arc::new(calls)],
+        };
+        plan(SqlToRel::new_with_options(&context, parser_options()))
+    }
+
+    /// Optimizes a plan and makes it executable.
+    pub(crate) async fn physical(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self.state.create_physical_plan(plan).await?)
+    }
+
+    /// The catalog objects that the statement's own text names, directly.
+    pub(crate) fn named_objects(&self) -> BTreeSet<ObjectId> {
+        self.opened.lock().named.clone()
+    }
+
+    /// The offsets that the topics named so far are read up to.
+    pub(crate) fn position(&self) -> OffsetVector {
+        let mut position = OffsetVector::new();
+        for (topic, ends) in &self.opened.lock().ends {
+            position.set(topic.clone(), ends.clone());
+        }
+        position
+    }
+
+    /// A table function's or catalog relation's source for the planner.
+    fn source(provider: Arc<dyn TableProvider>) -> Arc<dyn TableSource> {
+        provider_as_source(provider)
+    }
+}
+
+/// An expression over the columns of `schema`, which names no relation.
+pub(crate) fn plan_expression(
+    state: &SessionState,
+    expr: ast::Expr,
+    schema: &DFSchema,
+) -> Result<Expr> {
+    let relations = HashMap::new();
+    let context = PlanContext {
+        state,
+        default_schema: "public",
+        relations: &relations,
+        relation_planners: vec![],
+    };
+    let sql = SqlToRel::new_with_options(&context, parser_options());
+    Ok(sql.sql_to_expr(expr, schema, &mut PlannerContext::new())?)
+}
+
+fn parser_options() -> ParserOptions {
+    ParserOptions {
+        parse_float_as_decimal: false,
+        enable_ident_normalization: true,
+        support_varchar_with_length: true,
+        map_string_types_to_utf8view: true,
+        enable_options_value_normalization: false,
+        collect_spans: true,
+        // PostgreSQL's: nulls are larger than everything.
+        default_null_ordering: NullOrdering::NullsMax,
+    }
+}
+
+/// What a plan that is executed again and again may not have: parallelism that keeps state, and filters that change.
+fn live_config(config: &mut datafusion::execution::config::SessionConfig) {
+    *config = std::mem::take(config).with_target_partitions(1);
+    let options = config.options_mut();
+    options.optimizer.enable_dynamic_filter_pushdown = false;
+    options.optimizer.enable_topk_dynamic_filter_pushdown = false;
+    options.optimizer.enable_join_dynamic_filter_pushdown = false;
+    options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    options.optimizer.enable_round_robin_repartition = false;
+}
+
+/// Fills in `$1`, `$2`, …
+///
+/// # Errors
+/// 42P02 when there are fewer values than the text names, 22023 when there are more.
+pub(crate) fn with_parameters(
+    plan: LogicalPlan,
+    parameters: &[ScalarValue],
+) -> Result<LogicalPlan> {
+    let names = plan.get_parameter_names()?;
+    let wanted = names
+        .iter()
+        .filter_map(|name| name.trim_start_matches('$').parse::<usize>().ok())
+        .max()
+        .unwrap_or(0);
+    if let Some(named) = names
+        .iter()
+        .find(|name| name.trim_start_matches('$').parse::<usize>().is_err())
+    {
+        return Err(Error::invalid(
+            SqlState("42P02"),
+            format!("parameter {named} has no number"),
+        )
+        .with_hint("write parameters as $1, $2, …"));
+    }
+    if wanted > parameters.len() {
+        return Err(Error::invalid(
+            SqlState("42P02"),
+            format!(
+                "the statement has parameter ${wanted}, but {} values were given",
+                parameters.len()
+            ),
+        ));
+    }
+    if parameters.len() > wanted {
+        return Err(Error::invalid(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!(
+                "{} values were given, but the statement has {wanted} parameters",
+                parameters.len()
+            ),
+        ));
+    }
+    if wanted == 0 {
+        return Ok(plan);
+    }
+    Ok(plan.with_param_values(ParamValues::from(parameters.to_vec()))?)
+}

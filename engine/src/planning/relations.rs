@@ -1,0 +1,268 @@
+//! Opening what a statement names: streams and tables at fixed offsets, files, views by their text, system tables.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::datasource::ViewTable;
+use datafusion::logical_expr::dml::InsertOp;
+use datafusion::logical_expr::{
+    Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, TableSource, TableType,
+    cast,
+};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::sql::sqlparser::ast;
+use weir_base::{Offset, SqlState};
+use weir_catalog::{Body, Entry, ObjectKind, ObjectName};
+use weir_connectors::topic::StreamTable;
+use weir_topics::Topic;
+
+use super::files::Calls;
+use super::names::Mentioned;
+use super::{Planner, Reading, Text};
+use crate::error::{Error, Result};
+use crate::rows::row_schema;
+use crate::statements::{normalized, position_of};
+use crate::system::{self, System};
+
+/// Relations by name, for DataFusion's planner.
+pub(super) type Relations = HashMap<ObjectName, Arc<dyn TableSource>>;
+
+impl Planner {
+    /// Opens everything that `mentioned` names; `schema` is that of names that give none.
+    pub(super) async fn open(
+        &self,
+        mentioned: &Mentioned,
+        shows_hidden: bool,
+        text: Text,
+        schema: &str,
+    ) -> Result<(Relations, Calls)> {
+        let mut relations = Relations::with_capacity(mentioned.relations.len());
+        for name in &mentioned.relations {
+            let object = object(name, schema)?;
+            if relations.contains_key(&object) {
+                continue;
+            }
+            match self.relation(&object, shows_hidden, text).await {
+                Ok(provider) => {
+                    relations.insert(object, Self::source(provider));
+                }
+                Err(_) if self.is_cte(name, mentioned) => {}
+                Err(error) => return Err(error.with_position(position_of(name))),
+            }
+        }
+        let calls = Calls::open(self, &mentioned.calls).await?;
+        Ok((relations, calls))
+    }
+
+    fn is_cte(&self, name: &ast::ObjectName, mentioned: &Mentioned) -> bool {
+        match name.0.as_slice() {
+            [part] => part
+                .as_ident()
+                .is_some_and(|ident| mentioned.ctes.contains(&normalized(ident))),
+            _ => false,
+        }
+    }
+
+    pub(super) fn has_hidden_columns(&self, name: &ast::ObjectName, schema: &str) -> bool {
+        let entry = object(name, schema)
+            .ok()
+            .and_then(|object| self.snapshot.get(&object).cloned());
+        entry.is_some_and(|entry| matches!(entry.kind(), ObjectKind::Stream | ObjectKind::Table))
+    }
+
+    async fn relation(
+        &self,
+        object: &ObjectName,
+        shows_hidden: bool,
+        text: Text,
+    ) -> Result<Arc<dyn TableProvider>> {
+        if let Some(own) = self.opened.lock().own.get(object) {
+            return Ok(Arc::clone(own));
+        }
+        let defaults = match &self.opened.lock().target {
+            Some((target, defaults)) if target == object => Some(defaults.clone()),
+            _ => None,
+        };
+        if let Some(defaults) = defaults {
+            let inner = self.stored(object, false, text).await?;
+            return Ok(Arc::new(WithDefaults { inner, defaults }));
+        }
+        self.stored(object, shows_hidden, text).await
+    }
+
+    async fn stored(
+        &self,
+        object: &ObjectName,
+        shows_hidden: bool,
+        text: Text,
+    ) -> Result<Arc<dyn TableProvider>> {
+        if let Some(system) = system::table(
+            object,
+            &System::of(&self.engine, &self.snapshot, &self.variables),
+        ) {
+            return Ok(system);
+        }
+        let entry = match self.snapshot.relation(object) {
+            Ok(entry) => Arc::clone(entry),
+            Err(_) if super::files::looks_like_a_file(object) => {
+                return super::files::open_path(self, &object.name).await;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if text == Text::Own {
+            self.opened.lock().named.insert(entry.id);
+        }
+        match &entry.body {
+            Body::Stream(_) => self.stream(&entry, shows_hidden),
+            Body::Table(_) => self.table(&entry, shows_hidden).await,
+            Body::ExternalTable(table) => super::files::open_definition(self, table).await,
+            Body::View(view) => {
+                let plan = Box::pin(self.view(view))
+                    .await
+                    .map_err(|error| error.in_context(&format!("view \"{object}\"")))?;
+                let plan = as_declared(plan, &entry)?;
+                Ok(Arc::new(ViewTable::new(plan, Some(view.sql.clone()))))
+            }
+            Body::Schema | Body::Connection(_) => Err(Error::invalid(
+                SqlState::WRONG_OBJECT_TYPE,
+                format!("{} has no rows", entry.describe()),
+            )),
+        }
+    }
+
+    fn stream(&self, entry: &Entry, shows_hidden: bool) -> Result<Arc<dyn TableProvider>> {
+        let topic = self.engine.topic_of(entry)?;
+        let rows = Arc::new(row_schema(&self.engine, entry)?);
+        let ends = self.ends(&topic);
+        Ok(Arc::new(StreamTable::new(topic, rows, ends, shows_hidden)))
+    }
+
+    async fn table(&self, entry: &Entry, shows_hidden: bool) -> Result<Arc<dyn TableProvider>> {
+        if self.reading == Reading::Live {
+            return Err(Error::unsupported(format!("{} cannot be followed live yet", entry.describe()))
+                .with_hint("a live query reads streams and file tables; changes of tables need continuous queries"));
+        }
+        let table = self.engine.keyed_table(entry)?;
+        let topic = self.engine.topic_of(entry)?;
+        let end = self.ends(&topic).first().copied().unwrap_or(Offset::ZERO);
+        Ok(table.snapshot(end, shows_hidden).await?)
+    }
+
+    /// The offsets up to which this statement reads `topic`: those that were stable when it was first named.
+    fn ends(&self, topic: &Topic) -> Vec<Offset> {
+        let mut opened = self.opened.lock();
+        opened
+            .ends
+            .entry(topic.name().clone())
+            .or_insert_with(|| topic.stable_offsets())
+            .clone()
+    }
+}
+
+/// The target of an `INSERT`, which tells the planner what a column gets that is not given.
+#[derive(Debug)]
+struct WithDefaults {
+    inner: Arc<dyn TableProvider>,
+    defaults: HashMap<String, Expr>,
+}
+
+#[async_trait]
+impl TableProvider for WithDefaults {
+    fn schema(&self) -> SchemaRef {
+        self.inner.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        self.inner.table_type()
+    }
+
+    fn get_column_default(&self, column: &str) -> Option<&Expr> {
+        self.defaults.get(column)
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> datafusion::common::Result<Vec<TableProviderFilterPushDown>> {
+        self.inner.supports_filters_pushdown(filters)
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
+        self.inner.scan(state, projection, filters, limit).await
+    }
+
+    async fn insert_into(
+        &self,
+        state: &dyn Session,
+        input: Arc<dyn ExecutionPlan>,
+        op: InsertOp,
+    ) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
+        self.inner.insert_into(state, input, op).await
+    }
+}
+
+/// A view's plan with the columns that the view was created with: names, types, order. Columns that its relations have
+/// got since then stay out, as they do in PostgreSQL.
+fn as_declared(plan: LogicalPlan, entry: &Entry) -> Result<LogicalPlan> {
+    let columns = entry.columns();
+    let schema = Arc::clone(plan.schema());
+    if schema.fields().len() < columns.len() {
+        return Err(Error::invalid(
+            SqlState::INVALID_TABLE_DEFINITION,
+            format!(
+                "{} has {} columns, but its query now gives {}",
+                entry.describe(),
+                columns.len(),
+                schema.fields().len()
+            ),
+        ));
+    }
+    let exprs = schema
+        .iter()
+        .zip(columns)
+        .map(|((relation, field), column)| {
+            let expr = Expr::Column((relation, field).into());
+            let expr = if same_type(field, &column.field()) {
+                expr
+            } else {
+                cast(expr, column.data_type.clone())
+            };
+            expr.alias(&column.name)
+        });
+    Ok(LogicalPlanBuilder::from(plan)
+        .project(exprs.collect::<Vec<_>>())?
+        .build()?)
+}
+
+fn same_type(a: &Field, b: &Field) -> bool {
+    a.data_type() == b.data_type() || matches!(a.data_type(), DataType::Null)
+}
+
+/// The catalog's name for a name in `FROM`.
+fn object(name: &ast::ObjectName, default_schema: &str) -> Result<ObjectName> {
+    let parts: Vec<String> = name
+        .0
+        .iter()
+        .filter_map(|part| part.as_ident())
+        .map(normalized)
+        .collect();
+    match parts.as_slice() {
+        [name] => Ok(ObjectName::new(default_schema, name)),
+        [schema, name] => Ok(ObjectName::new(schema, name)),
+        [database, schema, name] if database == "weir" => Ok(ObjectName::new(schema, name)),
+        _ => Err(Error::invalid(
+            SqlState::UNDEFINED_TABLE,
+            format!("{name} not found: this server has one database, \"weir\""),
+        )
+        .with_position(position_of(name))),
+    }
+}

@@ -1,0 +1,705 @@
+//! `CREATE …`: check, plan, make the topic where there is one, and commit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast;
+use weir_base::{Kind, Options, SqlState, TopicName};
+use weir_catalog::{
+    Body, Column, Connection, Created, DEFAULT_SCHEMA, ExternalTable, IfExists, Logical, NewObject,
+    ObjectId, ObjectKind, ObjectName, Stream, Table, View, Watermark,
+};
+use weir_connectors::files;
+use weir_sql::statement;
+use weir_topics::TopicSpec;
+
+use super::columns::schema_of;
+use super::{Execution, ident_position, normalized, position_of};
+use crate::answer::Answer;
+use crate::error::{Error, Result};
+use crate::planning::{Planner, Reading, plan_expression};
+
+/// Partitions that one stream may have.
+const PARTITIONS_MAX: u32 = 1024;
+
+impl Execution {
+    pub(super) async fn create_schema(
+        &self,
+        create: statement::CreateSchema,
+        sql: String,
+    ) -> Result<Answer> {
+        let name = match self.name(&create.name)? {
+            name if name.schema == self.variables.schema() || name.schema == "weir" => name.name,
+            name => {
+                return Err(Error::invalid(
+                    SqlState::SYNTAX_ERROR,
+                    format!("schema name {name} has too many parts"),
+                )
+                .with_position(position_of(&create.name)));
+            }
+        };
+        let if_exists = if create.if_not_exists {
+            IfExists::Keep
+        } else {
+            IfExists::Refuse
+        };
+        self.create(
+            NewObject {
+                sql,
+                ..self.new_object(ObjectName::global(name), Body::Schema)
+            },
+            if_exists,
+        )
+        .await?;
+        Ok(self.done("CREATE SCHEMA"))
+    }
+
+    pub(super) async fn create_stream(
+        &self,
+        create: statement::CreateStream,
+        sql: String,
+    ) -> Result<Answer> {
+        let name = self.name(&create.name)?;
+        let _ddl = self.engine.ddl.lock().await;
+        let snapshot = self.snapshot();
+        let if_exists = if_exists(create.or_replace, create.if_not_exists)?;
+        if self.exists(&name, ObjectKind::Stream, if_exists)? {
+            return Ok(self.done("CREATE STREAM"));
+        }
+        if create.columns.is_empty() {
+            return Err(Error::invalid(
+                SqlState::INVALID_TABLE_DEFINITION,
+                "a stream needs at least one column",
+            )
+            .with_hint("CREATE STREAM bids (auction BIGINT, price BIGINT)")
+            .with_position(position_of(&create.name)));
+        }
+        let planner = self.planner(Arc::clone(&snapshot), Reading::Bounded);
+        let (mut columns, implied) = self.columns(&planner, &create.columns)?;
+        let key = self.key_columns(&mut columns, &create.primary_key)?;
+        let checks = self.checks(&name.name, &columns, implied, &create.checks)?;
+        let watermark = self.watermark(create.watermark.as_ref(), &columns)?;
+
+        let mut options = Options::new(create.options.iter().cloned());
+        if let Some(connector) = options.take::<String>("connector")?
+            && connector != "topic"
+        {
+            return Err(Error::unsupported(format!(
+                "connector {connector:?} is not supported yet"
+            ))
+            .with_hint("leave it out: the stream is then a topic of the embedded log"));
+        }
+        let partitions = options.take::<u32>("partitions")?.unwrap_or(1);
+        if !(1..=PARTITIONS_MAX).contains(&partitions) {
+            return Err(Error::invalid(
+                SqlState::INVALID_PARAMETER_VALUE,
+                format!("option \"partitions\" must be from 1 to {PARTITIONS_MAX}"),
+            ));
+        }
+        let format = options
+            .take::<String>("format")?
+            .unwrap_or_else(|| "json".to_owned());
+        if format != "json" {
+            return Err(
+                Error::unsupported(format!("format {format:?} is not supported yet"))
+                    .with_hint("use 'json'"),
+            );
+        }
+        let key = match (options.take::<String>("key")?, key.as_slice()) {
+            (None, []) => None,
+            (None, [key]) | (Some(_), [key]) => Some(key.clone()),
+            (Some(key), []) => Some(key),
+            (_, _) => {
+                return Err(Error::unsupported("a stream's key has one column")
+                    .with_hint("name the column by which rows are partitioned"));
+            }
+        };
+        let topic = options
+            .take::<TopicName>("topic")?
+            .map_or_else(|| topic_name(&name), Ok)?;
+        options.finish()?;
+        self.refuse_volatile_defaults(&columns)?;
+
+        let old = snapshot
+            .get(&name)
+            .and_then(|entry| entry.topic().map(|(_, id)| id));
+        if old.is_some()
+            && self
+                .engine
+                .log
+                .topic(&topic)
+                .is_some_and(|existing| Some(existing.id()) != old)
+        {
+            return Err(topic_exists(&topic));
+        }
+        // A replaced stream's topic is kept until the new definition is committed, so the new one has a name of its own.
+        let topic = self.free_topic_name(topic, old.is_some())?;
+        let spec = TopicSpec {
+            partitions,
+            owned: true,
+        };
+        let made = self.engine.log.create_topic(&topic, spec).await?;
+        let stream = Stream {
+            columns,
+            checks,
+            topic,
+            topic_id: made.id(),
+            partitions,
+            key,
+            format,
+            watermark,
+            options: BTreeMap::new(),
+            retired_sources: BTreeSet::new(),
+        };
+        let new = NewObject {
+            sql,
+            ..self.new_object(name, Body::Stream(stream))
+        };
+        self.create_with_topic(new, if_exists, made.id()).await?;
+        Ok(self.done("CREATE STREAM"))
+    }
+
+    pub(super) async fn create_table(
+        &self,
+        create: statement::CreateTable,
+        sql: String,
+    ) -> Result<Answer> {
+        let name = self.name(&create.name)?;
+        if create.temporary {
+            return Err(Error::unsupported("temporary tables are not supported yet"));
+        }
+        if let Some(columns) = create.unique.first() {
+            return Err(Error::unsupported(format!(
+                "UNIQUE ({}) is not supported",
+                columns
+                    .iter()
+                    .map(|column| column.value.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ))
+            .with_hint("a table has one key: PRIMARY KEY"));
+        }
+        if create.watermark.is_some() {
+            return Err(Error::unsupported("a table has no WATERMARK")
+                .with_hint("streams have: CREATE STREAM"));
+        }
+        let ddl = self.engine.ddl.lock().await;
+        let snapshot = self.snapshot();
+        let if_exists = if_exists(create.or_replace, create.if_not_exists)?;
+        if self.exists(&name, ObjectKind::Table, if_exists)? {
+            return Ok(self.done("CREATE TABLE"));
+        }
+        Options::new(create.options.iter().cloned()).finish()?;
+        let planner = self.planner(Arc::clone(&snapshot), Reading::Bounded);
+        let source = match &create.query {
+            Some(query) => Some(planner.query(query, &self.request.parameters).await?),
+            None => None,
+        };
+        let (mut columns, implied) = match &source {
+            Some(plan) if create.columns.is_empty() => (
+                query_columns(plan.schema().as_arrow(), &create.column_names)?,
+                vec![],
+            ),
+            _ => self.columns(&planner, &create.columns)?,
+        };
+        if columns.is_empty() {
+            return Err(Error::invalid(
+                SqlState::INVALID_TABLE_DEFINITION,
+                "a table needs at least one column",
+            )
+            .with_position(position_of(&create.name)));
+        }
+        let primary_key = self.key_columns(&mut columns, &create.primary_key)?;
+        let checks = self.checks(&name.name, &columns, implied, &create.checks)?;
+        let replaces = snapshot.get(&name).is_some();
+        let topic = self.free_topic_name(topic_name(&name)?, replaces)?;
+        let made = self
+            .engine
+            .log
+            .create_topic(
+                &topic,
+                TopicSpec {
+                    partitions: 1,
+                    owned: true,
+                },
+            )
+            .await?;
+        let table = Table {
+            columns,
+            checks,
+            primary_key,
+            topic,
+            topic_id: made.id(),
+            options: BTreeMap::new(),
+            retired_sources: BTreeSet::new(),
+        };
+        let sql = if create.query.is_some() {
+            String::new()
+        } else {
+            sql
+        };
+        let new = NewObject {
+            sql,
+            ..self.new_object(name.clone(), Body::Table(table))
+        };
+        match source {
+            Some(plan) if !create.without_data => {
+                // The rows are written before the table can be seen, so that it appears whole or not at all.
+                let entry = self.planned_entry(&new, if_exists)?;
+                let written = self.fill(&planner, &entry, plan).await;
+                let rows = match written {
+                    Ok(rows) => rows,
+                    Err(error) => {
+                        self.forget_topic(made.id()).await;
+                        return Err(error);
+                    }
+                };
+                self.create_with_topic(new, if_exists, made.id()).await?;
+                drop(ddl);
+                self.wrote("CREATE TABLE AS", rows)
+            }
+            _ => {
+                self.create_with_topic(new, if_exists, made.id()).await?;
+                Ok(self.done("CREATE TABLE"))
+            }
+        }
+    }
+
+    pub(super) async fn create_external_table(
+        &self,
+        create: statement::CreateExternalTable,
+        sql: String,
+    ) -> Result<Answer> {
+        let name = self.name(&create.name)?;
+        let _ddl = self.engine.ddl.lock().await;
+        let snapshot = self.snapshot();
+        let if_exists = if_exists(create.or_replace, create.if_not_exists)?;
+        if self.exists(&name, ObjectKind::ExternalTable, if_exists)? {
+            return Ok(self.done("CREATE EXTERNAL TABLE"));
+        }
+        let planner = self.planner(Arc::clone(&snapshot), Reading::Bounded);
+        let (columns, checks) = self.columns(&planner, &create.columns)?;
+        if let Some(check) = checks.first() {
+            return Err(Error::unsupported(format!(
+                "files cannot keep to the length that {:?} declares",
+                check.name
+            ))
+            .with_hint("use TEXT"));
+        }
+        let mut options: BTreeMap<String, String> = create.options.into_iter().collect();
+        let connection = options.remove("connection");
+        let declared_format = options.remove("format");
+        let format = create.stored_as.or(declared_format);
+        let partitioned_by = create
+            .partitioned_by
+            .iter()
+            .map(|partition| {
+                let partition_name = normalized(&partition.name);
+                let (data_type, sql_type) = match &partition.data_type {
+                    Some((data_type, sql_type)) => (
+                        planner.field_of(data_type)?.data_type().clone(),
+                        sql_type.clone(),
+                    ),
+                    None => {
+                        let declared = columns.iter().find(|column| column.name == partition_name);
+                        declared.map_or(
+                            (arrow::datatypes::DataType::Utf8View, "TEXT".to_owned()),
+                            |column| (column.data_type.clone(), column.sql_type.clone()),
+                        )
+                    }
+                };
+                Ok(Column::new(partition_name, data_type, sql_type))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        // A partition column may be declared among the columns, as in Hive; it is kept once.
+        let columns: Vec<Column> = columns
+            .into_iter()
+            .filter(|column| {
+                partitioned_by
+                    .iter()
+                    .all(|partition| partition.name != column.name)
+            })
+            .collect();
+        let format = match format {
+            Some(format) => format,
+            None => files::format_of_location(&create.location)
+                .map(str::to_owned)
+                .ok_or_else(|| {
+                    Error::invalid(
+                        SqlState::INVALID_PARAMETER_VALUE,
+                        format!("the format of {:?} is not known", create.location),
+                    )
+                    .with_hint("add STORED AS PARQUET, CSV, JSON, AVRO or ARROW")
+                })?,
+        };
+        let mut table = ExternalTable {
+            columns: (!columns.is_empty()).then_some(columns),
+            format,
+            location: create.location,
+            connection,
+            partitioned_by,
+            options,
+        };
+        // Opening it finds what is wrong now rather than at the first query, and tells the columns.
+        let provider = crate::planning::files::open_definition(&planner, &table).await?;
+        if table.columns.is_none() {
+            let partitions: BTreeSet<&str> = table
+                .partitioned_by
+                .iter()
+                .map(|column| column.name.as_str())
+                .collect();
+            let schema = provider.schema();
+            let inferred = schema
+                .fields()
+                .iter()
+                .filter(|field| !partitions.contains(field.name().as_str()));
+            table.columns = Some(inferred.map(|field| column_of_field(field)).collect());
+        }
+        let new = NewObject {
+            sql,
+            ..self.new_object(name, Body::ExternalTable(table))
+        };
+        self.create(new, if_exists).await?;
+        Ok(self.done("CREATE EXTERNAL TABLE"))
+    }
+
+    pub(super) async fn create_view(
+        &self,
+        create: statement::CreateView,
+        sql: String,
+    ) -> Result<Answer> {
+        let name = self.name(&create.name)?;
+        if create.temporary {
+            return Err(Error::unsupported("temporary views are not supported yet"));
+        }
+        let _ddl = self.engine.ddl.lock().await;
+        let snapshot = self.snapshot();
+        let if_exists = if_exists(create.or_replace, create.if_not_exists)?;
+        if self.exists(&name, ObjectKind::View, if_exists)? {
+            return Ok(self.done("CREATE VIEW"));
+        }
+        let planner = self.planner(Arc::clone(&snapshot), Reading::Bounded);
+        let plan = planner.query(&create.query, &[]).await?;
+        let columns = query_columns(plan.schema().as_arrow(), &create.columns)?;
+        let depends_on = planner.named_objects();
+        let own = snapshot.get(&name).map(|entry| entry.id);
+        if let Some(own) = own
+            && depends_on_itself(&snapshot, own, &depends_on)
+        {
+            return Err(Error::invalid(
+                SqlState::INVALID_TABLE_DEFINITION,
+                format!("view \"{name}\" would read itself"),
+            )
+            .with_position(position_of(&create.name)));
+        }
+        let view = View {
+            sql: create.query_sql,
+            default_schema: self.variables.schema().to_owned(),
+            columns,
+            named_columns: !create.columns.is_empty(),
+        };
+        let new = NewObject {
+            sql,
+            depends_on,
+            ..self.new_object(name, Body::View(view))
+        };
+        self.create(new, if_exists).await?;
+        Ok(self.done("CREATE VIEW"))
+    }
+
+    pub(super) async fn create_connection(
+        &self,
+        create: statement::CreateConnection,
+    ) -> Result<Answer> {
+        let [part] = create.name.0.as_slice() else {
+            return Err(Error::invalid(
+                SqlState::SYNTAX_ERROR,
+                "the name of a connection has no schema",
+            )
+            .with_position(position_of(&create.name)));
+        };
+        let name = part.as_ident().map(normalized).unwrap_or_default();
+        let _ddl = self.engine.ddl.lock().await;
+        let if_exists = if_exists(create.or_replace, create.if_not_exists)?;
+        if if_exists == IfExists::Keep && self.snapshot().connection(&name).is_some() {
+            return Ok(self.done("CREATE CONNECTION"));
+        }
+        let validated = files::validate_connection(&name, create.options)?;
+        let secrets = validated
+            .secrets
+            .into_iter()
+            .map(|(key, text)| (key, weir_catalog::Secret::new(text)))
+            .collect();
+        let connection = Connection {
+            kind: validated.kind,
+            options: validated.options,
+            secrets,
+        };
+        let new = self.new_object(ObjectName::global(name), Body::Connection(connection));
+        self.create(new, if_exists).await?;
+        Ok(self.done("CREATE CONNECTION"))
+    }
+
+    fn watermark(
+        &self,
+        declared: Option<&statement::Watermark>,
+        columns: &[Column],
+    ) -> Result<Option<Watermark>> {
+        let Some(declared) = declared else {
+            return Ok(None);
+        };
+        let name = normalized(&declared.column);
+        let place = ident_position(&declared.column);
+        let column = columns
+            .iter()
+            .find(|column| column.name == name)
+            .ok_or_else(|| {
+                Error::invalid(
+                    SqlState::UNDEFINED_COLUMN,
+                    format!("column {name:?} of the watermark does not exist"),
+                )
+                .with_position(place)
+            })?;
+        let is_time = |data_type: &arrow::datatypes::DataType| {
+            matches!(data_type, arrow::datatypes::DataType::Timestamp(..))
+        };
+        if !is_time(&column.data_type) {
+            return Err(Error::invalid(
+                SqlState::DATATYPE_MISMATCH,
+                format!(
+                    "the watermark's column {name:?} must be a TIMESTAMP, not {}",
+                    column.sql_type
+                ),
+            )
+            .with_position(place));
+        }
+        let schema = datafusion::common::DFSchema::try_from(schema_of(columns).as_ref().clone())?;
+        let expr = plan_expression(&self.engine.base_state, declared.expr.clone(), &schema)?;
+        let data_type = datafusion::logical_expr::ExprSchemable::get_type(&expr, &schema)?;
+        if !is_time(&data_type) {
+            return Err(Error::invalid(
+                SqlState::DATATYPE_MISMATCH,
+                format!(
+                    "the watermark {} must be a TIMESTAMP, not {data_type}",
+                    declared.sql
+                ),
+            ));
+        }
+        Ok(Some(Watermark {
+            column: name,
+            sql: declared.sql.clone(),
+        }))
+    }
+
+    /// Refuses defaults that each row needs its own value of: rows of an ingest share one.
+    fn refuse_volatile_defaults(&self, columns: &[Column]) -> Result<()> {
+        for column in columns {
+            let Some(sql) = &column.default else { continue };
+            let expr =
+                crate::rows::expression(&self.engine, sql, &datafusion::common::DFSchema::empty())?;
+            if crate::rows::is_volatile(&expr) {
+                return Err(Error::unsupported(format!(
+                    "the default {sql} of column {:?} gives another value each time, which a stream cannot have",
+                    column.name
+                ))
+                .with_hint("give the value with each row, or use a table"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn new_object(&self, name: ObjectName, body: Body) -> NewObject {
+        NewObject {
+            name,
+            body,
+            comment: None,
+            sql: String::new(),
+            depends_on: BTreeSet::new(),
+            created_at_ms: self.engine.clock.now_ms(),
+        }
+    }
+
+    /// Whether an object of that name and kind is there and shall stay as it is.
+    fn exists(&self, name: &ObjectName, kind: ObjectKind, if_exists: IfExists) -> Result<bool> {
+        let snapshot = self.snapshot();
+        let Some(entry) = snapshot.get(name) else {
+            return Ok(false);
+        };
+        if if_exists == IfExists::Keep && entry.kind() == kind {
+            return Ok(true);
+        }
+        if if_exists == IfExists::Replace && entry.kind() == kind {
+            return Ok(false);
+        }
+        Err(Error::new(
+            Kind::Conflict,
+            format!("{} already exists", entry.describe()),
+        )
+        .with_sqlstate(SqlState::DUPLICATE_TABLE)
+        .with_hint(format!(
+            "drop it first, or write CREATE {} IF NOT EXISTS",
+            kind.sql()
+        )))
+    }
+
+    async fn create(&self, new: NewObject, if_exists: IfExists) -> Result<Created> {
+        let snapshot = self.snapshot();
+        let created = snapshot.create(new, if_exists)?;
+        self.commit(&snapshot, created.changes.clone()).await?;
+        Ok(created)
+    }
+
+    fn planned_entry(&self, new: &NewObject, if_exists: IfExists) -> Result<weir_catalog::Entry> {
+        let created = self.snapshot().create(new.clone(), if_exists)?;
+        created
+            .changes
+            .into_iter()
+            .find_map(|change| match change {
+                weir_catalog::Change::Put(entry) => Some(entry.as_ref().clone()),
+                weir_catalog::Change::Remove(_) => None,
+            })
+            .ok_or_else(|| Error::new(Kind::Internal, "a creation without an entry"))
+    }
+
+    /// Commits an object whose topic was made for it, or takes the topic away again.
+    async fn create_with_topic(
+        &self,
+        new: NewObject,
+        if_exists: IfExists,
+        topic: weir_base::TopicId,
+    ) -> Result<()> {
+        match self.create(new, if_exists).await {
+            Ok(created) => {
+                if let Some((_, old)) = created.replaced.as_ref().and_then(|entry| entry.topic()) {
+                    self.forget_topic(old).await;
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.forget_topic(topic).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Deletes a topic that nothing refers to. What fails here is tried again at the next start.
+    pub(super) async fn forget_topic(&self, topic: weir_base::TopicId) {
+        self.engine.forget_table(topic);
+        if let Err(error) = self.engine.log.delete_topic(topic).await {
+            tracing::warn!(topic.id = %topic, %error, "cannot delete a topic that is no longer used");
+        }
+    }
+
+    fn free_topic_name(&self, wanted: TopicName, may_change: bool) -> Result<TopicName> {
+        if self.engine.log.topic(&wanted).is_none() {
+            return Ok(wanted);
+        }
+        if !may_change {
+            return Err(topic_exists(&wanted));
+        }
+        (2..1000_u32)
+            .filter_map(|n| TopicName::new(format!("{wanted}.{n}")).ok())
+            .find(|name| self.engine.log.topic(name).is_none())
+            .ok_or_else(|| topic_exists(&wanted))
+    }
+}
+
+fn topic_exists(topic: &TopicName) -> Error {
+    Error::new(Kind::Conflict, format!("topic \"{topic}\" already exists"))
+        .with_hint("give the stream a topic of another name: WITH (topic = '…')")
+}
+
+fn if_exists(or_replace: bool, if_not_exists: bool) -> Result<IfExists> {
+    match (or_replace, if_not_exists) {
+        (true, true) => Err(Error::invalid(
+            SqlState::SYNTAX_ERROR,
+            "OR REPLACE and IF NOT EXISTS contradict each other",
+        )),
+        (true, false) => Ok(IfExists::Replace),
+        (false, true) => Ok(IfExists::Keep),
+        (false, false) => Ok(IfExists::Refuse),
+    }
+}
+
+/// The topic of a stream or table: its name, after its schema's unless that is `public`.
+fn topic_name(name: &ObjectName) -> Result<TopicName> {
+    let text = if name.schema == DEFAULT_SCHEMA {
+        name.name.clone()
+    } else {
+        format!("{}.{}", name.schema, name.name)
+    };
+    TopicName::new(text).map_err(|error| {
+        Error::invalid(SqlState("42602"), error.to_string())
+            .with_hint("name the topic apart from the stream: WITH (topic = '…')")
+    })
+}
+
+/// Columns of a query's answer, under new names where given.
+fn query_columns(schema: &arrow::datatypes::Schema, names: &[ast::Ident]) -> Result<Vec<Column>> {
+    if !names.is_empty() && names.len() != schema.fields().len() {
+        return Err(Error::invalid(
+            SqlState::SYNTAX_ERROR,
+            format!(
+                "{} column names were given, but the query has {} columns",
+                names.len(),
+                schema.fields().len()
+            ),
+        )
+        .with_position(names.first().and_then(ident_position)));
+    }
+    let mut columns: Vec<Column> = schema
+        .fields()
+        .iter()
+        .map(|field| column_of_field(field))
+        .collect();
+    for (column, name) in columns.iter_mut().zip(names) {
+        column.name = normalized(name);
+        column.source.clone_from(&column.name);
+    }
+    Ok(columns)
+}
+
+fn column_of_field(field: &arrow::datatypes::Field) -> Column {
+    let logical = Logical::of_field(field);
+    let data_type = match field.data_type() {
+        arrow::datatypes::DataType::Null
+        | arrow::datatypes::DataType::Utf8
+        | arrow::datatypes::DataType::LargeUtf8 => arrow::datatypes::DataType::Utf8View,
+        other => other.clone(),
+    };
+    let sql_type = logical.map_or_else(
+        || crate::sql_types::sql_name(&data_type),
+        |logical| logical.to_string(),
+    );
+    let mut column = Column::new(field.name(), data_type, sql_type);
+    column.logical = logical;
+    column
+}
+
+fn depends_on_itself(
+    snapshot: &weir_catalog::Snapshot,
+    own: ObjectId,
+    direct: &BTreeSet<ObjectId>,
+) -> bool {
+    snapshot
+        .with_dependants(&[own])
+        .iter()
+        .any(|entry| direct.contains(&entry.id))
+}
+
+impl Planner {
+    /// The field of one declared type.
+    pub(super) fn field_of(&self, data_type: &ast::DataType) -> Result<arrow::datatypes::FieldRef> {
+        let column = ast::ColumnDef {
+            name: ast::Ident::new("c"),
+            data_type: data_type.clone(),
+            options: vec![],
+        };
+        let schema = self.fields(vec![column])?;
+        schema
+            .fields()
+            .first()
+            .cloned()
+            .ok_or_else(|| Error::new(Kind::Internal, "a type without a field"))
+    }
+}

@@ -1,0 +1,40 @@
+//! `DROP …`: refused while something depends on it, unless with `CASCADE`.
+
+use weir_catalog::Change;
+use weir_sql::statement;
+
+use super::alter::catalog_kind;
+use super::{Execution, position_of};
+use crate::answer::Answer;
+use crate::error::{Error, Result};
+
+impl Execution {
+    pub(super) async fn drop_objects(&self, drop: statement::Drop) -> Result<Answer> {
+        let tag = statement::Statement::Drop(drop.clone()).tag();
+        let kind = catalog_kind(drop.kind)?;
+        let _ddl = self.engine.ddl.lock().await;
+        let snapshot = self.snapshot();
+        let mut doomed = Vec::with_capacity(drop.names.len());
+        for name in &drop.names {
+            match snapshot.require(kind, &self.object_name(drop.kind, name)?) {
+                Ok(entry) => doomed.push(entry.id),
+                Err(weir_catalog::Error::NotFound { .. }) if drop.if_exists => {}
+                Err(error) => return Err(Error::from(error).with_position(position_of(name))),
+            }
+        }
+        let changes = snapshot.remove(&doomed, drop.cascade)?;
+        let removed = changes.iter().filter_map(|change| match change {
+            Change::Remove(id) => snapshot.by_id(*id),
+            Change::Put(_) => None,
+        });
+        let topics: Vec<_> = removed
+            .filter_map(|entry| entry.topic())
+            .map(|(_, id)| id)
+            .collect();
+        self.commit(&snapshot, changes).await?;
+        for topic in topics {
+            self.forget_topic(topic).await;
+        }
+        Ok(self.done(tag))
+    }
+}

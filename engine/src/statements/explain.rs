@@ -1,0 +1,149 @@
+//! `EXPLAIN [ANALYZE]`.
+
+use std::sync::Arc;
+
+use arrow::array::StringArray;
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::record_batch::RecordBatch;
+use datafusion::common::format::ExplainFormat;
+use datafusion::logical_expr::{
+    Explain as ExplainPlan, LogicalPlan, LogicalPlanBuilder, PlanType, ToStringifiedPlan,
+};
+use datafusion::physical_plan::displayable;
+use weir_base::SqlState;
+use weir_sql::statement::{self, Emit, Statement};
+
+use super::Execution;
+use crate::answer::Answer;
+use crate::error::{Error, Result};
+use crate::planning::Reading;
+
+impl Execution {
+    pub(super) async fn explain(&self, explain: statement::Explain) -> Result<Answer> {
+        let query = match *explain.statement {
+            Statement::Query(query) => query,
+            Statement::CreateView(view) => statement::Query {
+                query: view.query,
+                emit: None,
+            },
+            Statement::Insert(insert) => match *insert.insert {
+                datafusion::sql::sqlparser::ast::Statement::Insert(insert)
+                    if insert.source.is_some() && !explain.analyze =>
+                {
+                    match insert.source {
+                        Some(query) => statement::Query { query, emit: None },
+                        None => {
+                            return Err(Error::unsupported(
+                                "EXPLAIN of this statement is not supported",
+                            ));
+                        }
+                    }
+                }
+                _ => {
+                    return Err(Error::unsupported(
+                        "EXPLAIN ANALYZE of a statement that writes is not supported",
+                    ));
+                }
+            },
+            other => {
+                return Err(Error::unsupported(format!(
+                    "EXPLAIN {} is not supported",
+                    other.tag()
+                )));
+            }
+        };
+        let live = query.emit == Some(Emit::Changes);
+        if live && explain.analyze {
+            return Err(
+                Error::unsupported("EXPLAIN ANALYZE of a live query would never end")
+                    .with_hint("leave ANALYZE out"),
+            );
+        }
+        let reading = if live {
+            Reading::Live
+        } else {
+            Reading::Bounded
+        };
+        let planner = self.planner(self.snapshot(), reading);
+        let plan = planner
+            .query(&query.query, &self.request.parameters)
+            .await?;
+        if explain.analyze {
+            if explain
+                .format
+                .as_deref()
+                .is_some_and(|format| !matches!(format, "indent" | "text"))
+            {
+                return Err(Error::unsupported("EXPLAIN ANALYZE has one format, text"));
+            }
+            let plan = LogicalPlanBuilder::from(plan)
+                .explain(explain.verbose, true)?
+                .build()?;
+            return self.run_bounded(&planner, &plan).await;
+        }
+        match explain.format.as_deref() {
+            None | Some("text" | "indent") => {
+                let optimized = planner.state.optimize(&plan)?;
+                let physical = planner.physical(&plan).await?;
+                let mut rows = vec![("logical_plan", optimized.display_indent().to_string())];
+                if explain.verbose {
+                    rows.insert(
+                        0,
+                        (
+                            "initial_logical_plan",
+                            plan.display_indent_schema().to_string(),
+                        ),
+                    );
+                }
+                rows.push((
+                    "physical_plan",
+                    displayable(physical.as_ref())
+                        .indent(explain.verbose)
+                        .to_string(),
+                ));
+                self.plans(&rows)
+            }
+            Some(other) => {
+                let format = match other {
+                    "json" | "pgjson" => ExplainFormat::PostgresJSON,
+                    "tree" => ExplainFormat::Tree,
+                    "graphviz" => ExplainFormat::Graphviz,
+                    _ => {
+                        return Err(Error::invalid(
+                            SqlState::INVALID_PARAMETER_VALUE,
+                            format!("EXPLAIN has no format {other:?}"),
+                        )
+                        .with_hint("formats: text, json, tree, graphviz"));
+                    }
+                };
+                let stringified = vec![plan.to_stringified(PlanType::InitialLogicalPlan)];
+                let schema = datafusion::common::ToDFSchema::to_dfschema_ref(
+                    LogicalPlan::explain_schema().as_ref().clone(),
+                )?;
+                let plan = LogicalPlan::Explain(ExplainPlan {
+                    verbose: explain.verbose,
+                    show_statistics: None,
+                    explain_format: format,
+                    plan: Arc::new(plan),
+                    stringified_plans: stringified,
+                    schema,
+                    logical_optimization_succeeded: false,
+                });
+                self.run_bounded(&planner, &plan).await
+            }
+        }
+    }
+
+    fn plans(&self, rows: &[(&str, String)]) -> Result<Answer> {
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("plan_type", DataType::Utf8, false),
+            Field::new("plan", DataType::Utf8, false),
+        ]));
+        let kinds = StringArray::from_iter_values(rows.iter().map(|(kind, _)| kind));
+        let plans = StringArray::from_iter_values(rows.iter().map(|(_, plan)| plan));
+        Ok(self.rows(RecordBatch::try_new(
+            schema,
+            vec![Arc::new(kinds), Arc::new(plans)],
+        )?))
+    }
+}

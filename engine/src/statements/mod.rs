@@ -1,0 +1,279 @@
+//! Statements: each is carried out by one function of [`Execution`], in the file of its kind.
+
+mod alter;
+mod change;
+mod columns;
+mod copy;
+mod create;
+mod drop;
+mod explain;
+mod query;
+mod session;
+mod show;
+mod write;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::record_batch::RecordBatch;
+use datafusion::sql::sqlparser::ast;
+use tokio::time::Instant;
+use weir_base::{Position, SqlState};
+use weir_catalog::{Change, ObjectName, Snapshot};
+use weir_sql::{Parsed, Statement};
+
+use crate::answer::{Answer, AnswerKind};
+use crate::engine::Shared;
+use crate::error::{Error, Result};
+use crate::execution::run_ready;
+use crate::planning::{Planner, Reading};
+use crate::queries::Running;
+use crate::request::Request;
+use crate::session::Session;
+use crate::variables::Variables;
+
+/// One statement on its way.
+pub(crate) struct Execution {
+    pub(crate) engine: Arc<Shared>,
+    pub(crate) session: Session,
+    pub(crate) running: Arc<Running>,
+    pub(crate) request: Request,
+    pub(crate) variables: Variables,
+    /// When it must be done, and how long that is after its arrival.
+    pub(crate) deadline: (Instant, Duration),
+}
+
+impl Execution {
+    /// Carries out the statement up to its first row.
+    pub(crate) async fn run(&self, parsed: Parsed) -> Result<Answer> {
+        let statement = parsed.statement;
+        if self.request.read_only && !statement.reads_only() {
+            return Err(Error::invalid(
+                SqlState::READ_ONLY_SQL_TRANSACTION,
+                format!(
+                    "{} is not allowed here: this request may only read",
+                    statement.tag()
+                ),
+            )
+            .with_hint("send it with POST"));
+        }
+        if let Some(ignored) = weir_sql::unsupported::first_ignored(&statement) {
+            return Err(
+                Error::unsupported(format!("{} is not supported", ignored.what))
+                    .with_position(ignored.position),
+            );
+        }
+        let tag = statement.tag();
+        match statement {
+            Statement::Query(query) => self.query(query).await,
+            Statement::Explain(explain) => self.explain(explain).await,
+            Statement::Insert(insert) => self.insert(insert).await,
+            Statement::Update(update) => self.update(*update).await,
+            Statement::Delete(delete) => self.delete(*delete).await,
+            Statement::Truncate(names) => self.truncate(&names).await,
+            Statement::Copy(copy) => self.copy_to(copy).await,
+            Statement::CreateSchema(create) => self.create_schema(create, parsed.sql).await,
+            Statement::CreateStream(create) => self.create_stream(create, parsed.sql).await,
+            Statement::CreateTable(create) => self.create_table(create, parsed.sql).await,
+            Statement::CreateExternalTable(create) => {
+                self.create_external_table(create, parsed.sql).await
+            }
+            Statement::CreateView(create) => self.create_view(create, parsed.sql).await,
+            Statement::CreateConnection(create) => self.create_connection(create).await,
+            Statement::Drop(drop) => self.drop_objects(drop).await,
+            Statement::Alter(alter) => self.alter(alter, tag).await,
+            Statement::CommentOn(comment) => self.comment_on(comment).await,
+            Statement::Show(show) => self.show(show).await,
+            Statement::Describe(describe) => self.describe(describe).await,
+            Statement::Set(set) => self.set(&set),
+            Statement::Reset(reset) => self.reset(&reset),
+            Statement::Discard(what) => self.discard(&what),
+            Statement::KillQuery(id) => self.kill_query(&id),
+            // Nothing is kept by a query yet, so everything acknowledged is already shown.
+            Statement::Flush => Ok(self.done("FLUSH")),
+            Statement::Subscribe(subscribe) => self.subscribe(subscribe).await,
+            Statement::CreateMaterializedView(_) => Err(continuous(tag)),
+            Statement::CreateSink(_) => Err(continuous(tag)),
+            Statement::CopyFrom(_)
+            | Statement::Cursor(_)
+            | Statement::Prepared(_)
+            | Statement::Transaction(_)
+            | Statement::Notification(_)
+            | Statement::Access(_) => {
+                Err(Error::unsupported(format!("{tag} is not supported yet")))
+            }
+        }
+    }
+
+    /// The catalog as of now.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.engine.catalog.snapshot()
+    }
+
+    /// A planner on one catalog snapshot.
+    pub(crate) fn planner(&self, snapshot: Arc<Snapshot>, reading: Reading) -> Planner {
+        Planner::new(
+            Arc::clone(&self.engine),
+            &self.running,
+            snapshot,
+            &self.variables,
+            reading,
+        )
+    }
+
+    /// The catalog's name for a name in the statement.
+    ///
+    /// # Errors
+    /// When it names another database, or has too many parts.
+    pub(crate) fn name(&self, name: &ast::ObjectName) -> Result<ObjectName> {
+        let parts: Vec<String> = name
+            .0
+            .iter()
+            .filter_map(|part| part.as_ident())
+            .map(normalized)
+            .collect();
+        let wrong = |message: String| {
+            Error::invalid(SqlState::SYNTAX_ERROR, message).with_position(position_of(name))
+        };
+        match parts.as_slice() {
+            [name] => Ok(ObjectName::new(self.variables.schema(), name)),
+            [schema, name] => Ok(ObjectName::new(schema, name)),
+            [database, schema, name] if database == "weir" => Ok(ObjectName::new(schema, name)),
+            [database, _, _] => Err(wrong(format!(
+                "database {database:?} not found: this server has one, \"weir\""
+            ))),
+            _ => Err(wrong(format!("name {name} has too many parts"))),
+        }
+    }
+
+    /// Commits changes that were planned on `snapshot`, off the async threads.
+    pub(crate) async fn commit(
+        &self,
+        snapshot: &Snapshot,
+        changes: Vec<Change>,
+    ) -> Result<Arc<Snapshot>> {
+        if changes.is_empty() {
+            return Ok(self.snapshot());
+        }
+        let (engine, version) = (Arc::clone(&self.engine), snapshot.version());
+        let committed =
+            tokio::task::spawn_blocking(move || engine.catalog.commit(version, changes)).await;
+        committed
+            .map_err(crate::lanes::panicked)?
+            .map_err(|error| Error::from_classified(&error))
+    }
+
+    /// The answer of a command without rows.
+    pub(crate) fn done(&self, tag: &str) -> Answer {
+        let kind = AnswerKind::Command {
+            tag: tag.to_owned(),
+            rows: None,
+        };
+        run_ready(
+            &self.engine,
+            &self.running,
+            kind,
+            Arc::new(Schema::empty()),
+            vec![],
+        )
+    }
+
+    /// The answer of a statement that wrote rows: one row with their count.
+    pub(crate) fn wrote(&self, tag: &str, rows: u64) -> Result<Answer> {
+        let schema = Arc::new(Schema::new(vec![Field::new(
+            "count",
+            DataType::Int64,
+            false,
+        )]));
+        let count = arrow::array::Int64Array::from(vec![i64::try_from(rows).unwrap_or(i64::MAX)]);
+        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(count)])?;
+        let kind = AnswerKind::Command {
+            tag: tag.to_owned(),
+            rows: Some(rows),
+        };
+        Ok(run_ready(
+            &self.engine,
+            &self.running,
+            kind,
+            schema,
+            vec![batch],
+        ))
+    }
+
+    /// The answer of a statement whose rows are there.
+    pub(crate) fn rows(&self, batch: RecordBatch) -> Answer {
+        run_ready(
+            &self.engine,
+            &self.running,
+            AnswerKind::Rows,
+            batch.schema(),
+            vec![batch],
+        )
+    }
+}
+
+fn continuous(tag: &str) -> Error {
+    Error::unsupported(format!("{tag} needs continuous queries, which this version does not have yet"))
+        .with_hint("CREATE VIEW gives the same rows, computed at each query; SELECT … EMIT CHANGES follows a stream")
+}
+
+/// A name's part as the catalog knows it: folded to lower case unless quoted.
+pub(crate) fn normalized(ident: &ast::Ident) -> String {
+    if ident.quote_style.is_some() {
+        ident.value.clone()
+    } else {
+        ident.value.to_lowercase()
+    }
+}
+
+/// Where a name stands.
+pub(crate) fn position_of(name: &ast::ObjectName) -> Option<Position> {
+    name.0.first()?.as_ident().and_then(ident_position)
+}
+
+/// Where an identifier stands.
+pub(crate) fn ident_position(ident: &ast::Ident) -> Option<Position> {
+    let start = ident.span.start;
+    (start.line > 0).then_some(Position {
+        line: start.line,
+        column: start.column,
+    })
+}
+
+impl From<weir_catalog::Error> for Error {
+    fn from(error: weir_catalog::Error) -> Self {
+        Self::from_classified(&error)
+    }
+}
+
+impl From<weir_connectors::Error> for Error {
+    fn from(error: weir_connectors::Error) -> Self {
+        Self::from_classified(&error)
+    }
+}
+
+impl From<weir_streaming::Error> for Error {
+    fn from(error: weir_streaming::Error) -> Self {
+        match error {
+            weir_streaming::Error::DataFusion(error) => error.into(),
+            other => Self::from_classified(&other),
+        }
+    }
+}
+
+impl From<weir_topics::Error> for Error {
+    fn from(error: weir_topics::Error) -> Self {
+        Self::from_classified(&error)
+    }
+}
+
+impl From<weir_base::OptionError> for Error {
+    fn from(error: weir_base::OptionError) -> Self {
+        let wrong = Self::invalid(SqlState::INVALID_PARAMETER_VALUE, error.to_string());
+        match error.hint() {
+            Some(hint) => wrong.with_hint(hint),
+            None => wrong,
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! `SHOW …` and `DESCRIBE`.
+
+use std::sync::Arc;
+
+use weir_sql::statement::{self, Describe, Show};
+
+use super::alter::catalog_kind;
+use super::{Execution, normalized, position_of};
+use crate::answer::Answer;
+use crate::error::{Error, Result};
+use crate::planning::Reading;
+use crate::system::{self, System};
+
+impl Execution {
+    pub(super) async fn show(&self, show: Show) -> Result<Answer> {
+        let snapshot = self.snapshot();
+        let system = System::of(&self.engine, &snapshot, &self.variables);
+        let batch = match show {
+            Show::List { what, schema, like } => {
+                let schema = schema.as_ref().map(normalized);
+                system::show(what, schema.as_deref(), like.as_deref(), &system)?
+            }
+            Show::Columns { name, like } => match self.system_schema(&name, &system) {
+                Some(schema) => system::describe_schema(&schema, like.as_deref())?,
+                None => {
+                    let entry = snapshot.relation(&self.name(&name)?);
+                    let entry = entry
+                        .map_err(|error| Error::from(error).with_position(position_of(&name)))?;
+                    system::describe_entry(entry, like.as_deref())?
+                }
+            },
+            Show::Create { kind, name } => {
+                let entry = match kind {
+                    Some(kind) => {
+                        snapshot.require(catalog_kind(kind)?, &self.object_name(kind, &name)?)
+                    }
+                    None => snapshot.relation(&self.name(&name)?),
+                };
+                let entry =
+                    entry.map_err(|error| Error::from(error).with_position(position_of(&name)))?;
+                system::show_create(entry, &snapshot)?
+            }
+            Show::Variable(name) => system::show_variable(
+                &name,
+                &self.variables.get(&name, &self.engine.settings.limits)?,
+            )?,
+            Show::All => system::show_all(system.facts.settings())?,
+        };
+        Ok(self.rows(batch))
+    }
+
+    pub(super) async fn describe(&self, describe: Describe) -> Result<Answer> {
+        match describe {
+            Describe::Object(name) => {
+                self.show(statement::Show::Columns { name, like: None })
+                    .await
+            }
+            Describe::Query(query) => {
+                let planner = self.planner(self.snapshot(), Reading::Bounded);
+                let plan = planner.query(&query, &self.request.parameters).await?;
+                Ok(self.rows(system::describe_schema(plan.schema().as_arrow(), None)?))
+            }
+        }
+    }
+
+    fn system_schema(
+        &self,
+        name: &datafusion::sql::sqlparser::ast::ObjectName,
+        system: &System,
+    ) -> Option<Arc<arrow::datatypes::Schema>> {
+        let name = self.name(name).ok()?;
+        system::table(&name, system).map(|table| table.schema())
+    }
+}

@@ -1,0 +1,41 @@
+//! The text of a statement: exactly one, and without secrets where it is shown.
+
+use weir_base::SqlState;
+use weir_sql::{Parsed, Statement};
+
+use crate::error::{Error, Result};
+
+/// Parses the one statement in `sql`.
+///
+/// # Errors
+/// Where the syntax is wrong, when there is none, and at the second of several.
+pub(crate) fn parse_one(sql: &str) -> Result<Parsed> {
+    let mut parsed = weir_sql::parse(sql)
+        .map_err(|error| Error::from_classified(&error))?
+        .into_iter();
+    let first = parsed.next().ok_or_else(|| {
+        Error::invalid(SqlState::SYNTAX_ERROR, "there is no statement").with_hint("try SELECT 1")
+    })?;
+    match parsed.next() {
+        None => Ok(first),
+        Some(second) => Err(Error::invalid(
+            SqlState::SYNTAX_ERROR,
+            "only one statement can be sent at a time",
+        )
+        .with_position(Some(second.position))
+        .with_hint("send each on its own")),
+    }
+}
+
+/// The statement's text for lists and logs.
+pub(crate) fn redacted(parsed: &Parsed) -> String {
+    match &parsed.statement {
+        Statement::CreateConnection(create) => {
+            format!("CREATE CONNECTION {} WITH (…)", create.name)
+        }
+        Statement::Prepared(weir_sql::statement::Prepared::Prepare { statement, .. }) => {
+            redacted(statement)
+        }
+        _ => parsed.sql.clone(),
+    }
+}
