@@ -93,7 +93,7 @@ impl<'a> Source<'a> {
             .find(|at| !is_space(self.token(*at)))
             .map_or(from, |last| last + 1);
         let range = self.offset(from)..self.offset(to);
-        self.text.get(range).unwrap_or_default().trim()
+        self.text.get(range).unwrap_or_default()
     }
 
     /// Where the token at `at` starts in bytes; past the last token, the end.

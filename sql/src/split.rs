@@ -73,7 +73,6 @@ pub fn split(sql: &str) -> Vec<Piece<'_>> {
         }),
         Some(error) => {
             let text = sql.get(source.offset(from)..).unwrap_or_default();
-            // The last of the tokens that could be read ends where the open one starts; its text says what it is.
             let open = opened(&error.message);
             let ends = open.is_none() && text.trim_end().ends_with(';');
             pieces.push(Piece {

@@ -3,4 +3,5 @@
 mod errors;
 mod forms;
 mod nesting;
+mod planning;
 mod random;

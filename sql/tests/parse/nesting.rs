@@ -332,7 +332,7 @@ const CHAINS: &[(&str, &str, &str)] = &[
 #[test]
 fn what_is_nested_is_read_or_refused() {
     for (start, open, middle, close, end) in BRACKETS {
-        for depth in [1, 8, 30, 60, 95, 20_000] {
+        for depth in [1, 8, 39, 95, 5000] {
             let sql = format!(
                 "{start}{}{middle}{}{end}",
                 open.repeat(depth),
@@ -351,7 +351,7 @@ fn what_is_nested_is_read_or_refused() {
 #[test]
 fn what_is_chained_is_read_or_refused() {
     for (start, link, end) in CHAINS {
-        for length in [2, 49, 199, 990, 3999, 20_000] {
+        for length in [2, 49, 199, 3999, 9000] {
             let sql = format!("{start}{}{end}", link.repeat(length));
             let _ = survives(&format!("{start}{link}{end} × {length}"), sql);
         }

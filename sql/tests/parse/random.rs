@@ -81,6 +81,14 @@ const GOOD: &[&str] = &[
     "GRANT SELECT ON TABLE a TO b; BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY; FETCH BACKWARD 5 FROM c; COMMENT ON COLUMN a.b IS NULL",
 ];
 
+/// `PROPTEST_CASES`, or what takes a second.
+fn cases() -> ProptestConfig {
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => ProptestConfig::default(),
+        None => ProptestConfig::with_cases(1000),
+    }
+}
+
 fn tokens() -> impl Strategy<Value = Vec<&'static str>> {
     let all: Vec<&'static str> = TOKENS
         .split(' ')
@@ -90,7 +98,7 @@ fn tokens() -> impl Strategy<Value = Vec<&'static str>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(cases())]
 
     #[test]
     fn random_text(sql in "\\PC{0,60}") {
