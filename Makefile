@@ -1,0 +1,40 @@
+# What a person runs. `make demo` and `make test` set up all they need on a machine with Rust.
+
+CARGO ?= cargo
+# Tests need places where they can make the process fail, so the whole workspace is built with them.
+TEST_FEATURES = --features weir-cli/failpoints
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: help demo test soak lint bench web setup
+
+help:
+	@echo "make demo    build, and start a server with live streams at http://127.0.0.1:8080"
+	@echo "make test    everything that is tested"
+	@echo "make soak    the long runs of the same tests"
+	@echo "make lint    formatting and lints"
+	@echo "make bench   what is measured, as a table (full release build first)"
+
+demo:
+	$(CARGO) run --locked -p weir-cli -- serve --demo
+
+setup:
+	bash tests/setup.sh
+
+test: setup
+	$(CARGO) build --locked --workspace $(TEST_FEATURES)
+	$(CARGO) test --locked --workspace $(TEST_FEATURES)
+
+soak: setup
+	$(CARGO) build --locked --workspace $(TEST_FEATURES)
+	WEIR_SOAK=1 PROPTEST_CASES=5000 $(CARGO) test --locked --workspace $(TEST_FEATURES)
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets $(TEST_FEATURES) -- -D warnings
+
+bench: setup
+	$(CARGO) build --locked --release --workspace
+	$(TARGET)/release/weir-bench
+
+web:
+	@echo "the console is not part of this version; / answers a plain page" && false
