@@ -6,7 +6,7 @@ use datafusion_sql::sqlparser::ast::{Visit, Visitor};
 
 use crate::statement::{
     AlterOperation, Check, ColumnChange, ColumnDef, CopySource, Cursor, Describe, Prepared,
-    SinkSource, SqlExpr, Statement, Subscribe, SubscribeSource, Watermark,
+    SinkSource, Statement, Subscribe, SubscribeSource, Watermark,
 };
 
 /// Shows all of them to `visitor`, until it breaks.
@@ -47,9 +47,9 @@ pub(crate) fn walk<V: Visitor>(statement: &Statement, visitor: &mut V) -> Contro
                 columns(std::slice::from_ref(column), checks, None, visitor)
             }
             AlterOperation::AlterColumn {
-                change: ColumnChange::SetDefault(SqlExpr { expr, .. }),
+                change: ColumnChange::SetDefault(default),
                 ..
-            } => expr.visit(visitor),
+            } => default.expr.visit(visitor),
             _ => ControlFlow::Continue(()),
         },
         Statement::Describe(Describe::Query(query)) => query.visit(visitor),

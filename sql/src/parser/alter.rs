@@ -199,7 +199,9 @@ impl Parser<'_, '_> {
     fn column_change(&mut self) -> Result<ColumnChange> {
         if self.take(&["SET", "DEFAULT"]) {
             let end = self.item_end();
-            return Ok(ColumnChange::SetDefault(self.part(end).sql_expr()?));
+            return Ok(ColumnChange::SetDefault(Box::new(
+                self.part(end).sql_expr()?,
+            )));
         }
         if self.take(&["DROP", "DEFAULT"]) {
             return Ok(ColumnChange::DropDefault);

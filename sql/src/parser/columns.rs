@@ -284,7 +284,7 @@ impl Parser<'_, '_> {
         if self.peek_word().is_none() {
             return Err(self.expected("a type"));
         }
-        let data_type = self.read_some(super::a_data_type)?;
+        let data_type = self.read_some(super::read::a_data_type)?;
         Ok((data_type, self.source.text(start, self.at).to_owned()))
     }
 }

@@ -44,7 +44,7 @@ impl Parser<'_, '_> {
         {
             return Err(self.expected("a query"));
         }
-        let mut query = self.read_tokens(tokens, super::a_query)?;
+        let mut query = self.read_tokens(tokens, super::read::a_query)?;
         balance::query(&mut query)?;
         refuse_traps(&query)?;
         self.at = self.end;
@@ -128,7 +128,7 @@ impl Parser<'_, '_> {
                 tokens.extend_from_slice(self.source.tokens(at, at + 1));
             }
         }
-        let mut insert = Box::new(self.read_tokens(tokens, super::a_statement)?);
+        let mut insert = Box::new(self.read_tokens(tokens, super::read::a_statement)?);
         balance::statement(&mut insert)?;
         match insert.as_ref() {
             ast::Statement::Insert(ast::Insert { source, .. }) => {
@@ -148,7 +148,7 @@ impl Parser<'_, '_> {
 
     pub(super) fn update_or_delete(&mut self) -> Result<Statement> {
         let position = self.position();
-        let mut statement = Box::new(self.read_all(super::a_statement)?);
+        let mut statement = Box::new(self.read_all(super::read::a_statement)?);
         balance::statement(&mut statement)?;
         match statement.as_ref() {
             ast::Statement::Update(_) => Ok(Statement::Update(statement)),
@@ -302,7 +302,7 @@ impl Parser<'_, '_> {
         if self.at_end() {
             return Err(self.expected("an expression"));
         }
-        let mut expr = self.read_all(super::an_expr)?;
+        let mut expr = self.read_all(super::read::an_expr)?;
         balance::expr(&mut expr)?;
         Ok(SqlExpr { expr, sql })
     }

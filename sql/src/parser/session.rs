@@ -373,7 +373,7 @@ impl Parser<'_, '_> {
             self.bump();
             let mut list = self.part(end.saturating_sub(1));
             if !list.at_end() {
-                parameters = list.read_all(super::exprs)?;
+                parameters = list.read_all(super::read::exprs)?;
             }
             self.expect_token(&Token::RParen)?;
         }
@@ -447,7 +447,7 @@ impl Parser<'_, '_> {
             word.keyword = Keyword::ROLE;
             user = true;
         }
-        let mut statement = self.read_tokens(tokens, super::a_statement)?;
+        let mut statement = self.read_tokens(tokens, super::read::a_statement)?;
         match &mut statement {
             ast::Statement::CreateRole(role) if creates => {
                 if user && role.login.is_none() {
