@@ -3,120 +3,20 @@
 //! All rows of a request are taken or none: the first bad one is named by number, column and reason.
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow::compute::{CastOptions, cast_with_options, concat_batches};
-use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use bytes::Bytes;
 use datafusion::common::ScalarValue;
+use weir_base::SqlState;
 use weir_base::nearest::nearest;
-use weir_base::{Classify, Kind, SqlState};
 
+use super::convert::converted;
 use super::csv::Splitter;
-use super::row::{
-    ColumnWriter, RowReader, RowWriter, Wanted, Wrong, has_logical, logical, sql_name, write_string,
-};
+use super::row::{RowReader, RowWriter, Wanted, has_logical};
+use super::row_error::RowError;
 use super::schema::RowSchema;
-use crate::Error;
-
-/// Why rows are refused: the first bad row, and what is wrong with it.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{}{message}", self.place())]
-pub struct RowError {
-    /// The row's number within the request, from 1; none when it is not one row that is wrong.
-    pub row: Option<u64>,
-    /// The column, or the field within it (`address.zip`).
-    pub column: Option<String>,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-    /// The SQLSTATE.
-    pub sqlstate: SqlState,
-}
-
-impl RowError {
-    fn new(row: usize, wrong: Wrong) -> Self {
-        Self {
-            row: Some(row as u64 + 1),
-            column: wrong.path,
-            message: wrong.message,
-            hint: wrong.hint,
-            sqlstate: wrong.sqlstate,
-        }
-    }
-
-    /// The body as a whole is wrong.
-    fn body(message: impl Into<String>) -> Self {
-        Self {
-            row: None,
-            column: None,
-            message: message.into(),
-            hint: None,
-            sqlstate: SqlState::INVALID_TEXT_REPRESENTATION,
-        }
-    }
-
-    fn column(field: &Field, message: impl Into<String>, sqlstate: SqlState) -> Self {
-        Self {
-            column: Some(field.name().clone()),
-            sqlstate,
-            ..Self::body(message)
-        }
-    }
-
-    fn at(self, row: usize) -> Self {
-        Self {
-            row: Some(row as u64 + 1),
-            ..self
-        }
-    }
-
-    fn place(&self) -> String {
-        match (self.row, &self.column) {
-            (Some(row), Some(column)) => format!("row {row}, column {column:?}: "),
-            (Some(row), None) => format!("row {row}: "),
-            (None, Some(column)) => format!("column {column:?}: "),
-            (None, None) => String::new(),
-        }
-    }
-}
-
-impl Classify for RowError {
-    fn kind(&self) -> Kind {
-        if self.sqlstate == SqlState::INTERNAL_ERROR {
-            Kind::Internal
-        } else {
-            Kind::Invalid
-        }
-    }
-    fn sqlstate(&self) -> SqlState {
-        self.sqlstate
-    }
-    fn hint(&self) -> Option<String> {
-        self.hint.clone()
-    }
-}
-
-impl From<RowError> for Error {
-    fn from(error: RowError) -> Self {
-        let ours = Self::new(error.kind(), error.to_string()).with_sqlstate(error.sqlstate);
-        let ours = match &error.hint {
-            Some(hint) => ours.with_hint(hint),
-            None => ours,
-        };
-        ours.with_source(error)
-    }
-}
-
-impl From<ArrowError> for RowError {
-    fn from(error: ArrowError) -> Self {
-        Self {
-            sqlstate: SqlState::INTERNAL_ERROR,
-            ..Self::body(error.to_string())
-        }
-    }
-}
 
 /// Rows that passed, in the form in which they are stored. [`TopicWriter`](super::TopicWriter) appends them.
 #[derive(Debug, Clone)]
@@ -466,119 +366,6 @@ fn checked(
     )?)
 }
 
-/// A column in its field's type, with UUIDs and JSON checked and in the form in which they are kept.
-fn converted(field: &Field, given: &ArrayRef, before: usize) -> Result<ArrayRef, RowError> {
-    let array = if given.data_type() == field.data_type() {
-        ArrayRef::clone(given)
-    } else {
-        cast(field, given, before)?
-    };
-    if logical(field).is_none() {
-        return Ok(array);
-    }
-    let text = datafusion::arrow::compute::cast(&array, &DataType::Utf8View)?;
-    let text = arrow::array::AsArray::as_string_view(&text);
-    let wanted = std::sync::Arc::new(field.clone().with_nullable(true));
-    let mut reader = RowReader::new(
-        [Wanted {
-            field: &wanted,
-            key: field.name(),
-            fill: None,
-        }],
-        true,
-    )?;
-    for (row, text) in text.iter().enumerate() {
-        reader
-            .texts(&[0], &[text])
-            .map_err(|wrong| RowError::new(before + row, wrong))?;
-    }
-    Ok(ArrayRef::clone(reader.finish()?.column(0)))
-}
-
-/// Whether values of one type become values of another without loss, or with an error where they do not fit.
-fn convertible(from: &DataType, to: &DataType) -> bool {
-    use DataType::{
-        Date32, Date64, Dictionary, FixedSizeBinary, Float64, List, Map, Null, RunEndEncoded,
-        Struct, Time32, Time64, Timestamp,
-    };
-    let text =
-        |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
-    let bytes = |t: &DataType| {
-        matches!(
-            t,
-            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | FixedSizeBinary(_)
-        )
-    };
-    let list = |t: &DataType| match t {
-        List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-            Some(item.data_type().clone())
-        }
-        _ => None,
-    };
-    match (from, to) {
-        _ if from == to => true,
-        (Null, _) => true,
-        (Dictionary(_, from), _) => convertible(from, to),
-        (RunEndEncoded(_, from), _) => convertible(from.data_type(), to),
-        _ if text(from) => text(to),
-        _ if bytes(from) => bytes(to),
-        _ if from.is_integer() => to.is_integer() || to.is_decimal(),
-        _ if from.is_decimal() => to.is_decimal(),
-        _ if from.is_floating() => {
-            to == &Float64 || (to.is_floating() && from == &DataType::Float16)
-        }
-        (Date32 | Date64, Date32 | Date64) => true,
-        (Time32(_) | Time64(_), Time32(_) | Time64(_)) => true,
-        (Timestamp(_, from), Timestamp(_, to)) => from.is_some() == to.is_some(),
-        (DataType::Duration(_), DataType::Duration(_))
-        | (DataType::Interval(_), DataType::Interval(_)) => true,
-        (Struct(from), Struct(to)) => {
-            from.len() == to.len()
-                && from.iter().zip(to).all(|(from, to)| {
-                    from.name() == to.name() && convertible(from.data_type(), to.data_type())
-                })
-        }
-        (Map(from, _), Map(to, _)) => match (from.data_type(), to.data_type()) {
-            (Struct(from), Struct(to)) => from
-                .iter()
-                .zip(to)
-                .all(|(from, to)| convertible(from.data_type(), to.data_type())),
-            _ => false,
-        },
-        _ => match (list(from), list(to)) {
-            (Some(from), Some(to)) => convertible(&from, &to),
-            _ => false,
-        },
-    }
-}
-
-fn cast(field: &Field, given: &ArrayRef, before: usize) -> Result<ArrayRef, RowError> {
-    let (from, to) = (given.data_type(), field.data_type());
-    if !convertible(from, to) {
-        let message = format!("expected {}, found {}", sql_name(to), sql_name(from));
-        return Err(RowError::column(
-            field,
-            message,
-            SqlState::DATATYPE_MISMATCH,
-        ));
-    }
-    let options = CastOptions {
-        safe: false,
-        ..Default::default()
-    };
-    cast_with_options(given, to, &options).map_err(|error| {
-        // The kernel does not say which value it was.
-        let bad = (0..given.len())
-            .find(|row| cast_with_options(&given.slice(*row, 1), to, &options).is_err());
-        let message = format!("a value does not fit {}: {error}", sql_name(to));
-        let error = RowError::column(field, message, SqlState::NUMERIC_VALUE_OUT_OF_RANGE);
-        match bad {
-            Some(row) => error.at(before + row),
-            None => error,
-        }
-    })
-}
-
 /// Rows of a checked batch, written out.
 fn written(schema: &RowSchema, batch: RecordBatch) -> Result<Rows, RowError> {
     let rows = batch.num_rows();
@@ -655,65 +442,4 @@ fn reread(schema: &RowSchema, rows: &Rows) -> Result<RecordBatch, RowError> {
             .map_err(|wrong| RowError::new(row, wrong))?;
     }
     Ok(reader.finish()?)
-}
-
-/// The keys of rows: the text of the key's column, or a JSON list of the columns' values when there are more.
-pub(crate) struct Keys<'a> {
-    columns: Vec<ColumnWriter<'a>>,
-    arrays: Vec<&'a dyn Array>,
-    scratch: String,
-    key: Vec<u8>,
-}
-
-impl<'a> Keys<'a> {
-    pub(crate) fn new(schema: &RowSchema, batch: &'a RecordBatch) -> Result<Self, ArrowError> {
-        let mut columns = Vec::new();
-        let mut arrays: Vec<&dyn Array> = Vec::new();
-        for at in schema.key() {
-            let (Some(column), Some(array)) = (schema.columns().get(*at), batch.columns().get(*at))
-            else {
-                return Err(ArrowError::SchemaError(format!(
-                    "there is no key column {at}"
-                )));
-            };
-            columns.push(ColumnWriter::new(&column.field, array.as_ref())?);
-            arrays.push(array.as_ref());
-        }
-        Ok(Self {
-            columns,
-            arrays,
-            scratch: String::new(),
-            key: Vec::new(),
-        })
-    }
-
-    /// The key of a row; none when the schema has no key, or the row's is null.
-    pub(crate) fn key(&mut self, row: usize) -> Result<Option<&[u8]>, ArrowError> {
-        self.key.clear();
-        let invalid = ArrowError::InvalidArgumentError;
-        if self.arrays.is_empty() || self.arrays.iter().all(|array| array.is_null(row)) {
-            return Ok(None);
-        }
-        if let [column] = &self.columns[..] {
-            column
-                .write_bare(row, &mut self.key, &mut self.scratch)
-                .map_err(invalid)?;
-            return Ok(Some(&self.key));
-        }
-        for (at, column) in self.columns.iter().enumerate() {
-            self.key.push(if at == 0 { b'[' } else { b',' });
-            column
-                .write(row, &mut self.key, &mut self.scratch)
-                .map_err(invalid)?;
-        }
-        self.key.push(b']');
-        Ok(Some(&self.key))
-    }
-}
-
-/// A key as a person reads it in a message.
-pub(crate) fn show_key(key: &[u8]) -> String {
-    let mut out = Vec::new();
-    write_string(&String::from_utf8_lossy(key), &mut out);
-    String::from_utf8_lossy(&out).chars().take(200).collect()
 }

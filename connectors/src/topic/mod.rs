@@ -5,12 +5,15 @@
 //! and [`TopicWriter`]; they are read through [`StreamTable`]. [`KeyedTable`] is a table over a changelog. This module knows nothing of SQL text or sessions.
 
 mod bounds;
+mod convert;
 mod csv;
 mod ingest;
 mod keyed;
+mod keys;
 mod partition;
 mod record;
 pub mod row;
+mod row_error;
 mod scan;
 mod schema;
 mod stream;
@@ -21,11 +24,10 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use ingest::{
-    CsvLayout, RowError, Rows, encode_arrow, encode_batch, encode_csv, encode_ndjson,
-};
+pub use ingest::{CsvLayout, Rows, encode_arrow, encode_batch, encode_csv, encode_ndjson};
 pub use keyed::{Change, Commit, Conflicts, KeyedTable, OnConflict, TableWriter};
 pub use partition::partition_for_key;
+pub use row_error::RowError;
 pub use scan::{TopicScanExec, as_topic_scan};
 pub use schema::{Hidden, RowColumn, RowSchema, hidden_fields};
 pub use stream::StreamTable;

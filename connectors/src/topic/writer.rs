@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 use weir_base::{Clock, Kind, Offset, PartitionId};
 use weir_topics::{Appended, BatchBuilder, EncodedBatch, IdempotencyToken, RecordRef, Topic};
 
-use super::ingest::{Keys, Rows};
+use super::ingest::Rows;
+use super::keys::Keys;
 use super::partition::partition_for_key;
 use super::schema::RowSchema;
 use crate::{Error, Result};

@@ -17,8 +17,9 @@ use weir_topics::{Appended, BatchBuilder, RecordRef};
 use super::KeyedTable;
 use super::snapshot::Snapshot;
 use super::state::Chunk;
-use crate::topic::ingest::{Keys, Rows, show_key};
-use crate::topic::schema::header_field;
+use crate::topic::ingest::Rows;
+use crate::topic::keys::{Keys, show_key};
+use crate::topic::schema::{Hidden, header_field};
 use crate::{Error, Result};
 
 /// What to do with a row whose key is there already.
@@ -444,7 +445,7 @@ impl Puts {
             None => Vec::new(),
         };
         if rows.is_none() {
-            let shown = schema.fields().len() - super::super::schema::Hidden::ALL.len();
+            let shown = schema.fields().len() - Hidden::ALL.len();
             let fields = schema.fields().iter().take(shown);
             columns.extend(fields.map(|field| new_null_array(field.data_type(), 0)));
         }

@@ -4,8 +4,11 @@
 //! decimals as text, bytes as hexadecimal digits, dates and times in ISO 8601, intervals as ISO 8601 durations, UUIDs in
 //! lower case, JSON as it is (its null is SQL's), lists as lists, structs and maps as objects.
 
+mod bytes;
 mod column;
+mod fields;
 mod json;
+mod nested;
 mod read;
 mod scalar;
 mod text;

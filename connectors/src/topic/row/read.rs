@@ -6,7 +6,8 @@ use arrow::error::ArrowError;
 use datafusion::common::ScalarValue;
 use weir_base::SqlState;
 
-use super::column::{Fields, Slot, Wrong};
+use super::column::Wrong;
+use super::fields::{Fields, Slot};
 use super::json::{Cursor, Token};
 
 /// A column to be read.
