@@ -39,6 +39,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// What stands beside the product and may look at all of it.
 const BESIDE: [&str; 2] = ["weir-tests", "weir-benches"];
 
+/// No code: the one set of features of outside crates, which every crate may ask for.
+const FEATURES: &str = "weir-deps";
+
 /// What a lower crate must not know, by the outside crates that would bring it in.
 const MUST_NOT_KNOW: &[(&str, &[&str])] = &[
     (
@@ -95,14 +98,17 @@ fn crates_import_downward_only() {
     let dependencies = dependencies();
     let ours: BTreeSet<&String> = dependencies.keys().collect();
     for (name, needed) in &dependencies {
-        if BESIDE.contains(&name.as_str()) {
+        if BESIDE.contains(&name.as_str()) || name == FEATURES {
             continue;
         }
         let (_, allowed) = MAY_IMPORT
             .iter()
             .find(|(known, _)| known == name)
             .unwrap_or_else(|| panic!("{name} is new: say in this test whom it may import"));
-        for import in needed.iter().filter(|import| ours.contains(import)) {
+        for import in needed
+            .iter()
+            .filter(|import| ours.contains(import) && *import != FEATURES)
+        {
             assert!(
                 allowed.contains(&import.as_str()),
                 "{name} must not import {import}"
@@ -120,6 +126,12 @@ fn crates_import_downward_only() {
 #[test]
 fn lower_crates_do_not_know_what_is_above_them() {
     let dependencies = dependencies();
+    assert!(
+        dependencies[FEATURES]
+            .iter()
+            .all(|name| !name.starts_with("weir-")),
+        "{FEATURES} holds outside crates only"
+    );
     for (name, unknown) in MUST_NOT_KNOW {
         for import in *unknown {
             assert!(

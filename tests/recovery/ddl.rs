@@ -197,7 +197,6 @@ async fn ended_at_fail_points() {
     for at in 0..rounds() {
         let point = points[usize::try_from(at).unwrap() % points.len()];
         let nth = random.random_range(0..if point.starts_with("topics") { 3 } else { 15 });
-        // `panic` ends the process as `return(abort)` does: at these points the binary turns it into an abort.
         let server = ends_at(next, point, nth).start();
         let server = round(server, &mut number, &known, async |server| {
             if point.starts_with("topics") {

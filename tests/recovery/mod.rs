@@ -30,7 +30,12 @@ pub(crate) fn random(test: &str) -> SmallRng {
     SmallRng::seed_from_u64(seed)
 }
 
-/// The same server, to end at a fail point when it comes there for the `nth` time.
-pub(crate) fn ends_at(builder: ServerBuilder, point: &str, nth: u32) -> ServerBuilder {
-    builder.env("FAILPOINTS", format!("{point}={nth}*off->return(abort)"))
+/// The same server, to end at a fail point when it comes there after `passes` times. (A test build's panic at a fail
+/// point is an abort.)
+pub(crate) fn ends_at(builder: ServerBuilder, point: &str, passes: u32) -> ServerBuilder {
+    let action = match passes {
+        0 => format!("{point}=panic"),
+        passes => format!("{point}={passes}*off->panic"),
+    };
+    builder.env("FAILPOINTS", action)
 }

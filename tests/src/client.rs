@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+pub use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 /// The media types of the REST door.

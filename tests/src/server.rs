@@ -294,13 +294,14 @@ impl Server {
         self.builder.clone()
     }
 
-    /// Waits until it ends by itself (at a fail point). The builder starts another one on the same data folder.
+    /// Waits until it ends by itself (at a fail point, in a binary that was built with the feature `failpoints`). The builder starts another one on the same data folder.
     ///
     /// # Panics
     /// When it goes on.
     pub fn wait_for_end(mut self) -> (ExitStatus, ServerBuilder) {
         let mut child = self.child.take().expect("the server runs");
-        let status = process::wait(&mut child, STOP_BOUND, "weir serve at its fail point");
+        let what = "weir serve at its fail point (is the binary built with --features weir-cli/failpoints?)";
+        let status = process::wait(&mut child, STOP_BOUND, what);
         (status, self.builder.clone())
     }
 

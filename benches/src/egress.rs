@@ -1,0 +1,183 @@
+//! Arrow egress: 10 million rows of 8 columns over REST, against the same plan in process.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::{
+    ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use futures::StreamExt;
+use parquet::arrow::ArrowWriter;
+use weir_base::SystemClock;
+use weir_engine::{Engine, Request, Settings};
+use weir_tests::process;
+
+use crate::report::{Promise, Report};
+use crate::wire::Wire;
+use crate::{Bench, runtime};
+
+const BATCH_ROWS: i64 = 100_000;
+
+pub(crate) fn run(bench: &Bench, report: &mut Report) {
+    let rows: i64 = bench.choose(10_000_000, 1_000_000);
+    let file = data(&bench.data, rows);
+    let sql = format!("SELECT * FROM read_parquet('{}')", file.display());
+    let runs = bench.choose(5, 2);
+
+    let in_process = runtime().block_on(in_process(bench, &sql, rows, runs));
+    let server = bench.server().allow_path(&bench.data).start();
+    let mut wire = Wire::connect(server.address()).expect("the server takes connections");
+    let headers = [
+        ("accept", "application/vnd.apache.arrow.stream"),
+        ("content-type", "text/plain"),
+    ];
+    let small = wire.request(
+        "POST",
+        "/v1/sql",
+        &headers,
+        format!("{sql} LIMIT 1000000").as_bytes(),
+    );
+    wire.ask_length(&small).expect("the query is answered");
+    let before = process::peak_resident_bytes(server.pid());
+    let request = wire.request("POST", "/v1/sql", &headers, sql.as_bytes());
+    let mut best: f64 = 0.0;
+    let mut bytes = 0;
+    for _ in 0..runs {
+        let started = Instant::now();
+        bytes = wire.ask_length(&request).expect("the query is answered");
+        best = best.max(rows as f64 / started.elapsed().as_secs_f64());
+    }
+    let after = process::peak_resident_bytes(server.pid());
+    server.stop();
+    let label = format!(
+        "Arrow egress, {} M rows × 8 columns ({} MB)",
+        rows / 1_000_000,
+        bytes >> 20
+    );
+    report.add(
+        format!("{label}: in process"),
+        in_process,
+        "rows/s",
+        Promise::None,
+    );
+    report.add("  over REST", best, "rows/s", Promise::None);
+    report.add(
+        "  REST to in process",
+        best / in_process * 100.0,
+        "%",
+        Promise::AtLeast(80.0),
+    );
+    let grown = after.saturating_sub(before) as f64 / f64::from(1 << 20);
+    report.add(
+        "  peak memory above that of a result of 1 M rows",
+        grown,
+        "MB",
+        Promise::Below(64.0),
+    );
+}
+
+/// The engine in this process, with the server's settings: the best rate of `runs`.
+async fn in_process(bench: &Bench, sql: &str, rows: i64, runs: usize) -> f64 {
+    let folder = tempfile::tempdir_in(&bench.data).expect("the data folder is writable");
+    let mut settings = Settings::new(folder.path());
+    settings.allow_paths = vec![bench.data.clone()];
+    let engine = Engine::open(settings, Arc::new(SystemClock))
+        .await
+        .expect("the engine opens");
+    let mut best: f64 = 0.0;
+    for _ in 0..=runs {
+        let started = Instant::now();
+        let answer = engine
+            .session()
+            .execute(Request::new(sql))
+            .await
+            .expect("the query is planned");
+        let mut stream = answer.rows;
+        let mut count = 0;
+        while let Some(chunk) = stream.next().await {
+            count += chunk.expect("the query runs").batch.num_rows();
+        }
+        assert_eq!(i64::try_from(count), Ok(rows));
+        best = best.max(rows as f64 / started.elapsed().as_secs_f64());
+    }
+    engine.close().await;
+    best
+}
+
+/// The table as a Parquet file, made once.
+fn data(folder: &Path, rows: i64) -> PathBuf {
+    let path = folder.join(format!("egress-{rows}.parquet"));
+    if path.is_file() {
+        return path;
+    }
+    let unfinished = path.with_extension("unfinished");
+    let file = std::fs::File::create(&unfinished).expect("the data folder is writable");
+    let properties = parquet::file::properties::WriterProperties::builder()
+        .set_compression(parquet::basic::Compression::SNAPPY)
+        .build();
+    let mut writer = ArrowWriter::try_new(file, batch(0).schema(), Some(properties))
+        .expect("the schema can be written");
+    for first in (0..rows).step_by(usize::try_from(BATCH_ROWS).expect("it fits")) {
+        writer.write(&batch(first)).expect("the disk has room");
+    }
+    writer.close().expect("the disk has room");
+    std::fs::rename(&unfinished, &path).expect("a file can be renamed");
+    path
+}
+
+fn batch(first: i64) -> RecordBatch {
+    let mixed = |salt: i64| {
+        (first..first + BATCH_ROWS)
+            .map(move |row| (row ^ salt).wrapping_mul(6_364_136_223_846_793_005) >> 33)
+    };
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        (
+            "id",
+            Arc::new(Int64Array::from_iter_values(first..first + BATCH_ROWS)),
+        ),
+        (
+            "auction",
+            Arc::new(Int64Array::from_iter_values(
+                mixed(1).map(|value| value % 10_000),
+            )),
+        ),
+        (
+            "bidder",
+            Arc::new(Int64Array::from_iter_values(
+                mixed(2).map(|value| value % 1_000_000),
+            )),
+        ),
+        (
+            "price",
+            Arc::new(Int64Array::from_iter_values(
+                mixed(3).map(|value| value % 100_000),
+            )),
+        ),
+        (
+            "rate",
+            Arc::new(Float64Array::from_iter_values(
+                mixed(4).map(|value| value as f64 / 1000.0),
+            )),
+        ),
+        (
+            "at",
+            Arc::new(TimestampMicrosecondArray::from_iter_values(
+                (first..first + BATCH_ROWS).map(|row| 1_700_000_000_000_000 + row * 1000),
+            )),
+        ),
+        (
+            "channel",
+            Arc::new(StringArray::from_iter_values(
+                mixed(5).map(|value| format!("channel-{}", value.rem_euclid(100))),
+            )),
+        ),
+        (
+            "item",
+            Arc::new(StringArray::from_iter_values(
+                mixed(6).map(|value| format!("item-{value:012}")),
+            )),
+        ),
+    ];
+    RecordBatch::try_from_iter(columns).expect("the columns have one length")
+}
