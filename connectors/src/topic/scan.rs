@@ -51,7 +51,8 @@ pub struct TopicScanExec {
     /// For each output partition, what it reads.
     parts: RwLock<Arc<Vec<Vec<Span>>>>,
     properties: Arc<PlanProperties>,
-    metrics: ExecutionPlanMetricsSet,
+    /// What executions over the present range counted.
+    metrics: RwLock<ExecutionPlanMetricsSet>,
 }
 
 #[derive(Debug, Clone)]
@@ -114,7 +115,7 @@ impl TopicScanExec {
             scan: Arc::new(scan),
             parts: RwLock::new(Arc::new(parts)),
             properties: Arc::new(properties),
-            metrics: ExecutionPlanMetricsSet::new(),
+            metrics: RwLock::default(),
         }
     }
 
@@ -136,6 +137,7 @@ impl TopicScanExec {
             ));
         }
         *parts = Arc::new(vec![self.scan.spans(from, to)]);
+        *self.metrics.write() = ExecutionPlanMetricsSet::new();
         Ok(())
     }
 
@@ -238,7 +240,7 @@ fn shared_out(topic: &Topic, spans: Vec<Span>, parts: usize) -> Vec<Vec<Span>> {
         if let Some(part) = out.last_mut() {
             match part.last_mut() {
                 Some(last) if last.partition == piece.partition && last.to == piece.from => {
-                    last.to = piece.to
+                    last.to = piece.to;
                 }
                 _ => part.push(piece),
             }
@@ -342,9 +344,10 @@ impl ExecutionPlan for TopicScanExec {
         let Some(spans) = parts.get(partition) else {
             return internal_err!("TopicScanExec has {} parts, not {partition}", parts.len());
         };
+        let metrics = self.metrics.read().clone();
         let metrics = Metrics {
-            baseline: BaselineMetrics::new(&self.metrics, partition),
-            bytes: MetricBuilder::new(&self.metrics).counter("bytes_scanned", partition),
+            baseline: BaselineMetrics::new(&metrics, partition),
+            bytes: MetricBuilder::new(&metrics).counter("bytes_scanned", partition),
         };
         let reader = Reader {
             scan: Arc::clone(&self.scan),
@@ -367,7 +370,7 @@ impl ExecutionPlan for TopicScanExec {
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
-        Some(self.metrics.clone_inner())
+        Some(self.metrics.read().clone_inner())
     }
 
     fn statistics_from_inputs(

@@ -51,7 +51,7 @@ impl Chunk {
     }
 
     fn with_superseded(batch: RecordBatch, superseded: Vec<AtomicI64>) -> Result<Self> {
-        let column = |name: &str| batch.column_by_name(name).map(|column| column.to_data());
+        let column = |name: &str| batch.column_by_name(name).map(Array::to_data);
         let (Some(offsets), Some(keys)) = (column("_offset"), column("_key")) else {
             return Err(internal("a chunk of table rows has no offsets or keys"));
         };

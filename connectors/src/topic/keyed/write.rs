@@ -108,17 +108,19 @@ enum Op {
     Delete,
 }
 
+type Key = Box<[u8]>;
+
 /// The records of a statement, in order; a later one of the same key takes the place of an earlier.
 #[derive(Default)]
 struct Ops {
     /// With its key; none where the row's own offset is to be its key.
-    ops: Vec<Option<(Option<Box<[u8]>>, Op)>>,
-    by_key: HashMap<Box<[u8]>, usize>,
+    ops: Vec<Option<(Option<Key>, Op)>>,
+    by_key: HashMap<Key, usize>,
 }
 
 impl Ops {
     fn set(&mut self, key: &[u8], op: Op) {
-        let key: Box<[u8]> = key.into();
+        let key: Key = key.into();
         if let Some(old) = self.by_key.insert(key.clone(), self.ops.len())
             && let Some(old) = self.ops.get_mut(old)
         {
@@ -331,9 +333,8 @@ impl TableWriter {
     fn append(&self, ops: &Ops, changes: &[Change], base: Offset) -> Result<Option<Appended>> {
         let timestamp_ms = self.table.0.clock.now_ms();
         let mut builder = BatchBuilder::new();
-        let mut offset = base.0;
         let mut puts = Puts::default();
-        for (key, op) in ops.ops.iter().flatten() {
+        for (offset, (key, op)) in (base.0..).zip(ops.ops.iter().flatten()) {
             let own = offset.to_be_bytes();
             let key = key.as_deref().unwrap_or(&own);
             let value = match op {
@@ -354,7 +355,6 @@ impl TableWriter {
                 value,
                 headers: &[],
             })?;
-            offset += 1;
         }
         if builder.is_empty() {
             return Ok(None);
@@ -370,17 +370,15 @@ impl TableWriter {
         }
         let mut state = self.table.0.state.write();
         state.push(chunk);
-        let mut offset = base.0;
-        for (key, op) in ops.ops.iter().flatten() {
+        for (offset, (key, op)) in (base.0..).zip(ops.ops.iter().flatten()) {
             let own = offset.to_be_bytes();
             let key = key.as_deref().unwrap_or(&own);
             match op {
                 Op::Put { .. } => state.put(key, offset),
                 Op::Delete => state.delete(key, offset),
             }
-            offset += 1;
         }
-        state.end = Offset(offset);
+        state.end = Offset(base.0 + i64::from(appended.record_count));
         Ok(Some(appended))
     }
 

@@ -13,6 +13,10 @@ use super::text::{
     per_second,
 };
 
+/// Arrow's half-precision float.
+#[allow(non_camel_case_types)]
+type f16 = <Float16Type as ArrowPrimitiveType>::Native;
+
 /// Why a value is refused.
 #[derive(Debug, Clone)]
 pub(crate) struct Reject {
@@ -102,15 +106,9 @@ pub(crate) fn reader(data_type: &DataType) -> Option<Box<dyn Reader>> {
         DataType::UInt16 => integers::<UInt16Type>(t),
         DataType::UInt32 => integers::<UInt32Type>(t),
         DataType::UInt64 => integers::<UInt64Type>(t),
-        DataType::Float16 => {
-            floats::<Float16Type>(t, |text| Float16Type::parse(text), |v| v.is_infinite())
-        }
-        DataType::Float32 => {
-            floats::<Float32Type>(t, |text| text.parse().ok(), |v| v.is_infinite())
-        }
-        DataType::Float64 => {
-            floats::<Float64Type>(t, |text| text.parse().ok(), |v| v.is_infinite())
-        }
+        DataType::Float16 => floats::<Float16Type>(t, Float16Type::parse, f16::is_infinite),
+        DataType::Float32 => floats::<Float32Type>(t, |text| text.parse().ok(), f32::is_infinite),
+        DataType::Float64 => floats::<Float64Type>(t, |text| text.parse().ok(), f64::is_infinite),
         DataType::Decimal32(p, s) => {
             decimals::<Decimal32Type>(t, *p, *s, |digits| digits.parse().ok())
         }

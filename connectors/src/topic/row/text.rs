@@ -426,7 +426,7 @@ pub(crate) fn parse_hex(text: &str, out: &mut Vec<u8>) -> bool {
     out.clear();
     let digits = text.strip_prefix("\\x").unwrap_or(text).as_bytes();
     let value = |digit: u8| char::from(digit).to_digit(16);
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return false;
     }
     for pair in digits.chunks_exact(2) {

@@ -60,6 +60,8 @@ pub(crate) struct ColumnWriter<'a> {
     form: Form<'a>,
 }
 
+type WriteText<'a> = Box<dyn Fn(usize, &mut String) + 'a>;
+
 /// How a column's values are written.
 enum Form<'a> {
     Null,
@@ -70,7 +72,7 @@ enum Form<'a> {
     Float64(&'a Float64Array),
     Float16(&'a Float16Array),
     /// Written into text, then quoted; the text has nothing to escape.
-    Plain(Box<dyn Fn(usize, &mut String) + 'a>),
+    Plain(WriteText<'a>),
     Text(Box<dyn Fn(usize) -> &'a str + 'a>),
     Json(Box<dyn Fn(usize) -> &'a str + 'a>),
     List(
