@@ -23,6 +23,7 @@ mod sessions;
 mod spool;
 mod statement_document;
 mod statements;
+mod steps;
 mod wanted;
 
 use std::sync::Arc;

@@ -1,31 +1,82 @@
 //! Arrow IPC streams. In: batches. Out: IPC messages whose bodies share the arrays' own buffers.
+//!
+//! View types are sent as plain ones (`Utf8View` as `Utf8`): most readers of Arrow have no functions on views yet, and an IPC
+//! message would carry the views' buffers whole, however few of their bytes a filter or a limit has left.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, GenericByteViewArray};
+use arrow::array::Array;
 use arrow::buffer::Buffer;
-use arrow::datatypes::{ByteViewType, DataType, SchemaRef};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::ipc::writer::StreamEncoder;
-use arrow::record_batch::RecordBatch;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use bytes::Bytes;
 use weir_base::OffsetVector;
 
+use super::types::without_views;
 use super::{EncodeError, Encoder, Output, Summary};
 
-/// View arrays whose buffers hold this many bytes more than their rows use are compacted before they are sent.
-const VIEW_WASTE_MAX: usize = 64 << 10;
+/// The end-of-stream mark: a continuation marker and a length of zero.
+const END_BYTES: usize = 8;
 
 pub(super) struct ArrowEncoder {
     stream: Option<StreamEncoder>,
     schema: SchemaRef,
+    converts: bool,
+    /// Bytes of the schema message, which `begin` sends and the stream's first call repeats.
+    repeated: usize,
 }
 
 impl ArrowEncoder {
     pub(super) fn new(schema: &SchemaRef) -> Result<Self, EncodeError> {
+        let fields: Vec<_> = schema
+            .fields()
+            .iter()
+            .map(|field| without_views(field))
+            .collect();
+        let sent = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
         Ok(Self {
-            stream: Some(StreamEncoder::try_new(schema)?),
-            schema: Arc::clone(schema),
+            stream: Some(StreamEncoder::try_new(&sent)?),
+            converts: sent != *schema,
+            schema: sent,
+            repeated: 0,
         })
+    }
+
+    /// The batch in the types that are sent.
+    fn converted(&self, batch: &RecordBatch) -> Result<RecordBatch, EncodeError> {
+        let columns = batch
+            .columns()
+            .iter()
+            .zip(self.schema.fields())
+            .map(|(column, field)| {
+                if column.data_type() == field.data_type() {
+                    Ok(Arc::clone(column))
+                } else {
+                    cast(column, field.data_type())
+                }
+            })
+            .collect::<Result<_, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        Ok(RecordBatch::try_new_with_options(
+            Arc::clone(&self.schema),
+            columns,
+            &options,
+        )?)
+    }
+
+    fn push(&mut self, buffers: Vec<Buffer>, out: &mut Output) {
+        for buffer in buffers {
+            let skipped = buffer.len().min(self.repeated);
+            self.repeated -= skipped;
+            let buffer = buffer.slice(skipped);
+            if buffer.len() < super::COPY_BELOW {
+                out.tail().extend_from_slice(buffer.as_slice());
+            } else {
+                out.push(Bytes::from_owner(Shared(buffer)));
+            }
+        }
     }
 }
 
@@ -38,18 +89,18 @@ impl AsRef<[u8]> for Shared {
     }
 }
 
-fn push_all(buffers: Vec<Buffer>, out: &mut Output) {
-    for buffer in buffers {
-        if buffer.len() < super::COPY_BELOW {
-            out.tail().extend_from_slice(buffer.as_slice());
-        } else {
-            out.push(Bytes::from_owner(Shared(buffer)));
-        }
-    }
-}
-
 impl Encoder for ArrowEncoder {
-    fn begin(&mut self, _out: &mut Output) -> Result<(), EncodeError> {
+    fn begin(&mut self, out: &mut Output) -> Result<(), EncodeError> {
+        // An empty stream is the schema message and the end mark.
+        let empty: Vec<u8> = StreamEncoder::try_new(&self.schema)?
+            .finish()?
+            .iter()
+            .flat_map(Buffer::as_slice)
+            .copied()
+            .collect();
+        let message = &empty[..empty.len().saturating_sub(END_BYTES)];
+        out.tail().extend_from_slice(message);
+        self.repeated = message.len();
         Ok(())
     }
 
@@ -59,23 +110,32 @@ impl Encoder for ArrowEncoder {
         _position: Option<&OffsetVector>,
         out: &mut Output,
     ) -> Result<(), EncodeError> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let converted = if self.converts {
+            Some(self.converted(batch)?)
+        } else {
+            None
+        };
         let Some(stream) = &mut self.stream else {
             return Ok(());
         };
-        let compacted = compact(batch)?;
-        push_all(stream.encode(compacted.as_ref().unwrap_or(batch))?, out);
+        let buffers = stream.encode(converted.as_ref().unwrap_or(batch))?;
+        self.push(buffers, out);
         Ok(())
     }
 
     fn end(&mut self, _summary: &Summary, out: &mut Output) -> Result<(), EncodeError> {
         if let Some(stream) = self.stream.take() {
-            push_all(stream.finish()?, out);
+            let buffers = stream.finish()?;
+            self.push(buffers, out);
         }
         Ok(())
     }
 
     fn is_cheap(&self) -> bool {
-        // Buffers of these types are passed on as they are; the others are re-encoded when they are slices.
+        // Buffers of these types are passed on as they are, or copied once.
         self.schema.fields().iter().all(|field| {
             field.data_type().is_primitive()
                 || matches!(
@@ -83,62 +143,18 @@ impl Encoder for ArrowEncoder {
                     DataType::Boolean
                         | DataType::Utf8
                         | DataType::LargeUtf8
-                        | DataType::Utf8View
                         | DataType::Binary
-                        | DataType::BinaryView
+                        | DataType::LargeBinary
                 )
         })
     }
 }
 
-/// The batch with every view array compacted whose buffers hold much that its rows do not use, as after a filter or a
-/// limit: an IPC message carries the buffers whole. `None` when there is none.
-fn compact(batch: &RecordBatch) -> Result<Option<RecordBatch>, EncodeError> {
-    let is_view =
-        |array: &ArrayRef| matches!(array.data_type(), DataType::Utf8View | DataType::BinaryView);
-    if !batch.columns().iter().any(is_view) {
-        return Ok(None);
-    }
-    let mut changed = false;
-    let columns = batch
-        .columns()
-        .iter()
-        .map(|column| {
-            let compacted = match column.data_type() {
-                DataType::Utf8View => compact_views(column.as_string_view()),
-                DataType::BinaryView => compact_views(column.as_binary_view()),
-                _ => None,
-            };
-            changed |= compacted.is_some();
-            compacted.unwrap_or_else(|| Arc::clone(column))
-        })
-        .collect();
-    Ok(if changed {
-        Some(RecordBatch::try_new(batch.schema(), columns)?)
-    } else {
-        None
-    })
-}
-
-fn compact_views<T: ByteViewType>(array: &GenericByteViewArray<T>) -> Option<ArrayRef> {
-    let held: usize = array.data_buffers().iter().map(Buffer::len).sum();
-    if held <= VIEW_WASTE_MAX {
-        return None;
-    }
-    // The length is a view's low 32 bits; up to 12 bytes lie in the view itself.
-    let used: usize = array
-        .views()
-        .iter()
-        .map(|view| (*view as u32) as usize)
-        .filter(|length| *length > 12)
-        .sum();
-    (held > used.saturating_mul(2).saturating_add(VIEW_WASTE_MAX))
-        .then(|| Arc::new(array.gc()) as ArrayRef)
-}
-
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Int64Array, StringViewArray};
+    use arrow::array::{ArrayRef, Int64Array, ListArray, StringArray, StringViewArray};
+    use arrow::buffer::OffsetBuffer;
+    use arrow::datatypes::Field;
     use arrow::ipc::reader::StreamReader;
 
     use super::super::testing::body;
@@ -164,15 +180,78 @@ mod tests {
         .unwrap()
     }
 
+    /// The same rows with plain text.
+    fn plain(batch: &RecordBatch) -> RecordBatch {
+        let texts = cast(batch.column(1), &DataType::Utf8).unwrap();
+        assert!(texts.as_any().is::<StringArray>());
+        RecordBatch::try_from_iter([("n", Arc::clone(batch.column(0))), ("t", texts)]).unwrap()
+    }
+
+    /// The batch as it is sent.
+    fn sent(batch: &RecordBatch) -> RecordBatch {
+        ArrowEncoder::new(&batch.schema())
+            .unwrap()
+            .converted(batch)
+            .unwrap()
+    }
+
     #[test]
     fn a_stream_reads_back_and_ends_with_its_mark() {
         let batches = [batch(10_000), batch(1).slice(0, 0), batch(3)];
         let bytes = body(Format::Arrow, &batches);
-        assert_eq!(read(&bytes), batches);
+        assert_eq!(read(&bytes), [sent(&batches[0]), sent(&batches[2])]);
         assert_eq!(
             &bytes[bytes.len() - 8..],
             [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]
         );
+    }
+
+    #[test]
+    fn the_schema_comes_first_and_once() {
+        let batch = batch(3);
+        let mut encoder = ArrowEncoder::new(&batch.schema()).unwrap();
+        let mut out = Output::default();
+        encoder.begin(&mut out).unwrap();
+        let schema = out.take().concat();
+        encoder.rows(&batch, None, &mut out).unwrap();
+        encoder.end(&Summary::default(), &mut out).unwrap();
+        let whole = [schema.clone(), out.take().concat()].concat();
+        assert!(!schema.is_empty());
+        assert_eq!(read(&whole), [sent(&batch)]);
+        let mut plain = Vec::new();
+        let mut writer =
+            arrow::ipc::writer::StreamWriter::try_new(&mut plain, &sent(&batch).schema()).unwrap();
+        writer.write(&sent(&batch)).unwrap();
+        writer.finish().unwrap();
+        assert_eq!(whole, plain);
+    }
+
+    #[test]
+    fn views_are_sent_as_plain_types_at_any_depth() {
+        let texts: ArrayRef = Arc::new(StringViewArray::from(vec![
+            Some("a"),
+            None,
+            Some("a longer text than twelve bytes"),
+        ]));
+        let lists = ListArray::new(
+            Arc::new(Field::new_list_field(DataType::Utf8View, true)),
+            OffsetBuffer::from_lengths([2, 1]),
+            Arc::clone(&texts),
+            None,
+        );
+        let batch = RecordBatch::try_from_iter([("l", Arc::new(lists) as ArrayRef)]).unwrap();
+        let read = read(&body(Format::Arrow, &[batch]));
+        let expected = ListArray::new(
+            Arc::new(Field::new_list_field(DataType::Utf8, true)),
+            OffsetBuffer::from_lengths([2, 1]),
+            Arc::new(StringArray::from(vec![
+                Some("a"),
+                None,
+                Some("a longer text than twelve bytes"),
+            ])),
+            None,
+        );
+        assert_eq!(read[0].column(0).as_ref(), &expected as &dyn Array);
     }
 
     #[test]
@@ -190,7 +269,7 @@ mod tests {
         let whole = batch(100_000);
         let bytes = body(Format::Arrow, &[whole.slice(5, 3)]);
         assert!(bytes.len() < 10_000, "{} bytes for 3 rows", bytes.len());
-        assert_eq!(read(&bytes), [whole.slice(5, 3)]);
+        assert_eq!(read(&bytes), [plain(&whole.slice(5, 3))]);
     }
 
     #[test]
@@ -199,7 +278,7 @@ mod tests {
         let bytes = body(Format::Arrow, std::slice::from_ref(&empty));
         assert_eq!(
             StreamReader::try_new(&bytes[..], None).unwrap().schema(),
-            empty.schema()
+            plain(&empty).schema()
         );
     }
 }

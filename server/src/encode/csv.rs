@@ -1,4 +1,5 @@
-//! CSV by RFC 4180: a header line, CRLF, quotes where needed. Null is an empty field, an empty text is `""`.
+//! CSV by RFC 4180, with line feeds alone between lines, as shells like them: a header line, quotes where needed.
+//! Null is an empty field, an empty text is `""`.
 
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ impl Encoder for CsvEncoder {
             out.extend_from_slice(field.name().as_bytes());
             quote(start, out);
         }
-        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(b"\n");
         Ok(())
     }
 
@@ -65,7 +66,7 @@ impl Encoder for CsvEncoder {
                 cell.text(row, out);
                 quote(start, out);
             }
-            out.extend_from_slice(b"\r\n");
+            out.extend_from_slice(b"\n");
         }
         Ok(())
     }

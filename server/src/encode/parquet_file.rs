@@ -1,6 +1,7 @@
 //! Parquet, a row group at a time. In: batches. Out: the file's bytes as soon as a row group is full.
 //!
-//! What Parquet has no type for (intervals with nanoseconds, unions, structs without fields) is written as text.
+//! View types are written as plain ones, because a reader is told the Arrow types that were written, and most have no functions on
+//! views yet. What Parquet has no type for (intervals with nanoseconds, unions, structs without fields) is written as text.
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use parquet::file::properties::WriterProperties;
 use weir_base::OffsetVector;
 
 use super::cell::cell;
+use super::types::plain;
 use super::{EncodeError, Encoder, Output, Summary, unique_names};
 
 /// A row group is closed when its encoded columns take this much, so that memory stays bounded.
@@ -106,49 +108,34 @@ fn text(column: &ArrayRef, field: &Field) -> Result<ArrayRef, EncodeError> {
 }
 
 fn fit(data_type: &DataType) -> Fit {
-    match data_type {
-        DataType::Interval(IntervalUnit::MonthDayNano) | DataType::Union(_, _) => Fit::Text,
-        DataType::RunEndEncoded(_, values) => match fit(values.data_type()) {
-            Fit::AsIs => Fit::Cast(values.data_type().clone()),
-            other => other,
-        },
-        DataType::Dictionary(_, values) => match fit(values) {
-            Fit::AsIs => Fit::AsIs,
-            other => other,
-        },
-        DataType::ListView(item) => match fit(item.data_type()) {
-            Fit::AsIs => Fit::Cast(DataType::List(Arc::clone(item))),
-            _ => Fit::Text,
-        },
-        DataType::LargeListView(item) => match fit(item.data_type()) {
-            Fit::AsIs => Fit::Cast(DataType::LargeList(Arc::clone(item))),
-            _ => Fit::Text,
-        },
-        DataType::List(item)
-        | DataType::LargeList(item)
-        | DataType::FixedSizeList(item, _)
-        | DataType::Map(item, _) => whole(item.data_type()),
-        DataType::Struct(fields) if fields.is_empty() => Fit::Text,
-        DataType::Struct(fields) => {
-            if fields
-                .iter()
-                .all(|field| whole(field.data_type()) == Fit::AsIs)
-            {
-                Fit::AsIs
-            } else {
-                Fit::Text
-            }
-        }
-        _ => Fit::AsIs,
+    let target = match data_type {
+        DataType::RunEndEncoded(_, values) => plain(values.data_type()),
+        other => plain(other),
+    };
+    if !is_writable(&target) {
+        Fit::Text
+    } else if target == *data_type {
+        Fit::AsIs
+    } else {
+        Fit::Cast(target)
     }
 }
 
-/// A nested type goes in as it is, or as text with all that is around it.
-fn whole(data_type: &DataType) -> Fit {
-    if fit(data_type) == Fit::AsIs {
-        Fit::AsIs
-    } else {
-        Fit::Text
+/// Whether Parquet, or its writer, has a type for it. What holds such a thing becomes text as a whole.
+fn is_writable(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Interval(IntervalUnit::MonthDayNano)
+        | DataType::Union(_, _)
+        | DataType::RunEndEncoded(_, _) => false,
+        DataType::Dictionary(_, values) => is_writable(values),
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::Map(item, _) => is_writable(item.data_type()),
+        DataType::Struct(fields) => {
+            !fields.is_empty() && fields.iter().all(|field| is_writable(field.data_type()))
+        }
+        _ => true,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Server-sent events (WHATWG HTML, 9.2). In: batches. Out: one event a batch, whose data is a JSON array of its rows.
 //!
-//! An event carries a whole batch, because its `id` is the resume token after all of its rows: a client that goes on from
+//! An event carries a whole step of a live query, because its `id` is the resume token after all of its rows: a client that goes on from
 //! the last id it saw misses no row and sees none twice. The first event, `schema`, has the columns; `end` and `error`
 //! say how it ended.
 
@@ -66,12 +66,16 @@ impl Encoder for SseEncoder {
         position: Option<&OffsetVector>,
         out: &mut Output,
     ) -> Result<(), EncodeError> {
-        if batch.num_rows() == 0 {
-            return Ok(());
-        }
         let out = out.tail();
         if let Some(position) = position {
             out.extend_from_slice(format!("id: {position}\n").as_bytes());
+        }
+        if batch.num_rows() == 0 {
+            // An event without data is not shown to the page, but its id is kept: the query has read on and found nothing.
+            if position.is_some() {
+                out.push(b'\n');
+            }
+            return Ok(());
         }
         out.extend_from_slice(b"data: ");
         rows_array(batch, out)?;

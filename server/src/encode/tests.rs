@@ -36,11 +36,11 @@ fn shown(batch: &RecordBatch) -> (Vec<String>, Vec<String>) {
     });
     let csv = text(Format::Csv, std::slice::from_ref(batch));
     let csv = csv
-        .strip_prefix("c\r\n")
+        .strip_prefix("c\n")
         .unwrap()
-        .strip_suffix("\r\n")
+        .strip_suffix("\n")
         .unwrap()
-        .split("\r\n")
+        .split("\n")
         .map(str::to_owned)
         .collect();
     (json.collect(), csv)
@@ -234,7 +234,7 @@ fn texts_and_bytes() {
         assert_eq!(got, json[..4]);
         assert_eq!(
             text(Format::Csv, &[batch]),
-            "c\r\nplain\r\n\"\"\r\n\"a,b\"\r\n\"say \"\"hi\"\"\"\r\n\"two\r\nlines\u{1}\t\"\r\nünï ✓\r\n\\\r\n"
+            "c\nplain\n\"\"\n\"a,b\"\n\"say \"\"hi\"\"\"\n\"two\r\nlines\u{1}\t\"\nünï ✓\n\\\n"
         );
     }
     let whole: ArrayRef = Arc::new(StringArray::from_iter_values(texts));

@@ -1,6 +1,7 @@
 //! What columns are called: their names where a format needs them unique, and their SQL types.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, IntervalUnit, Schema};
 
@@ -27,6 +28,31 @@ pub(crate) fn unique_names(schema: &Schema) -> Vec<String> {
             name
         })
         .collect()
+}
+
+/// The field with plain types for view types, at any depth.
+pub(super) fn without_views(field: &Field) -> Field {
+    field.clone().with_data_type(plain(field.data_type()))
+}
+
+/// The type with plain types for view types, at any depth.
+pub(super) fn plain(data_type: &DataType) -> DataType {
+    let item = |field: &Arc<Field>| Arc::new(without_views(field));
+    match data_type {
+        DataType::Utf8View => DataType::Utf8,
+        DataType::BinaryView => DataType::Binary,
+        DataType::List(field) => DataType::List(item(field)),
+        DataType::LargeList(field) => DataType::LargeList(item(field)),
+        DataType::ListView(field) => DataType::List(item(field)),
+        DataType::LargeListView(field) => DataType::LargeList(item(field)),
+        DataType::FixedSizeList(field, length) => DataType::FixedSizeList(item(field), *length),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(item).collect()),
+        DataType::Map(entries, sorted) => DataType::Map(item(entries), *sorted),
+        DataType::Dictionary(keys, values) => {
+            DataType::Dictionary(keys.clone(), Box::new(plain(values)))
+        }
+        other => other.clone(),
+    }
 }
 
 /// Whether the texts of a column are JSON documents.

@@ -24,8 +24,10 @@ use super::arguments::Arguments;
 use super::layer::RequestId;
 use super::live_messages::{FromClient, ToClient};
 use super::problem::Problem;
+use super::pump::Rows;
 use super::query::{Prepared, QueryDocument};
 use super::sessions::InUse;
+use super::steps::Steps;
 use crate::encode::{columns_document, rows_array};
 
 /// A client's message is a query, not data.
@@ -76,7 +78,7 @@ struct Conversation {
 }
 
 struct Query {
-    rows: RowStream,
+    rows: Steps<RowStream>,
     command: Option<String>,
     row_count: u64,
     query_id: weir_base::QueryId,
@@ -203,7 +205,7 @@ impl Conversation {
         }
         .to_json();
         self.query = Some(Query {
-            rows,
+            rows: Steps::new(rows, kind == AnswerKind::Live),
             command: match kind {
                 AnswerKind::Command { tag, .. } => Some(tag),
                 AnswerKind::Rows | AnswerKind::Live => None,
@@ -232,7 +234,7 @@ impl Conversation {
                 };
             }
         };
-        if chunk.batch.num_rows() == 0 {
+        if chunk.batch.num_rows() == 0 && chunk.position.is_none() {
             return Ok(());
         }
         if let Some(query) = &mut self.query {

@@ -22,6 +22,7 @@ use super::negotiation::{Coding, Format};
 use super::problem::Problem;
 use super::pump::{Pump, Rows, Stage, Work, keep_alive};
 use super::sessions::InUse;
+use super::steps::Steps;
 use super::wanted::Wanted;
 use crate::encode::{self, Output, Summary};
 
@@ -54,11 +55,27 @@ impl Replies {
     pub(crate) async fn respond<R: Rows>(
         &self,
         head: Head,
-        mut rows: R,
+        rows: R,
         wanted: &Wanted,
     ) -> Result<Response, Problem> {
         let live = head.kind == AnswerKind::Live;
         let format = wanted.format(if live { &Format::LIVE } else { &Format::ALL })?;
+        if live && format == Format::Sse {
+            self.respond_as(format, head, Steps::new(rows, true), wanted)
+                .await
+        } else {
+            self.respond_as(format, head, rows, wanted).await
+        }
+    }
+
+    async fn respond_as<R: Rows>(
+        &self,
+        format: Format,
+        head: Head,
+        mut rows: R,
+        wanted: &Wanted,
+    ) -> Result<Response, Problem> {
+        let live = head.kind == AnswerKind::Live;
         let named = |problem: Problem| problem.with_query_id(head.query_id);
         // Event streams and live answers stay uncompressed: some proxies and readers hold compressed pieces back.
         let coding = if live || matches!(format, Format::Sse | Format::Parquet) {

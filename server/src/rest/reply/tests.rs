@@ -309,6 +309,42 @@ async fn a_live_answer_begins_at_once_flushes_each_chunk_and_ends_when_the_serve
 }
 
 #[tokio::test]
+async fn a_step_of_several_batches_is_one_event() {
+    let at = |offset| {
+        let mut position = OffsetVector::new();
+        position.set("bids".parse().unwrap(), vec![Offset(offset)]);
+        Some(position)
+    };
+    let chunk = |from, to, position| {
+        Ok(Chunk {
+            batch: batch(from, to),
+            position,
+        })
+    };
+    let chunks = vec![
+        chunk(0, 1, None),
+        chunk(1, 2, None),
+        chunk(2, 3, at(3)),
+        chunk(3, 3, at(9)),
+        chunk(3, 4, at(10)),
+    ];
+    let live = rows(futures::stream::iter(chunks));
+    let response = replies()
+        .respond(head(AnswerKind::Live), live, &wanted(Format::Sse, &[]))
+        .await
+        .unwrap();
+    let (bytes, whole) = read(response).await;
+    assert!(whole);
+    let text = String::from_utf8(bytes).unwrap();
+    let (_, events) = text.split_once("\n\n").unwrap();
+    assert_eq!(
+        events,
+        "id: bids:3\ndata: [{\"n\":0},{\"n\":1},{\"n\":2}]\n\nid: bids:9\n\nid: bids:10\ndata: [{\"n\":3}]\n\n\
+         event: end\ndata: {\"row_count\":4,\"truncated\":true}\n\n"
+    );
+}
+
+#[tokio::test]
 async fn a_live_answer_is_no_document() {
     for format in [Format::Json, Format::Parquet] {
         let refused = replies()
