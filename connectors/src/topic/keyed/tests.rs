@@ -339,3 +339,25 @@ async fn readers_do_not_see_what_is_not_durable_and_writers_do() {
     assert_eq!(held[1].2, 0.5);
     commit.durable().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_statement_made_for_an_older_table_is_refused() {
+    let log = TestLog::new().await;
+    let one = table(&log, true).await;
+    insert(&one, 0..3).await;
+    let other = KeyedTable::new(one.topic().clone(), items(true), log.clock.clone()).unwrap();
+    let writer = one.writer().await.unwrap();
+    insert(&other, 3..5).await;
+    let change = |id| Change::Insert {
+        rows: rows(true, &[(id, 1.0)]),
+        on_conflict: OnConflict::Error,
+    };
+    let error = writer.commit(vec![change(9)]).await.unwrap_err();
+    assert_eq!(error.sqlstate(), SqlState::SERIALIZATION_FAILURE);
+    // The next writer has what the other instance wrote.
+    let writer = one.writer().await.unwrap();
+    let error = writer.commit(vec![change(4)]).await.unwrap_err();
+    assert_eq!(error.sqlstate(), SqlState::UNIQUE_VIOLATION);
+    let all = contents(one.snapshot(one.stable_offset(), true).await.unwrap()).await;
+    assert_eq!(all.len(), 5);
+}
