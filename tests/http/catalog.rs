@@ -57,7 +57,10 @@ async fn show_create_runs_again_to_the_same_thing() {
         ])
         .await;
     for sql in &printed {
-        client.run(&[sql]).await;
+        // The thing, and then a statement for each comment on it.
+        for statement in sql.split(";\n") {
+            client.run(&[statement]).await;
+        }
     }
     assert_eq!(client.rows(columns).await, before);
     for (at, (kind, name, _)) in made.iter().enumerate() {

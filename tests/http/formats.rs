@@ -33,9 +33,9 @@ async fn json_has_columns_rows_and_counts() {
         body,
         json!({
             "columns": [
-                { "name": "n", "type": "BIGINT", "nullable": true },
+                { "name": "n", "type": "BIGINT", "nullable": false },
                 { "name": "s", "type": "TEXT", "nullable": true },
-                { "name": "d", "type": "DOUBLE PRECISION", "nullable": true },
+                { "name": "d", "type": "DOUBLE PRECISION", "nullable": false },
             ],
             "rows": [{ "n": 1, "s": "a", "d": 1.5 }, { "n": 2, "s": null, "d": 2.5 }],
             "row_count": 2,
@@ -220,7 +220,10 @@ async fn get_only_reads() {
     let request = client
         .request(Method::GET, "/v1/sql")
         .query(&[("q", "SELECT count(*) AS n FROM t"), ("format", "csv")]);
-    assert_eq!(client.send(request).await.text().await.unwrap(), "n\n0\n");
+    assert_eq!(
+        client.send(request).await.text().await.unwrap(),
+        "n\n0\n"
+    );
     server.stop();
 }
 

@@ -32,7 +32,7 @@ async fn values_are_taken_by_their_json_type_and_never_as_sql() {
         ),
         (
             "SELECT $1 * 2",
-            json!([{ "type": "decimal(10,2)", "value": "1.05" }]),
+            json!([{ "type": "numeric", "value": "1.05" }]),
             json!(2.10),
         ),
         (

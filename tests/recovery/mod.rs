@@ -34,8 +34,8 @@ pub(crate) fn random(test: &str) -> SmallRng {
 /// point is an abort.)
 pub(crate) fn ends_at(builder: ServerBuilder, point: &str, passes: u32) -> ServerBuilder {
     let action = match passes {
-        0 => format!("{point}=panic"),
-        passes => format!("{point}={passes}*off->panic"),
+        0 => format!("{point}=return(abort)"),
+        passes => format!("{point}={passes}*off->return(abort)"),
     };
     builder.env("FAILPOINTS", action)
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use futures::StreamExt;
 use sqllogictest::{Record, Runner, parse_file};
-use weir_tests::{Server, binary, files};
+use weir_tests::{Server, binary, files, logs};
 
 use driver::{Kind, Rest};
 
@@ -61,6 +61,8 @@ async fn run(path: &Path) -> Vec<String> {
     let server = Server::builder()
         .allow_path(data.path())
         .env("TZ", "UTC")
+        // Alarming lines are told with the records of the file, below.
+        .expect_log("")
         .start();
     let client = server.client();
     let mut runner = Runner::new(|| async { Ok(Rest::new(client.open_session().await)) });
@@ -104,6 +106,12 @@ async fn run(path: &Path) -> Vec<String> {
         }
     }
     drop(runner);
+    let alarming = logs::unexpected(&server.log(), &[]);
+    failures.extend(
+        alarming
+            .iter()
+            .map(|line| format!("{}: the server logged {line}", path.display())),
+    );
     server.stop();
     failures
 }
