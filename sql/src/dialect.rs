@@ -174,6 +174,11 @@ impl Dialect for WeirDialect {
         POSTGRES.get_next_precedence(parser)
     }
 
+    /// `SELECT 1 FOR UPDATE` locks; it names no column FOR.
+    fn is_column_alias(&self, keyword: &Keyword, parser: &mut Parser) -> bool {
+        *keyword != Keyword::FOR && POSTGRES.is_column_alias(keyword, parser)
+    }
+
     fn supports_table_versioning(&self) -> bool {
         self.table_versions
     }

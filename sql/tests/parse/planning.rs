@@ -26,7 +26,7 @@ fn what_is_read_is_planned() {
         "SELECT E'a\\'b', $$it's$$, INTERVAL '1 day', INTERVAL '5' SECOND, DATE '2024-01-01', 1_000",
         "SELECT a FROM (VALUES (1)) t (a) ORDER BY a OFFSET 1 ROWS FETCH FIRST 2 ROWS ONLY",
         "SELECT sum(a) FILTER (WHERE a > 1) OVER w FROM (VALUES (1)) t (a) WINDOW w AS (ORDER BY a)",
-        "SELECT CAST(1 AS TEXT), 1::BIGINT, extract(year FROM now()), trim(both 'x' from 'xax'), position('a' IN 'ba')",
+        "SELECT CAST(1 AS TEXT) AS a, 1::BIGINT AS b, extract(year FROM now()), trim(both 'x' from 'xax'), position('a' IN 'ba')",
         "SELECT 1 WHERE 1 IN (SELECT 1) AND EXISTS (SELECT 1) AND 1 = ANY(ARRAY[1])",
     ] {
         plan(sql).unwrap_or_else(|error| panic!("{sql}\n{error}"));
