@@ -84,15 +84,23 @@ impl Catalog {
             return Ok(current);
         }
         let next = Arc::new(current.apply(&changes)?);
-        fail_point!("catalog::before_commit", |_| Err(Error::Internal(
-            "fail point catalog::before_commit".to_owned()
-        )));
+        fail_point!("catalog::before_commit", |action| {
+            abort_if_asked(action.as_deref());
+            Err(Error::Internal(
+                "fail point catalog::before_commit".to_owned(),
+            ))
+        });
         if let Err(failed) = store.write(&next, &changes) {
             error!(error = %failed, version = next.version(), "catalog commit failed, no more are taken");
             store.failure = Some(failed.to_string());
             return Err(failed);
         }
-        fail_point!("catalog::after_commit");
+        fail_point!("catalog::after_commit", |action| {
+            abort_if_asked(action.as_deref());
+            Err(Error::Internal(
+                "fail point catalog::after_commit".to_owned(),
+            ))
+        });
         self.current.store(next.clone());
         Ok(next)
     }
@@ -309,4 +317,12 @@ fn create_private_dir(dir: &Path) -> std::io::Result<()> {
         fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
     }
     Ok(())
+}
+
+/// Ends the process as a crash does, where a test set the fail point to `return(abort)`.
+#[cfg_attr(not(feature = "failpoints"), allow(dead_code))]
+fn abort_if_asked(action: Option<&str>) {
+    if action == Some("abort") {
+        std::process::abort();
+    }
 }

@@ -163,7 +163,12 @@ impl From<ArrowError> for Error {
 
 impl From<parquet::errors::ParquetError> for Error {
     fn from(error: parquet::errors::ParquetError) -> Self {
-        Self::Rows(error.to_string())
+        match error {
+            parquet::errors::ParquetError::NYI(reason) => Self::Rows(format!(
+                "a column does not fit into a Parquet file; cast it, to TEXT say: {reason}"
+            )),
+            error => Self::Rows(error.to_string()),
+        }
     }
 }
 

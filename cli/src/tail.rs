@@ -113,12 +113,14 @@ async fn position(client: &Client, stream: &str, last: u64) -> Result<OffsetVect
     let unclear = || Error::Protocol("weir.topics is not as expected".into());
     let topic = ends.first().and_then(|row| row.first()?.clone());
     let Some(topic) = topic else {
-        return Err(Error::Usage {
-            message: format!("there is no stream {stream}"),
+        return Err(Error::Refused(Box::new(Problem {
+            status: 404,
+            detail: Some(format!("there is no stream {stream}")),
             hint: Some(
                 "weir sql -c 'SHOW STREAMS' lists all; a view is tailed with --from-start".into(),
             ),
-        });
+            ..Problem::default()
+        })));
     };
     let topic = TopicName::new(topic).map_err(|error| Error::Protocol(error.to_string()))?;
     let partitions = ends
@@ -257,10 +259,8 @@ impl Tail {
             .min(rows.len());
         self.printer.rows(rows.get(..wanted).unwrap_or_default())?;
         self.left -= wanted as u64;
-        if wanted == rows.len() {
-            // The id stands after all rows of the event.
-            self.token.clone_from(&event.id);
-        }
+        // The id stands after all rows of the event: there is no token for the middle of one.
+        self.token = event.id.clone().filter(|_| wanted == rows.len());
         Ok(())
     }
 }

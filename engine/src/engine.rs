@@ -69,7 +69,7 @@ impl Shared {
             Err(error) if error.sqlstate() == SqlState::TOO_MANY_CONNECTIONS => {
                 self.counters.rejected.add(1)
             }
-            Err(_) if running.stop.is_cancelled() => self.counters.cancelled.add(1),
+            Err(_) if running.was_stopped() => self.counters.cancelled.add(1),
             Err(error) => {
                 self.counters.failed.add(1);
                 tracing::debug!(query.id = %running.id, %error, "query failed");
@@ -99,7 +99,14 @@ impl Engine {
         let dir = &settings.data_dir;
         std::fs::create_dir_all(dir).map_err(|error| unusable(dir, &error))?;
         // The log's lock comes first: it keeps a second process from everything in the folder.
-        let log = TopicLog::open(LogSettings::new(dir.join("topics")), Arc::clone(&clock)).await?;
+        let log = TopicLog::open(
+            LogSettings {
+                segment_bytes_max: settings.segment_bytes.0,
+                ..LogSettings::new(dir.join("topics"))
+            },
+            Arc::clone(&clock),
+        )
+        .await?;
         let catalog = Catalog::open(dir.join("catalog"))?;
         let scratch = dir.join("scratch");
         empty_folder(&scratch)?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::execution::TaskContext;
+use datafusion::physical_plan::common::spawn_buffered;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
@@ -29,6 +30,8 @@ pub(crate) struct Bounds {
     pub(crate) deadline: Option<(Instant, Duration)>,
     /// Rows after which the answer is cut and says so.
     pub(crate) cut_after: Option<u64>,
+    /// Rows after which a live query is done: its `LIMIT`.
+    pub(crate) ends_after: Option<u64>,
     /// Rows that are an error to pass.
     pub(crate) rows_max: Option<u64>,
     /// Bytes that are an error to pass.
@@ -50,7 +53,10 @@ pub(crate) fn run_plan(
     let chunks = async move {
         let batches = execute_stream(plan, context).map_err(Error::from);
         let batches = match batches {
-            Ok(batches) => batches.map(|batch| Ok((batch?, None))).boxed(),
+            // In a task of its own, so that a plan that is long at one batch keeps nobody from stopping it.
+            Ok(batches) => spawn_buffered(batches, 2)
+                .map(|batch| Ok((batch?, None)))
+                .boxed(),
             Err(error) => futures::stream::iter([Err(error)]).boxed(),
         };
         (batches, admitted)
@@ -133,6 +139,10 @@ fn answer(
         async move {
             let (batches, admitted) = chunks.await;
             let outcome = pump(&running, batches, &sender, bounds).await;
+            if outcome.is_err() {
+                // What still works on it hears of the end, whatever the reason.
+                running.stop.cancel();
+            }
             drop(admitted);
             finish(&engine, &running, outcome, &sender).await;
         }
@@ -198,16 +208,20 @@ async fn pump(
                 continue;
             }
             let mut is_last = false;
-            if let Some(cut_after) = bounds.cut_after {
-                let left = cut_after.saturating_sub(running.rows());
-                if (batch.num_rows() as u64) > left {
-                    running.set_truncated();
-                    is_last = true;
+            for (bound, is_cut) in [(bounds.cut_after, true), (bounds.ends_after, false)] {
+                let Some(bound) = bound else { continue };
+                let left = bound.saturating_sub(running.rows());
+                let rows = batch.num_rows() as u64;
+                if rows > left {
                     batch = batch.slice(0, usize::try_from(left).unwrap_or(usize::MAX));
-                    if batch.num_rows() == 0 {
-                        break;
-                    }
                 }
+                if rows > left && is_cut {
+                    running.set_truncated();
+                }
+                is_last |= rows > left || (rows == left && !is_cut);
+            }
+            if is_last && batch.num_rows() == 0 {
+                break;
             }
             running.gave_out(batch.num_rows(), batch.get_array_memory_size());
             check_size(running, bounds)?;

@@ -10,12 +10,14 @@ use datafusion::physical_plan::PhysicalExpr;
 use weir_base::{Kind, SqlState};
 use weir_catalog::{Entry, ObjectKind, ObjectName};
 use weir_connectors::topic::{
-    CsvLayout, RowError, Rows, TopicWriter, encode_arrow, encode_csv, encode_ndjson,
+    Change, CsvLayout, OnConflict, RowError, RowSchema, Rows, TopicWriter, encode_arrow,
+    encode_csv, encode_ndjson,
 };
 
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::lanes::panicked;
+use crate::planning::executable;
 use crate::request::{Ingest, IngestFormat, Ingested, IngestedPartition};
 use crate::rows::{expression, row_schema};
 use crate::variables::Variables;
@@ -35,7 +37,14 @@ pub(crate) async fn ingest(
     variables: &Variables,
     ingest: Ingest,
 ) -> Result<Ingested> {
-    let writer = stream_writer(&engine, &stream_name(&ingest.stream, variables)?)?;
+    let name = stream_name(&ingest.stream, variables)?;
+    let snapshot = engine.catalog.snapshot();
+    if let Some(entry) = snapshot.get(&name)
+        && entry.kind() == ObjectKind::Table
+    {
+        return ingest_into_table(engine, Arc::clone(entry), ingest).await;
+    }
+    let writer = stream_writer(&engine, &name)?;
     let bytes = ingest.body.len() as u64;
     let key = ingest.idempotency_key.clone();
     if key
@@ -48,13 +57,7 @@ pub(crate) async fn ingest(
         ));
     }
     let (rows, writer) = tokio::task::spawn_blocking(move || -> Result<_> {
-        let schema = writer.writer.schema();
-        let rows = match ingest.format {
-            IngestFormat::Ndjson => encode_ndjson(schema, &ingest.body),
-            IngestFormat::Csv => encode_csv(schema, &ingest.body, CsvLayout::default()),
-            IngestFormat::Arrow => encode_arrow(schema, &ingest.body),
-        };
-        let rows = rows.map_err(from_row_error)?;
+        let rows = encode(writer.writer.schema(), &ingest)?;
         writer.checks.check(rows.batch(), &writer.entry)?;
         Ok((rows, writer))
     })
@@ -66,6 +69,59 @@ pub(crate) async fn ingest(
         engine.counters.bytes_in.add(bytes);
     }
     Ok(written)
+}
+
+fn encode(schema: &RowSchema, ingest: &Ingest) -> Result<Rows> {
+    let rows = match ingest.format {
+        IngestFormat::Ndjson => encode_ndjson(schema, &ingest.body),
+        IngestFormat::Csv => encode_csv(schema, &ingest.body, CsvLayout::default()),
+        IngestFormat::Arrow => encode_arrow(schema, &ingest.body),
+    };
+    rows.map_err(from_row_error)
+}
+
+/// Inserts rows into a table; a key that is there already refuses all.
+async fn ingest_into_table(
+    engine: Arc<Shared>,
+    entry: Arc<Entry>,
+    ingest: Ingest,
+) -> Result<Ingested> {
+    if ingest.idempotency_key.is_some() {
+        return Err(Error::unsupported("an idempotency key is for streams")
+            .with_hint("a table's primary key does the same"));
+    }
+    let table = engine.keyed_table(&entry)?;
+    let schema = row_schema(&engine, &entry)?;
+    let checks = Checks::of(&engine, &entry)?;
+    let bytes = ingest.body.len() as u64;
+    let rows = tokio::task::spawn_blocking(move || -> Result<_> {
+        let rows = encode(&schema, &ingest)?;
+        checks.check(rows.batch(), &entry)?;
+        Ok(rows)
+    });
+    let rows = rows.await.map_err(panicked)??;
+    let change = Change::Insert {
+        rows,
+        on_conflict: OnConflict::Error,
+    };
+    let commit = table.writer().await?.commit(vec![change]).await?;
+    let count: u64 = commit.affected.iter().sum();
+    let end = commit.durable().await?;
+    engine.counters.rows_in.add(count);
+    engine.counters.bytes_in.add(bytes);
+    let base_offset = end
+        .0
+        .saturating_sub(i64::try_from(count).unwrap_or(i64::MAX));
+    let partitions = vec![IngestedPartition {
+        partition: 0,
+        base_offset,
+        end_offset: end.0,
+    }];
+    Ok(Ingested {
+        rows: count,
+        partitions: if count == 0 { vec![] } else { partitions },
+        duplicate: false,
+    })
 }
 
 /// Appends checked rows, durably.
@@ -142,7 +198,8 @@ pub(crate) fn stream_writer(engine: &Arc<Shared>, name: &ObjectName) -> Result<A
     Ok(writer)
 }
 
-fn is_constant(expr: &datafusion::logical_expr::Expr) -> bool {
+/// Whether an expression gives the same for the same row at all times.
+pub(crate) fn is_constant(expr: &datafusion::logical_expr::Expr) -> bool {
     use datafusion::common::tree_node::TreeNode;
     use datafusion::logical_expr::{Expr, Volatility};
     let changes = expr.exists(|expr| {
@@ -174,7 +231,7 @@ impl Checks {
                 .map_err(|error| error.in_context(&format!("constraint \"{}\"", check.name)))?;
             Ok(Check {
                 name: check.name.clone(),
-                condition: context.create_physical_expr(expr, &schema)?,
+                condition: executable(&engine.base_state, expr, &schema)?,
             })
         });
         Ok(Self(checks.collect::<Result<Vec<_>>>()?))

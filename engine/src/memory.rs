@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::{
@@ -16,7 +15,6 @@ pub(crate) struct QueryPool {
     own: FairSpillPool,
     limit: usize,
     shared: Arc<dyn MemoryPool>,
-    peak: AtomicUsize,
 }
 
 impl QueryPool {
@@ -25,17 +23,7 @@ impl QueryPool {
             own: FairSpillPool::new(limit),
             limit,
             shared,
-            peak: AtomicUsize::new(0),
         }
-    }
-
-    /// The most bytes that were reserved at once.
-    pub(crate) fn peak(&self) -> usize {
-        self.peak.load(Ordering::Relaxed)
-    }
-
-    fn note_peak(&self) {
-        self.peak.fetch_max(self.own.reserved(), Ordering::Relaxed);
     }
 }
 
@@ -68,7 +56,6 @@ impl MemoryPool for QueryPool {
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
         self.own.grow(reservation, additional);
         self.shared.grow(reservation, additional);
-        self.note_peak();
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
@@ -82,7 +69,6 @@ impl MemoryPool for QueryPool {
             self.own.shrink(reservation, additional);
             return Err(full);
         }
-        self.note_peak();
         Ok(())
     }
 

@@ -93,8 +93,23 @@ fn type_of_name(name: &str) -> Option<DataType> {
         "timestamp" => DataType::Timestamp(Nanosecond, None),
         "timestamptz" => DataType::Timestamp(Nanosecond, Some(Arc::from("+00:00"))),
         "bytea" => DataType::Binary,
-        _ => return None,
+        other => return decimal_of_name(other),
     })
+}
+
+/// `numeric(p, s)` or `decimal(p, s)`.
+fn decimal_of_name(name: &str) -> Option<DataType> {
+    let inner = name
+        .strip_prefix("numeric")
+        .or_else(|| name.strip_prefix("decimal"))?;
+    let inner = inner.trim().strip_prefix('(')?.strip_suffix(')')?;
+    let (precision, scale) = inner.split_once(',').unwrap_or((inner, "0"));
+    let precision: u8 = precision.trim().parse().ok()?;
+    let scale: i8 = scale.trim().parse().ok()?;
+    let is_valid = (1..=38).contains(&precision)
+        && (0..=38).contains(&scale)
+        && scale.unsigned_abs() <= precision;
+    is_valid.then_some(DataType::Decimal128(precision, scale))
 }
 
 fn cast(value: ScalarValue, data_type: &DataType, name: &str) -> Result<ScalarValue> {

@@ -109,6 +109,15 @@ fn from_arrow(error: &ArrowError) -> Error {
         ArrowError::CsvError(message) | ArrowError::JsonError(message) => {
             Error::invalid(SqlState::INVALID_TEXT_REPRESENTATION, message.clone())
         }
+        ArrowError::InvalidArgumentError(message)
+            if message.contains("declared as non-nullable but contains null") =>
+        {
+            Error::invalid(
+                SqlState::NOT_NULL_VIOLATION,
+                "a value is null, but its column is NOT NULL",
+            )
+            .with_hint("give a value, or declare the column without NOT NULL")
+        }
         ArrowError::InvalidArgumentError(message) | ArrowError::ComputeError(message) => {
             Error::invalid(SqlState::DATA_EXCEPTION, message.clone())
         }
@@ -196,6 +205,13 @@ fn column_not_found(field: &Column, valid: &[Column]) -> Error {
 }
 
 fn from_plan(message: &str) -> Error {
+    if message.starts_with("Column count doesn't match insert query") {
+        return Error::invalid(
+            SqlState::SYNTAX_ERROR,
+            "the query gives another number of columns than the target takes",
+        )
+        .with_hint("name the target's columns: INSERT INTO t (a, b) SELECT …");
+    }
     let first_line = message.lines().next().unwrap_or(message);
     let sqlstate = if message.contains("Invalid function") || message.contains("table function") {
         SqlState::UNDEFINED_FUNCTION

@@ -121,10 +121,6 @@ struct Changing {
 }
 
 impl Running {
-    pub(crate) fn started(&self) -> Instant {
-        self.started
-    }
-
     pub(crate) fn set_live(&self) {
         self.live.store(true, Ordering::Relaxed);
     }
@@ -180,6 +176,11 @@ impl Running {
             .unwrap_or(StopReason::Killed)
     }
 
+    /// Whether somebody asked the query to stop.
+    pub(crate) fn was_stopped(&self) -> bool {
+        self.changing.lock().stop_reason.is_some()
+    }
+
     pub(crate) fn progress(&self) -> Progress {
         let info = self.info();
         Progress {
@@ -222,7 +223,7 @@ impl Running {
         changing.spilled_bytes = changing.plan.take().as_deref().map_or(0, spilled_bytes);
         changing.state = match outcome {
             Ok(()) => QueryState::Finished,
-            Err(_) if self.stop.is_cancelled() => QueryState::Cancelled,
+            Err(_) if changing.stop_reason.is_some() => QueryState::Cancelled,
             Err(_) => QueryState::Failed,
         };
         changing.error = outcome.err().map(ToString::to_string);

@@ -3,13 +3,13 @@
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::Expr;
-use datafusion::prelude::SessionContext;
 use weir_base::SqlState;
 use weir_catalog::{Body, Column, Entry};
 use weir_connectors::topic::{RowColumn, RowSchema};
 
 use crate::engine::Shared;
 use crate::error::{Error, Result};
+use crate::planning::executable;
 
 /// The row schema of a stream or table, defaults computed as of now.
 pub(crate) fn row_schema(engine: &Shared, entry: &Entry) -> Result<RowSchema> {
@@ -57,11 +57,9 @@ fn constant(engine: &Shared, sql: &str, column: &Column) -> Result<ScalarValue> 
 /// # Errors
 /// When it does not parse, names a column, or its value is not of that type.
 pub(crate) fn evaluate(engine: &Shared, sql: &str, data_type: &DataType) -> Result<ScalarValue> {
-    let context = SessionContext::new_with_state(engine.base_state.clone());
     let expr = expression(engine, sql, &DFSchema::empty())?;
     let expr = datafusion::logical_expr::cast(expr, data_type.clone());
-    let schema = DFSchema::empty();
-    let physical = context.create_physical_expr(expr, &schema)?;
+    let physical = executable(&engine.base_state, expr, &DFSchema::empty())?;
     let one_row = arrow::record_batch::RecordBatch::try_new_with_options(
         std::sync::Arc::new(arrow::datatypes::Schema::empty()),
         vec![],

@@ -14,6 +14,8 @@ pub struct Settings {
     pub allow_paths: Vec<PathBuf>,
     /// Whether SQL may reach loopback, private and link-local addresses.
     pub allow_private_network: bool,
+    /// A segment of the topic log that would grow past this is closed, and the next one begun.
+    pub segment_bytes: ByteSize,
     /// The bounds on every query.
     pub limits: Limits,
 }
@@ -52,6 +54,7 @@ impl Settings {
             data_dir: data_dir.into(),
             allow_paths: Vec::new(),
             allow_private_network: false,
+            segment_bytes: ByteSize(128 << 20),
             limits: Limits::default(),
         }
     }

@@ -70,7 +70,7 @@ pub(crate) fn sql_name(data_type: &DataType) -> String {
                     .iter()
                     .map(|field| sql_name(field.data_type()))
                     .collect();
-                format!("MAP({})", names.join(", "))
+                format!("MAP<{}>", names.join(", "))
             }
             other => other.to_string(),
         },

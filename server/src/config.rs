@@ -38,6 +38,8 @@ pub struct Config {
     pub kafka: Listen,
     /// How long running requests may go on after SIGTERM.
     pub shutdown_grace: Duration,
+    /// A segment of the topic log that would grow past this is closed.
+    pub segment_bytes: ByteSize,
     /// The bounds on queries.
     pub limits: Limits,
     /// The bounds on HTTP connections and what they keep on the server.
@@ -112,15 +114,27 @@ pub struct Overrides {
     pub settings: Vec<(String, String)>,
 }
 
-/// Variables that begin with `WEIR_` and are not settings: the command line's own, and those that Kubernetes sets in
-/// every container for a service called "weir".
+/// Variables that begin with `WEIR_` and are not settings: the command line's own, those of the project's tests and
+/// benchmarks, and those that Kubernetes sets in every container for a service called "weir".
 fn is_foreign(variable: &str) -> bool {
-    matches!(
-        variable,
-        "WEIR_CONFIG" | "WEIR_URL" | "WEIR_FORMAT" | "WEIR_HISTORY" | "WEIR_PORT"
-    ) || variable.starts_with("WEIR_PORT_")
-        || variable.starts_with("WEIR_SERVICE_")
-        || variable.starts_with("WEIR_TEST_")
+    const NAMES: [&str; 8] = [
+        "WEIR_CONFIG",
+        "WEIR_URL",
+        "WEIR_FORMAT",
+        "WEIR_HISTORY",
+        "WEIR_BIN",
+        "WEIR_SEED",
+        "WEIR_SOAK",
+        "WEIR_PORT",
+    ];
+    const PREFIXES: [&str; 5] = [
+        "WEIR_PORT_",
+        "WEIR_SERVICE_",
+        "WEIR_TEST_",
+        "WEIR_SLT",
+        "WEIR_BENCH_",
+    ];
+    NAMES.contains(&variable) || PREFIXES.iter().any(|prefix| variable.starts_with(prefix))
 }
 
 impl Default for Config {
@@ -134,6 +148,7 @@ impl Default for Config {
             flight: Listen::Off,
             kafka: Listen::Off,
             shutdown_grace: Duration::from_secs(30),
+            segment_bytes: ByteSize(128 << 20),
             limits: Limits::default(),
             rest: HttpSettings::default(),
             log: LogSettings::default(),
@@ -238,6 +253,7 @@ impl Config {
             data_dir: self.data_dir.clone(),
             allow_paths: self.allow_paths.clone(),
             allow_private_network: self.allow_private_network,
+            segment_bytes: self.segment_bytes,
             limits: self.limits.clone(),
         }
     }

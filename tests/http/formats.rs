@@ -220,10 +220,7 @@ async fn get_only_reads() {
     let request = client
         .request(Method::GET, "/v1/sql")
         .query(&[("q", "SELECT count(*) AS n FROM t"), ("format", "csv")]);
-    assert_eq!(
-        client.send(request).await.text().await.unwrap(),
-        "n\n0\n"
-    );
+    assert_eq!(client.send(request).await.text().await.unwrap(), "n\n0\n");
     server.stop();
 }
 

@@ -157,8 +157,17 @@ async fn the_servers_bounds_on_rows_and_bytes_hold() {
     let client = server.client();
     let problem = client.sql(crate::LARGE).await.unwrap_err();
     assert_eq!(problem.sqlstate(), "53400", "{problem}");
-    assert!(problem.hint().unwrap().contains("limits.result_rows"), "{problem}");
-    assert_eq!(client.rows("SELECT * FROM generate_series(1, 1000)").await.row_count, 1000);
+    assert!(
+        problem.hint().unwrap().contains("limits.result_rows"),
+        "{problem}"
+    );
+    assert_eq!(
+        client
+            .rows("SELECT * FROM generate_series(1, 1000)")
+            .await
+            .row_count,
+        1000
+    );
     let wide = "SELECT repeat('x', 100000) AS wide FROM generate_series(1, 500) AS g(value)";
     let problem = client.sql(wide).await.unwrap_err();
     assert_eq!(problem.sqlstate(), "53400", "{problem}");

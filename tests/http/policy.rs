@@ -39,7 +39,10 @@ async fn links_out_of_an_allowed_folder_lead_nowhere() {
     ] {
         let problem = client.sql(&read(name)).await.unwrap_err();
         assert!(
-            matches!(problem.sqlstate(), "42501" | "42P01" | "42704" | "58P01" | "22023"),
+            matches!(
+                problem.sqlstate(),
+                "42501" | "42P01" | "42704" | "58P01" | "22023"
+            ),
             "{name}: {problem}"
         );
         let said = problem.body.to_string();

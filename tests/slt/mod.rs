@@ -72,10 +72,6 @@ async fn run(path: &Path) -> Vec<String> {
         "DATA".to_owned(),
         data.path().to_str().expect("a plain path").to_owned(),
     );
-    runner
-        .run_script_async("control substitution on\n")
-        .await
-        .expect("$DATA can be substituted");
     if std::env::var_os("WEIR_SLT_UPDATE").is_some() {
         let updated = runner
             .update_test_file(

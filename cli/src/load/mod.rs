@@ -94,7 +94,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         }
         Err(error) => {
             eprintln!("{}", counts.report(&args.stream, started.elapsed()));
-            if args.file != Path::new("-") {
+            if counts.rows > 0 && args.file != Path::new("-") {
                 eprintln!(
                     "to go on: weir load {} {} --resume {token}",
                     args.stream,
@@ -218,6 +218,7 @@ impl Load<'_> {
         let key = self.token.key();
         let started = Instant::now();
         let mut pause = Duration::from_millis(200);
+        let mut told = false;
         loop {
             let sent = self
                 .client
@@ -228,6 +229,8 @@ impl Load<'_> {
                 Err(error) => error,
             };
             let asked = match &error {
+                // A server that was never there is not waited for.
+                Error::Connect { .. } if self.counts.rows == 0 => return Err(error),
                 Error::Lost(_) | Error::Connect { .. } => None,
                 Error::Refused(problem) if problem.is_passing() => {
                     problem.retry_after_s.map(Duration::from_secs)
@@ -238,7 +241,10 @@ impl Load<'_> {
             if started.elapsed() + wait > self.retry_for {
                 return Err(error);
             }
-            progress.update(self.counts.rows, self.counts.bytes);
+            if !std::mem::replace(&mut told, true) {
+                progress.clear();
+                eprintln!("{error}; trying again");
+            }
             sleep(wait).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
@@ -251,15 +257,13 @@ impl Load<'_> {
         };
         let mut problem = *problem;
         if let Some(row) = problem.row {
-            let column = match &problem.column {
-                Some(column) => format!(", column {column:?}"),
-                None => String::new(),
+            let (told, meant) = (format!("row {row}"), format!("row {}", rows_before + row));
+            let detail = problem.to_string();
+            let detail = match detail.strip_prefix(&told) {
+                Some(rest) => format!("{meant}{rest}"),
+                None => format!("{meant}: {detail}"),
             };
-            problem.detail = Some(format!(
-                "{}: row {}{column}: {problem}",
-                self.file.display(),
-                rows_before + row
-            ));
+            problem.detail = Some(format!("{}: {detail}", self.file.display()));
         }
         if problem.status == 413 {
             problem.hint = Some("send smaller batches with --batch-rows".to_owned());
@@ -332,7 +336,7 @@ mod tests {
         };
         let problem = Problem {
             status: 400,
-            detail: Some("not a number".into()),
+            detail: Some("row 3, column \"price\": not a number".into()),
             row: Some(3),
             column: Some("price".into()),
             ..Problem::default()

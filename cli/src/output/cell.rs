@@ -8,16 +8,28 @@ use arrow::datatypes::{
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
+use super::json;
 use crate::error::Result;
 
-const OPTIONS: FormatOptions<'static> = FormatOptions::new()
+/// Who reads the text. They differ in dates with a time of day, which people read with a space in the middle, and machines
+/// as in ISO 8601.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// A person.
+    Person,
+    /// A program.
+    Program,
+}
+
+const BASE: FormatOptions<'static> = FormatOptions::new()
     .with_display_error(true)
-    .with_null("NULL")
-    .with_date_format(Some("%Y-%m-%d"))
+    .with_null("NULL");
+
+/// As PostgreSQL shows it.
+const PERSON: FormatOptions<'static> = BASE
     .with_datetime_format(Some("%Y-%m-%d %H:%M:%S%.f"))
     .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
-    .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f%:z"))
-    .with_time_format(Some("%H:%M:%S%.f"));
+    .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f%:z"));
 
 /// The columns of a batch, ready to be read as text.
 pub(crate) struct Cells<'a> {
@@ -40,16 +52,25 @@ enum Text<'a> {
 pub(super) type Special<'a> = Box<dyn Fn(usize) -> String + 'a>;
 
 impl<'a> Cells<'a> {
-    /// The cells of `batch`.
-    pub(crate) fn new(batch: &'a RecordBatch) -> Result<Self> {
-        let columns = batch
-            .columns()
+    /// The cells of `batch`. Nested values are JSON.
+    pub(crate) fn new(batch: &'a RecordBatch, reader: Reader) -> Result<Self> {
+        let options = match reader {
+            Reader::Person => &PERSON,
+            Reader::Program => &BASE,
+        };
+        let schema = batch.schema_ref();
+        let columns = schema
+            .fields()
             .iter()
-            .map(|array| {
+            .zip(batch.columns())
+            .map(|(field, array)| {
                 let array = array.as_ref();
-                let text = match special(array) {
-                    Some(special) => Text::Special(special),
-                    None => Text::Plain(ArrayFormatter::try_new(array, &OPTIONS)?),
+                let text = if array.data_type().is_nested() {
+                    Text::Special(json::text(field, array)?)
+                } else if let Some(special) = special(array) {
+                    Text::Special(special)
+                } else {
+                    Text::Plain(ArrayFormatter::try_new(array, options)?)
                 };
                 Ok(Column { array, text })
             })
@@ -202,8 +223,8 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{
-        ArrayRef, BinaryArray, BooleanArray, Decimal128Array, DurationMillisecondArray, NullArray,
-        TimestampMicrosecondArray,
+        ArrayRef, BinaryArray, BooleanArray, Decimal128Array, DurationMillisecondArray, ListArray,
+        NullArray, TimestampMicrosecondArray,
     };
 
     use super::*;
@@ -227,9 +248,35 @@ mod tests {
         assert_eq!(only(Arc::new(duration)).as_deref(), Some("00:01:30"));
     }
 
+    #[test]
+    fn programs_read_iso_8601_and_json() {
+        let at = TimestampMicrosecondArray::from(vec![1_700_000_000_120_000]);
+        let list = ListArray::from_iter_primitive::<Int64Type, _, _>([Some([Some(1), None])]);
+        let columns: [(&str, ArrayRef); 3] = [
+            ("at", Arc::new(at.clone())),
+            ("tz", Arc::new(at.with_timezone("+00:00"))),
+            ("list", Arc::new(list)),
+        ];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let cells = Cells::new(&batch, Reader::Program).unwrap();
+        let row: Vec<String> = cells.row(0).flatten().collect();
+        assert_eq!(
+            row,
+            [
+                "2023-11-14T22:13:20.120",
+                "2023-11-14T22:13:20.120Z",
+                "[1,null]"
+            ]
+        );
+    }
+
     fn only(array: ArrayRef) -> Option<String> {
         let batch = RecordBatch::try_from_iter_with_nullable([("c", array, true)]).unwrap();
-        Cells::new(&batch).unwrap().row(0).next().unwrap()
+        Cells::new(&batch, Reader::Person)
+            .unwrap()
+            .row(0)
+            .next()
+            .unwrap()
     }
 
     #[test]

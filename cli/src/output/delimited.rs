@@ -5,7 +5,7 @@ use std::io::Write;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 
-use super::cell::{self, Cells};
+use super::cell::{self, Cells, Reader};
 use super::{RowWriter, Sink};
 use crate::error::Result;
 
@@ -69,7 +69,7 @@ impl Delimited {
 impl RowWriter for Delimited {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.header()?;
-        let cells = Cells::new(batch)?;
+        let cells = Cells::new(batch, Reader::Program)?;
         let mut line = Vec::new();
         for row in 0..cells.rows() {
             line.clear();

@@ -4,8 +4,9 @@
 //! strings, because a reader that makes numbers into floating point would silently change them; so are NaN and the
 //! infinities, which JSON does not have. A column of type JSON is the document itself.
 
+use std::cell::RefCell;
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, ArrowPrimitiveType, AsArray, PrimitiveArray};
 use arrow::datatypes::{
@@ -14,7 +15,7 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 use arrow::json::writer::{
     Encoder, EncoderFactory, EncoderOptions, JsonArray, JsonFormat, LineDelimited, NullableEncoder,
-    Writer, WriterBuilder,
+    Writer, WriterBuilder, make_encoder,
 };
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -79,6 +80,21 @@ impl<F: JsonFormat> LastLine for F {
         let _ = self.end_stream(&mut end);
         end.last().is_some_and(|byte| *byte != b'\n')
     }
+}
+
+/// The JSON text of a column's values, by row.
+pub(super) fn text<'a>(field: &'a FieldRef, array: &'a dyn Array) -> Result<Special<'a>> {
+    static OPTIONS: LazyLock<EncoderOptions> = LazyLock::new(|| {
+        EncoderOptions::default()
+            .with_explicit_nulls(true)
+            .with_encoder_factory(Arc::new(ServerForms))
+    });
+    let encoder = RefCell::new(make_encoder(field, array, &OPTIONS)?);
+    Ok(Box::new(move |row| {
+        let mut text = Vec::new();
+        encoder.borrow_mut().encode(row, &mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    }))
 }
 
 /// The largest integer up to which floating point holds all integers: 2⁵³.

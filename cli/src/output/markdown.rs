@@ -5,7 +5,7 @@ use std::io::Write;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 
-use super::cell::{Cells, is_number};
+use super::cell::{Cells, Reader, is_number};
 use super::{RowWriter, Sink};
 use crate::error::Result;
 
@@ -47,7 +47,7 @@ impl Markdown {
 impl RowWriter for Markdown {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.header()?;
-        let cells = Cells::new(batch)?;
+        let cells = Cells::new(batch, Reader::Person)?;
         for row in 0..cells.rows() {
             let mut line = String::from("|");
             for cell in cells.row(row) {

@@ -9,7 +9,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use unicode_width::UnicodeWidthStr;
 
-use super::cell::{self, Cells, is_number};
+use super::cell::{self, Cells, Reader, is_number};
 use super::vertical::Vertical;
 use super::{RowWriter, Sink};
 use crate::error::Result;
@@ -129,7 +129,7 @@ const NULL: &str = "NULL";
 
 impl RowWriter for Table {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        let cells = Cells::new(batch)?;
+        let cells = Cells::new(batch, Reader::Person)?;
         for row in 0..cells.rows() {
             self.held.push(cells.row(row).collect());
             self.rows += 1;

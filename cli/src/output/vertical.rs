@@ -6,7 +6,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use unicode_width::UnicodeWidthStr;
 
-use super::cell::{self, Cells};
+use super::cell::{self, Cells, Reader};
 use super::table::{lines, pad};
 use super::{RowWriter, Sink};
 use crate::error::Result;
@@ -51,7 +51,7 @@ impl Vertical {
 
 impl RowWriter for Vertical {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        let cells = Cells::new(batch)?;
+        let cells = Cells::new(batch, Reader::Person)?;
         (0..cells.rows()).try_for_each(|row| self.record(cells.row(row)))
     }
 

@@ -199,7 +199,7 @@ fn private_address(host: &str) -> Error {
         Kind::Denied,
         format!("{host} is not an address of the public internet"),
     )
-    .with_hint("the operator allows private networks with --allow-private-network")
+    .with_hint("the operator allows private networks with --set allow_private_network=true")
 }
 
 /// Resolves names to public addresses only.

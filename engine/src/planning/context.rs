@@ -29,6 +29,8 @@ pub(crate) struct PlanContext<'a> {
     pub(crate) default_schema: &'a str,
     pub(crate) relations: &'a HashMap<ObjectName, Arc<dyn TableSource>>,
     pub(crate) relation_planners: Vec<Arc<dyn RelationPlanner>>,
+    /// The zone in which timestamps with time zone are read and shown.
+    pub(crate) time_zone: &'a str,
 }
 
 /// The catalog object that a table reference names.
@@ -61,6 +63,12 @@ impl ContextProvider for PlanContext<'_> {
         name: &str,
         args: Vec<Expr>,
     ) -> Result<Arc<dyn TableSource>> {
+        if matches!(name, "tumble" | "hop" | "cumulate" | "session") {
+            return Err(DataFusionError::NotImplemented(format!(
+                "{}() in FROM needs continuous queries, which this version does not have yet",
+                name.to_uppercase()
+            )));
+        }
         let Some(function) = self.state.table_functions().get(name) else {
             let near = nearest(
                 name,
@@ -102,7 +110,9 @@ impl ContextProvider for PlanContext<'_> {
     }
 
     fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
-        Some(Arc::new(SqlTypes))
+        Some(Arc::new(SqlTypes {
+            time_zone: Arc::from(self.time_zone),
+        }))
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {

@@ -6,6 +6,7 @@
 mod context;
 pub(crate) mod files;
 mod hidden;
+mod interruptible;
 mod names;
 mod relations;
 mod types;
@@ -13,18 +14,21 @@ mod types;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow::datatypes::{FieldRef, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::common::{DFSchema, ParamValues, ScalarValue};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use datafusion::sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 use weir_base::{Offset, OffsetVector, SqlState, TopicName};
 use weir_catalog::{Entry, ObjectId, ObjectName, Snapshot};
 use weir_connectors::files::FileStores;
@@ -32,8 +36,10 @@ use weir_connectors::files::FileStores;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::queries::Running;
+use crate::sql_types::sql_name;
 use crate::variables::Variables;
 use context::PlanContext;
+pub(crate) use types::UTC;
 
 /// How the statement reads streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +57,7 @@ pub(crate) struct Planner {
     pub(crate) state: SessionState,
     variables: Variables,
     reading: Reading,
+    stop: CancellationToken,
     opened: Mutex<Opened>,
 }
 
@@ -93,17 +100,20 @@ impl Planner {
             memory_pool: Arc::clone(&running.pool) as _,
             ..engine.runtime.as_ref().clone()
         };
-        let state = SessionStateBuilder::new_from_existing(engine.base_state.clone())
+        let mut state = SessionStateBuilder::new_from_existing(engine.base_state.clone())
             .with_session_id(running.id.to_string())
             .with_config(config)
             .with_runtime_env(Arc::new(runtime))
             .build();
+        // From here on `now()` is one moment.
+        state.mark_start_execution();
         Self {
             variables: variables.clone(),
             engine,
             snapshot,
             state,
             reading,
+            stop: running.stop.clone(),
             opened: Mutex::default(),
         }
     }
@@ -190,10 +200,15 @@ impl Planner {
     /// The fields of declared columns.
     pub(crate) fn fields(&self, columns: Vec<ast::ColumnDef>) -> Result<SchemaRef> {
         let relations = HashMap::new();
-        let schema = self.variables.schema();
-        self.with_context(schema, &relations, files::Calls::default(), |sql| {
-            Ok(Arc::new(sql.build_schema(columns)?))
-        })
+        let context = PlanContext {
+            state: &self.state,
+            default_schema: self.variables.schema(),
+            relations: &relations,
+            relation_planners: vec![],
+            time_zone: types::UTC,
+        };
+        let sql = SqlToRel::new_with_options(&context, parser_options());
+        Ok(Arc::new(sql.build_schema(columns)?))
     }
 
     fn with_context<T>(
@@ -208,13 +223,21 @@ impl Planner {
             default_schema,
             relations,
             relation_planners: vec![Arc::new(calls)],
+            time_zone: self
+                .state
+                .config_options()
+                .execution
+                .time_zone
+                .as_deref()
+                .unwrap_or(types::UTC),
         };
         plan(SqlToRel::new_with_options(&context, parser_options()))
     }
 
     /// Optimizes a plan and makes it executable.
     pub(crate) async fn physical(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self.state.create_physical_plan(plan).await?)
+        let plan = self.state.create_physical_plan(plan).await?;
+        Ok(interruptible::interruptible(plan, &self.stop)?)
     }
 
     /// The catalog objects that the statement's own text names, directly.
@@ -249,9 +272,28 @@ pub(crate) fn plan_expression(
         default_schema: "public",
         relations: &relations,
         relation_planners: vec![],
+        time_zone: types::UTC,
     };
     let sql = SqlToRel::new_with_options(&context, parser_options());
     Ok(sql.sql_to_expr(expr, schema, &mut PlannerContext::new())?)
+}
+
+/// A planned expression over the columns of `schema`, ready to run. What `now()` gives is the moment of this call.
+pub(crate) fn executable(
+    state: &SessionState,
+    expr: Expr,
+    schema: &DFSchema,
+) -> Result<Arc<dyn PhysicalExpr>> {
+    let mut state = state.clone();
+    state.mark_start_execution();
+    let context = SimplifyContext::builder()
+        .with_schema(Arc::new(schema.clone()))
+        .with_config_options(Arc::clone(state.config_options()))
+        .with_query_execution_start_time(state.execution_props().query_execution_start_time)
+        .build();
+    let simplifier = ExprSimplifier::new(context);
+    let expr = simplifier.simplify(simplifier.coerce(expr, schema)?)?;
+    Ok(state.create_physical_expr(expr, schema)?)
 }
 
 fn parser_options() -> ParserOptions {
@@ -323,5 +365,25 @@ pub(crate) fn with_parameters(
     if wanted == 0 {
         return Ok(plan);
     }
-    Ok(plan.with_param_values(ParamValues::from(parameters.to_vec()))?)
+    // A value takes the type that its place asks for, where the planner knows it.
+    let fields = plan.get_parameter_fields()?;
+    let values = parameters.iter().enumerate().map(|(at, value)| {
+        let number = at + 1;
+        match fields.get(&format!("${number}")) {
+            Some(Some(field)) if !value.is_null() && *field.data_type() != value.data_type() => {
+                value.cast_to(field.data_type()).map_err(|_| {
+                    Error::invalid(
+                        SqlState::INVALID_TEXT_REPRESENTATION,
+                        format!(
+                            "parameter ${number} is {value}, which is not a valid {}",
+                            sql_name(field.data_type())
+                        ),
+                    )
+                })
+            }
+            _ => Ok(value.clone()),
+        }
+    });
+    let values = values.collect::<Result<Vec<_>>>()?;
+    Ok(plan.with_param_values(ParamValues::from(values))?)
 }

@@ -14,11 +14,14 @@ use datafusion::sql::sqlparser::ast::{
 };
 use weir_catalog::{EXTENSION_NAME_KEY, Logical};
 
-/// The zone that a timestamp with time zone is kept in.
+/// The zone that columns of type timestamp with time zone are kept in.
 pub(crate) const UTC: &str = "+00:00";
 
 #[derive(Debug)]
-pub(crate) struct SqlTypes;
+pub(crate) struct SqlTypes {
+    /// The zone of `TIMESTAMP WITH TIME ZONE`: the session's in a query, UTC for a column.
+    pub(crate) time_zone: Arc<str>,
+}
 
 impl TypePlanner for SqlTypes {
     fn plan_type_field(&self, sql_type: &SqlType) -> Result<Option<FieldRef>> {
@@ -28,7 +31,7 @@ impl TypePlanner for SqlTypes {
             SqlType::JSON | SqlType::JSONB => Ok(Some(logical(Logical::Json))),
             SqlType::Timestamp(precision, zone) => field(DataType::Timestamp(
                 time_unit(*precision, sql_type)?,
-                time_zone(zone),
+                self.zone(zone),
             )),
             SqlType::Datetime(precision) => {
                 field(DataType::Timestamp(time_unit(*precision, sql_type)?, None))
@@ -76,6 +79,11 @@ impl TypePlanner for SqlTypes {
 }
 
 impl SqlTypes {
+    fn zone(&self, zone: &TimezoneInfo) -> Option<Arc<str>> {
+        matches!(zone, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone)
+            .then(|| Arc::clone(&self.time_zone))
+    }
+
     /// The field of a type inside another, which DataFusion does not ask for.
     fn inner(&self, sql_type: &SqlType) -> Result<FieldRef> {
         if let Some(field) = self.plan_type_field(sql_type)? {
@@ -121,10 +129,6 @@ fn time_unit(precision: Option<u64>, sql_type: &SqlType) -> Result<TimeUnit> {
             "type {sql_type}: the precision must be 0, 3, 6 or 9"
         ))),
     }
-}
-
-fn time_zone(zone: &TimezoneInfo) -> Option<Arc<str>> {
-    matches!(zone, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone).then(|| Arc::from(UTC))
 }
 
 fn decimal(info: ExactNumberInfo) -> Result<DataType> {

@@ -107,7 +107,7 @@ impl Execution {
                     format!("CHECK ({}) is of type {data_type}, not BOOLEAN", check.sql),
                 ));
             }
-            if rows::is_volatile(&expr) {
+            if !crate::ingest::is_constant(&expr) {
                 return Err(Error::invalid(
                     SqlState::INVALID_TABLE_DEFINITION,
                     format!("CHECK ({}) may give another answer each time", check.sql),

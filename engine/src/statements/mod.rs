@@ -5,6 +5,7 @@ mod change;
 mod columns;
 mod copy;
 mod create;
+mod definitions;
 mod drop;
 mod explain;
 mod query;
@@ -95,8 +96,9 @@ impl Execution {
             Statement::Subscribe(subscribe) => self.subscribe(subscribe).await,
             Statement::CreateMaterializedView(_) => Err(continuous(tag)),
             Statement::CreateSink(_) => Err(continuous(tag)),
-            Statement::CopyFrom(_)
-            | Statement::Cursor(_)
+            Statement::CopyFrom(_) => Err(Error::unsupported("COPY … FROM is not supported yet")
+                .with_hint("INSERT INTO t SELECT * FROM read_csv('…'), or POST the rows to /v1/topics/{name}/records")),
+            Statement::Cursor(_)
             | Statement::Prepared(_)
             | Statement::Transaction(_)
             | Statement::Notification(_)

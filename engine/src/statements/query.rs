@@ -1,7 +1,9 @@
 //! `SELECT`, bounded and live, and `SUBSCRIBE`.
 
+use std::sync::Arc;
+
+use arrow::compute::concat_batches;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
@@ -79,6 +81,7 @@ impl Execution {
         Bounds {
             deadline,
             cut_after,
+            ends_after: None,
             rows_max: limits.result_rows,
             bytes_max: limits.result_bytes.map(|size| size.0),
         }
@@ -99,31 +102,25 @@ impl Execution {
         let live =
             weir_streaming::LiveQuery::new(physical, planner.state.task_ctx(), position).await?;
         let schema = live.schema();
-        let steps = live.into_stream().flat_map(|step| {
-            let items: Vec<Result<_>> = match step {
-                Err(error) => vec![Err(error.into())],
-                Ok(step) => {
-                    // Only the last batch of a step ends at its position: resuming after an earlier one repeats the step.
-                    let last = step.batches.len().saturating_sub(1);
-                    let position = step.position;
-                    step.batches
-                        .into_iter()
-                        .enumerate()
-                        .map(|(at, batch)| Ok((batch, (at == last).then(|| position.clone()))))
-                        .collect()
-                }
+        let one_schema = Arc::clone(&schema);
+        let steps = live.into_stream().filter_map(move |step| {
+            // One batch a step, as only the end of a step is a place to go on from.
+            let chunk = match step {
+                Err(error) => Some(Err(error.into())),
+                Ok(step) if step.batches.is_empty() => None,
+                Ok(step) => Some(match concat_batches(&one_schema, &step.batches) {
+                    Ok(batch) => Ok((batch, Some(step.position))),
+                    Err(error) => Err(error.into()),
+                }),
             };
-            futures::stream::iter(items)
+            std::future::ready(chunk)
         });
         let mut bounds = Bounds {
             rows_max: None,
             bytes_max: None,
             ..self.bounds(None)
         };
-        bounds.cut_after = match (bounds.cut_after, limit) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
+        bounds.ends_after = limit;
         Ok(run_live(
             &self.engine,
             &self.running,
@@ -209,31 +206,34 @@ fn without_limit(query: &ast::Query) -> Result<(ast::Query, Option<u64>)> {
     Ok((query, limit))
 }
 
-/// Refuses what would give another answer each time that the plan is executed.
+/// Refuses what needs state between steps, by SQL's names before the optimizer turns it into something else, and what
+/// would give another answer each time that the plan is executed.
 fn check_live(plan: &LogicalPlan) -> Result<()> {
     plan.apply_with_subqueries(|node| {
-        if matches!(node, LogicalPlan::Limit(_)) {
-            return Err(live_error("LIMIT in a subquery"));
+        let stateful = match node {
+            LogicalPlan::Aggregate(_) => "GROUP BY or an aggregate",
+            LogicalPlan::Distinct(_) => "DISTINCT",
+            LogicalPlan::Sort(_) => "ORDER BY",
+            LogicalPlan::Window(_) => "an OVER window",
+            LogicalPlan::RecursiveQuery(_) => "a recursive common table expression",
+            LogicalPlan::Limit(_) => "LIMIT in a subquery",
+            _ => "",
+        };
+        if !stateful.is_empty() {
+            let error = Error::unsupported(format!("a live query cannot have {stateful} yet")).with_hint(
+                "it needs continuous queries, which this version does not have; leave EMIT CHANGES out to query up to now",
+            );
+            return Err(error.into());
         }
         node.apply_expressions(|expr| {
             expr.apply(|expr| match expr {
-                Expr::ScalarFunction(call)
-                    if call.func.signature().volatility != Volatility::Immutable =>
-                {
-                    Err(live_error(&format!(
-                        "{}(), which gives another value each time",
-                        call.func.name()
-                    )))
+                Expr::ScalarFunction(call) if call.func.signature().volatility != Volatility::Immutable => {
+                    let what = format!("a live query cannot have {}(), which gives another value each time", call.func.name());
+                    Err(Error::unsupported(what).with_hint("its rows must be the same whenever it is resumed").into())
                 }
                 _ => Ok(TreeNodeRecursion::Continue),
             })
         })
     })?;
     Ok(())
-}
-
-fn live_error(what: &str) -> DataFusionError {
-    let error = Error::unsupported(format!("a live query cannot have {what}"))
-        .with_hint("its rows must be the same whenever it is resumed");
-    DataFusionError::External(Box::new(error))
 }

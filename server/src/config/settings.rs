@@ -79,6 +79,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         shutdown_grace
     ),
     setting!(
+        "topics.segment_bytes",
+        "A segment file of the topic log that would grow past this is closed, and the next one begun.",
+        segment_bytes
+    ),
+    setting!(
         "limits.memory",
         "Memory that all queries share.",
         limits.memory

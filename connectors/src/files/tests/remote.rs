@@ -245,7 +245,12 @@ async fn private_addresses_are_out_of_reach_through_every_kind_of_store() {
             .expect("it was tried again and again")
             .unwrap_err();
         assert_eq!(error.kind(), Kind::Denied, "{location} {spec:?}: {error}");
-        assert!(error.hint().unwrap().contains("--allow-private-network"));
+        assert!(
+            error
+                .hint()
+                .unwrap()
+                .contains("--set allow_private_network=true")
+        );
     }
 }
 

@@ -1,0 +1,100 @@
+//! What the `CREATE` statements share: names of topics, columns of a query's answer, what to do with what exists.
+
+use std::collections::BTreeSet;
+
+use datafusion::sql::sqlparser::ast;
+use weir_base::{Kind, SqlState, TopicName};
+use weir_catalog::{Column, DEFAULT_SCHEMA, IfExists, Logical, ObjectId, ObjectName};
+
+use super::{ident_position, normalized};
+use crate::error::{Error, Result};
+
+pub(super) fn topic_exists(topic: &TopicName) -> Error {
+    Error::new(Kind::Conflict, format!("topic \"{topic}\" already exists"))
+        .with_hint("give the stream a topic of another name: WITH (topic = '…')")
+}
+
+pub(super) fn if_exists(or_replace: bool, if_not_exists: bool) -> Result<IfExists> {
+    match (or_replace, if_not_exists) {
+        (true, true) => Err(Error::invalid(
+            SqlState::SYNTAX_ERROR,
+            "OR REPLACE and IF NOT EXISTS contradict each other",
+        )),
+        (true, false) => Ok(IfExists::Replace),
+        (false, true) => Ok(IfExists::Keep),
+        (false, false) => Ok(IfExists::Refuse),
+    }
+}
+
+/// The topic of a stream or table: its name, after its schema's unless that is `public`.
+pub(super) fn topic_name(name: &ObjectName) -> Result<TopicName> {
+    let text = if name.schema == DEFAULT_SCHEMA {
+        name.name.clone()
+    } else {
+        format!("{}.{}", name.schema, name.name)
+    };
+    TopicName::new(text).map_err(|error| {
+        Error::invalid(SqlState("42602"), error.to_string())
+            .with_hint("name the topic apart from the stream: WITH (topic = '…')")
+    })
+}
+
+/// Columns of a query's answer, under new names where given.
+pub(super) fn query_columns(
+    schema: &arrow::datatypes::Schema,
+    names: &[ast::Ident],
+) -> Result<Vec<Column>> {
+    if !names.is_empty() && names.len() != schema.fields().len() {
+        return Err(Error::invalid(
+            SqlState::SYNTAX_ERROR,
+            format!(
+                "{} column names were given, but the query has {} columns",
+                names.len(),
+                schema.fields().len()
+            ),
+        )
+        .with_position(names.first().and_then(ident_position)));
+    }
+    let mut columns: Vec<Column> = schema
+        .fields()
+        .iter()
+        .map(|field| column_of_field(field))
+        .collect();
+    for (column, name) in columns.iter_mut().zip(names) {
+        column.name = normalized(name);
+        column.source.clone_from(&column.name);
+    }
+    Ok(columns)
+}
+
+pub(super) fn column_of_field(field: &arrow::datatypes::Field) -> Column {
+    let logical = Logical::of_field(field);
+    let data_type = match field.data_type() {
+        arrow::datatypes::DataType::Null
+        | arrow::datatypes::DataType::Utf8
+        | arrow::datatypes::DataType::LargeUtf8 => arrow::datatypes::DataType::Utf8View,
+        // Columns are kept in UTC, whatever the zone of the session that made them.
+        arrow::datatypes::DataType::Timestamp(unit, Some(_)) => {
+            arrow::datatypes::DataType::Timestamp(*unit, Some(crate::planning::UTC.into()))
+        }
+        other => other.clone(),
+    };
+    let sql_type = logical.map_or_else(
+        || crate::sql_types::sql_name(&data_type),
+        |logical| logical.to_string(),
+    );
+    let mut column = Column::new(field.name(), data_type, sql_type);
+    column.logical = logical;
+    column
+}
+
+pub(super) fn depends_on_itself(
+    snapshot: &weir_catalog::Snapshot,
+    own: ObjectId,
+    direct: &BTreeSet<ObjectId>,
+) -> bool {
+    snapshot
+        .with_dependants(&[own])
+        .iter()
+        .any(|entry| direct.contains(&entry.id))
+}
