@@ -53,6 +53,8 @@ fn main() -> ExitCode {
     // Fail points that a test names in the variable FAILPOINTS; they hold until the process ends.
     #[cfg(feature = "failpoints")]
     let _scenario = fail::FailScenario::setup();
+    #[cfg(feature = "failpoints")]
+    abort_at_fail_points();
     // On a wrong command line clap prints what is wrong and exits with code 2.
     let cli = Cli::parse();
     let done = match cli.command {
@@ -75,6 +77,21 @@ fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Makes a panic at a fail point the end of the process, as a crash is: nothing is unwound, flushed or answered.
+#[cfg(feature = "failpoints")]
+fn abort_at_fail_points() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        default(panic);
+        if panic
+            .payload_as_str()
+            .is_some_and(|message| message.starts_with("failpoint "))
+        {
+            std::process::abort();
+        }
+    }));
 }
 
 /// The runtime of a client command: one thread for the connection beside the one that reads and writes.

@@ -242,15 +242,26 @@ async fn bodies_may_be_compressed() {
 }
 
 #[tokio::test]
-async fn a_table_is_written_by_statements_only() {
+async fn tables_take_rows_too_and_keep_their_keys() {
     let server = Server::start();
     let client = server.client();
     client
         .run(&["CREATE TABLE t (id INT PRIMARY KEY, v TEXT)"])
         .await;
-    let problem = client.ingest("t", "{\"id\":1}\n").await.unwrap_err();
-    assert_eq!(problem.sqlstate(), "42809", "{problem}");
-    assert!(problem.hint().unwrap().contains("INSERT"), "{problem}");
+    client
+        .ingest("t", "{\"id\":1,\"v\":\"a\"}\n")
+        .await
+        .unwrap();
+    let problem = client
+        .ingest("t", "{\"id\":2}\n{\"id\":1}\n")
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (problem.status, problem.sqlstate()),
+        (409, "23505"),
+        "{problem}"
+    );
+    assert_eq!(client.number("SELECT count(*) FROM t").await, 1);
     server.stop();
 }
 

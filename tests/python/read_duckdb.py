@@ -22,20 +22,20 @@ wanted = "id = 1 AND yes AND small = -5 AND real = 1.5 AND double = 0.1 AND dec 
 with duckdb.connect() as db, tempfile.TemporaryDirectory() as folder:
     with fetch(f"SELECT {columns} FROM s", "application/vnd.apache.arrow.stream") as response:
         served = pa.ipc.open_stream(response)
-        assert db.sql(f"SELECT count(*), count(*) FILTER ({wanted}) FROM served").fetchone() == (2, 1)
+        assert db.execute(f"SELECT count(*), count(*) FILTER ({wanted}) FROM served").fetchone() == (2, 1)
 
     path = os.path.join(folder, "s.parquet")
     with fetch(f"SELECT {columns} FROM s", "application/vnd.apache.parquet") as response, open(path, "wb") as file:
         file.write(response.read())
-    assert db.sql(f"SELECT count(*), count(*) FILTER ({wanted}) FROM '{path}'").fetchone() == (2, 1)
+    assert db.execute(f"SELECT count(*), count(*) FILTER ({wanted}) FROM '{path}'").fetchone() == (2, 1)
 
     path = os.path.join(folder, "s.csv")
     with fetch("SELECT id, text, dec FROM s ORDER BY id", "text/csv") as response, open(path, "wb") as file:
         file.write(response.read())
-    assert db.sql(f"SELECT id, text FROM '{path}' ORDER BY id").fetchall() == [(1, "grüß"), (2, None)]
+    assert db.execute(f"SELECT id, text FROM '{path}' ORDER BY id").fetchall() == [(1, "grüß"), (2, None)]
 
     path = os.path.join(folder, "s.ndjson")
     with fetch("SELECT id, text, tags FROM s ORDER BY id", "application/x-ndjson") as response, open(path, "wb") as file:
         file.write(response.read())
-    assert db.sql(f"SELECT id, text, tags FROM '{path}' ORDER BY id").fetchall() == [(1, "grüß", ["x", "y"]), (2, None, None)]
+    assert db.execute(f"SELECT id, text, tags FROM '{path}' ORDER BY id").fetchall() == [(1, "grüß", ["x", "y"]), (2, None, None)]
 print("ok")

@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// What the proxy does to a connection.
@@ -37,6 +38,8 @@ pub struct Proxy {
     fault: Arc<Mutex<Fault>>,
     remaining: Arc<Mutex<Option<u32>>>,
     connections: Arc<AtomicU64>,
+    /// Counts the changes of the fault: connections of before are cut.
+    changes: watch::Sender<u64>,
     task: JoinHandle<()>,
 }
 
@@ -58,15 +61,22 @@ impl Proxy {
         let remaining = Arc::new(Mutex::new(None));
         let connections = Arc::new(AtomicU64::new(0));
         let state = (fault.clone(), remaining.clone(), connections.clone());
+        let changes = watch::Sender::new(0);
+        let changed = changes.subscribe();
         let task = tokio::spawn(async move {
             let (fault, remaining, connections) = state;
             while let Ok((client, _)) = listener.accept().await {
                 connections.fetch_add(1, Ordering::SeqCst);
                 let fault = next_fault(&fault, &remaining);
                 let target = target.clone();
+                let mut changed = changed.clone();
+                changed.mark_unchanged();
                 tokio::spawn(async move {
-                    // A broken connection is what this is for.
-                    let _ = serve(client, &target, fault).await;
+                    tokio::select! {
+                        // A broken connection is what this is for.
+                        _ = serve(client, &target, fault) => {}
+                        _ = changed.changed() => {}
+                    }
                 });
             }
         });
@@ -75,6 +85,7 @@ impl Proxy {
             fault,
             remaining,
             connections,
+            changes,
             task,
         }
     }
@@ -84,16 +95,20 @@ impl Proxy {
         &self.url
     }
 
-    /// From the next connection on, this happens.
+    /// From now on this happens to every connection; those that are open are cut.
     pub fn set(&self, fault: Fault) {
-        *self.fault.lock() = fault;
-        *self.remaining.lock() = None;
+        self.change(fault, None);
     }
 
-    /// This happens to the next `connections` connections, and nothing to those after them.
+    /// This happens to the next `connections` connections, and nothing to those after them. Those that are open are cut.
     pub fn set_for(&self, fault: Fault, connections: u32) {
+        self.change(fault, Some(connections));
+    }
+
+    fn change(&self, fault: Fault, remaining: Option<u32>) {
         *self.fault.lock() = fault;
-        *self.remaining.lock() = Some(connections);
+        *self.remaining.lock() = remaining;
+        self.changes.send_modify(|changes| *changes += 1);
     }
 
     /// Connections taken so far.
