@@ -231,7 +231,7 @@ async fn numbers_past_2_to_the_53_and_special_floats_are_exact() {
     let rows = client
         .rows(
             "SELECT 9007199254740991 AS a, 9007199254740993 AS b, -9223372036854775808 AS c, \
-             CAST('NaN' AS DOUBLE) AS d, CAST(12345678901234567890.5 AS DECIMAL(30,1)) AS e, CAST(1.5 AS DECIMAL(3,1)) AS f",
+             CAST('NaN' AS DOUBLE) AS d, CAST('12345678901234567890.5' AS DECIMAL(30,1)) AS e, CAST(1.5 AS DECIMAL(3,1)) AS f",
         )
         .await;
     assert_eq!(

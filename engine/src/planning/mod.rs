@@ -370,7 +370,11 @@ pub(crate) fn with_parameters(
     let values = parameters.iter().enumerate().map(|(at, value)| {
         let number = at + 1;
         match fields.get(&format!("${number}")) {
-            Some(Some(field)) if !value.is_null() && *field.data_type() != value.data_type() => {
+            // Text alone is read as that type; a number is converted by the query's own rules.
+            Some(Some(field))
+                if matches!(value, ScalarValue::Utf8View(Some(_)))
+                    && *field.data_type() != value.data_type() =>
+            {
                 value.cast_to(field.data_type()).map_err(|_| {
                     Error::invalid(
                         SqlState::INVALID_TEXT_REPRESENTATION,
