@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use weir_base::{OffsetVector, QueryId};
 
 use crate::error::Result;
-use crate::queries::Running;
+use crate::queries::{Running, StopReason};
 
 /// The answer to one statement.
 #[derive(Debug)]
@@ -94,7 +94,11 @@ impl Stream for RowStream {
     type Item = Result<Chunk>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.chunks.poll_recv(context)
+        // A query that was dropped in the middle must not look as if it had come to its end.
+        let end =
+            |running: &Running| (!running.has_ended()).then(|| Err(StopReason::Shutdown.error()));
+        let chunk = std::task::ready!(self.chunks.poll_recv(context));
+        Poll::Ready(chunk.or_else(|| end(&self.running)))
     }
 }
 

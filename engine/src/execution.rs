@@ -1,14 +1,14 @@
 //! Running a planned query: in its lane, within its limits, into the stream that the door reads.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::execution::TaskContext;
-use datafusion::physical_plan::common::spawn_buffered;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use futures::{Stream, StreamExt};
+use datafusion::physical_plan::{ExecutionPlan, collect, execute_stream};
+use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use weir_base::{Kind, OffsetVector, SqlState};
@@ -17,11 +17,13 @@ use crate::admission::Admitted;
 use crate::answer::{Answer, AnswerKind, Chunk, RowStream};
 use crate::engine::Shared;
 use crate::error::{Error, Result};
-use crate::lanes::{Lane, panicked};
-use crate::queries::Running;
+use crate::lanes::{AbortOnDrop, Lane, defect};
+use crate::queries::{Running, StopReason};
 
 /// Chunks between a query and its reader. A reader that is slower than its query stops it after so many.
 const CHUNKS_AHEAD: usize = 4;
+/// Batches between the lane that computes them and the one that hands them on.
+const BATCHES_AHEAD: usize = 2;
 
 /// The bounds on one answer.
 #[derive(Debug, Clone, Copy)]
@@ -38,38 +40,44 @@ pub(crate) struct Bounds {
     pub(crate) bytes_max: Option<u64>,
 }
 
-/// The answer of a bounded plan, run in `lane`.
+/// The answer of a bounded plan, run in the heavy lane.
 pub(crate) fn run_plan(
     engine: &Arc<Shared>,
     running: &Arc<Running>,
-    lane: Lane,
     plan: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
     bounds: Bounds,
-    admitted: Option<Admitted>,
+    admitted: Admitted,
 ) -> Answer {
     let schema = plan.schema();
     running.runs(Some(Arc::clone(&plan)));
-    let chunks = async move {
-        let batches = execute_stream(plan, context).map_err(Error::from);
-        let batches = match batches {
-            // In a task of its own, so that a plan that is long at one batch keeps nobody from stopping it.
-            Ok(batches) => spawn_buffered(batches, 2)
-                .map(|batch| Ok((batch?, None)))
-                .boxed(),
-            Err(error) => futures::stream::iter([Err(error)]).boxed(),
-        };
-        (batches, admitted)
+    let batches = move || match execute_stream(plan, context) {
+        Ok(batches) => batches.map(|batch| Ok((batch?, None))).boxed(),
+        Err(error) => futures::stream::iter([Err(error.into())]).boxed(),
     };
-    answer(
-        engine,
-        running,
-        lane,
-        schema,
-        AnswerKind::Rows,
-        bounds,
-        chunks,
-    )
+    let batches = produce(engine, batches, admitted);
+    answer(engine, running, schema, AnswerKind::Rows, bounds, batches)
+}
+
+/// The answer of a plan that [is tiny](is_tiny), run here and now.
+pub(crate) async fn run_tiny(
+    engine: &Arc<Shared>,
+    running: &Arc<Running>,
+    plan: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+    bounds: Bounds,
+) -> Result<Answer> {
+    let schema = plan.schema();
+    running.runs(Some(Arc::clone(&plan)));
+    let mut given = Vec::new();
+    for batch in collect(plan, context).await? {
+        let (batch, is_last) = within(running, batch, bounds)?;
+        given.extend((batch.num_rows() > 0).then_some(batch));
+        if is_last {
+            break;
+        }
+    }
+    Ok(ready(engine, running, AnswerKind::Rows, schema, given))
 }
 
 /// The answer of a live query, whose batches come with their positions.
@@ -77,22 +85,14 @@ pub(crate) fn run_live(
     engine: &Arc<Shared>,
     running: &Arc<Running>,
     schema: SchemaRef,
-    batches: impl Stream<Item = Result<(RecordBatch, Option<OffsetVector>)>> + Send + 'static,
+    batches: impl Stream<Item = Result<Positioned>> + Send + 'static,
     bounds: Bounds,
     admitted: Admitted,
 ) -> Answer {
     running.set_live();
     running.runs(None);
-    let chunks = async move { (batches.boxed(), Some(admitted)) };
-    answer(
-        engine,
-        running,
-        Lane::Heavy,
-        schema,
-        AnswerKind::Live,
-        bounds,
-        chunks,
-    )
+    let batches = produce(engine, || batches.boxed(), admitted);
+    answer(engine, running, schema, AnswerKind::Live, bounds, batches)
 }
 
 /// The answer of a statement whose rows are already there.
@@ -103,9 +103,21 @@ pub(crate) fn run_ready(
     schema: SchemaRef,
     batches: Vec<RecordBatch>,
 ) -> Answer {
+    for batch in &batches {
+        running.gave_out(batch.num_rows(), batch.get_array_memory_size());
+    }
+    ready(engine, running, kind, schema, batches)
+}
+
+fn ready(
+    engine: &Arc<Shared>,
+    running: &Arc<Running>,
+    kind: AnswerKind,
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+) -> Answer {
     let (sender, receiver) = mpsc::channel(batches.len().max(1));
     for batch in batches {
-        running.gave_out(batch.num_rows(), batch.get_array_memory_size());
         // The channel has room for all of them.
         let _ = sender.try_send(Ok(Chunk {
             batch,
@@ -121,43 +133,70 @@ pub(crate) fn run_ready(
     }
 }
 
-type Batches = futures::stream::BoxStream<'static, Result<(RecordBatch, Option<OffsetVector>)>>;
+/// A batch, and of a live query where it stands after it.
+type Positioned = (RecordBatch, Option<OffsetVector>);
+type Batches = futures::stream::BoxStream<'static, Result<Positioned>>;
 
+/// Runs what gives batches in the heavy lane, and gives them here. The work ends when the stream is dropped; its place
+/// among the admitted is free when it has really ended.
+fn produce(
+    engine: &Shared,
+    batches: impl FnOnce() -> Batches + Send + 'static,
+    admitted: Admitted,
+) -> Batches {
+    let (sender, mut receiver) = mpsc::channel(BATCHES_AHEAD);
+    let work = async move {
+        let moving = async {
+            let mut batches = batches();
+            while let Some(batch) = batches.next().await {
+                let failed = batch.is_err();
+                if sender.send(Some(batch)).await.is_err() || failed {
+                    return;
+                }
+            }
+            let _ = sender.send(None).await;
+        };
+        if let Err(panic) = AssertUnwindSafe(moving).catch_unwind().await {
+            // A reader that has left needs no error.
+            let _ = sender.send(Some(Err(defect(panic.as_ref())))).await;
+        }
+        drop(admitted);
+    };
+    let work = engine.lanes.spawn(Lane::Heavy, work).map(AbortOnDrop);
+    futures::stream::poll_fn(move |context| {
+        // Until the stream is dropped.
+        let _ = &work;
+        // Work that was dropped in the middle says nothing; its rows are not all.
+        let cut_off = || Some(Err(StopReason::Shutdown.error()));
+        receiver
+            .poll_recv(context)
+            .map(|batch| batch.unwrap_or_else(cut_off))
+    })
+    .boxed()
+}
+
+/// Moves batches to the reader. It is done in the interactive lane, where a deadline and a stop are heard of even while all
+/// threads of the heavy one are long at work on a batch.
 fn answer(
     engine: &Arc<Shared>,
     running: &Arc<Running>,
-    lane: Lane,
     schema: SchemaRef,
     kind: AnswerKind,
     bounds: Bounds,
-    chunks: impl Future<Output = (Batches, Option<Admitted>)> + Send + 'static,
+    batches: Batches,
 ) -> Answer {
     let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
     let stream = RowStream::new(receiver, Arc::clone(running));
     let task = {
-        let (engine, running, sender) = (Arc::clone(engine), Arc::clone(running), sender.clone());
+        let (engine, running) = (Arc::clone(engine), Arc::clone(running));
         async move {
-            let (batches, admitted) = chunks.await;
             let outcome = pump(&running, batches, &sender, bounds).await;
-            if outcome.is_err() {
-                // What still works on it hears of the end, whatever the reason.
-                running.stop.cancel();
-            }
-            drop(admitted);
+            // What still works on it hears of the end, whatever the reason.
+            running.stop.cancel();
             finish(&engine, &running, outcome, &sender).await;
         }
     };
-    let spawned = engine.lanes.spawn(lane, task);
-    // A second, tiny task sees a panic of the first, which otherwise would look like the end of the rows.
-    let (engine_, running_) = (Arc::clone(engine), Arc::clone(running));
-    engine.lanes.spawn(Lane::Interactive, async move {
-        if let Some(Err(failed)) = match spawned {
-            Some(task) => Some(task.await),
-            None => None,
-        } {
-            finish(&engine_, &running_, Err(panicked(failed)), &sender).await;
-        }
-    });
+    engine.lanes.spawn(Lane::Interactive, task);
     Answer {
         query_id: running.id,
         schema,
@@ -207,24 +246,11 @@ async fn pump(
             if batch.num_rows() == 0 && position.is_none() {
                 continue;
             }
-            let mut is_last = false;
-            for (bound, is_cut) in [(bounds.cut_after, true), (bounds.ends_after, false)] {
-                let Some(bound) = bound else { continue };
-                let left = bound.saturating_sub(running.rows());
-                let rows = batch.num_rows() as u64;
-                if rows > left {
-                    batch = batch.slice(0, usize::try_from(left).unwrap_or(usize::MAX));
-                }
-                if rows > left && is_cut {
-                    running.set_truncated();
-                }
-                is_last |= rows > left || (rows == left && !is_cut);
-            }
+            let is_last;
+            (batch, is_last) = within(running, batch, bounds)?;
             if is_last && batch.num_rows() == 0 {
                 break;
             }
-            running.gave_out(batch.num_rows(), batch.get_array_memory_size());
-            check_size(running, bounds)?;
             if sender.send(Ok(Chunk { batch, position })).await.is_err() {
                 return Err(running.stop_reason().error());
             }
@@ -240,6 +266,30 @@ async fn pump(
         error = deadline => Err(error),
         done = moving => done,
     }
+}
+
+/// What of a batch is given out, and whether nothing is after it. It is counted.
+fn within(
+    running: &Running,
+    mut batch: RecordBatch,
+    bounds: Bounds,
+) -> Result<(RecordBatch, bool)> {
+    let mut is_last = false;
+    for (bound, is_cut) in [(bounds.cut_after, true), (bounds.ends_after, false)] {
+        let Some(bound) = bound else { continue };
+        let left = bound.saturating_sub(running.rows());
+        let rows = batch.num_rows() as u64;
+        if rows > left {
+            batch = batch.slice(0, usize::try_from(left).unwrap_or(usize::MAX));
+        }
+        if rows > left && is_cut {
+            running.set_truncated();
+        }
+        is_last |= rows > left || (rows == left && !is_cut);
+    }
+    running.gave_out(batch.num_rows(), batch.get_array_memory_size());
+    check_size(running, bounds)?;
+    Ok((batch, is_last))
 }
 
 fn check_size(running: &Running, bounds: Bounds) -> Result<()> {

@@ -4,6 +4,7 @@
 //! operating system schedules after the others (a higher nice value), so that a server whose cores are all busy still
 //! accepts, plans and answers small questions at once.
 
+use std::any::Any;
 use std::future::Future;
 
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -82,12 +83,6 @@ impl Lanes {
         F: Future<Output = Result<T>> + Send + 'static,
         T: Send + 'static,
     {
-        struct AbortOnDrop<T>(JoinHandle<T>);
-        impl<T> Drop for AbortOnDrop<T> {
-            fn drop(&mut self) {
-                self.0.abort();
-            }
-        }
         let closing = || Error::new(Kind::Unavailable, "the server is shutting down");
         let mut task = AbortOnDrop(self.spawn(lane, work).ok_or_else(closing)?);
         match (&mut task.0).await {
@@ -97,12 +92,32 @@ impl Lanes {
     }
 }
 
+/// A task that ends when nobody waits for it any more.
+pub(crate) struct AbortOnDrop<T>(pub(crate) JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// What a caller is told when a task of ours panicked: a defect, without its details, which are in the log.
 pub(crate) fn panicked(failed: tokio::task::JoinError) -> Error {
     if failed.is_cancelled() {
         return Error::new(Kind::Cancelled, "the query was stopped");
     }
-    tracing::error!(error = %failed, "a query task panicked");
+    match failed.try_into_panic() {
+        Ok(panic) => defect(panic.as_ref()),
+        Err(failed) => defect(&failed.to_string()),
+    }
+}
+
+/// What a caller is told of a panic: that there is a defect, whose details are in the log.
+pub(crate) fn defect(panic: &(dyn Any + Send)) -> Error {
+    let said = panic.downcast_ref::<&str>().copied();
+    let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let error = said.unwrap_or("a panic without words");
+    tracing::error!(error, "a query task panicked");
     Error::new(
         Kind::Internal,
         "the query failed because of a defect in the server",

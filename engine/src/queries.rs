@@ -176,6 +176,11 @@ impl Running {
             .unwrap_or(StopReason::Killed)
     }
 
+    /// Whether all that it does is done.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.changing.lock().ended.is_some()
+    }
+
     /// Whether somebody asked the query to stop.
     pub(crate) fn was_stopped(&self) -> bool {
         self.changing.lock().stop_reason.is_some()

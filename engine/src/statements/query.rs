@@ -13,8 +13,7 @@ use weir_sql::statement::{self, Emit, SubscribeSource};
 use super::Execution;
 use crate::answer::Answer;
 use crate::error::{Error, Result};
-use crate::execution::{Bounds, is_tiny, run_live, run_plan};
-use crate::lanes::Lane;
+use crate::execution::{Bounds, is_tiny, run_live, run_plan, run_tiny};
 use crate::planning::{Planner, Reading};
 
 impl Execution {
@@ -49,19 +48,14 @@ impl Execution {
     ) -> Result<Answer> {
         let physical = planner.physical(plan).await?;
         let context = planner.state.task_ctx();
-        let (lane, admitted) = if is_tiny(physical.as_ref()) {
-            (Lane::Interactive, None)
-        } else {
-            (
-                Lane::Heavy,
-                Some(self.engine.admission.bounded(&self.running).await?),
-            )
-        };
         let bounds = self.bounds(Some(self.deadline));
+        if is_tiny(physical.as_ref()) {
+            return run_tiny(&self.engine, &self.running, physical, context, bounds).await;
+        }
+        let admitted = self.engine.admission.bounded(&self.running).await?;
         Ok(run_plan(
             &self.engine,
             &self.running,
-            lane,
             physical,
             context,
             bounds,
