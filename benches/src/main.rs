@@ -11,6 +11,7 @@ mod latency;
 mod live;
 mod point;
 mod report;
+mod settings;
 mod startup;
 mod tpch;
 mod wire;
@@ -62,6 +63,8 @@ enum Measure {
     Egress,
     /// TPC-H over REST, in process, and in DuckDB
     Tpch,
+    /// TPC-H with one setting changed at a time; takes an hour, and only when asked for
+    Settings,
     /// NDJSON ingest, durable
     Ingest,
     /// From a row's acknowledgement to its reader
@@ -115,7 +118,9 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let measures = if args.measures.is_empty() {
-        Measure::value_variants().to_vec()
+        let all = Measure::value_variants().iter().copied();
+        all.filter(|measure| *measure != Measure::Settings)
+            .collect()
     } else {
         args.measures
     };
@@ -127,6 +132,7 @@ fn main() -> ExitCode {
             Measure::Point => point::run(&bench, &mut report),
             Measure::Egress => egress::run(&bench, &mut report),
             Measure::Tpch => tpch::run(&bench, &mut report),
+            Measure::Settings => settings::run(&bench, &mut report),
             Measure::Ingest => ingest::run(&bench, &mut report),
             Measure::Live => live::run(&bench, &mut report),
             Measure::Busy => busy::run(&bench, &mut report),

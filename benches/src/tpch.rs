@@ -21,7 +21,7 @@ const TABLES: [&str; 8] = [
 ];
 
 /// The best time of each query in seconds, by its name.
-type Times = BTreeMap<String, f64>;
+pub(crate) type Times = BTreeMap<String, f64>;
 
 pub(crate) fn run(bench: &Bench, report: &mut Report) {
     let scale = bench.choose("1", "0.05");
@@ -30,15 +30,13 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) {
         Ok(data) => data,
         Err(why) => return report.not_measured(label, why),
     };
-    let folder = binary::workspace().join("benches/tpch");
-    let queries = queries(&folder);
-    assert_eq!(queries.len(), 22, "{}", folder.display());
+    let queries = queries();
     let runs = bench.choose(3, 1);
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
 
-    let in_process = runtime().block_on(in_process(&data, &queries, runs, threads));
+    let in_process = runtime().block_on(in_process(&data, &queries, runs, config()));
     let rest = over_rest(bench, &data, &queries, runs);
-    let duckdb = duckdb(&data, &folder, runs, threads);
+    let duckdb = duckdb(&data, &folder(), runs, threads);
 
     let total = |times: &Times| times.values().sum::<f64>();
     report.add(
@@ -79,8 +77,13 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) {
     }
 }
 
-fn queries(folder: &Path) -> Vec<(String, String)> {
-    let mut queries: Vec<(String, String)> = std::fs::read_dir(folder)
+fn folder() -> PathBuf {
+    binary::workspace().join("benches/tpch")
+}
+
+/// The 22 queries with their names.
+pub(crate) fn queries() -> Vec<(String, String)> {
+    let mut queries: Vec<(String, String)> = std::fs::read_dir(folder())
         .expect("the queries are there")
         .map(|entry| entry.expect("a folder can be listed").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
@@ -97,11 +100,12 @@ fn queries(folder: &Path) -> Vec<(String, String)> {
         })
         .collect();
     queries.sort();
+    assert_eq!(queries.len(), 22, "{}", folder().display());
     queries
 }
 
 /// The tables as Parquet files, made once by `tpchgen-cli` of the tests' Python environment.
-fn data(folder: &Path, scale: &str) -> Result<PathBuf, String> {
+pub(crate) fn data(folder: &Path, scale: &str) -> Result<PathBuf, String> {
     let data = folder.join(format!("tpch-sf{scale}"));
     if TABLES
         .iter()
@@ -125,20 +129,19 @@ fn data(folder: &Path, scale: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// DataFusion as a library, with the settings that the server gives its sessions.
-async fn in_process(
+/// The settings that the server gives a session which sets nothing.
+pub(crate) fn config() -> SessionConfig {
+    weir_engine::session_config(&weir_engine::Limits::default())
+        .with_create_default_catalog_and_schema(true)
+}
+
+/// DataFusion as a library.
+pub(crate) async fn in_process(
     data: &Path,
     queries: &[(String, String)],
     runs: usize,
-    threads: usize,
+    config: SessionConfig,
 ) -> Times {
-    let mut config = SessionConfig::new()
-        .with_target_partitions(threads)
-        .with_batch_size(16_384);
-    let options = config.options_mut();
-    options.execution.parquet.pushdown_filters = true;
-    options.execution.parquet.reorder_filters = true;
-    options.sql_parser.map_string_types_to_utf8view = true;
     let context = SessionContext::new_with_config(config);
     for table in TABLES {
         let path = data.join(format!("{table}.parquet"));

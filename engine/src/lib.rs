@@ -40,5 +40,6 @@ pub use queries::{QueryInfo, QueryState};
 pub use request::{Ingest, IngestFormat, Ingested, IngestedPartition, Request};
 pub use session::Session;
 pub use settings::{Limits, Settings};
+pub use variables::session_config;
 
 pub use datafusion::scalar::ScalarValue;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use datafusion::execution::config::SessionConfig;
 use weir_base::nearest::nearest;
 use weir_base::{ByteSize, SqlState, parse_duration};
+use weir_connectors::files::FileStores;
 
 use crate::error::{Error, Result};
 use crate::settings::Limits;
@@ -283,6 +284,11 @@ impl Variables {
         options.execution.parquet.reorder_filters = true;
         config
     }
+}
+
+/// DataFusion's configuration of a session that sets nothing: what a comparison in process has to use.
+pub fn session_config(limits: &Limits) -> SessionConfig {
+    FileStores::configure(Variables::default().config(limits))
 }
 
 fn find(name: &str) -> Result<&'static Variable> {
