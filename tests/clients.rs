@@ -11,7 +11,7 @@ async fn filled() -> Server {
         .run(&[
             "CREATE STREAM s (id BIGINT, yes BOOLEAN, small SMALLINT, real REAL, double DOUBLE, dec DECIMAL(20,4), text TEXT, raw BYTEA, \
              day DATE, clock TIME, at TIMESTAMP, zoned TIMESTAMPTZ, span INTERVAL, uid UUID, doc JSON, tags TEXT[], place STRUCT<lat DOUBLE, lon DOUBLE>)",
-            "INSERT INTO s VALUES (1, true, -5, 1.5, 0.1, 12345.6789, 'grüß', '\\xdead', '2024-02-29', '12:34:56.789', '2024-02-29 12:34:56.789', \
+            "INSERT INTO s VALUES (1, true, -5, 1.5, 0.1, 12345.6789, 'grüß', decode('dead', 'hex'), '2024-02-29', '12:34:56.789', '2024-02-29 12:34:56.789', \
              '2024-02-29 12:34:56.789+02:00', INTERVAL '1 day', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '{\"a\": 1}', ['x', 'y'], {lat: 1.5, lon: 2.5})",
             "INSERT INTO s (id) VALUES (2)",
         ])

@@ -41,6 +41,7 @@ impl SqlState {
     pub const DIVISION_BY_ZERO: Self = Self("22012");
     pub const INVALID_PARAMETER_VALUE: Self = Self("22023");
     pub const INVALID_TEXT_REPRESENTATION: Self = Self("22P02");
+    pub const INTEGRITY_CONSTRAINT_VIOLATION: Self = Self("23000");
     pub const NOT_NULL_VIOLATION: Self = Self("23502");
     pub const UNIQUE_VIOLATION: Self = Self("23505");
     pub const CHECK_VIOLATION: Self = Self("23514");

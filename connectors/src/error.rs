@@ -18,6 +18,7 @@ pub struct Error {
     sqlstate: Option<SqlState>,
     message: String,
     hint: Option<String>,
+    row: Option<u64>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -29,6 +30,7 @@ impl Error {
             sqlstate: None,
             message: message.into(),
             hint: None,
+            row: None,
             source: None,
         }
     }
@@ -48,6 +50,18 @@ impl Error {
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Says which of the rows that were given is meant, counted from 1.
+    #[must_use]
+    pub fn with_row(mut self, row: u64) -> Self {
+        self.row = Some(row);
+        self
+    }
+
+    /// Which of the rows that were given is meant, counted from 1.
+    pub fn row(&self) -> Option<u64> {
+        self.row
     }
 
     /// Gives a finer SQLSTATE than the kind's own.
@@ -94,6 +108,7 @@ impl Error {
             sqlstate: self.sqlstate,
             message: self.message.clone(),
             hint: self.hint.clone(),
+            row: self.row,
             source: None,
         }
     }

@@ -56,6 +56,10 @@ impl Error {
         let mut this = Self::new(error.kind(), with_causes(error)).with_sqlstate(error.sqlstate());
         this.0.hint = error.hint();
         this.0.position = error.position();
+        if error.sqlstate() == SqlState::INSUFFICIENT_RESOURCES {
+            // The disk does not keep up; it passes by waiting.
+            this.0.retry_after = Some(Duration::from_secs(1));
+        }
         this
     }
 

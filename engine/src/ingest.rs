@@ -10,8 +10,8 @@ use datafusion::physical_plan::PhysicalExpr;
 use weir_base::{Kind, SqlState};
 use weir_catalog::{Entry, ObjectKind, ObjectName};
 use weir_connectors::topic::{
-    Change, CsvLayout, OnConflict, RowError, RowSchema, Rows, TopicWriter, encode_arrow,
-    encode_csv, encode_ndjson,
+    Change, CsvLayout, IdempotencyKey, OnConflict, RowError, RowSchema, Rows, TopicWriter,
+    encode_arrow, encode_csv, encode_ndjson,
 };
 
 use crate::engine::Shared;
@@ -46,8 +46,8 @@ pub(crate) async fn ingest(
     }
     let writer = stream_writer(&engine, &name)?;
     let bytes = ingest.body.len() as u64;
-    let key = ingest.idempotency_key.clone();
-    if key
+    if ingest
+        .idempotency_key
         .as_ref()
         .is_some_and(|key| key.is_empty() || key.len() > 255)
     {
@@ -56,14 +56,17 @@ pub(crate) async fn ingest(
             "an idempotency key has 1 to 255 bytes",
         ));
     }
-    let (rows, writer) = tokio::task::spawn_blocking(move || -> Result<_> {
+    let (rows, writer, key) = tokio::task::spawn_blocking(move || -> Result<_> {
         let rows = encode(writer.writer.schema(), &ingest)?;
         writer.checks.check(rows.batch(), &writer.entry)?;
-        Ok((rows, writer))
+        let key = ingest
+            .idempotency_key
+            .map(|key| IdempotencyKey::new(key, &ingest.body));
+        Ok((rows, writer, key))
     })
     .await
     .map_err(panicked)??;
-    let written = append(&writer, &rows, key.as_deref()).await?;
+    let written = append(&writer, &rows, key.as_ref()).await?;
     if !written.duplicate {
         engine.counters.rows_in.add(written.rows);
         engine.counters.bytes_in.add(bytes);
@@ -87,8 +90,14 @@ async fn ingest_into_table(
     ingest: Ingest,
 ) -> Result<Ingested> {
     if ingest.idempotency_key.is_some() {
-        return Err(Error::unsupported("an idempotency key is for streams")
-            .with_hint("a table's primary key does the same"));
+        let refused = Error::unsupported(format!(
+            "an idempotency key is for streams, and this is {}",
+            entry.describe()
+        ));
+        return Err(refused.with_hint(match entry.primary_key() {
+            [] => "leave it out; a table with a primary key refuses rows that come again",
+            _ => "leave it out: rows that come again are refused by the table's primary key",
+        }));
     }
     let table = engine.keyed_table(&entry)?;
     let schema = row_schema(&engine, &entry)?;
@@ -104,7 +113,16 @@ async fn ingest_into_table(
         rows,
         on_conflict: OnConflict::Error,
     };
-    let commit = table.writer().await?.commit(vec![change]).await?;
+    let commit = table.writer().await?.commit(vec![change]).await;
+    let commit = commit.map_err(|error| match error.row() {
+        Some(row) => Error::from(error)
+            .in_context(&format!("row {row}"))
+            .at_row(row, None)
+            .with_hint(
+                "ingest only adds rows to a table; INSERT … ON CONFLICT DO UPDATE replaces them",
+            ),
+        None => error.into(),
+    })?;
     let count: u64 = commit.affected.iter().sum();
     let end = commit.durable().await?;
     engine.counters.rows_in.add(count);
@@ -128,9 +146,9 @@ async fn ingest_into_table(
 pub(crate) async fn append(
     writer: &StreamWriter,
     rows: &Rows,
-    idempotency_key: Option<&str>,
+    key: Option<&IdempotencyKey>,
 ) -> Result<Ingested> {
-    let written = writer.writer.append(rows, idempotency_key).await?;
+    let written = writer.writer.append(rows, key).await?;
     Ok(Ingested {
         rows: written.rows,
         partitions: written
@@ -166,10 +184,10 @@ pub(crate) fn stream_writer(engine: &Arc<Shared>, name: &ObjectName) -> Result<A
     if entry.kind() != ObjectKind::Stream {
         return Err(Error::new(
             Kind::Invalid,
-            format!("{} is not a stream", entry.describe()),
+            format!("{} does not take rows", entry.describe()),
         )
         .with_sqlstate(SqlState::WRONG_OBJECT_TYPE)
-        .with_hint("rows of a table are written with INSERT"));
+        .with_hint("rows go into streams and tables"));
     }
     let topic = engine.topic_of(entry)?;
     let mut writers = engine.tables.writers.lock();
@@ -213,6 +231,7 @@ pub(crate) struct Checks(Vec<Check>);
 
 struct Check {
     name: String,
+    sql: String,
     condition: Arc<dyn PhysicalExpr>,
 }
 
@@ -229,6 +248,7 @@ impl Checks {
                 .map_err(|error| error.in_context(&format!("constraint \"{}\"", check.name)))?;
             Ok(Check {
                 name: check.name.clone(),
+                sql: check.sql.clone(),
                 condition: executable(&engine.base_state, expr, &schema)?,
             })
         });
@@ -257,6 +277,7 @@ impl Checks {
                         entry.describe()
                     ),
                 )
+                .with_hint(format!("it must keep to {}", check.sql))
                 .at_row(row as u64 + 1, None));
             }
         }

@@ -57,7 +57,7 @@ pub struct Ingest {
     pub format: IngestFormat,
     /// The rows.
     pub body: Bytes,
-    /// A retry with the same key appends nothing and gets the first answer.
+    /// A retry with the same key and body appends nothing and gets the first answer; another body is refused.
     pub idempotency_key: Option<String>,
 }
 

@@ -199,6 +199,56 @@ async fn an_idempotency_key_appends_once() {
 }
 
 #[tokio::test]
+async fn a_key_with_another_body_is_refused_and_writes_nothing() {
+    let mut server = Server::start();
+    server
+        .client()
+        .run(&[
+            "CREATE STREAM s (a INT, at TIMESTAMP DEFAULT now()) WITH (partitions = 3)",
+            // Rows go by key, so that another body need not meet the first in a partition.
+            "CREATE STREAM keyed (a INT) WITH (partitions = 8, key = 'a')",
+        ])
+        .await;
+    let send = |client: &Client, stream: &'static str, body: &'static str| {
+        let client = client.clone();
+        async move {
+            let request =
+                records(&client, stream, media::NDJSON, body).header("idempotency-key", "order-1");
+            client.document_of(request).await
+        }
+    };
+    let first = "{\"a\":1}\n{\"a\":2}\n";
+    for round in ["at once", "after a stop", "after a crash"] {
+        let client = server.client();
+        for stream in ["s", "keyed"] {
+            // The same body is the same request, though `now()` is another.
+            let answer = send(&client, stream, first).await.unwrap();
+            assert_eq!(answer["duplicate"], round != "at once", "{stream} {round}");
+            for other in [
+                "{\"a\":1}\n{\"a\":3}\n",
+                "{\"a\":1}\n",
+                "{\"a\":4}\n{\"a\":5}\n{\"a\":6}\n{\"a\":7}\n",
+            ] {
+                let problem = send(&client, stream, other).await.unwrap_err();
+                assert_eq!(
+                    (problem.status, problem.sqlstate()),
+                    (409, "23000"),
+                    "{stream} {round}: {problem}"
+                );
+                assert!(problem.detail().contains("order-1"), "{problem}");
+            }
+            let count = format!("SELECT count(*) FROM {stream}");
+            assert_eq!(client.number(&count).await, 2, "{stream} {round}");
+        }
+        server = match round {
+            "at once" => server.stop().start(),
+            _ => server.kill().start(),
+        };
+    }
+    server.stop();
+}
+
+#[tokio::test]
 async fn one_key_at_once_from_many_appends_once() {
     let server = Server::start();
     let client = server.client();

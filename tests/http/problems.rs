@@ -199,8 +199,15 @@ async fn ingest() {
             "CREATE TABLE users (id INT PRIMARY KEY)",
             "CREATE VIEW v AS SELECT * FROM bids",
             "INSERT INTO users VALUES (1)",
+            "CREATE STREAM orders (id BIGINT)",
         ])
         .await;
+    let order = client
+        .request(Method::POST, "/v1/topics/orders/records")
+        .header(CONTENT_TYPE, media::NDJSON)
+        .header("idempotency-key", "order-1")
+        .body("{\"id\":1}");
+    client.document_of(order).await.unwrap();
     let post = || {
         wrong(Method::POST, "/v1/topics/bids/records")
             .headers(&[("content-type", "application/x-ndjson")])
@@ -222,6 +229,21 @@ async fn ingest() {
         wrong(Method::POST, "/v1/topics/users/records")
             .headers(&[("content-type", "application/x-ndjson")])
             .body("{\"id\":1}"),
+        wrong(Method::POST, "/v1/topics/users/records")
+            .headers(&[("content-type", "application/x-ndjson")])
+            .body("{\"id\":2}\n{\"id\":2}"),
+        wrong(Method::POST, "/v1/topics/users/records")
+            .headers(&[
+                ("content-type", "application/x-ndjson"),
+                ("idempotency-key", "k"),
+            ])
+            .body("{\"id\":2}"),
+        wrong(Method::POST, "/v1/topics/orders/records")
+            .headers(&[
+                ("content-type", "application/x-ndjson"),
+                ("idempotency-key", "order-1"),
+            ])
+            .body("{\"id\":2}"),
         wrong(Method::POST, "/v1/topics/a%2Fb/records")
             .headers(&[("content-type", "application/x-ndjson")])
             .body("{}"),

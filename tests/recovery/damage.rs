@@ -45,22 +45,31 @@ fn largest_file(folder: &Path, extension: &str) -> Option<PathBuf> {
 async fn half_a_batch_at_the_end_is_cut_off() {
     let (builder, segment) = filled().await;
     let whole = fs::read(&segment).unwrap();
+    // With the segment goes what is beside it: the mark of what was acknowledged, the index.
+    let folder = segment.parent().unwrap();
+    let before: Vec<(PathBuf, Vec<u8>)> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.clone(), fs::read(&path).unwrap()))
+        .collect();
     // What a crash in the middle of a write leaves: the beginning of one more batch, or zeros.
     for tail in [&whole[..30], &whole[..100], &[0; 4096][..]] {
         let mut file = OpenOptions::new().append(true).open(&segment).unwrap();
         file.write_all(tail).unwrap();
         drop(file);
-        let server = builder
-            .clone()
-            .expect_log("cut off a write that was never acknowledged")
-            .start();
+        let server = builder.clone().expect_log(super::TORN).start();
         let client = server.client();
         assert_eq!(client.number("SELECT count(*) FROM s").await, 500);
         client.ingest("s", numbers(500, 501)).await.unwrap();
         assert_eq!(client.number("SELECT count(DISTINCT n) FROM s").await, 501);
         server.kill();
         // As it was, for the next one.
-        fs::write(&segment, &whole).unwrap();
+        for entry in fs::read_dir(folder).unwrap() {
+            fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+        for (path, content) in &before {
+            fs::write(path, content).unwrap();
+        }
     }
 }
 

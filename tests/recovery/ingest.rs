@@ -153,7 +153,7 @@ async fn round(
 
 /// Small segments, so that many rolls happen while it is killed.
 fn builder() -> ServerBuilder {
-    Server::builder().config("[topics]\nsegment_bytes = \"64kB\"\n")
+    super::server().config("[topics]\nsegment_bytes = \"64kB\"\n")
 }
 
 async fn create(client: &Client) {

@@ -4,12 +4,21 @@
 
 mod damage;
 mod ddl;
+mod full_disk;
 mod ingest;
 mod tables;
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use weir_tests::ServerBuilder;
+use weir_tests::{Server, ServerBuilder};
+
+/// What a start says of a write that its predecessor did not live to finish.
+pub(crate) const TORN: &str = "cut off a write that was never acknowledged";
+
+/// A server that will be killed, perhaps in the middle of a write.
+pub(crate) fn server() -> ServerBuilder {
+    Server::builder().expect_log(TORN)
+}
 
 /// How often each test kills.
 pub(crate) fn rounds() -> u32 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rand::Rng;
 use rand::rngs::SmallRng;
-use weir_tests::{Client, Server};
+use weir_tests::Client;
 
 use super::{random, rounds};
 
@@ -64,7 +64,7 @@ async fn contents(client: &Client) -> Model {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_is_what_its_acknowledged_statements_made_of_it() {
     let mut random = random("table changes");
-    let mut server = Server::start();
+    let mut server = super::server().start();
     server
         .client()
         .run(&["CREATE TABLE t (k BIGINT PRIMARY KEY, v BIGINT)"])

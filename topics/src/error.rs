@@ -54,6 +54,26 @@ pub enum Error {
     /// An idempotency token is empty or too long.
     #[error("an idempotency token of {0} bytes is not valid: use 1 to 64 bytes")]
     Token(usize),
+    /// A token that was used for one batch came again with another.
+    #[error(
+        "an idempotency token was used before for other records: those from offset {base} of topic \"{topic}\" partition {partition}"
+    )]
+    TokenReused {
+        /// The topic's name.
+        topic: TopicName,
+        /// The partition.
+        partition: PartitionId,
+        /// The first offset of what was appended under it.
+        base: Offset,
+    },
+    /// An append that depended on what was there before came too late.
+    #[error("topic \"{topic}\" partition {partition} was changed in between")]
+    Moved {
+        /// The topic's name.
+        topic: TopicName,
+        /// The partition.
+        partition: PartitionId,
+    },
     /// A batch is larger than the log takes.
     #[error("a batch of {bytes} bytes is larger than the limit of {limit} bytes")]
     BatchTooLarge {
@@ -137,17 +157,20 @@ impl Error {
 impl Classify for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::TopicExists(_) => Kind::Conflict,
+            Self::TopicExists(_) | Self::TokenReused { .. } => Kind::Conflict,
             Self::TopicNotFound(_) | Self::PartitionNotFound { .. } => Kind::NotFound,
             Self::PartitionCount { .. }
             | Self::Setting { .. }
             | Self::EmptyBatch
             | Self::Record(_)
             | Self::Token(_) => Kind::Invalid,
-            Self::BatchTooLarge { .. } | Self::Busy { .. } | Self::DiskFull { .. } => {
-                Kind::LimitExceeded
-            }
-            Self::Locked(_) | Self::Stopped(_) | Self::Closed => Kind::Unavailable,
+            Self::BatchTooLarge { .. } | Self::Busy { .. } => Kind::LimitExceeded,
+            // What was sent is right, and a later try may succeed.
+            Self::DiskFull { .. }
+            | Self::Moved { .. }
+            | Self::Locked(_)
+            | Self::Stopped(_)
+            | Self::Closed => Kind::Unavailable,
             Self::Corrupt { .. } | Self::Batch { .. } => Kind::Corrupt,
             Self::Io { .. } => Kind::Unavailable,
             Self::Internal(_) => Kind::Internal,
@@ -161,6 +184,8 @@ impl Classify for Error {
             Self::PartitionCount { .. } | Self::Setting { .. } | Self::Token(_) => {
                 SqlState::INVALID_PARAMETER_VALUE
             }
+            Self::TokenReused { .. } => SqlState::INTEGRITY_CONSTRAINT_VIOLATION,
+            Self::Moved { .. } => SqlState::SERIALIZATION_FAILURE,
             Self::BatchTooLarge { .. } => SqlState::PROGRAM_LIMIT_EXCEEDED,
             Self::Busy { .. } => SqlState::INSUFFICIENT_RESOURCES,
             Self::DiskFull { .. } => SqlState::DISK_FULL,
@@ -173,6 +198,8 @@ impl Classify for Error {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::TokenReused { .. } => "give other records a token of their own",
+            Self::Moved { .. } => "try again",
             Self::Busy { .. } => "wait for earlier writes to be acknowledged, then try again",
             Self::DiskFull { .. } => "free space on the disk, then try again",
             Self::Locked(_) => "stop the other process, or choose another data folder",

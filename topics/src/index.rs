@@ -10,18 +10,19 @@
 //! | minimum, maximum timestamp | 8 + 8 |
 //! | number of entries, number of tokens (2³² − 1: not known) | 4 + 4 |
 //! | entries: offset − base, position, minimum and maximum timestamp up to the next entry | 4 + 4 + 8 + 8 each |
-//! | tokens that the partition knew at the end offset: length, bytes, base offset, records | 1 + n + 8 + 4 each |
+//! | tokens that the partition knew at the end offset: length, name, base offset, records, fingerprint | 1 + n + 8 + 4 + 8 each |
 //! | CRC-32C of all before | 4 |
 
-use bytes::{Buf, BufMut};
+use bytes::{Buf, BufMut, Bytes};
 use weir_base::Offset;
 
 use crate::IdempotencyToken;
 use crate::segment::SavedIndex;
+use crate::token::Fingerprint;
 use crate::tokens::Written;
 
 const MAGIC: &[u8; 4] = b"WIDX";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 56;
 const ENTRY_BYTES: usize = 24;
 /// Says that nothing is known of tokens, instead of their number.
@@ -155,14 +156,14 @@ impl Index {
     }
 
     /// The file's content: the index, and the partition's tokens at its end.
-    pub(crate) fn encode(&self, tokens: Option<&[(IdempotencyToken, Written)]>) -> Vec<u8> {
+    pub(crate) fn encode(&self, tokens: Option<&[(Bytes, Written)]>) -> Vec<u8> {
         let count = tokens.map_or(TOKENS_UNKNOWN, |tokens| tokens.len() as u32);
         let tokens = tokens.unwrap_or_default();
         let times = self.times.unwrap_or(Times {
             min_ms: i64::MAX,
             max_ms: i64::MIN,
         });
-        let size = HEADER_BYTES + self.entries.len() * ENTRY_BYTES + tokens.len() * 77 + 4;
+        let size = HEADER_BYTES + self.entries.len() * ENTRY_BYTES + tokens.len() * 85 + 4;
         let mut bytes = Vec::with_capacity(size);
         bytes.put_slice(MAGIC);
         bytes.put_u32_le(VERSION);
@@ -179,11 +180,12 @@ impl Index {
             bytes.put_i64_le(entry.times.min_ms);
             bytes.put_i64_le(entry.times.max_ms);
         }
-        for (token, written) in tokens {
-            bytes.put_u8(token.as_bytes().len() as u8);
-            bytes.put_slice(token.as_bytes());
+        for (name, written) in tokens {
+            bytes.put_u8(name.len() as u8);
+            bytes.put_slice(name);
             bytes.put_i64_le(written.base.0);
             bytes.put_u32_le(written.record_count);
+            bytes.put_slice(&written.fingerprint.to_bytes());
         }
         let crc = crc32c::crc32c(&bytes);
         bytes.put_u32_le(crc);
@@ -242,15 +244,21 @@ fn take_times(bytes: &mut &[u8]) -> Option<Times> {
     })
 }
 
-fn take_token(bytes: &mut &[u8]) -> Option<(IdempotencyToken, Written)> {
+fn take_token(bytes: &mut &[u8]) -> Option<(Bytes, Written)> {
     let length = usize::from(bytes.try_get_u8().ok()?);
-    let (token, rest) = bytes.split_at_checked(length)?;
+    let (name, rest) = bytes.split_at_checked(length)?;
     *bytes = rest;
+    let token = IdempotencyToken::new(name).ok()?;
     let written = Written {
         base: Offset(bytes.try_get_i64_le().ok()?),
         record_count: bytes.try_get_u32_le().ok()?,
+        fingerprint: {
+            let (fingerprint, rest) = bytes.split_first_chunk()?;
+            *bytes = rest;
+            Fingerprint::from_bytes(*fingerprint)
+        },
     };
-    Some((IdempotencyToken::new(token).ok()?, written))
+    Some((token.name().clone(), written))
 }
 
 #[cfg(test)]
@@ -315,15 +323,16 @@ mod tests {
         #[test]
         fn it_reads_back_as_written_and_notices_damage(
             batches in proptest::collection::vec((1..9i64, 61..500u64, any::<i32>()), 0..40),
-            tokens in proptest::collection::vec((proptest::collection::vec(any::<u8>(), 1..=64), 0..i64::MAX, any::<u32>()), 0..9),
+            tokens in proptest::collection::vec((proptest::collection::vec(any::<u8>(), 1..=64), 0..i64::MAX, any::<u32>(), any::<[u8; 8]>()), 0..9),
             flip in any::<prop::sample::Index>(),
         ) {
             let batches: Vec<_> = batches.into_iter().map(|(n, b, t)| (n, b, i64::from(t))).collect();
             let (index, _) = index(&batches, 300);
             let tokens: Vec<_> = tokens
                 .into_iter()
-                .map(|(token, base, record_count)| {
-                    (IdempotencyToken::new(token).unwrap(), Written { base: Offset(base), record_count })
+                .map(|(name, base, record_count, fingerprint)| {
+                    let fingerprint = Fingerprint::from_bytes(fingerprint);
+                    (Bytes::from(name), Written { base: Offset(base), record_count, fingerprint })
                 })
                 .collect();
             let unknown = index.encode(None);

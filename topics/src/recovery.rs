@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use weir_base::Offset;
 
 use crate::batch::Malformed;
@@ -16,7 +17,7 @@ use crate::mark::{self, Mark};
 use crate::scan::{Scan, Scanned, reach};
 use crate::segment::{Extent, Place, Segment, base_of};
 use crate::tokens::{Tokens, Written};
-use crate::{BatchView, Error, IdempotencyToken, LogSettings, Result, durable};
+use crate::{BatchView, Error, LogSettings, Result, durable};
 
 /// A partition as it was found and repaired.
 #[derive(Debug)]
@@ -273,9 +274,9 @@ fn repair(found: &Found) -> Repair {
     }
 }
 
-fn fill(tokens: &mut Tokens, known: Vec<(IdempotencyToken, Written)>) {
-    for (token, written) in known {
-        tokens.insert(token, written);
+fn fill(tokens: &mut Tokens, known: Vec<(Bytes, Written)>) {
+    for (name, written) in known {
+        tokens.insert(name, written);
     }
 }
 
@@ -284,8 +285,9 @@ fn note_token(tokens: &mut Tokens, batch: &BatchView) -> Result<()> {
         let written = Written {
             base: batch.base_offset(),
             record_count: batch.record_count() as u32,
+            fingerprint: token.fingerprint(),
         };
-        tokens.insert(IdempotencyToken::new(token)?, written);
+        tokens.insert(token.name().clone(), written);
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use parking_lot::RwLock;
 use weir_base::{Offset, PartitionId, TopicName};
 
@@ -15,7 +16,7 @@ use crate::index::{Index, Times};
 use crate::open_files::{FileKey, OpenFile, OpenFiles};
 use crate::scan::{Scan, Scanned};
 use crate::tokens::Written;
-use crate::{Error, IdempotencyToken, Result, durable};
+use crate::{Error, Result, durable};
 
 /// What messages call a partition.
 #[derive(Debug, Clone)]
@@ -52,7 +53,7 @@ pub(crate) struct Extent {
 }
 
 /// An index as it was saved, and the tokens that the partition knew then, unless that is not known.
-pub(crate) type SavedIndex = (Index, Option<Vec<(IdempotencyToken, Written)>>);
+pub(crate) type SavedIndex = (Index, Option<Vec<(Bytes, Written)>>);
 
 /// The name of the segment that begins at `base`.
 pub(crate) fn file_name(base: Offset) -> String {
@@ -154,7 +155,7 @@ impl Segment {
     pub(crate) fn save_index(
         &self,
         index: &Index,
-        tokens: Option<&[(IdempotencyToken, Written)]>,
+        tokens: Option<&[(Bytes, Written)]>,
         sync: bool,
     ) -> std::io::Result<()> {
         durable::replace(&self.index_path(), &index.encode(tokens), sync)

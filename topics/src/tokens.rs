@@ -2,16 +2,19 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use bytes::Bytes;
 use weir_base::Offset;
 
 use crate::IdempotencyToken;
+use crate::token::Fingerprint;
 
 /// The last tokens, at most so many, and what was appended under each.
 #[derive(Debug)]
 pub(crate) struct Tokens {
-    known: HashMap<IdempotencyToken, Written>,
+    /// By the token's name.
+    known: HashMap<Bytes, Written>,
     /// In order of offset.
-    order: VecDeque<(IdempotencyToken, Offset)>,
+    order: VecDeque<(Bytes, Offset)>,
     most: usize,
 }
 
@@ -20,6 +23,7 @@ pub(crate) struct Tokens {
 pub(crate) struct Written {
     pub(crate) base: Offset,
     pub(crate) record_count: u32,
+    pub(crate) fingerprint: Fingerprint,
 }
 
 impl Written {
@@ -37,11 +41,12 @@ impl Tokens {
         }
     }
 
+    /// What was appended under a token's name.
     pub(crate) fn get(&self, token: &IdempotencyToken) -> Option<Written> {
-        self.known.get(token).copied()
+        self.known.get(token.name()).copied()
     }
 
-    pub(crate) fn insert(&mut self, token: IdempotencyToken, written: Written) {
+    pub(crate) fn insert(&mut self, name: Bytes, written: Written) {
         if self.most == 0 {
             return;
         }
@@ -50,33 +55,40 @@ impl Tokens {
         {
             self.forget(&oldest, base);
         }
-        self.order.push_back((token.clone(), written.base));
-        self.known.insert(token, written);
+        self.order.push_back((name.clone(), written.base));
+        self.known.insert(name, written);
     }
 
     /// Forgets what was appended at `from` and after it.
     pub(crate) fn truncate(&mut self, from: Offset) {
-        while let Some((token, base)) = self.order.pop_back_if(|(_, base)| *base >= from) {
-            self.forget(&token, base);
+        while let Some((name, base)) = self.order.pop_back_if(|(_, base)| *base >= from) {
+            self.forget(&name, base);
         }
     }
 
     /// Those appended before `end`, oldest first.
-    pub(crate) fn before(&self, end: Offset) -> Vec<(IdempotencyToken, Written)> {
+    pub(crate) fn before(&self, end: Offset) -> Vec<(Bytes, Written)> {
         self.order
             .iter()
             .filter(|(_, base)| *base < end)
-            .filter_map(|(token, base)| {
-                let written = self.get(token).filter(|written| written.base == *base)?;
-                Some((token.clone(), written))
+            .filter_map(|(name, base)| {
+                let written = self
+                    .known
+                    .get(name)
+                    .filter(|written| written.base == *base)?;
+                Some((name.clone(), *written))
             })
             .collect()
     }
 
     /// A token may have come again after it was forgotten: only the append at `base` is.
-    fn forget(&mut self, token: &IdempotencyToken, base: Offset) {
-        if self.get(token).is_some_and(|written| written.base == base) {
-            self.known.remove(token);
+    fn forget(&mut self, name: &Bytes, base: Offset) {
+        if self
+            .known
+            .get(name)
+            .is_some_and(|written| written.base == base)
+        {
+            self.known.remove(name);
         }
     }
 }
@@ -89,10 +101,15 @@ mod tests {
         IdempotencyToken::new(number.to_be_bytes()).unwrap()
     }
 
+    fn name(number: u32) -> Bytes {
+        token(number).name().clone()
+    }
+
     fn at(base: i64) -> Written {
         Written {
             base: Offset(base),
             record_count: 1,
+            fingerprint: Fingerprint::of(&base.to_be_bytes()),
         }
     }
 
@@ -100,13 +117,13 @@ mod tests {
     fn the_last_ones_are_kept() {
         let mut tokens = Tokens::new(3);
         for number in 0..5 {
-            tokens.insert(token(number), at(i64::from(number)));
+            tokens.insert(name(number), at(i64::from(number)));
         }
         assert_eq!(tokens.get(&token(1)), None);
         assert_eq!(tokens.get(&token(2)), Some(at(2)));
         assert_eq!(
             tokens.before(Offset(4)),
-            [(token(2), at(2)), (token(3), at(3))]
+            [(name(2), at(2)), (name(3), at(3))]
         );
         tokens.truncate(Offset(3));
         assert_eq!(tokens.get(&token(3)), None);
@@ -117,7 +134,7 @@ mod tests {
     fn one_that_comes_again_after_it_was_forgotten_is_new() {
         let mut tokens = Tokens::new(2);
         for (number, base) in [(1, 0), (2, 1), (3, 2), (1, 3), (4, 4)] {
-            tokens.insert(token(number), at(base));
+            tokens.insert(name(number), at(base));
         }
         assert_eq!(tokens.get(&token(1)), Some(at(3)));
         assert_eq!(tokens.get(&token(4)), Some(at(4)));

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{error, warn};
 use uuid::Uuid;
-use weir_base::{Classify, Kind};
+use weir_base::{Classify, Kind, SqlState};
 use weir_engine::{Ingest, IngestFormat, Session};
 
 use super::generator::{Event, Generator, LastIds};
@@ -131,7 +131,10 @@ impl Feed {
             };
             match self.session.ingest(ingest).await {
                 Ok(_) => return Ok(()),
-                Err(error) if error.kind() == Kind::LimitExceeded => {
+                Err(error)
+                    if error.kind() == Kind::LimitExceeded
+                        || error.sqlstate() == SqlState::DISK_FULL =>
+                {
                     if !std::mem::replace(&mut warned, true) {
                         warn!(stream, %error, "the demo feed waits");
                     }

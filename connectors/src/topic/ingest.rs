@@ -205,13 +205,25 @@ fn csv_header(
     Ok(columns)
 }
 
+/// What an Arrow IPC file, also known as Feather, begins with.
+const ARROW_FILE_MAGIC: &[u8] = b"ARROW1";
+
 /// Takes rows from an Arrow IPC stream. Columns are found by name; one that is left out gets its default.
 ///
 /// # Errors
 /// When the stream does not decode, names a column that is not there, or holds values that are not of its column's type.
 pub fn encode_arrow(schema: &RowSchema, body: &Bytes) -> Result<Rows, RowError> {
+    if body.starts_with(ARROW_FILE_MAGIC) {
+        return Err(RowError::body(
+            "the body is an Arrow file, not an Arrow stream",
+        ));
+    }
     let broken = |error: ArrowError| {
-        RowError::body(format!("the body is not a whole Arrow stream: {error}"))
+        let reason = match &error {
+            ArrowError::IoError(..) => "it ends too early".to_owned(),
+            error => error.to_string(),
+        };
+        RowError::body(format!("the body is not a whole Arrow stream: {reason}"))
     };
     let reader = StreamReader::try_new(std::io::Cursor::new(body), None).map_err(broken)?;
     let given = reader.schema();

@@ -31,4 +31,4 @@ pub use row_error::RowError;
 pub use scan::{TopicScanExec, as_topic_scan};
 pub use schema::{Hidden, RowColumn, RowSchema, hidden_fields};
 pub use stream::StreamTable;
-pub use writer::{TopicWriter, Written, WrittenRange};
+pub use writer::{IdempotencyKey, TopicWriter, Written, WrittenRange};

@@ -304,6 +304,36 @@ fn logical_types_are_kept_in_one_form() {
 }
 
 #[test]
+fn a_key_that_was_used_for_another_request_is_refused() {
+    runtime().block_on(async {
+        let mut log = TestLog::new().await;
+        log.topic(8, false).await;
+        // Rows go to the partitions of their keys, so that two requests need have none in common.
+        let schema = items(true);
+        let rows = |id: i64| encode_ndjson(&schema, &bytes(&format!("{{\"id\":{id}}}"))).unwrap();
+        let content = |id: i64| IdempotencyKey::new("k", &id.to_be_bytes());
+        for reopened in [false, true] {
+            if reopened {
+                log = log.reopen().await;
+            }
+            let topic = log.log.topics().remove(0);
+            let writer = TopicWriter::new(topic.clone(), Arc::clone(&schema), log.clock.clone());
+            let first = writer.append(&rows(0), Some(&content(0))).await.unwrap();
+            assert_eq!(first.duplicate, reopened);
+            for other in 1..20 {
+                let refused = writer.append(&rows(other), Some(&content(other))).await;
+                let error = refused.unwrap_err();
+                assert_eq!(error.sqlstate(), SqlState::INTEGRITY_CONSTRAINT_VIOLATION);
+                assert_eq!(error.kind(), weir_base::Kind::Conflict);
+                assert!(error.to_string().contains("\"k\""), "{error}");
+            }
+            let ends: i64 = topic.stable_offsets().iter().map(|end| end.0).sum();
+            assert_eq!(ends, 1);
+        }
+    });
+}
+
+#[test]
 fn a_repeated_request_is_stored_once() {
     runtime().block_on(async {
         let log = TestLog::new().await;
@@ -311,8 +341,9 @@ fn a_repeated_request_is_stored_once() {
         let schema = items(false);
         let writer = TopicWriter::new(topic.clone(), Arc::clone(&schema), log.clock.clone());
         let rows = encode_ndjson(&schema, &bytes("{\"id\":1}\n{\"id\":2}")).unwrap();
-        let first = writer.append(&rows, Some("a")).await.unwrap();
-        let again = writer.append(&rows, Some("a")).await.unwrap();
+        let key = IdempotencyKey::new("a", b"the request");
+        let first = writer.append(&rows, Some(&key)).await.unwrap();
+        let again = writer.append(&rows, Some(&key)).await.unwrap();
         assert!(!first.duplicate && again.duplicate);
         assert_eq!((first.rows, &first.ranges), (2, &again.ranges));
         let [range] = first.ranges[..] else {

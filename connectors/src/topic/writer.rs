@@ -1,11 +1,14 @@
 //! Appending rows to the topic of a stream.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sha2::{Digest, Sha256};
-use weir_base::{Clock, Kind, Offset, PartitionId};
-use weir_topics::{Appended, BatchBuilder, EncodedBatch, IdempotencyToken, RecordRef, Topic};
+use weir_base::{Clock, Kind, Offset, PartitionId, SqlState};
+use weir_topics::{
+    Appended, BatchBuilder, EncodedBatch, Fingerprint, IdempotencyToken, RecordRef, Topic,
+};
 
 use super::ingest::Rows;
 use super::keys::Keys;
@@ -25,6 +28,52 @@ pub struct TopicWriter {
     schema: Arc<RowSchema>,
     clock: Arc<dyn Clock>,
     turn: AtomicU32,
+}
+
+/// What a writer calls a request, and what the request is: a second attempt is the same name for the same content.
+#[derive(Debug, Clone)]
+pub struct IdempotencyKey {
+    text: String,
+    fingerprint: Fingerprint,
+}
+
+impl IdempotencyKey {
+    /// The key `text` of a request whose content came as `content`: not the rows that it was made into, for a default such as
+    /// `now()` makes others of it each time.
+    pub fn new(text: impl Into<String>, content: &[u8]) -> Self {
+        Self {
+            text: text.into(),
+            fingerprint: Fingerprint::of(content),
+        }
+    }
+
+    /// The token of the request's `at`-th batch in a partition.
+    fn token(&self, at: u32) -> Result<IdempotencyToken> {
+        let mut name = Sha256::digest(self.text.as_bytes()).to_vec();
+        name.extend_from_slice(&at.to_be_bytes());
+        Ok(IdempotencyToken::new(name)?.standing_for(self.fingerprint))
+    }
+
+    fn refusal(&self, error: weir_topics::Error) -> Error {
+        let weir_topics::Error::TokenReused {
+            topic,
+            partition,
+            base,
+        } = error
+        else {
+            return error.into();
+        };
+        Error::new(
+            Kind::Conflict,
+            format!(
+                "idempotency key {:?} was used before for a request with other content, whose rows begin at offset {base} of partition {partition} of topic {:?}",
+                self.text,
+                topic.as_str()
+            ),
+        )
+        .with_sqlstate(SqlState::INTEGRITY_CONSTRAINT_VIOLATION)
+        .with_hint("nothing was written; give each request a key of its own, and repeat it only with the same body")
+    }
 }
 
 /// Where rows were put.
@@ -70,27 +119,34 @@ impl TopicWriter {
         &self.schema
     }
 
-    /// Appends rows; they are durable on return. The same rows under the same idempotency key are stored once.
+    /// Appends rows; they are durable on return. The same request under the same idempotency key is stored once.
     ///
     /// # Errors
-    /// When the log takes no more (it is full, stopped, or the disk does not keep up). Some of the rows may be stored then:
+    /// When the key was used for another request, as far as the partitions remember (SQLSTATE 23000; of two at once, whose rows
+    /// have keys and go to different partitions, both may be stored); when the log takes no more (it is full, stopped, or the disk does not keep up). Some of the rows may be stored then:
     /// nothing is acknowledged, and the same request under the same idempotency key stores the rest.
-    pub async fn append(&self, rows: &Rows, idempotency_key: Option<&str>) -> Result<Written> {
-        let placed = self.place(rows, idempotency_key)?;
-        let digest = idempotency_key.map(|key| Sha256::digest(key.as_bytes()));
+    pub async fn append(&self, rows: &Rows, key: Option<&IdempotencyKey>) -> Result<Written> {
+        if let Some(key) = key {
+            self.check_key(key)?;
+        }
+        let placed = self.place(rows, key)?;
         let mut appended: Vec<(PartitionId, Appended)> = Vec::with_capacity(placed.len());
-        for (at, (partition, batch)) in placed.into_iter().enumerate() {
-            let token = match &digest {
-                Some(digest) => {
-                    let mut token = digest.to_vec();
-                    token.extend_from_slice(&(at as u32).to_be_bytes());
-                    Some(IdempotencyToken::new(token)?)
-                }
-                None => None,
-            };
+        // Batches are counted in each partition, so that a request's first one there has a token that is known beforehand.
+        let mut counts: HashMap<PartitionId, u32> = HashMap::new();
+        for (partition, batch) in placed {
             let log = self.topic.partition(partition)?;
             log.ready().await?;
-            appended.push((partition, log.append(batch, token.as_ref())?));
+            let one = match key {
+                Some(key) => {
+                    let count = counts.entry(partition).or_default();
+                    let token = key.token(*count)?;
+                    *count += 1;
+                    log.append(batch, Some(&token))
+                        .map_err(|error| key.refusal(error))?
+                }
+                None => log.append(batch, None)?,
+            };
+            appended.push((partition, one));
         }
         let mut written = Written {
             rows: rows.len() as u64,
@@ -117,16 +173,27 @@ impl TopicWriter {
         Ok(written)
     }
 
+    /// Refuses a key that any partition remembers for another request, whatever partitions this one's rows go to.
+    fn check_key(&self, key: &IdempotencyKey) -> Result<()> {
+        let first = key.token(0)?;
+        for partition in self.topic.partitions() {
+            partition
+                .remembers(&first)
+                .map_err(|error| key.refusal(error))?;
+        }
+        Ok(())
+    }
+
     /// The batches that rows are put in, in order of their first rows. The same rows and key give the same batches, so that
     /// a repeated request is recognised batch by batch.
     fn place(
         &self,
         rows: &Rows,
-        idempotency_key: Option<&str>,
+        key: Option<&IdempotencyKey>,
     ) -> Result<Vec<(PartitionId, EncodedBatch)>> {
         let partitions = self.topic.spec().partitions.max(1);
-        let unkeyed = match idempotency_key {
-            Some(key) => partition_for_key(key.as_bytes(), partitions),
+        let unkeyed = match key {
+            Some(key) => partition_for_key(key.text.as_bytes(), partitions),
             None => self.turn.fetch_add(1, Ordering::Relaxed) % partitions,
         };
         let timestamp_ms = self.clock.now_ms();

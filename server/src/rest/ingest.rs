@@ -44,7 +44,7 @@ pub(crate) struct PartitionDocument {
 #[utoipa::path(post, path = "/v1/topics/{name}/records", tag = "ingest", operation_id = "ingest",
     params(
         ("name" = String, Path, description = "The stream: bids, or schema.bids."),
-        ("Idempotency-Key" = Option<String>, Header, max_length = 64, description = "A retry with the same key appends nothing and gets the first answer."),
+        ("Idempotency-Key" = Option<String>, Header, max_length = 64, description = "A retry with the same key and body appends nothing and gets the first answer. The same key with another body is refused (409)."),
     ),
     request_body(content((String = "application/x-ndjson"), (String = "text/csv"), (Vec<u8> = "application/vnd.apache.arrow.stream")),
         description = "A JSON object a line, CSV with a header line, or an Arrow stream; also compressed with zstd or gzip."),

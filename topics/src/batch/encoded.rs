@@ -43,7 +43,7 @@ impl EncodedBatch {
                 last_offset_delta: header.last_offset_delta,
             }));
         }
-        if view.token()?.is_some() {
+        if view.token_header()?.is_some() {
             return Err(Error::Record("the header name \"weir-token\" is reserved"));
         }
         for record in view.records() {
@@ -126,15 +126,15 @@ impl EncodedBatch {
         let headers = varint::take(&mut cursor).ok_or_else(malformed)?;
         let headers_at = records.len() - cursor.len();
 
-        let header_bytes =
-            field_width(Some(TOKEN_HEADER.as_bytes())) + field_width(Some(token.as_bytes()));
+        let stored = token.to_bytes();
+        let header_bytes = field_width(Some(TOKEN_HEADER.as_bytes())) + field_width(Some(&stored));
         let count_grows = varint::width(headers + 1) - varint::width(headers);
         let mut front = Vec::with_capacity(headers_at + header_bytes + 8);
         varint::put(&mut front, body_bytes + (header_bytes + count_grows) as i64);
         front.extend_from_slice(records.get(body_at..count_at).ok_or_else(malformed)?);
         varint::put(&mut front, headers + 1);
         put_field(&mut front, Some(TOKEN_HEADER.as_bytes()));
-        put_field(&mut front, Some(token.as_bytes()));
+        put_field(&mut front, Some(&stored));
         self.bytes
             .splice(HEADER_BYTES..HEADER_BYTES + headers_at, front);
         let length =

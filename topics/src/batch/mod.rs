@@ -31,7 +31,8 @@ pub(crate) use header::LENGTH_BASE;
 pub use header::{BatchHeader, HEADER_BYTES, Malformed};
 pub use view::{BatchView, Headers, Record, Records};
 
-/// The record header that carries an idempotency token: on a batch's first record, and hidden from readers here.
+/// The record header that carries an idempotency token: on a batch's first record, and hidden from readers here. Its value
+/// is the token's fingerprint, eight bytes, and then its name.
 pub const TOKEN_HEADER: &str = "weir-token";
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use weir_base::Offset;
 
 use super::header::{BatchHeader, HEADER_BYTES, Malformed};
 use super::{TOKEN_HEADER, varint};
-use crate::{Error, Result};
+use crate::{Error, IdempotencyToken, Result};
 
 /// A stored batch whose checksum is right. Clones share the bytes.
 #[derive(Debug, Clone)]
@@ -145,14 +145,20 @@ impl BatchView {
     }
 
     /// The idempotency token that the batch was appended with.
-    pub(crate) fn token(&self) -> Result<Option<&[u8]>> {
+    pub(crate) fn token(&self) -> Result<Option<IdempotencyToken>> {
+        let stored = self.token_header()?.flatten();
+        Ok(stored.and_then(IdempotencyToken::from_bytes))
+    }
+
+    /// The header that holds a token, if there is one: what is in it.
+    pub(super) fn token_header(&self) -> Result<Option<Option<&[u8]>>> {
         let Some(first) = self.records().next() else {
             return Ok(None);
         };
         let mut headers = first?.headers;
         while let Some((key, value)) = headers.take_next()? {
             if key == TOKEN_HEADER.as_bytes() {
-                return Ok(value);
+                return Ok(Some(value));
             }
         }
         Ok(None)

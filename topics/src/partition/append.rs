@@ -7,7 +7,7 @@ use weir_base::Offset;
 
 use super::Partition;
 use crate::tokens::{Tokens, Written};
-use crate::{EncodedBatch, Error, IdempotencyToken, Result};
+use crate::{EncodedBatch, Error, Fingerprint, IdempotencyToken, Result};
 
 /// A batch that has its offsets and is on its way to the disk.
 #[derive(Debug)]
@@ -23,6 +23,18 @@ pub struct Appended {
     synced: Option<oneshot::Receiver<Result<()>>>,
 }
 
+/// Where a partition stands, seen in one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The exclusive end of what is on disk.
+    pub stable: Offset,
+    /// The offset that the next record will have.
+    pub next: Offset,
+    /// How often the partition has given up what was not on disk. Offsets from `stable` on mean the same records only as
+    /// long as this stays as it is.
+    pub given_up: u64,
+}
+
 /// What was appended and is not yet on disk.
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -34,6 +46,8 @@ pub(super) struct Queue {
     /// Who waits for the stable offset to come this far; in order of offset.
     waiting: VecDeque<(Offset, oneshot::Sender<Result<()>>)>,
     pub(super) tokens: Tokens,
+    /// How often what was pending has been given up.
+    pub(super) given_up: u64,
     /// Whether the partition is in line for a writer, or has one.
     pub(super) scheduled: bool,
 }
@@ -74,6 +88,7 @@ impl Queue {
             pending_bytes: 0,
             waiting: VecDeque::new(),
             tokens,
+            given_up: 0,
             scheduled: false,
         }
     }
@@ -104,12 +119,64 @@ impl Partition {
     /// With a `token` that the partition remembers, nothing is written; the answer is that of the first append under it.
     ///
     /// # Errors
-    /// [`Error::EmptyBatch`] and [`Error::BatchTooLarge`]; [`Error::Busy`] when too much waits already (see
-    /// [`Partition::ready`]); [`Error::Stopped`], [`Error::Closed`] and [`Error::TopicNotFound`] when no more is taken.
+    /// [`Error::EmptyBatch`] and [`Error::BatchTooLarge`]; [`Error::TokenReused`] when the token's name stands for something
+    /// else; [`Error::Busy`] when too much waits already (see [`Partition::ready`]); [`Error::Stopped`], [`Error::Closed`] and
+    /// [`Error::TopicNotFound`] when no more is taken.
     pub fn append(
         &self,
         batch: EncodedBatch,
         token: Option<&IdempotencyToken>,
+    ) -> Result<Appended> {
+        self.append_where(batch, token, None)
+    }
+
+    /// As [`Partition::append`], if the partition still stands as it did at `head`: the batch gets the offset `head.next`, and
+    /// what was appended before it is what was there then.
+    ///
+    /// # Errors
+    /// As [`Partition::append`]; [`Error::Moved`] when it does not, and nothing is appended.
+    pub fn append_at(&self, batch: EncodedBatch, head: Head) -> Result<Appended> {
+        self.append_where(batch, None, Some(head))
+    }
+
+    /// Whether something was appended under the token and is remembered.
+    ///
+    /// # Errors
+    /// [`Error::TokenReused`] when the token's name stands for something else.
+    pub fn remembers(&self, token: &IdempotencyToken) -> Result<bool> {
+        let written = self.0.queue.lock().tokens.get(token);
+        match written {
+            Some(written) => self.same(token, written).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Waits until all that was appended before `head` was seen is on disk.
+    ///
+    /// # Errors
+    /// As [`Appended::durable`]; [`Error::Moved`] when it was given up.
+    pub async fn settled(&self, head: Head) -> Result<()> {
+        if head.next <= head.stable {
+            return Ok(());
+        }
+        let synced = {
+            let mut queue = self.0.queue.lock();
+            if queue.given_up != head.given_up {
+                return Err(self.moved());
+            }
+            if head.next <= self.stable_offset() {
+                return Ok(());
+            }
+            queue.wait_for(head.next)
+        };
+        synced.await.unwrap_or(Err(Error::Closed))
+    }
+
+    fn append_where(
+        &self,
+        batch: EncodedBatch,
+        token: Option<&IdempotencyToken>,
+        head: Option<Head>,
     ) -> Result<Appended> {
         if batch.record_count() == 0 {
             return Err(Error::EmptyBatch);
@@ -124,7 +191,7 @@ impl Partition {
         // The token goes into the batch, and that changes its checksum: not under the lock.
         let mut batch = match token {
             None => batch,
-            Some(token) => match self.known(token) {
+            Some(token) => match self.known(token)? {
                 Some(appended) => return Ok(appended),
                 None => batch.with_token(token)?,
             },
@@ -137,7 +204,13 @@ impl Partition {
         if let Some(token) = token
             && let Some(written) = queue.tokens.get(token)
         {
+            self.same(token, written)?;
             return Ok(self.duplicate(&mut queue, written));
+        }
+        if let Some(head) = head
+            && (head.next, head.given_up) != (queue.next, queue.given_up)
+        {
+            return Err(self.moved());
         }
         if queue.pending_bytes >= settings.pending_bytes_max as u64 {
             return Err(Error::Busy {
@@ -153,6 +226,7 @@ impl Partition {
         let written = Written {
             base: queue.next,
             record_count: batch.record_count(),
+            fingerprint: token.map_or_else(Fingerprint::default, IdempotencyToken::fingerprint),
         };
         batch.place_at(written.base);
         let pending = Pending {
@@ -162,7 +236,7 @@ impl Partition {
         queue.next = pending.end();
         queue.pending_bytes += bytes;
         if let Some(token) = token {
-            queue.tokens.insert(token.clone(), written);
+            queue.tokens.insert(token.name().clone(), written);
         }
         let synced = queue.wait_for(pending.end());
         queue.pending.push_back(pending);
@@ -194,10 +268,32 @@ impl Partition {
     }
 
     /// What was appended under a token before.
-    fn known(&self, token: &IdempotencyToken) -> Option<Appended> {
+    fn known(&self, token: &IdempotencyToken) -> Result<Option<Appended>> {
         let mut queue = self.0.queue.lock();
-        let written = queue.tokens.get(token)?;
-        Some(self.duplicate(&mut queue, written))
+        let Some(written) = queue.tokens.get(token) else {
+            return Ok(None);
+        };
+        self.same(token, written)?;
+        Ok(Some(self.duplicate(&mut queue, written)))
+    }
+
+    /// Refuses a token whose name was used for something else.
+    fn same(&self, token: &IdempotencyToken, written: Written) -> Result<()> {
+        if token.fingerprint() == written.fingerprint {
+            return Ok(());
+        }
+        Err(Error::TokenReused {
+            topic: self.0.place.topic.clone(),
+            partition: self.0.place.partition,
+            base: written.base,
+        })
+    }
+
+    fn moved(&self) -> Error {
+        Error::Moved {
+            topic: self.0.place.topic.clone(),
+            partition: self.0.place.partition,
+        }
     }
 
     fn duplicate(&self, queue: &mut Queue, written: Written) -> Appended {
@@ -229,6 +325,7 @@ impl Partition {
         let mut queue = self.0.queue.lock();
         let stable = self.stable_offset();
         queue.next = stable;
+        queue.given_up += 1;
         queue.pending.clear();
         queue.pending_bytes = 0;
         queue.scheduled = false;

@@ -13,7 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use weir_base::{Offset, PartitionId, TopicName};
 
-pub use append::Appended;
+pub use append::{Appended, Head};
 pub use read::SegmentInfo;
 
 use crate::open_files::FileKey;
@@ -74,6 +74,16 @@ impl Partition {
     /// The offset that the next record will have, if those before it reach the disk.
     pub fn next_offset(&self) -> Offset {
         self.0.queue.lock().next
+    }
+
+    /// Where the partition stands: for a writer whose records depend on those before them.
+    pub fn head(&self) -> Head {
+        let queue = self.0.queue.lock();
+        Head {
+            stable: self.stable_offset(),
+            next: queue.next,
+            given_up: queue.given_up,
+        }
     }
 
     /// The stable offset, and a wake-up whenever it moves. It also wakes when the topic is deleted: a read then says so.

@@ -22,16 +22,27 @@ fn a_full_disk_refuses_the_write_and_no_more() {
         let token = IdempotencyToken::new("t").unwrap();
         fail::cfg("topics::append", "1*return(enospc)").unwrap();
         let refused = partition.append(one("b"), Some(&token)).unwrap();
+        let seen = partition.head();
         let error = refused.durable().await.unwrap_err();
         assert!(matches!(error, Error::DiskFull { .. }), "{error}");
-        assert_eq!(error.kind(), Kind::LimitExceeded);
+        assert_eq!(error.kind(), Kind::Unavailable);
         assert_eq!(error.sqlstate(), SqlState::DISK_FULL);
         assert_eq!(log.failure(), None);
         assert_eq!(partition.next_offset(), Offset(1));
         assert_eq!(values(&partition), ["a"]);
+        // What was built on the lost record is refused, also where its offset has been given to another.
+        assert!(matches!(
+            partition.settled(seen).await,
+            Err(Error::Moved { .. })
+        ));
         let again = partition.append(one("b"), Some(&token)).unwrap();
         assert!(!again.duplicate);
         assert_eq!(again.durable().await.unwrap(), (Offset(1), Offset(2)));
+        assert_eq!(partition.next_offset(), seen.next);
+        assert!(matches!(
+            partition.append_at(one("c"), seen),
+            Err(Error::Moved { .. })
+        ));
 
         fail::cfg("topics::roll", "1*return(enospc)").unwrap();
         let long = "x".repeat(1990);

@@ -1,12 +1,18 @@
 //! Appends: dense offsets, many in flight, tokens that make a second attempt harmless.
 
 use weir_base::{Classify, Kind, Offset};
-use weir_topics::{BatchBuilder, Error, IdempotencyToken, LogSettings};
+use weir_topics::{BatchBuilder, Error, Fingerprint, IdempotencyToken, LogSettings};
 
 use crate::support::{batch, bids, one, open, run, scratch, small, values};
 
 fn token(number: usize) -> IdempotencyToken {
-    IdempotencyToken::new(format!("attempt-{number}")).unwrap()
+    let token = IdempotencyToken::new(format!("attempt-{number}")).unwrap();
+    token.standing_for(Fingerprint::of(&number.to_be_bytes()))
+}
+
+/// The same name, for something else.
+fn mistaken(number: usize) -> IdempotencyToken {
+    token(number).standing_for(Fingerprint::of(b"something else"))
 }
 
 #[test]
@@ -116,7 +122,21 @@ fn tokens_survive_restarts_of_any_kind() {
                     .unwrap();
                 assert!(again.duplicate, "token {number} forgotten in round {round}");
                 assert_eq!(again.base_offset, Offset(number as i64));
+                assert!(partition.remembers(&token(number)).unwrap());
+                for refused in [
+                    partition
+                        .append(one("never"), Some(&mistaken(number)))
+                        .err(),
+                    partition.remembers(&mistaken(number)).err(),
+                ] {
+                    let base = match refused {
+                        Some(Error::TokenReused { base, .. }) => base,
+                        other => panic!("token {number} in round {round}: {other:?}"),
+                    };
+                    assert_eq!(base, Offset(number as i64));
+                }
             }
+            assert!(!partition.remembers(&token(written)).unwrap());
             for _ in 0..40 {
                 let appended = partition.append(one("row"), Some(&token(written))).unwrap();
                 appended.durable().await.unwrap();
@@ -134,6 +154,27 @@ fn tokens_survive_restarts_of_any_kind() {
                 }
             }
         }
+    });
+}
+
+#[test]
+fn an_append_at_a_head_is_the_next_one_or_none() {
+    let dir = scratch();
+    run(async {
+        let log = open(small(dir.path())).await.unwrap();
+        let partition = bids(&log).await;
+        let head = partition.head();
+        let first = partition.append_at(one("a"), head).unwrap();
+        assert_eq!(first.base_offset, head.next);
+        let late = partition.append_at(one("b"), head);
+        assert!(matches!(late, Err(Error::Moved { .. })), "{late:?}");
+        let after = partition.head();
+        assert_eq!(after.next, Offset(1));
+        partition.settled(after).await.unwrap();
+        assert_eq!(partition.stable_offset(), Offset(1));
+        let second = partition.append_at(one("b"), after).unwrap();
+        second.durable().await.unwrap();
+        assert_eq!(values(&partition), ["a", "b"]);
     });
 }
 

@@ -18,7 +18,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::runtime::SpawnedTask;
 use parking_lot::RwLock;
 use weir_base::{Clock, Kind, Offset, PartitionId, SqlState};
-use weir_topics::{BatchView, Partition, Topic};
+use weir_topics::{BatchView, Head, Partition, Topic};
 
 use super::record::RecordDecoder;
 use super::schema::RowSchema;
@@ -62,7 +62,11 @@ impl KeyedTable {
             ));
         }
         let partition = topic.partition(PartitionId(0))?.clone();
-        let state = State::new(rows.schema_with_hidden(), partition.start_offset());
+        let state = State::new(
+            rows.schema_with_hidden(),
+            partition.start_offset(),
+            partition.head().given_up,
+        );
         Ok(Self(Arc::new(Inner {
             topic,
             partition,
@@ -108,6 +112,9 @@ impl KeyedTable {
                 ),
             ));
         }
+        if self.0.state.read().given_up != self.0.partition.head().given_up {
+            self.keep_up()?;
+        }
         if self.0.state.read().end < at {
             let _gate = self.0.gate.lock().await;
             self.load(at).await?;
@@ -124,8 +131,7 @@ impl KeyedTable {
                 )));
             }
         }
-        let start = self.0.partition.start_offset();
-        let mut past = State::new(self.0.rows.schema_with_hidden(), start);
+        let mut past = self.empty_state();
         self.replay(&mut past, at).await?;
         Ok(Arc::new(Snapshot::new(
             self,
@@ -143,29 +149,44 @@ impl KeyedTable {
     /// When the table cannot be loaded.
     pub async fn writer(&self) -> Result<TableWriter> {
         let gate = Arc::clone(&self.0.gate).lock_owned().await;
-        let partition = &self.0.partition;
-        let mut stable = partition.watch();
-        if self.0.state.read().end > partition.next_offset() {
-            // The log gave up what was not on disk: what is in memory of it is not so.
-            *self.0.state.write() =
-                State::new(self.0.rows.schema_with_hidden(), partition.start_offset());
-        }
-        // What another instance of the table still had on its way is waited for.
-        while self.0.state.read().end < partition.next_offset() {
-            let at = partition.stable_offset();
-            self.load(at).await?;
-            if at < partition.next_offset() {
-                let moved = stable.wait_for(|offset| *offset > at).await;
-                moved.map_err(|_| {
-                    Error::new(
-                        Kind::Unavailable,
-                        format!("table {:?} is going away", self.0.topic.name().as_str()),
-                    )
-                    .with_sqlstate(SqlState::ADMIN_SHUTDOWN)
-                })?;
+        let mut stable = self.0.partition.watch();
+        loop {
+            stable.mark_unchanged();
+            let head = self.keep_up()?;
+            self.load(head.stable).await?;
+            if self.0.state.read().end == head.next {
+                return Ok(TableWriter::new(self.clone(), gate, head));
             }
+            // What another instance of the table still had on its way is waited for; it may also be given up.
+            stable.changed().await.map_err(|_| {
+                Error::new(
+                    Kind::Unavailable,
+                    format!("table {:?} is going away", self.0.topic.name().as_str()),
+                )
+                .with_sqlstate(SqlState::ADMIN_SHUTDOWN)
+            })?;
         }
-        Ok(TableWriter::new(self.clone(), gate))
+    }
+
+    /// Looks where the log stands, and takes back what it gave up.
+    fn keep_up(&self) -> Result<Head> {
+        // The log is looked at, and written to, with the state held: so that both tell of the same moment.
+        let mut state = self.0.state.write();
+        let head = self.0.partition.head();
+        if state.given_up != head.given_up {
+            state.roll_back()?;
+            state.given_up = head.given_up;
+        }
+        state.durable = head.stable;
+        Ok(head)
+    }
+
+    fn empty_state(&self) -> State {
+        State::new(
+            self.0.rows.schema_with_hidden(),
+            self.0.partition.start_offset(),
+            self.0.partition.head().given_up,
+        )
     }
 
     /// Takes in the records up to `to`. The gate must be held.
@@ -175,23 +196,12 @@ impl KeyedTable {
             return Ok(());
         }
         if end > self.0.partition.start_offset() {
-            // Only another instance of the table can have written: rare, and short.
-            let mut from = end;
-            while from < to {
-                let batches = self.read(from, to).await?;
-                let Some(last) = batches.last() else { break };
-                let next = last.end_offset().min(to);
-                apply(&self.0, &mut self.0.state.write(), &batches, from, to)?;
-                from = next;
-            }
-            return Ok(());
+            return self.catch_up(to).await;
         }
         // Readers of the empty state are not kept waiting.
-        let mut fresh = State::new(
-            self.0.rows.schema_with_hidden(),
-            self.0.partition.start_offset(),
-        );
+        let mut fresh = self.empty_state();
         self.replay(&mut fresh, to).await?;
+        fresh.durable = to;
         if fresh.is_thick() {
             let chunks = fresh.thinned(to)?;
             fresh.replace_all(chunks, to);
@@ -200,24 +210,47 @@ impl KeyedTable {
         Ok(())
     }
 
+    /// Takes in what only another instance of the table can have written, or what was taken back and is there all the same:
+    /// rare, and short.
+    async fn catch_up(&self, to: Offset) -> Result<()> {
+        loop {
+            let from = self.0.state.read().end;
+            if from >= to {
+                return Ok(());
+            }
+            let batches = self.read(from, to).await?;
+            if batches.is_empty() {
+                return Err(self.ends_early(from, to));
+            }
+            let mut state = self.0.state.write();
+            // A reader may have found meanwhile that the log gave something up.
+            if state.end == from {
+                apply(&self.0, &mut state, &batches, from, to)?;
+            }
+        }
+    }
+
     /// Takes the records from `state`'s end up to `to` into it.
     async fn replay(&self, state: &mut State, to: Offset) -> Result<()> {
         while state.end < to {
             let batches = self.read(state.end, to).await?;
             if batches.is_empty() {
-                return Err(Error::new(
-                    Kind::Corrupt,
-                    format!(
-                        "topic {:?} ends at offset {}, before {to}",
-                        self.0.topic.name().as_str(),
-                        state.end
-                    ),
-                ));
+                return Err(self.ends_early(state.end, to));
             }
             let from = state.end;
             apply(&self.0, state, &batches, from, to)?;
         }
         Ok(())
+    }
+
+    fn ends_early(&self, end: Offset, to: Offset) -> Error {
+        Error::new(
+            Kind::Corrupt,
+            format!(
+                "topic {:?} ends at offset {end}, before {to}",
+                self.0.topic.name().as_str()
+            ),
+        )
     }
 
     async fn read(&self, from: Offset, to: Offset) -> Result<Vec<BatchView>> {

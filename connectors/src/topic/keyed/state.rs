@@ -113,6 +113,10 @@ pub(super) struct State {
     hasher: DefaultHashBuilder,
     /// Every record before it is in.
     pub(super) end: Offset,
+    /// What is before it is on disk for good: where [`Self::roll_back`] goes to. Not before `horizon`.
+    pub(super) durable: Offset,
+    /// How often the log had given up records when `durable` was seen.
+    pub(super) given_up: u64,
     /// Versions that were replaced before it may be gone: no reader before it can be served.
     pub(super) horizon: Offset,
     rows: usize,
@@ -120,14 +124,16 @@ pub(super) struct State {
 }
 
 impl State {
-    /// An empty table. `schema` is that of chunks.
-    pub(super) fn new(schema: SchemaRef, start: Offset) -> Self {
+    /// An empty table. `schema` is that of chunks; the log has given up records `given_up` times.
+    pub(super) fn new(schema: SchemaRef, start: Offset, given_up: u64) -> Self {
         Self {
             schema,
             chunks: Vec::new(),
             index: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             end: start,
+            durable: start,
+            given_up,
             horizon: start,
             rows: 0,
             chunk_bytes: 0,
@@ -196,6 +202,44 @@ impl State {
         }
     }
 
+    /// Takes back what the records from `durable` on did: the log may have lost them.
+    pub(super) fn roll_back(&mut self) -> Result<()> {
+        let to = self.durable.0;
+        if self.end.0 <= to {
+            return Ok(());
+        }
+        // First out of the index, which needs the chunks that keys lie in.
+        let (chunks, hasher) = (&self.chunks, &self.hasher);
+        let mut returned = Vec::new();
+        for chunk in chunks {
+            for (row, superseded) in chunk.superseded.iter().enumerate() {
+                let offset = chunk.offsets.value(row);
+                let by = superseded.load(Ordering::Acquire);
+                if offset >= to {
+                    let hash = hasher.hash_one(chunk.keys.value(row));
+                    if let Ok(entry) = self.index.find_entry(hash, |at| *at == offset) {
+                        entry.remove();
+                    }
+                } else if by >= to && by != CURRENT {
+                    // Readers before `to` are shown it either way.
+                    superseded.store(CURRENT, Ordering::Release);
+                    returned.push((chunk.keys.value(row).to_vec(), offset));
+                }
+            }
+        }
+        for (key, offset) in returned {
+            self.put(&key, offset);
+        }
+        let kept = self
+            .chunks
+            .partition_point(|chunk| chunk.last_offset() < to);
+        let mixed = self.chunks.get(kept).map(|chunk| cut(chunk, to));
+        let mixed = mixed.transpose()?.unwrap_or_else(|| self.empty_chunk());
+        self.replace_tail(self.chunks.len() - kept, mixed);
+        self.end = self.durable;
+        Ok(())
+    }
+
     /// What the last chunks become when they are merged, so that chunks at least double in size from the end to the front:
     /// how many of them, and the merged one.
     pub(super) fn merged_tail(&self) -> Result<Option<(usize, Chunk)>> {
@@ -254,19 +298,20 @@ impl State {
 
     /// Puts thinned chunks in the place of all.
     pub(super) fn replace_all(&mut self, chunks: Vec<Chunk>, horizon: Offset) {
-        self.replace_tail(
-            self.chunks.len(),
-            Chunk {
-                batch: RecordBatch::new_empty(Arc::clone(&self.schema)),
-                offsets: Int64Array::from(Vec::<i64>::new()),
-                keys: BinaryArray::from(Vec::<&[u8]>::new()),
-                superseded: Vec::new(),
-            },
-        );
+        self.replace_tail(self.chunks.len(), self.empty_chunk());
         for chunk in chunks {
             self.push(chunk);
         }
         self.horizon = self.horizon.max(horizon);
+    }
+
+    fn empty_chunk(&self) -> Chunk {
+        Chunk {
+            batch: RecordBatch::new_empty(Arc::clone(&self.schema)),
+            offsets: Int64Array::from(Vec::<i64>::new()),
+            keys: BinaryArray::from(Vec::<&[u8]>::new()),
+            superseded: Vec::new(),
+        }
     }
 }
 
@@ -287,6 +332,16 @@ fn supersede(chunks: &[Arc<Chunk>], old: i64, by: i64) {
     if let Some(superseded) = place {
         superseded.store(by, Ordering::Release);
     }
+}
+
+/// The versions of a chunk that were written before `to`.
+fn cut(chunk: &Chunk, to: i64) -> Result<Chunk> {
+    let rows = chunk
+        .offsets
+        .values()
+        .partition_point(|offset| *offset < to);
+    let superseded = load(&chunk.superseded).take(rows).map(AtomicI64::new);
+    Chunk::with_superseded(chunk.batch.slice(0, rows), superseded.collect())
 }
 
 fn load(superseded: &[AtomicI64]) -> impl Iterator<Item = i64> {

@@ -198,9 +198,25 @@ proptest! {
                 let now = table.snapshot(table.stable_offset(), true).await.unwrap();
                 prop_assert_eq!(contents(now).await, listed(&model));
             }
-            for (offset, model) in past {
-                let then = table.snapshot(offset, true).await.unwrap();
-                prop_assert_eq!(contents(then).await, listed(&model), "at {}", offset);
+            for (offset, model) in &past {
+                let then = table.snapshot(*offset, true).await.unwrap();
+                prop_assert_eq!(contents(then).await, listed(model), "at {}", offset);
+            }
+            // Taken back to any of these, it is what it was, also to who asks by key; and it comes back to what it is.
+            for (offset, before) in past.iter().rev() {
+                {
+                    let mut state = table.0.state.write();
+                    state.durable = *offset;
+                    state.roll_back().unwrap();
+                    prop_assert_eq!(state.end, *offset);
+                    for key in before.keys().chain(model.keys()) {
+                        prop_assert_eq!(state.find(key).is_some(), before.contains_key(key));
+                    }
+                }
+                let then = table.snapshot(*offset, true).await.unwrap();
+                prop_assert_eq!(contents(then).await, listed(before), "taken back to {}", offset);
+                let writer = table.writer().await.unwrap();
+                prop_assert_eq!(contents(writer.snapshot(true)).await, listed(&model));
             }
             Ok(())
         })?;

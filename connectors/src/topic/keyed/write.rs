@@ -12,11 +12,11 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use hashbrown::HashMap;
 use weir_base::{Kind, Offset, SqlState};
-use weir_topics::{Appended, BatchBuilder, RecordRef};
+use weir_topics::{Appended, BatchBuilder, Head, RecordRef};
 
 use super::KeyedTable;
 use super::snapshot::Snapshot;
-use super::state::Chunk;
+use super::state::{Chunk, State};
 use crate::topic::ingest::Rows;
 use crate::topic::keys::{Keys, show_key};
 use crate::topic::schema::{Hidden, header_field};
@@ -62,6 +62,8 @@ pub enum Change {
 pub struct TableWriter {
     table: KeyedTable,
     gate: tokio::sync::OwnedMutexGuard<()>,
+    /// Where the log stood when the turn came: what the statement finds out is true of that.
+    head: Head,
 }
 
 /// What [`TableWriter::conflicts`] finds out about new rows.
@@ -82,18 +84,31 @@ pub struct Commit {
     pub affected: Vec<u64>,
     /// The offset after the statement's last record: a reader there sees it.
     pub end: Offset,
-    appended: Option<Appended>,
+    awaited: Awaited,
+}
+
+/// What must be on disk before a statement is acknowledged.
+#[derive(Debug)]
+enum Awaited {
+    /// Its own records, and with them all before.
+    Records(Appended),
+    /// It has none, but what it saw may not be on disk yet.
+    Seen(KeyedTable, Head),
 }
 
 impl Commit {
     /// Waits until the statement is on disk.
     ///
     /// # Errors
-    /// When the log failed; the statement is then not acknowledged, and the log takes no more until a restart.
+    /// When the disk is full (SQLSTATE 53100): the statement has not happened, and may be tried again. When the log failed:
+    /// whether it has happened a restart tells, and the log takes no more until then.
     pub async fn durable(self) -> Result<Offset> {
-        match self.appended {
-            Some(appended) => Ok(appended.durable().await?.1),
-            None => Ok(self.end),
+        match self.awaited {
+            Awaited::Records(appended) => Ok(appended.durable().await?.1),
+            Awaited::Seen(table, head) => {
+                table.settled(head).await?;
+                Ok(self.end)
+            }
         }
     }
 }
@@ -140,9 +155,37 @@ impl Ops {
     }
 }
 
+impl KeyedTable {
+    /// Waits until what was there at `head` is on disk.
+    async fn settled(&self, head: Head) -> Result<()> {
+        let settled = self.0.partition.settled(head).await;
+        settled.map_err(|error| self.overtaken(error))
+    }
+
+    /// Says of a log that moved what that means to a statement.
+    fn overtaken(&self, error: weir_topics::Error) -> Error {
+        if !matches!(error, weir_topics::Error::Moved { .. }) {
+            return error.into();
+        }
+        Error::new(
+            Kind::Unavailable,
+            format!(
+                "table {:?} is not as the statement found it: another change came in between, or was lost on its way to the disk",
+                self.0.topic.name().as_str()
+            ),
+        )
+        .with_sqlstate(SqlState::SERIALIZATION_FAILURE)
+        .with_hint("nothing was changed; try again")
+    }
+}
+
 impl TableWriter {
-    pub(super) fn new(table: KeyedTable, gate: tokio::sync::OwnedMutexGuard<()>) -> Self {
-        Self { table, gate }
+    pub(super) fn new(
+        table: KeyedTable,
+        gate: tokio::sync::OwnedMutexGuard<()>,
+        head: Head,
+    ) -> Self {
+        Self { table, gate, head }
     }
 
     /// The table.
@@ -201,21 +244,24 @@ impl TableWriter {
     /// when it fails. What it did is seen by readers when it is [durable](Commit::durable).
     ///
     /// # Errors
-    /// A key that is there already (SQLSTATE 23505, named), a row updated twice (21000), a statement too large for the log, or
-    /// a log that takes no more.
+    /// A key that is there already (SQLSTATE 23505, named), a row updated twice (21000), a statement too large for the log,
+    /// earlier changes that it saw and that the log lost (40001), or a log that takes no more.
     pub async fn commit(self, changes: Vec<Change>) -> Result<Commit> {
         // A log that is behind keeps its writers waiting, not their rows in memory.
         self.table.0.partition.ready().await?;
-        let (ops, affected) = self.ops(&changes)?;
-        let base = self.table.0.partition.next_offset();
-        if base != self.table.0.state.read().end {
-            return Err(self.overtaken());
-        }
-        let Some(written) = self.append(&ops, &changes, base)? else {
+        let (ops, affected) = match self.ops(&changes) {
+            Ok(done) => done,
+            Err(error) => {
+                // A key that is said to be there must not be lost on its way to the disk.
+                self.table.settled(self.head).await?;
+                return Err(error);
+            }
+        };
+        let Some(written) = self.append(&ops, &changes)? else {
             return Ok(Commit {
                 affected,
-                end: base,
-                appended: None,
+                end: self.head.next,
+                awaited: Awaited::Seen(self.table, self.head),
             });
         };
         if let Err(error) = self.tidy() {
@@ -226,7 +272,7 @@ impl TableWriter {
         Ok(Commit {
             affected,
             end: Offset(written.base_offset.0 + i64::from(written.record_count)),
-            appended: Some(written),
+            awaited: Awaited::Records(written),
         })
     }
 
@@ -267,7 +313,9 @@ impl TableWriter {
                 Some(key) => {
                     if self.has(ops, key) {
                         match on_conflict {
-                            OnConflict::Error => return Err(self.duplicate(key)),
+                            OnConflict::Error => {
+                                return Err(self.duplicate(key).with_row(row as u64 + 1));
+                            }
                             OnConflict::Nothing => continue,
                             OnConflict::Replace => {}
                         }
@@ -330,7 +378,8 @@ impl TableWriter {
     }
 
     /// Hands the records to the log, and takes them into memory when it has them.
-    fn append(&self, ops: &Ops, changes: &[Change], base: Offset) -> Result<Option<Appended>> {
+    fn append(&self, ops: &Ops, changes: &[Change]) -> Result<Option<Appended>> {
+        let base = self.head.next;
         let timestamp_ms = self.table.0.clock.now_ms();
         let mut builder = BatchBuilder::new();
         let mut puts = Puts::default();
@@ -364,11 +413,11 @@ impl TableWriter {
             changes,
             timestamp_ms,
         )?;
-        let appended = self.table.0.partition.append(builder.build(), None)?;
-        if appended.base_offset != base {
-            return Err(self.overtaken());
-        }
+        let batch = builder.build();
+        // Held over both, so that nobody finds the one without the other.
         let mut state = self.table.0.state.write();
+        let appended = self.table.0.partition.append_at(batch, self.head);
+        let appended = appended.map_err(|error| self.table.overtaken(error))?;
         state.push(chunk);
         for (offset, (key, op)) in (base.0..).zip(ops.ops.iter().flatten()) {
             let own = offset.to_be_bytes();
@@ -382,31 +431,28 @@ impl TableWriter {
         Ok(Some(appended))
     }
 
-    /// Merges small chunks and drops dead versions. Only writers change chunks, so that the work is done beside readers.
+    /// Merges small chunks and drops dead versions, beside readers: only writers change chunks, unless the log gave
+    /// something up, which takes the chunks back that were merged here.
     fn tidy(&self) -> Result<()> {
+        let lost = |state: &State| state.given_up != self.head.given_up;
         let merged = self.table.0.state.read().merged_tail()?;
         if let Some((count, chunk)) = merged {
-            self.table.0.state.write().replace_tail(count, chunk);
+            let mut state = self.table.0.state.write();
+            if lost(&state) {
+                return Ok(());
+            }
+            state.replace_tail(count, chunk);
         }
         if self.table.0.state.read().is_thick() {
-            let horizon = self.table.0.partition.stable_offset();
+            // What is rolled back to must be there.
+            let horizon = self.head.stable;
             let chunks = self.table.0.state.read().thinned(horizon)?;
-            self.table.0.state.write().replace_all(chunks, horizon);
+            let mut state = self.table.0.state.write();
+            if !lost(&state) {
+                state.replace_all(chunks, horizon);
+            }
         }
         Ok(())
-    }
-
-    /// The log gave up rows that were not on disk yet, and this statement was made for a table that had them.
-    fn overtaken(&self) -> Error {
-        Error::new(
-            Kind::Unavailable,
-            format!(
-                "an earlier change of table {:?} was lost before it was on disk",
-                self.table.0.topic.name().as_str()
-            ),
-        )
-        .with_sqlstate(SqlState::SERIALIZATION_FAILURE)
-        .with_hint("try again")
     }
 
     fn duplicate(&self, key: &[u8]) -> Error {
