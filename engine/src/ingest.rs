@@ -224,8 +224,6 @@ impl Checks {
         }
         let schema: DFSchemaRef =
             Arc::new(DFSchema::try_from(entry.arrow_schema().as_ref().clone())?);
-        let context =
-            datafusion::prelude::SessionContext::new_with_state(engine.base_state.clone());
         let checks = entry.checks().iter().map(|check| {
             let expr = expression(engine, &check.sql, &schema)
                 .map_err(|error| error.in_context(&format!("constraint \"{}\"", check.name)))?;

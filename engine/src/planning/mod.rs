@@ -3,11 +3,16 @@
 //! A [`Planner`] serves one statement. It opens every relation that the statement names (views by planning their own
 //! text), hands them to DataFusion's SQL planner as [`context::PlanContext`], and never looks at the catalog again.
 
+pub(crate) mod checked;
 mod context;
+pub(crate) mod decimals;
 pub(crate) mod files;
 mod hidden;
+mod insert;
 mod interruptible;
+mod literals;
 mod names;
+mod predicates;
 mod relations;
 mod types;
 
@@ -30,7 +35,7 @@ use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use weir_base::{Offset, OffsetVector, SqlState, TopicName};
-use weir_catalog::{Entry, ObjectId, ObjectName, Snapshot};
+use weir_catalog::{ObjectId, ObjectName, Snapshot};
 use weir_connectors::files::FileStores;
 
 use crate::engine::Shared;
@@ -79,8 +84,6 @@ struct Opened {
     named: BTreeSet<ObjectId>,
     /// Relations that only this statement knows.
     own: HashMap<ObjectName, Arc<dyn TableProvider>>,
-    /// The target of an `INSERT`, and what its columns get that are not given.
-    target: Option<(ObjectName, HashMap<String, Expr>)>,
 }
 
 impl Planner {
@@ -139,26 +142,6 @@ impl Planner {
             .await
     }
 
-    /// Plans an `INSERT`, the target's defaults filled in.
-    pub(crate) async fn insert(
-        &self,
-        insert: ast::Insert,
-        target: &Entry,
-        parameters: &[ScalarValue],
-    ) -> Result<LogicalPlan> {
-        let defaults = target.columns().iter().filter_map(|column| {
-            let sql = column.default.as_deref()?;
-            Some(
-                crate::rows::expression(&self.engine, sql, &DFSchema::empty())
-                    .map(|expr| (column.name.clone(), expr)),
-            )
-        });
-        let defaults = defaults.collect::<Result<HashMap<_, _>>>()?;
-        self.opened.lock().target = Some((target.name.clone(), defaults));
-        let plan = self.statement(ast::Statement::Insert(insert)).await?;
-        with_parameters(plan, parameters)
-    }
-
     /// Lets the statement read `table` under a name, whatever the catalog has there.
     pub(crate) fn also_knows(&self, name: ObjectName, table: Arc<dyn TableProvider>) {
         self.opened.lock().own.insert(name, table);
@@ -190,10 +173,13 @@ impl Planner {
                 self.has_hidden_columns(name, schema)
             });
         }
+        literals::settle(&mut statement)?;
         let mentioned = names::mentioned(&statement);
         let (relations, calls) = self.open(&mentioned, shows_hidden, text, schema).await?;
+        let doubtful = predicates::first_doubtful(&statement);
         self.with_context(schema, &relations, calls, |sql| {
-            Ok(sql.sql_statement_to_plan(statement)?)
+            sql.sql_statement_to_plan(statement)
+                .map_err(|error| predicates::placed(error.into(), doubtful))
         })
     }
 
@@ -263,9 +249,10 @@ impl Planner {
 /// An expression over the columns of `schema`, which names no relation.
 pub(crate) fn plan_expression(
     state: &SessionState,
-    expr: ast::Expr,
+    mut expr: ast::Expr,
     schema: &DFSchema,
 ) -> Result<Expr> {
+    literals::settle(&mut expr)?;
     let relations = HashMap::new();
     let context = PlanContext {
         state,
@@ -292,13 +279,16 @@ pub(crate) fn executable(
         .with_query_execution_start_time(state.execution_props().query_execution_start_time)
         .build();
     let simplifier = ExprSimplifier::new(context);
-    let expr = simplifier.simplify(simplifier.coerce(expr, schema)?)?;
+    // What the analyzer's rules do to plans.
+    let expr = decimals::exact(simplifier.coerce(expr, schema)?)?.data;
+    let expr = simplifier.simplify(checked::checked(expr, schema)?.data)?;
     Ok(state.create_physical_expr(expr, schema)?)
 }
 
 fn parser_options() -> ParserOptions {
     ParserOptions {
-        parse_float_as_decimal: false,
+        // See `literals`.
+        parse_float_as_decimal: true,
         enable_ident_normalization: true,
         support_varchar_with_length: true,
         map_string_types_to_utf8view: true,

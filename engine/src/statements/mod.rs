@@ -59,12 +59,7 @@ impl Execution {
             )
             .with_hint("send it with POST"));
         }
-        if let Some(ignored) = weir_sql::unsupported::first_ignored(&statement) {
-            return Err(
-                Error::unsupported(format!("{} is not supported", ignored.what))
-                    .with_position(ignored.position),
-            );
-        }
+        self.refuse_ignored(&statement)?;
         let tag = statement.tag();
         match statement {
             Statement::Query(query) => self.query(query).await,
@@ -106,6 +101,41 @@ impl Execution {
                 Err(Error::unsupported(format!("{tag} is not supported yet")))
             }
         }
+    }
+
+    /// Refuses what DataFusion would pass over in silence.
+    fn refuse_ignored(&self, statement: &Statement) -> Result<()> {
+        if let Some(ignored) = weir_sql::unsupported::first_ignored(statement) {
+            let error = Error::unsupported(format!("{} is not supported", ignored.what))
+                .with_position(ignored.position);
+            return Err(match ignored.hint {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            });
+        }
+        let state = &self.engine.base_state;
+        for call in weir_sql::unsupported::decorated_calls(statement) {
+            let is_scalar = state.scalar_functions().contains_key(&call.name)
+                || state.higher_order_functions().contains_key(&call.name);
+            let others = state.aggregate_functions().contains_key(&call.name)
+                || state.window_functions().contains_key(&call.name);
+            if is_scalar && !others {
+                let kind = if call.clause == "OVER" {
+                    "a window function or an aggregate"
+                } else {
+                    "an aggregate"
+                };
+                return Err(Error::invalid(
+                    SqlState::WRONG_OBJECT_TYPE,
+                    format!(
+                        "{} was given to {:?}, which is not {kind}",
+                        call.clause, call.name
+                    ),
+                )
+                .with_position(call.position));
+            }
+        }
+        Ok(())
     }
 
     /// The catalog as of now.
