@@ -11,53 +11,21 @@ use arrow::array::{ArrayRef, Datum};
 use arrow::compute::kernels::numeric;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use arrow::error::ArrowError;
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::common::{DFSchema, ExprSchema, Result, ScalarValue, internal_err};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::expr::{BinaryExpr, Cast, ScalarFunction};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ReturnFieldArgs, ScalarFunctionArgs,
-    ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility,
 };
-use datafusion::optimizer::AnalyzerRule;
+
+use super::rewrite::Scope;
 
 /// How deep an expression is looked into to tell the range of its values.
 const DEPTH_MAX: usize = 16;
 
-/// Makes arithmetic of whole numbers fail where it overflows; runs after types were settled.
-#[derive(Debug, Default)]
-pub(crate) struct CheckedArithmetic;
-
-impl AnalyzerRule for CheckedArithmetic {
-    fn name(&self) -> &str {
-        "checked_arithmetic"
-    }
-
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| {
-            let mut schema = merge_schema(&plan.inputs());
-            if let LogicalPlan::TableScan(scan) = &plan {
-                schema.merge(&DFSchema::try_from_qualified_schema(
-                    scan.table_name.clone(),
-                    &scan.source.schema(),
-                )?);
-            }
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let checked = checked(expr, &schema)?;
-                Ok(checked.update_data(|expr| name.restore(expr)))
-            })?
-            .map_data(LogicalPlan::recompute_schema)
-        })
-        .data()
-    }
-}
-
 /// `expr` with arithmetic that fails where it overflows.
-pub(crate) fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+pub(super) fn checked(expr: Expr, scope: &Scope<'_>) -> Result<Transformed<Expr>> {
     expr.transform_up(|expr| match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let operation = match op {
@@ -66,11 +34,11 @@ pub(crate) fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>
                 Operator::Multiply => Operation::Multiply,
                 _ => return Ok(Transformed::no(binary(left, op, right))),
             };
-            let types = (integer(&left, schema), integer(&right, schema));
+            let types = (integer(&left, scope), integer(&right, scope));
             let (Some(data_type), Some(other)) = types else {
                 return Ok(Transformed::no(binary(left, op, right)));
             };
-            let fits = combined(&left, op, &right, schema, 0)
+            let fits = combined(&left, op, &right, scope, 0)
                 .is_some_and(|range| within(range, &data_type));
             if fits || data_type != other {
                 return Ok(Transformed::no(binary(left, op, right)));
@@ -78,10 +46,10 @@ pub(crate) fn checked(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>
             Ok(Transformed::yes(operation.call(vec![*left, *right])))
         }
         Expr::Negative(inner) => {
-            let Some(data_type) = integer(&inner, schema) else {
+            let Some(data_type) = integer(&inner, scope) else {
                 return Ok(Transformed::no(Expr::Negative(inner)));
             };
-            let fits = range(&inner, schema, 0)
+            let fits = range(&inner, scope, 0)
                 .is_some_and(|(low, high)| within((-high, -low), &data_type));
             if fits {
                 return Ok(Transformed::no(Expr::Negative(inner)));
@@ -97,28 +65,28 @@ fn binary(left: Box<Expr>, op: Operator, right: Box<Expr>) -> Expr {
 }
 
 /// The type of an expression, if it is one of whole numbers. One whose columns are of a query around it has none here.
-fn integer(expr: &Expr, schema: &dyn ExprSchema) -> Option<DataType> {
-    let data_type = expr.get_type(schema).ok()?;
+fn integer(expr: &Expr, scope: &Scope<'_>) -> Option<DataType> {
+    let data_type = scope.type_of(expr)?;
     data_type.is_integer().then_some(data_type)
 }
 
 /// The least and the largest value that an expression can have, as far as its form tells.
-fn range(expr: &Expr, schema: &DFSchema, depth: usize) -> Option<(i128, i128)> {
-    let of_type = || integer(expr, schema).and_then(|data_type| bounds(&data_type));
+fn range(expr: &Expr, scope: &Scope<'_>, depth: usize) -> Option<(i128, i128)> {
+    let of_type = || integer(expr, scope).and_then(|data_type| bounds(&data_type));
     if depth >= DEPTH_MAX {
         return of_type();
     }
     match expr {
         Expr::Literal(value, _) => whole(value).map(|value| (value, value)),
-        Expr::Alias(alias) => range(&alias.expr, schema, depth + 1),
+        Expr::Alias(alias) => range(&alias.expr, scope, depth + 1),
         Expr::Cast(Cast { expr: inner, .. }) => {
-            let (all, inner) = (of_type()?, range(inner, schema, depth + 1));
+            let (all, inner) = (of_type()?, range(inner, scope, depth + 1));
             // What does not fit fails in the cast.
             Some(inner.map_or(all, |(low, high)| (low.max(all.0), high.min(all.1))))
         }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let all = of_type()?;
-            let combined = combined(left, *op, right, schema, depth + 1);
+            let combined = combined(left, *op, right, scope, depth + 1);
             Some(
                 combined
                     .filter(|(low, high)| *low >= all.0 && *high <= all.1)
@@ -133,10 +101,10 @@ fn combined(
     left: &Expr,
     op: Operator,
     right: &Expr,
-    schema: &DFSchema,
+    scope: &Scope<'_>,
     depth: usize,
 ) -> Option<(i128, i128)> {
-    let (a, b) = (range(left, schema, depth)?, range(right, schema, depth)?);
+    let (a, b) = (range(left, scope, depth)?, range(right, scope, depth)?);
     Some(match op {
         Operator::Plus => (a.0 + b.0, a.1 + b.1),
         Operator::Minus => (a.0 - b.1, a.1 - b.0),
@@ -327,6 +295,7 @@ fn datum(value: &ColumnarValue) -> Result<Box<dyn Datum>> {
 #[cfg(test)]
 mod tests {
     use arrow::datatypes::Schema;
+    use datafusion::common::DFSchema;
     use datafusion::logical_expr::{col, lit};
 
     use super::*;
@@ -339,7 +308,8 @@ mod tests {
         ];
         let schema = DFSchema::try_from(Schema::new(fields)).unwrap();
         let before = expr.schema_name().to_string();
-        let after = checked(expr, &schema).unwrap();
+        let columns = || schema.clone();
+        let after = checked(expr, &Scope::new(&columns)).unwrap();
         assert_eq!(after.data.schema_name().to_string(), before);
         after.transformed
     }

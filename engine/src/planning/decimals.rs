@@ -1,19 +1,22 @@
 //! Exact decimals where they meet doubles and divisions.
 //!
-//! [`Division`] comes before types are settled, [`ExactDoubles`] after.
+//! [`Division`] and [`doubles_win`] come before types are settled, [`Values`] after.
 
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::Cast;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, cast};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Union, cast};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
+
+use super::bytea;
+use super::checked::checked;
+use super::rewrite::{self, Scope};
 
 /// The digits after the point that a quotient gets where there is room: as many significant ones as PostgreSQL gives at
 /// least (`select_div_scale`, `NUMERIC_MIN_SIG_DIGITS`).
@@ -79,32 +82,11 @@ fn digits(data_type: &DataType) -> Option<(i32, i32)> {
     })
 }
 
-/// Turns literal decimals that are converted to doubles into the doubles nearest to them.
+/// `expr` with the doubles nearest to its literal decimals where they are converted to doubles.
 ///
 /// Arrow divides the digits by a power of ten, both rounded: with more than fifteen digits the last may come out wrong,
 /// and a double that was printed and is written back as a literal would not be itself again.
-#[derive(Debug, Default)]
-pub(crate) struct ExactDoubles;
-
-impl AnalyzerRule for ExactDoubles {
-    fn name(&self) -> &str {
-        "exact_doubles"
-    }
-
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| {
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                Ok(exact(expr)?.update_data(|expr| name.restore(expr)))
-            })
-        })
-        .data()
-    }
-}
-
-/// `expr` with its literal decimals that are converted to doubles as doubles.
-pub(crate) fn exact(expr: Expr) -> Result<Transformed<Expr>> {
+pub(super) fn exact(expr: Expr) -> Result<Transformed<Expr>> {
     expr.transform_up(|expr| {
         if let Expr::Cast(Cast { expr: inner, field }) = &expr
             && let Expr::Literal(value, metadata) = inner.as_ref()
@@ -135,12 +117,192 @@ fn nearest(value: &ScalarValue, wanted: &DataType) -> Option<ScalarValue> {
     })
 }
 
-/// The rules of this file and of [`super::checked`], to be added behind DataFusion's own.
-pub(crate) fn analyzer_rules() -> [Arc<dyn AnalyzerRule + Send + Sync>; 2] {
-    [
-        Arc::new(ExactDoubles),
-        Arc::new(super::checked::CheckedArithmetic),
-    ]
+/// Makes doubles of the decimals that a plan compares or mixes with doubles, as PostgreSQL does. DataFusion makes decimals
+/// of 30 digits of the doubles, which cuts small ones off and fails for large ones.
+///
+/// It comes before anybody looks at the types of the plan's columns.
+pub(super) fn doubles_win(plan: LogicalPlan) -> Result<LogicalPlan> {
+    if !has_decimals(&plan)? {
+        return Ok(plan);
+    }
+    plan.transform_up_with_subqueries(|plan| {
+        let plan = match plan {
+            LogicalPlan::Union(union) => agreeing(union)?,
+            other => other,
+        };
+        let rewritten = rewrite::node(plan, &mut |expr, scope| {
+            expr.transform_up(|expr| mixed(expr, scope))
+        })?;
+        Ok(Transformed::yes(rewritten.data.recompute_schema()?))
+    })
+    .data()
+}
+
+fn has_decimals(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|plan| {
+        found |= plan
+            .schema()
+            .fields()
+            .iter()
+            .any(|field| field.data_type().is_decimal());
+        if !found {
+            plan.apply_expressions(|expr| {
+                found |= expr.exists(|expr| {
+                    Ok(matches!(expr, Expr::Literal(value, _) if value.data_type().is_decimal()))
+                })?;
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+        }
+        Ok(if found {
+            TreeNodeRecursion::Stop
+        } else {
+            TreeNodeRecursion::Continue
+        })
+    })?;
+    Ok(found)
+}
+
+/// Functions whose arguments become one type.
+const UNIFYING: [&str; 8] = [
+    "coalesce",
+    "nvl",
+    "nvl2",
+    "nullif",
+    "greatest",
+    "least",
+    "make_array",
+    "array_position",
+];
+
+/// An expression whose operands become one type, its decimals as doubles where there is a double among them.
+pub(super) fn mixed(mut expr: Expr, scope: &Scope<'_>) -> Result<Transformed<Expr>> {
+    let changed = match &mut expr {
+        Expr::BinaryExpr(binary) => agree([&mut *binary.left, &mut *binary.right], scope),
+        Expr::Between(between) => agree(
+            [&mut *between.expr, &mut *between.low, &mut *between.high],
+            scope,
+        ),
+        Expr::InList(list) => agree(
+            std::iter::once(&mut *list.expr).chain(&mut list.list),
+            scope,
+        ),
+        Expr::Case(case) => {
+            let results = case
+                .when_then_expr
+                .iter_mut()
+                .map(|(_, then)| &mut **then)
+                .chain(case.else_expr.as_deref_mut());
+            let results = agree(results, scope);
+            let compared = case.expr.as_deref_mut().is_some_and(|compared| {
+                let values = case.when_then_expr.iter_mut().map(|(when, _)| &mut **when);
+                agree(std::iter::once(compared).chain(values), scope)
+            });
+            results || compared
+        }
+        Expr::ScalarFunction(call) if UNIFYING.contains(&call.func.name()) => {
+            agree(&mut call.args, scope)
+        }
+        _ => false,
+    };
+    Ok(if changed {
+        Transformed::yes(expr)
+    } else {
+        Transformed::no(expr)
+    })
+}
+
+/// Makes doubles of the decimals among `operands`, if there is a double among them too.
+fn agree<'a>(operands: impl IntoIterator<Item = &'a mut Expr>, scope: &Scope<'_>) -> bool {
+    let operands: Vec<(Option<DataType>, &mut Expr)> = operands
+        .into_iter()
+        .map(|operand| (scope.type_of(operand), operand))
+        .collect();
+    let is = |test: fn(&DataType) -> bool| {
+        operands
+            .iter()
+            .any(|(data_type, _)| data_type.as_ref().is_some_and(test))
+    };
+    if !(is(DataType::is_decimal) && is(DataType::is_floating)) {
+        return false;
+    }
+    for (data_type, operand) in operands {
+        if data_type.is_some_and(|data_type| data_type.is_decimal()) {
+            *operand = cast(std::mem::take(operand), DataType::Float64);
+        }
+    }
+    true
+}
+
+/// A union with doubles in those columns of its inputs that are doubles in some and decimals in others.
+fn agreeing(union: Union) -> Result<LogicalPlan> {
+    let width = union.schema.fields().len();
+    let is = |at: usize, test: fn(&DataType) -> bool| {
+        union.inputs.iter().any(|input| {
+            let fields = input.schema().fields();
+            fields.get(at).is_some_and(|field| test(field.data_type()))
+        })
+    };
+    let mixed: Vec<bool> = (0..width)
+        .map(|at| is(at, DataType::is_decimal) && is(at, DataType::is_floating))
+        .collect();
+    if !mixed.contains(&true) {
+        return Ok(LogicalPlan::Union(union));
+    }
+    let inputs = union.inputs.into_iter().map(|input| {
+        let columns: Vec<Expr> = input
+            .schema()
+            .iter()
+            .zip(&mixed)
+            .map(|((relation, field), mixed)| {
+                let column = Expr::Column((relation, field).into());
+                if *mixed && field.data_type().is_decimal() {
+                    cast(column, DataType::Float64).alias_qualified(relation.cloned(), field.name())
+                } else {
+                    column
+                }
+            })
+            .collect();
+        let plan = LogicalPlanBuilder::from(Arc::unwrap_or_clone(input))
+            .project(columns)?
+            .build()?;
+        Ok(Arc::new(plan))
+    });
+    let inputs = inputs.collect::<Result<Vec<_>>>()?;
+    Ok(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?))
+}
+
+/// What is done to the values of a plan once its types are settled: [`exact`] doubles, [`checked`] arithmetic, and
+/// [`bytea`] read from text.
+#[derive(Debug, Default)]
+pub(crate) struct Values;
+
+impl AnalyzerRule for Values {
+    fn name(&self) -> &str {
+        "values"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        rewrite::expressions(plan, settled)
+    }
+}
+
+fn settled(expr: Expr, scope: &Scope<'_>) -> Result<Transformed<Expr>> {
+    exact(expr)?
+        .transform_data(bytea::read)?
+        .transform_data(|expr| checked(expr, scope))
+}
+
+/// An expression over the columns of `schema`, planned and made ready by `coerce`, which settles its types.
+pub(super) fn settled_expression(
+    expr: Expr,
+    schema: &DFSchema,
+    coerce: impl FnOnce(Expr) -> Result<Expr>,
+) -> Result<Expr> {
+    let columns = || schema.clone();
+    let scope = Scope::new(&columns);
+    let expr = expr.transform_up(|expr| mixed(expr, &scope))?.data;
+    Ok(settled(coerce(expr)?, &scope)?.data)
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! A [`Planner`] serves one statement. It opens every relation that the statement names (views by planning their own
 //! text), hands them to DataFusion's SQL planner as [`context::PlanContext`], and never looks at the catalog again.
 
-pub(crate) mod checked;
+mod bytea;
+mod checked;
 mod context;
 pub(crate) mod decimals;
 pub(crate) mod files;
@@ -14,6 +15,7 @@ mod literals;
 mod names;
 mod predicates;
 mod relations;
+mod rewrite;
 mod types;
 
 use std::collections::{BTreeSet, HashMap};
@@ -179,6 +181,7 @@ impl Planner {
         let doubtful = predicates::first_doubtful(&statement);
         self.with_context(schema, &relations, calls, |sql| {
             sql.sql_statement_to_plan(statement)
+                .and_then(decimals::doubles_win)
                 .map_err(|error| predicates::placed(error.into(), doubtful))
         })
     }
@@ -279,9 +282,8 @@ pub(crate) fn executable(
         .with_query_execution_start_time(state.execution_props().query_execution_start_time)
         .build();
     let simplifier = ExprSimplifier::new(context);
-    // What the analyzer's rules do to plans.
-    let expr = decimals::exact(simplifier.coerce(expr, schema)?)?.data;
-    let expr = simplifier.simplify(checked::checked(expr, schema)?.data)?;
+    let expr = decimals::settled_expression(expr, schema, |expr| simplifier.coerce(expr, schema))?;
+    let expr = simplifier.simplify(expr)?;
     Ok(state.create_physical_expr(expr, schema)?)
 }
 
@@ -365,6 +367,9 @@ pub(crate) fn with_parameters(
                 if matches!(value, ScalarValue::Utf8View(Some(_)))
                     && *field.data_type() != value.data_type() =>
             {
+                if let Some(bytes) = bytea::of_literal(value, field.data_type())? {
+                    return Ok(bytes);
+                }
                 value.cast_to(field.data_type()).map_err(|_| {
                     Error::invalid(
                         SqlState::INVALID_TEXT_REPRESENTATION,

@@ -114,25 +114,33 @@ impl Execution {
             });
         }
         let state = &self.engine.base_state;
-        for call in weir_sql::unsupported::decorated_calls(statement) {
+        for call in weir_sql::calls::decorated_calls(statement) {
+            let is_aggregate = state.aggregate_functions().contains_key(&call.name);
+            let is_window = state.window_functions().contains_key(&call.name);
             let is_scalar = state.scalar_functions().contains_key(&call.name)
                 || state.higher_order_functions().contains_key(&call.name);
-            let others = state.aggregate_functions().contains_key(&call.name)
-                || state.window_functions().contains_key(&call.name);
-            if is_scalar && !others {
-                let kind = if call.clause == "OVER" {
-                    "a window function or an aggregate"
-                } else {
-                    "an aggregate"
-                };
-                return Err(Error::invalid(
-                    SqlState::WRONG_OBJECT_TYPE,
-                    format!(
-                        "{} was given to {:?}, which is not {kind}",
-                        call.clause, call.name
-                    ),
-                )
-                .with_position(call.position));
+            let refused = if is_scalar && !is_aggregate && !is_window {
+                call.clauses.first().map(|clause| {
+                    let kind = if *clause == "OVER" {
+                        "a window function or an aggregate"
+                    } else {
+                        "an aggregate"
+                    };
+                    let message =
+                        format!("{clause} was given to {:?}, which is not {kind}", call.name);
+                    Error::invalid(SqlState::WRONG_OBJECT_TYPE, message)
+                })
+            } else if is_window && !is_aggregate && call.clauses.contains(&"DISTINCT") {
+                let message = format!(
+                    "DISTINCT in the window function {:?} is not supported",
+                    call.name
+                );
+                Some(Error::unsupported(message))
+            } else {
+                None
+            };
+            if let Some(error) = refused {
+                return Err(error.with_position(call.position));
             }
         }
         Ok(())
