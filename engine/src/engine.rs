@@ -7,7 +7,7 @@ use std::sync::Arc;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::execution::session_state::SessionState;
 use weir_base::{Classify, Clock, Kind, QueryId, SqlState, TopicId};
 use weir_catalog::{Catalog, Entry};
 use weir_connectors::files::{FilePolicy, FileStores};
@@ -15,6 +15,7 @@ use weir_topics::{LogSettings, Topic, TopicLog};
 
 use crate::admission::Admission;
 use crate::error::{Error, Result};
+use crate::functions;
 use crate::lanes::Lanes;
 use crate::metrics::{Counters, MetricsSnapshot};
 use crate::queries::{Queries, QueryInfo, Running};
@@ -135,10 +136,8 @@ impl Engine {
                     .with_max_temp_directory_size(limits.spill.0),
             )
             .build_arc()?;
-        let base_state = SessionStateBuilder::new_with_default_features()
-            .with_runtime_env(Arc::clone(&runtime))
-            .with_config(Variables::default().config(limits))
-            .build();
+        let base_state =
+            functions::state(Arc::clone(&runtime), Variables::default().config(limits))?;
         Ok(Self(Arc::new(Shared {
             lanes: Lanes::start(limits.threads)?,
             admission: Admission::new(limits),

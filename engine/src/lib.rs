@@ -12,6 +12,7 @@ mod answer;
 mod engine;
 mod error;
 mod execution;
+mod functions;
 mod ingest;
 mod lanes;
 mod memory;

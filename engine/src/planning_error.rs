@@ -2,6 +2,7 @@
 //!
 //! Our own errors travel inside DataFusion's as `External` and come out whole.
 
+use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
@@ -9,6 +10,10 @@ use weir_base::nearest::nearest;
 use weir_base::{Kind, Position, SqlState};
 
 use crate::error::Error;
+use crate::sql_types::sql_name;
+
+/// What is said of a condition that is neither true nor false.
+pub(crate) const CONDITION: &str = "is a condition, which must be of type BOOLEAN";
 
 impl From<DataFusionError> for Error {
     fn from(error: DataFusionError) -> Self {
@@ -57,9 +62,8 @@ fn classify(error: &DataFusionError) -> Error {
             Error::new(Kind::Unavailable, cause.to_string()).with_sqlstate(SqlState::IO_ERROR)
         }
         DataFusionError::ObjectStore(cause) => from_external(cause.as_ref()),
-        DataFusionError::ParquetError(cause) => {
-            Error::new(Kind::Corrupt, format!("Parquet: {cause}"))
-        }
+        DataFusionError::ParquetError(cause) => own(cause.as_ref())
+            .unwrap_or_else(|| Error::new(Kind::Corrupt, format!("Parquet: {cause}"))),
         DataFusionError::ExecutionJoin(cause) if cause.is_cancelled() => {
             Error::new(Kind::Cancelled, "the query was stopped")
         }
@@ -69,21 +73,8 @@ fn classify(error: &DataFusionError) -> Error {
 
 /// An error of Weir's own that passed through DataFusion, or one that only has text.
 fn from_external(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> Error {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(cause);
-    while let Some(error) = next {
-        if let Some(own) = error.downcast_ref::<Error>() {
-            return own.clone();
-        }
-        if let Some(own) = error.downcast_ref::<weir_connectors::Error>() {
-            return Error::from_classified(own);
-        }
-        if let Some(inner) = error.downcast_ref::<DataFusionError>() {
-            return classify(inner);
-        }
-        if let Some(inner) = error.downcast_ref::<ArrowError>() {
-            return from_arrow(inner);
-        }
-        next = error.source();
+    if let Some(own) = own(cause) {
+        return own;
     }
     let kind = match cause.downcast_ref::<object_store::Error>() {
         Some(object_store::Error::NotFound { .. }) => Kind::NotFound,
@@ -96,11 +87,33 @@ fn from_external(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> Err
     Error::new(kind, cause.to_string())
 }
 
+/// What is known of one of the causes of an error.
+fn own(cause: &(dyn std::error::Error + 'static)) -> Option<Error> {
+    let mut next = Some(cause);
+    while let Some(error) = next {
+        if let Some(own) = error.downcast_ref::<Error>() {
+            return Some(own.clone());
+        }
+        if let Some(own) = error.downcast_ref::<weir_connectors::Error>() {
+            return Some(Error::from_classified(own));
+        }
+        if let Some(inner) = error.downcast_ref::<DataFusionError>() {
+            return Some(classify(inner));
+        }
+        if let Some(inner) = error.downcast_ref::<ArrowError>() {
+            return Some(from_arrow(inner));
+        }
+        next = error.source();
+    }
+    None
+}
+
 fn from_arrow(error: &ArrowError) -> Error {
     match error {
         ArrowError::ExternalError(cause) => from_external(cause.as_ref()),
         ArrowError::DivideByZero => Error::invalid(SqlState::DIVISION_BY_ZERO, "division by zero"),
-        ArrowError::CastError(message) | ArrowError::ParseError(message) => {
+        ArrowError::CastError(message) => from_cast(message),
+        ArrowError::ParseError(message) => {
             Error::invalid(SqlState::INVALID_TEXT_REPRESENTATION, message.clone())
         }
         ArrowError::ArithmeticOverflow(message) => {
@@ -112,11 +125,15 @@ fn from_arrow(error: &ArrowError) -> Error {
         ArrowError::InvalidArgumentError(message)
             if message.contains("declared as non-nullable but contains null") =>
         {
-            Error::invalid(
-                SqlState::NOT_NULL_VIOLATION,
-                "a value is null, but its column is NOT NULL",
-            )
-            .with_hint("give a value, or declare the column without NOT NULL")
+            let what = match between(message, "Column '", "' is declared") {
+                Some(column) => format!("column {column:?} is NOT NULL, but a value is null"),
+                None => "a value is null, but its column is NOT NULL".to_owned(),
+            };
+            Error::invalid(SqlState::NOT_NULL_VIOLATION, what)
+                .with_hint("give a value, or declare the column without NOT NULL")
+        }
+        ArrowError::InvalidArgumentError(message) if message.contains(" to store in a Decimal") => {
+            out_of_range(decimal_out_of_range(message))
         }
         ArrowError::InvalidArgumentError(message) | ArrowError::ComputeError(message) => {
             Error::invalid(SqlState::DATA_EXCEPTION, message.clone())
@@ -128,6 +145,74 @@ fn from_arrow(error: &ArrowError) -> Error {
         ArrowError::IpcError(message) => Error::new(Kind::Corrupt, format!("Arrow IPC: {message}")),
         other => Error::invalid(SqlState::DATA_EXCEPTION, other.to_string()),
     }
+}
+
+fn from_cast(message: &str) -> Error {
+    if let Some((value, data_type)) = message
+        .strip_prefix("Can't cast value ")
+        .and_then(|rest| rest.rsplit_once(" to type "))
+    {
+        return out_of_range(format!(
+            "{value} is out of range for type {}",
+            shown_type(data_type)
+        ));
+    }
+    if let Some((text, data_type)) = message
+        .strip_prefix("Cannot cast string '")
+        .and_then(|rest| rest.strip_suffix(" type"))
+        .and_then(|rest| rest.rsplit_once("' to value of "))
+    {
+        let shown = shown_type(data_type);
+        let is_numeric = data_type
+            .parse::<DataType>()
+            .is_ok_and(|data_type| data_type.is_numeric());
+        // A whole number, so what is wrong with it is its size.
+        if is_numeric
+            && text.trim().parse::<f64>().is_ok()
+            && !text.contains(['.', 'e', 'E', 'n', 'N'])
+        {
+            return out_of_range(format!("{text:?} is out of range for type {shown}"));
+        }
+        return Error::invalid(
+            SqlState::INVALID_TEXT_REPRESENTATION,
+            format!("{text:?} is no value of type {shown}"),
+        );
+    }
+    let lower = message.to_lowercase();
+    if lower.contains("overflow") || lower.contains("out of range") {
+        return out_of_range(message.to_owned());
+    }
+    Error::invalid(SqlState::INVALID_TEXT_REPRESENTATION, message)
+}
+
+fn out_of_range(message: String) -> Error {
+    Error::invalid(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message)
+}
+
+/// Arrow's name of a type in SQL's words.
+fn shown_type(arrow: &str) -> String {
+    arrow
+        .parse::<DataType>()
+        .map_or_else(|_| arrow.to_owned(), |data_type| sql_name(&data_type))
+}
+
+/// `1000.00 is too large to store in a Decimal128 of precision 5. Max is 999.99`
+fn decimal_out_of_range(message: &str) -> String {
+    let value = message.split(' ').next().unwrap_or_default();
+    match message.rsplit_once(" is ") {
+        Some((_, bound)) if message.contains("too large") => {
+            format!("{value} is out of range: the column or type holds {bound} at most")
+        }
+        Some((_, bound)) => {
+            format!("{value} is out of range: the column or type holds {bound} at least")
+        }
+        None => message.to_owned(),
+    }
+}
+
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(before)?;
+    rest.split_once(after).map(|(found, _)| found)
 }
 
 fn from_schema(error: &SchemaError) -> Error {
@@ -212,17 +297,31 @@ fn from_plan(message: &str) -> Error {
         )
         .with_hint("name the target's columns: INSERT INTO t (a, b) SELECT …");
     }
+    if let Some((predicate, data_type)) = message
+        .strip_prefix("Cannot create filter with non-boolean predicate '")
+        .and_then(|rest| rest.rsplit_once("' returning "))
+    {
+        return Error::invalid(
+            SqlState::DATATYPE_MISMATCH,
+            format!(
+                "{predicate} {CONDITION}, but of type {}",
+                shown_type(data_type)
+            ),
+        )
+        .with_hint("compare it with something");
+    }
     let first_line = message.lines().next().unwrap_or(message);
-    let sqlstate = if message.contains("Invalid function") || message.contains("table function") {
+    let sqlstate = if message.contains("Invalid function")
+        || message.contains("No function matches")
+        || message.contains("user-defined coercion failed")
+        || message.contains("table function")
+    {
         SqlState::UNDEFINED_FUNCTION
     } else if message.starts_with("table '") && message.contains("not found") {
         SqlState::UNDEFINED_TABLE
     } else if message.contains("GROUP BY") || message.contains("must appear in") {
         SqlState::GROUPING_ERROR
-    } else if message.contains("coerc")
-        || message.contains("Cannot infer common argument type")
-        || message.contains("No function matches")
-    {
+    } else if message.contains("coerc") || message.contains("Cannot infer common argument type") {
         SqlState::DATATYPE_MISMATCH
     } else {
         SqlState::SYNTAX_ERROR
@@ -245,7 +344,9 @@ fn from_plan(message: &str) -> Error {
 
 fn from_execution(message: &str) -> Error {
     let lower = message.to_lowercase();
-    let sqlstate = if lower.contains("divide by zero") || lower.contains("division by zero") {
+    let sqlstate = if lower.contains("no valid cast exists") {
+        SqlState::DATATYPE_MISMATCH
+    } else if lower.contains("divide by zero") || lower.contains("division by zero") {
         SqlState::DIVISION_BY_ZERO
     } else if lower.contains("overflow") || lower.contains("out of range") {
         SqlState::NUMERIC_VALUE_OUT_OF_RANGE

@@ -5,9 +5,10 @@
 //!
 //! Queries, expressions and types are parsed by `sqlparser`, in the [`dialect()`] given here, and are its trees; all other
 //! statements are ours. Whatever is in a query's tree and DataFusion's planner would pass over in silence is found by
-//! [`unsupported::first_ignored`].
+//! [`unsupported::first_ignored`] and [`calls::decorated_calls`].
 
 mod balance;
+pub mod calls;
 pub mod dialect;
 pub mod error;
 pub mod hidden;

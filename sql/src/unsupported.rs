@@ -7,14 +7,14 @@
 use std::ops::ControlFlow::{self, Break, Continue};
 
 use datafusion_sql::sqlparser::ast::{
-    self, Expr, FunctionArg, FunctionArgumentClause, FunctionArguments, GroupByExpr, Ident,
-    NamedWindowExpr, OrderByKind, Query, Select, SetExpr, SetOperator, Spanned, TableAlias,
-    TableFactor, TableVersion, Visit, Visitor, WindowType,
+    self, Expr, FunctionArg, FunctionArguments, GroupByExpr, Ident, NamedWindowExpr, OrderByKind,
+    Query, Select, SetExpr, SetOperator, Spanned, TableAlias, TableFactor, TableVersion, Visit,
+    Visitor, WindowType,
 };
 use weir_base::Position;
 
 use crate::source::position;
-use crate::statement::{Statement, fold};
+use crate::statement::Statement;
 use crate::walk::walk;
 
 /// A construct that planning would ignore.
@@ -52,74 +52,6 @@ pub fn first_ignored_but(
     }
 }
 
-/// A call with clauses that only some kinds of function have. DataFusion ignores them all on a scalar function, so the
-/// engine refuses such a call of one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DecoratedCall {
-    /// The function, as DataFusion looks it up.
-    pub name: String,
-    /// The first of the clauses: `DISTINCT`, `ORDER BY`, `FILTER`, `OVER`, `WITHIN GROUP`, `IGNORE NULLS`.
-    pub clause: &'static str,
-    /// Where the function's name stands.
-    pub position: Option<Position>,
-}
-
-/// All calls with such clauses.
-pub fn decorated_calls(statement: &Statement) -> Vec<DecoratedCall> {
-    let mut finder = Calls(Vec::new());
-    let _ = walk(statement, &mut finder);
-    finder.0
-}
-
-struct Calls(Vec<DecoratedCall>);
-
-impl Visitor for Calls {
-    type Break = ();
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        if let Expr::Function(function) = expr
-            && let Some(clause) = clause_of(function)
-        {
-            let name = match function.name.0.as_slice() {
-                [part] => part.as_ident().map_or_else(|| part.to_string(), fold),
-                _ => function.name.to_string(),
-            };
-            self.0.push(DecoratedCall {
-                name,
-                clause,
-                position: place(&function.name),
-            });
-        }
-        Continue(())
-    }
-}
-
-fn clause_of(function: &ast::Function) -> Option<&'static str> {
-    if function.over.is_some() {
-        return Some("OVER");
-    }
-    if function.filter.is_some() {
-        return Some("FILTER");
-    }
-    if !function.within_group.is_empty() {
-        return Some("WITHIN GROUP");
-    }
-    if function.null_treatment.is_some() {
-        return Some("IGNORE NULLS");
-    }
-    let FunctionArguments::List(list) = &function.args else {
-        return None;
-    };
-    if list.duplicate_treatment.is_some() {
-        return Some("DISTINCT");
-    }
-    list.clauses.first().map(|clause| match clause {
-        FunctionArgumentClause::OrderBy(_) => "ORDER BY",
-        FunctionArgumentClause::IgnoreOrRespectNulls(_) => "IGNORE NULLS",
-        _ => "a clause after the arguments",
-    })
-}
-
 type Found = ControlFlow<Ignored>;
 
 struct Finder<'p> {
@@ -148,7 +80,7 @@ fn refuse_with(
     })
 }
 
-fn place(node: &impl Spanned) -> Option<Position> {
+pub(crate) fn place(node: &impl Spanned) -> Option<Position> {
     let start = node.span().start;
     (start.line > 0).then(|| position(start))
 }
@@ -662,26 +594,5 @@ mod tests {
         };
         let found = first_ignored_but(&parsed[0].statement, versions).unwrap();
         assert_eq!(found.what, "TABLESAMPLE");
-    }
-
-    #[test]
-    fn clauses_of_calls_are_listed() {
-        let sql = "SELECT abs(DISTINCT a), upper(b) FILTER (WHERE c), f(d), lag(e) OVER (), \
-                   array_agg(g ORDER BY h), first_value(i) IGNORE NULLS OVER () FROM j";
-        let calls = decorated_calls(&parse(sql).unwrap()[0].statement);
-        let calls: Vec<_> = calls
-            .iter()
-            .map(|call| (call.name.as_str(), call.clause))
-            .collect();
-        assert_eq!(
-            calls,
-            [
-                ("abs", "DISTINCT"),
-                ("upper", "FILTER"),
-                ("lag", "OVER"),
-                ("array_agg", "ORDER BY"),
-                ("first_value", "OVER"),
-            ]
-        );
     }
 }

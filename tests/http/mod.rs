@@ -12,5 +12,6 @@ mod operations;
 mod parameters;
 mod policy;
 mod problems;
+mod round_trip;
 mod sessions;
 mod statements;

@@ -1,6 +1,7 @@
 //! What files tell about themselves: columns, partitions, whether JSON is an array.
 
 use std::io::{BufRead, BufReader, Read};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
@@ -10,6 +11,7 @@ use datafusion::common::ScalarValue;
 use datafusion::common::parsers::CompressionTypeVariant;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
+use futures::FutureExt;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt};
 use weir_base::Kind;
@@ -39,10 +41,23 @@ pub(crate) async fn infer_schema(
     let rows = options.infer_rows.unwrap_or(INFER_ROWS);
     let schema = match options.format {
         Format::Json if !array => infer_lines(place, &files, compression, rows).await?,
-        _ => format
-            .infer_schema(session, &place.store(), &files)
-            .await
-            .map_err(|error| unreadable(place, options.format, error))?,
+        _ => {
+            let store = place.store();
+            // Arrow panics on some schemas that no writer makes, such as an integer of 0 bits.
+            AssertUnwindSafe(format.infer_schema(session, &store, &files))
+                .catch_unwind()
+                .await
+                .map_err(|_| {
+                    Error::new(
+                        Kind::Invalid,
+                        format!(
+                            "the files at {} cannot be read as {}: one of them is broken",
+                            place.shown, options.format
+                        ),
+                    )
+                })?
+                .map_err(|error| unreadable(place, options.format, error))?
+        }
     };
     if schema.fields().is_empty() {
         return Err(Error::invalid(format!(

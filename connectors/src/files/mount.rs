@@ -12,7 +12,8 @@ use object_store::client::{HttpError, HttpErrorKind};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, UploadPart,
+    ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    UploadPart,
 };
 use weir_base::{Kind, SqlState};
 
@@ -64,6 +65,36 @@ impl Mount {
         format!("{}{}", self.shown, self.inner(path))
     }
 
+    /// Refuses the end of a Parquet file whose footer is longer than the file: the decoder subtracts the one from the other.
+    ///
+    /// Only readers of Parquet ask for ranges. What looks like such a footer in the middle of a file is data, so the
+    /// store is asked how long the file is.
+    async fn check_footers(
+        &self,
+        from: &Path,
+        ranges: &[Range<u64>],
+        pieces: &[Bytes],
+    ) -> object_store::Result<()> {
+        for (range, piece) in ranges.iter().zip(pieces) {
+            let Some(footer_length) = parquet_footer_length(piece) else {
+                continue;
+            };
+            if footer_length > range.end && self.head(from).await?.size == range.end {
+                return Err(object_store::Error::Generic {
+                    store: "object",
+                    source: Box::new(Error::new(
+                        Kind::Invalid,
+                        format!(
+                            "{} is broken, or no Parquet file: its footer says that it is longer than the file",
+                            self.show(from)
+                        ),
+                    )),
+                });
+            }
+        }
+        Ok(())
+    }
+
     fn explain(&self, path: &Path, error: object_store::Error) -> object_store::Error {
         let source = Box::new(explanation(&self.show(path), self.request_timeout, &error));
         let path = path.to_string();
@@ -91,6 +122,14 @@ impl Mount {
             },
         }
     }
+}
+
+/// The length of a footer of Parquet, magic bytes and length included, if `piece` ends as a file of it does.
+fn parquet_footer_length(piece: &[u8]) -> Option<u64> {
+    let (_, tail) = piece.split_last_chunk::<8>()?;
+    let (length, magic) = tail.split_first_chunk::<4>()?;
+    let is_parquet = matches!(magic, b"PAR1" | b"PARE");
+    is_parquet.then(|| u64::from(u32::from_le_bytes(*length)) + 8)
 }
 
 /// What a store's error means to the person who named `location`. Nothing of its text is told but a status and an error
@@ -287,8 +326,13 @@ impl ObjectStore for Mount {
         from: &Path,
         ranges: &[Range<u64>],
     ) -> object_store::Result<Vec<Bytes>> {
-        let pieces = self.store.get_ranges(&self.inner(from), ranges).await;
-        pieces.map_err(|error| self.explain(from, error))
+        let pieces = self
+            .store
+            .get_ranges(&self.inner(from), ranges)
+            .await
+            .map_err(|error| self.explain(from, error))?;
+        self.check_footers(from, ranges, &pieces).await?;
+        Ok(pieces)
     }
 
     fn delete_stream(
@@ -416,7 +460,6 @@ impl MultipartUpload for Upload {
 
 #[cfg(test)]
 mod tests {
-    use object_store::ObjectStoreExt;
     use object_store::memory::InMemory;
     use weir_base::Classify;
 
@@ -452,6 +495,30 @@ mod tests {
         let ours = Error::find(&error).unwrap();
         assert_eq!(ours.to_string(), "s3://lake/nope does not exist");
         assert_eq!(ours.kind(), Kind::NotFound);
+    }
+
+    #[tokio::test]
+    async fn a_footer_that_is_longer_than_its_file_is_refused() {
+        let mount = mount("");
+        let path = Path::from("x.parquet");
+        let put = async |bytes: &[u8]| mount.put(&path, bytes.to_vec().into()).await.unwrap();
+        let end = async |range: Range<u64>| mount.get_ranges(&path, &[range]).await;
+        put(b"PAR1\x09\0\0\0PAR1").await;
+        let error = end(0..12).await.unwrap_err();
+        assert!(
+            Error::find(&error)
+                .unwrap()
+                .to_string()
+                .contains("lake/x.parquet")
+        );
+        assert!(end(4..12).await.is_err());
+        put(b"PAR1\x04\0\0\0PAR1").await;
+        assert!(end(0..12).await.is_ok());
+        // In the middle of a file it is data.
+        put(b"PAR1\x09\0\0\0PAR1\x04\0\0\0PAR1").await;
+        assert!(end(0..12).await.is_ok());
+        put(b"R1").await;
+        assert!(end(0..2).await.is_ok());
     }
 
     #[tokio::test]

@@ -181,7 +181,7 @@ impl HttpService for GuardedClient {
 }
 
 /// Refuses a URL whose host is written as an address that is not public.
-fn check_literal(url: &Url) -> Result<()> {
+pub(crate) fn check_literal(url: &Url) -> Result<()> {
     let address = match url.host() {
         Some(Host::Ipv4(address)) => IpAddr::V4(address),
         Some(Host::Ipv6(address)) => IpAddr::V6(address),

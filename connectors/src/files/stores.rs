@@ -22,7 +22,7 @@ use super::listing::{Filter, FilteredStore};
 use super::local::LocalStore;
 use super::location::Location;
 use super::mount::Mount;
-use super::network::Patience;
+use super::network::{self, Patience};
 use super::policy::FilePolicy;
 use crate::{Error, Result};
 
@@ -270,6 +270,12 @@ impl FileStores {
     }
 
     fn web(&self, root: &str) -> Result<(String, Arc<Mount>)> {
+        // The client refuses it too, but a folder, of which there is no listing, never gets that far.
+        if !self.inner.policy.allow_private_network
+            && let Ok(url) = Url::parse(root)
+        {
+            network::check_literal(&url)?;
+        }
         let key = MountKey {
             connection: None,
             root: root.to_owned(),
@@ -556,8 +562,10 @@ mod tests {
             let error = stores.resolve(location, connection).unwrap_err();
             assert_eq!(error.kind(), Kind::Invalid, "{location}: {error}");
         }
-        let denied = stores.resolve("/etc/passwd", None).unwrap_err();
-        assert_eq!(denied.kind(), Kind::Denied);
+        for denied in ["/etc/passwd", "http://169.254.169.254/latest/meta-data/"] {
+            let error = stores.resolve(denied, None).unwrap_err();
+            assert_eq!(error.kind(), Kind::Denied, "{denied}");
+        }
     }
 
     #[test]

@@ -63,12 +63,6 @@ impl ContextProvider for PlanContext<'_> {
         name: &str,
         args: Vec<Expr>,
     ) -> Result<Arc<dyn TableSource>> {
-        if matches!(name, "tumble" | "hop" | "cumulate" | "session") {
-            return Err(DataFusionError::NotImplemented(format!(
-                "{}() in FROM needs continuous queries, which this version does not have yet",
-                name.to_uppercase()
-            )));
-        }
         let Some(function) = self.state.table_functions().get(name) else {
             let near = nearest(
                 name,

@@ -3,12 +3,19 @@
 //! A [`Planner`] serves one statement. It opens every relation that the statement names (views by planning their own
 //! text), hands them to DataFusion's SQL planner as [`context::PlanContext`], and never looks at the catalog again.
 
+mod bytea;
+mod checked;
 mod context;
+pub(crate) mod decimals;
 pub(crate) mod files;
 mod hidden;
+mod insert;
 mod interruptible;
+mod literals;
 mod names;
+mod predicates;
 mod relations;
+mod rewrite;
 mod types;
 
 use std::collections::{BTreeSet, HashMap};
@@ -30,7 +37,7 @@ use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use weir_base::{Offset, OffsetVector, SqlState, TopicName};
-use weir_catalog::{Entry, ObjectId, ObjectName, Snapshot};
+use weir_catalog::{ObjectId, ObjectName, Snapshot};
 use weir_connectors::files::FileStores;
 
 use crate::engine::Shared;
@@ -79,8 +86,6 @@ struct Opened {
     named: BTreeSet<ObjectId>,
     /// Relations that only this statement knows.
     own: HashMap<ObjectName, Arc<dyn TableProvider>>,
-    /// The target of an `INSERT`, and what its columns get that are not given.
-    target: Option<(ObjectName, HashMap<String, Expr>)>,
 }
 
 impl Planner {
@@ -139,26 +144,6 @@ impl Planner {
             .await
     }
 
-    /// Plans an `INSERT`, the target's defaults filled in.
-    pub(crate) async fn insert(
-        &self,
-        insert: ast::Insert,
-        target: &Entry,
-        parameters: &[ScalarValue],
-    ) -> Result<LogicalPlan> {
-        let defaults = target.columns().iter().filter_map(|column| {
-            let sql = column.default.as_deref()?;
-            Some(
-                crate::rows::expression(&self.engine, sql, &DFSchema::empty())
-                    .map(|expr| (column.name.clone(), expr)),
-            )
-        });
-        let defaults = defaults.collect::<Result<HashMap<_, _>>>()?;
-        self.opened.lock().target = Some((target.name.clone(), defaults));
-        let plan = self.statement(ast::Statement::Insert(insert)).await?;
-        with_parameters(plan, parameters)
-    }
-
     /// Lets the statement read `table` under a name, whatever the catalog has there.
     pub(crate) fn also_knows(&self, name: ObjectName, table: Arc<dyn TableProvider>) {
         self.opened.lock().own.insert(name, table);
@@ -190,10 +175,14 @@ impl Planner {
                 self.has_hidden_columns(name, schema)
             });
         }
+        literals::settle(&mut statement)?;
         let mentioned = names::mentioned(&statement);
         let (relations, calls) = self.open(&mentioned, shows_hidden, text, schema).await?;
+        let doubtful = predicates::first_doubtful(&statement);
         self.with_context(schema, &relations, calls, |sql| {
-            Ok(sql.sql_statement_to_plan(statement)?)
+            sql.sql_statement_to_plan(statement)
+                .and_then(decimals::doubles_win)
+                .map_err(|error| predicates::placed(error.into(), doubtful))
         })
     }
 
@@ -263,9 +252,10 @@ impl Planner {
 /// An expression over the columns of `schema`, which names no relation.
 pub(crate) fn plan_expression(
     state: &SessionState,
-    expr: ast::Expr,
+    mut expr: ast::Expr,
     schema: &DFSchema,
 ) -> Result<Expr> {
+    literals::settle(&mut expr)?;
     let relations = HashMap::new();
     let context = PlanContext {
         state,
@@ -292,13 +282,15 @@ pub(crate) fn executable(
         .with_query_execution_start_time(state.execution_props().query_execution_start_time)
         .build();
     let simplifier = ExprSimplifier::new(context);
-    let expr = simplifier.simplify(simplifier.coerce(expr, schema)?)?;
+    let expr = decimals::settled_expression(expr, schema, |expr| simplifier.coerce(expr, schema))?;
+    let expr = simplifier.simplify(expr)?;
     Ok(state.create_physical_expr(expr, schema)?)
 }
 
 fn parser_options() -> ParserOptions {
     ParserOptions {
-        parse_float_as_decimal: false,
+        // See `literals`.
+        parse_float_as_decimal: true,
         enable_ident_normalization: true,
         support_varchar_with_length: true,
         map_string_types_to_utf8view: true,
@@ -375,6 +367,9 @@ pub(crate) fn with_parameters(
                 if matches!(value, ScalarValue::Utf8View(Some(_)))
                     && *field.data_type() != value.data_type() =>
             {
+                if let Some(bytes) = bytea::of_literal(value, field.data_type())? {
+                    return Ok(bytes);
+                }
                 value.cast_to(field.data_type()).map_err(|_| {
                     Error::invalid(
                         SqlState::INVALID_TEXT_REPRESENTATION,

@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::ast::{
 pub(crate) struct Mentioned {
     /// Names in `FROM`, and the target of an `INSERT`.
     pub(crate) relations: Vec<ObjectName>,
-    /// Calls in `FROM`, such as `read_parquet('…')`.
+    /// Calls in `FROM`, such as `read_parquet('…')` and `TABLE(tumble(…))`.
     pub(crate) calls: Vec<TableFactor>,
     /// Names of common table expressions anywhere in the statement, in lower case unless quoted.
     pub(crate) ctes: HashSet<String>,
@@ -64,6 +64,9 @@ impl Visitor for Collector<'_> {
         } = factor
         {
             self.functions.insert(name.clone());
+            self.mentioned.calls.push(factor.clone());
+        }
+        if let TableFactor::TableFunction { .. } = factor {
             self.mentioned.calls.push(factor.clone());
         }
         ControlFlow::Continue(())

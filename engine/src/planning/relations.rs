@@ -3,16 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, SchemaRef};
-use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
+use arrow::datatypes::{DataType, Field};
+use datafusion::catalog::TableProvider;
 use datafusion::datasource::ViewTable;
-use datafusion::logical_expr::dml::InsertOp;
-use datafusion::logical_expr::{
-    Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, TableSource, TableType,
-    cast,
-};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource, cast};
 use datafusion::sql::sqlparser::ast;
 use weir_base::{Offset, SqlState};
 use weir_catalog::{Body, Entry, ObjectKind, ObjectName};
@@ -82,18 +76,10 @@ impl Planner {
         if let Some(own) = self.opened.lock().own.get(object) {
             return Ok(Arc::clone(own));
         }
-        let defaults = match &self.opened.lock().target {
-            Some((target, defaults)) if target == object => Some(defaults.clone()),
-            _ => None,
-        };
-        if let Some(defaults) = defaults {
-            let inner = self.stored(object, false, text).await?;
-            return Ok(Arc::new(WithDefaults { inner, defaults }));
-        }
         self.stored(object, shows_hidden, text).await
     }
 
-    async fn stored(
+    pub(super) async fn stored(
         &self,
         object: &ObjectName,
         shows_hidden: bool,
@@ -159,54 +145,6 @@ impl Planner {
             .entry(topic.name().clone())
             .or_insert_with(|| topic.stable_offsets())
             .clone()
-    }
-}
-
-/// The target of an `INSERT`, which tells the planner what a column gets that is not given.
-#[derive(Debug)]
-struct WithDefaults {
-    inner: Arc<dyn TableProvider>,
-    defaults: HashMap<String, Expr>,
-}
-
-#[async_trait]
-impl TableProvider for WithDefaults {
-    fn schema(&self) -> SchemaRef {
-        self.inner.schema()
-    }
-
-    fn table_type(&self) -> TableType {
-        self.inner.table_type()
-    }
-
-    fn get_column_default(&self, column: &str) -> Option<&Expr> {
-        self.defaults.get(column)
-    }
-
-    fn supports_filters_pushdown(
-        &self,
-        filters: &[&Expr],
-    ) -> datafusion::common::Result<Vec<TableProviderFilterPushDown>> {
-        self.inner.supports_filters_pushdown(filters)
-    }
-
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        limit: Option<usize>,
-    ) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
-        self.inner.scan(state, projection, filters, limit).await
-    }
-
-    async fn insert_into(
-        &self,
-        state: &dyn Session,
-        input: Arc<dyn ExecutionPlan>,
-        op: InsertOp,
-    ) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
-        self.inner.insert_into(state, input, op).await
     }
 }
 

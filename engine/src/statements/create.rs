@@ -15,7 +15,7 @@ use weir_topics::TopicSpec;
 
 use super::columns::schema_of;
 use super::definitions::{
-    column_of_field, depends_on_itself, if_exists, query_columns, topic_exists, topic_name,
+    column_of_field, depends_on_itself, if_exists, query_columns, roomy, topic_exists, topic_name,
 };
 use super::{Execution, ident_position, normalized, position_of};
 use crate::answer::Answer;
@@ -200,10 +200,9 @@ impl Execution {
             None => None,
         };
         let (mut columns, implied) = match &source {
-            Some(plan) if create.columns.is_empty() => (
-                query_columns(plan.schema().as_arrow(), &create.column_names)?,
-                vec![],
-            ),
+            Some(plan) if create.columns.is_empty() => {
+                (query_columns(&roomy(plan), &create.column_names)?, vec![])
+            }
             _ => self.columns(&planner, &create.columns)?,
         };
         if columns.is_empty() {

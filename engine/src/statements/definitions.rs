@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, Schema};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::sqlparser::ast;
 use weir_base::{Kind, SqlState, TopicName};
 use weir_catalog::{Column, DEFAULT_SCHEMA, IfExists, Logical, ObjectId, ObjectName};
@@ -40,10 +42,7 @@ pub(super) fn topic_name(name: &ObjectName) -> Result<TopicName> {
 }
 
 /// Columns of a query's answer, under new names where given.
-pub(super) fn query_columns(
-    schema: &arrow::datatypes::Schema,
-    names: &[ast::Ident],
-) -> Result<Vec<Column>> {
+pub(super) fn query_columns(schema: &Schema, names: &[ast::Ident]) -> Result<Vec<Column>> {
     if !names.is_empty() && names.len() != schema.fields().len() {
         return Err(Error::invalid(
             SqlState::SYNTAX_ERROR,
@@ -67,15 +66,37 @@ pub(super) fn query_columns(
     Ok(columns)
 }
 
-pub(super) fn column_of_field(field: &arrow::datatypes::Field) -> Column {
+/// The columns of a query as a table of its rows gets them: a decimal that is computed, or written as a literal, has room for
+/// larger ones, as `1.5` would otherwise make a column that holds no `10`.
+pub(super) fn roomy(plan: &LogicalPlan) -> Schema {
+    let is_column = |at: usize| match plan {
+        LogicalPlan::Projection(projection) => {
+            let expr = projection.expr.get(at).cloned().map(Expr::unalias);
+            matches!(expr, Some(Expr::Column(_)))
+        }
+        _ => false,
+    };
+    let schema = plan.schema().as_arrow();
+    let fields = schema.fields().iter().enumerate().map(|(at, field)| {
+        let field = field.as_ref().clone();
+        match field.data_type() {
+            DataType::Decimal128(_, scale) if !is_column(at) => {
+                let data_type = DataType::Decimal128(DECIMAL128_MAX_PRECISION, *scale);
+                field.with_data_type(data_type)
+            }
+            _ => field,
+        }
+    });
+    Schema::new_with_metadata(fields.collect::<Vec<Field>>(), schema.metadata().clone())
+}
+
+pub(super) fn column_of_field(field: &Field) -> Column {
     let logical = Logical::of_field(field);
     let data_type = match field.data_type() {
-        arrow::datatypes::DataType::Null
-        | arrow::datatypes::DataType::Utf8
-        | arrow::datatypes::DataType::LargeUtf8 => arrow::datatypes::DataType::Utf8View,
+        DataType::Null | DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
         // Columns are kept in UTC, whatever the zone of the session that made them.
-        arrow::datatypes::DataType::Timestamp(unit, Some(_)) => {
-            arrow::datatypes::DataType::Timestamp(*unit, Some(crate::planning::UTC.into()))
+        DataType::Timestamp(unit, Some(_)) => {
+            DataType::Timestamp(*unit, Some(crate::planning::UTC.into()))
         }
         other => other.clone(),
     };

@@ -59,12 +59,7 @@ impl Execution {
             )
             .with_hint("send it with POST"));
         }
-        if let Some(ignored) = weir_sql::unsupported::first_ignored(&statement) {
-            return Err(
-                Error::unsupported(format!("{} is not supported", ignored.what))
-                    .with_position(ignored.position),
-            );
-        }
+        self.refuse_ignored(&statement)?;
         let tag = statement.tag();
         match statement {
             Statement::Query(query) => self.query(query).await,
@@ -106,6 +101,49 @@ impl Execution {
                 Err(Error::unsupported(format!("{tag} is not supported yet")))
             }
         }
+    }
+
+    /// Refuses what DataFusion would pass over in silence.
+    fn refuse_ignored(&self, statement: &Statement) -> Result<()> {
+        if let Some(ignored) = weir_sql::unsupported::first_ignored(statement) {
+            let error = Error::unsupported(format!("{} is not supported", ignored.what))
+                .with_position(ignored.position);
+            return Err(match ignored.hint {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            });
+        }
+        let state = &self.engine.base_state;
+        for call in weir_sql::calls::decorated_calls(statement) {
+            let is_aggregate = state.aggregate_functions().contains_key(&call.name);
+            let is_window = state.window_functions().contains_key(&call.name);
+            let is_scalar = state.scalar_functions().contains_key(&call.name)
+                || state.higher_order_functions().contains_key(&call.name);
+            let refused = if is_scalar && !is_aggregate && !is_window {
+                call.clauses.first().map(|clause| {
+                    let kind = if *clause == "OVER" {
+                        "a window function or an aggregate"
+                    } else {
+                        "an aggregate"
+                    };
+                    let message =
+                        format!("{clause} was given to {:?}, which is not {kind}", call.name);
+                    Error::invalid(SqlState::WRONG_OBJECT_TYPE, message)
+                })
+            } else if is_window && !is_aggregate && call.clauses.contains(&"DISTINCT") {
+                let message = format!(
+                    "DISTINCT in the window function {:?} is not supported",
+                    call.name
+                );
+                Some(Error::unsupported(message))
+            } else {
+                None
+            };
+            if let Some(error) = refused {
+                return Err(error.with_position(call.position));
+            }
+        }
+        Ok(())
     }
 
     /// The catalog as of now.

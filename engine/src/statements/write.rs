@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::{concat_batches, take_record_batch};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::logical_expr::{DmlStatement, LogicalPlan};
@@ -232,9 +233,13 @@ fn one_batch(batches: &[RecordBatch], schema: &SchemaRef) -> Result<RecordBatch>
         .iter()
         .zip(schema.fields())
         .map(|(column, field)| {
-            if !field.is_nullable() && column.null_count() > 0 {
-                let row = (0..column.len())
-                    .find(|row| column.is_null(*row))
+            // A column of nothing but NULL has no bitmap.
+            let nulls = column.logical_nulls().filter(|_| !field.is_nullable());
+            if let Some(nulls) = nulls
+                && nulls.null_count() > 0
+            {
+                let row = (0..nulls.len())
+                    .find(|row| nulls.is_null(*row))
                     .unwrap_or_default() as u64
                     + 1;
                 return Err(Error::invalid(
@@ -247,6 +252,7 @@ fn one_batch(batches: &[RecordBatch], schema: &SchemaRef) -> Result<RecordBatch>
                 .at_row(row, Some(field.name().clone())));
             }
             if column.data_type() == field.data_type() {
+                check_digits(column)?;
                 Ok(Arc::clone(column))
             } else {
                 let options = arrow::compute::CastOptions {
@@ -262,6 +268,20 @@ fn one_batch(batches: &[RecordBatch], schema: &SchemaRef) -> Result<RecordBatch>
         })
         .collect::<Result<Vec<_>>>()?;
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+}
+
+/// Refuses decimals with more digits than their type has, which sums and products may give.
+fn check_digits(column: &ArrayRef) -> Result<()> {
+    match column.data_type() {
+        DataType::Decimal128(precision, _) => column
+            .as_primitive::<Decimal128Type>()
+            .validate_decimal_precision(*precision)?,
+        DataType::Decimal256(precision, _) => column
+            .as_primitive::<Decimal256Type>()
+            .validate_decimal_precision(*precision)?,
+        _ => {}
+    }
+    Ok(())
 }
 
 /// The rows that a planned `INSERT` would write.

@@ -19,7 +19,7 @@ fuzz_target!(|sql: &str| {
             for parsed in &parsed {
                 let _ = (parsed.statement.tag(), parsed.statement.reads_only());
                 let _ = unsupported::first_ignored(&parsed.statement);
-                let _ = unsupported::decorated_calls(&parsed.statement);
+                let _ = weir_sql::calls::decorated_calls(&parsed.statement);
                 let _ = hidden::references_hidden(&parsed.statement);
                 let _ = parsed.clone();
                 assert_eq!(parse(&parsed.sql).map(|again| again.len()), Ok(1));

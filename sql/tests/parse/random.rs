@@ -32,7 +32,7 @@ fn digest(sql: &str) -> Result<(), TestCaseError> {
                 prop_assert!(sql.contains(&parsed.sql));
                 let _ = (parsed.statement.tag(), parsed.statement.reads_only());
                 let _ = unsupported::first_ignored(&parsed.statement);
-                let _ = unsupported::decorated_calls(&parsed.statement);
+                let _ = weir_sql::calls::decorated_calls(&parsed.statement);
                 let _ = hidden::references_hidden(&parsed.statement);
                 if let Statement::CreateView(view) = &parsed.statement {
                     let again = weir_sql::parse_query(&view.query_sql);

@@ -294,3 +294,31 @@ async fn partitions_of_every_format() {
         assert!(rows.contains("| 2025 | 3 |"), "{format}: {rows}");
     }
 }
+
+#[tokio::test]
+async fn broken_parquet_is_an_error_and_no_panic() {
+    let house = House::new();
+    let good = house.path("good.parquet");
+    house.copy(SOURCE, to(&good, &[])).await.unwrap();
+    let bytes = std::fs::read(&good).unwrap();
+    // The magic bytes, the footer's length, and its content.
+    for at_byte in bytes.len() - 120..bytes.len() {
+        for flip in [0x01, 0x7f, 0xff] {
+            let mut broken = bytes.clone();
+            broken[at_byte] ^= flip;
+            let location = house.write("broken.parquet", &broken);
+            let (stores, context) = (house.stores.clone(), house.context.clone());
+            let read = tokio::spawn(async move {
+                let table = open_table(&stores, &context.state(), &at(location), None).await?;
+                let rows = context.read_table(table).map_err(table::internal)?;
+                rows.collect().await.map_err(table::internal)
+            });
+            let read = read.await;
+            assert!(read.is_ok(), "byte {at_byte} ^ {flip}: {read:?}");
+            if at_byte + 4 >= bytes.len() {
+                let error = read.unwrap().unwrap_err().to_string();
+                assert!(error.contains("broken.parquet"), "{error}");
+            }
+        }
+    }
+}

@@ -7,6 +7,7 @@
 mod bytes;
 mod column;
 mod fields;
+mod interval;
 mod json;
 mod nested;
 mod read;

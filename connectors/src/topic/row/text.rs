@@ -260,11 +260,15 @@ pub(crate) fn write_interval(months: i32, days: i32, nanos: i64, out: &mut Strin
     debug_assert!(written.is_ok(), "writing to a string does not fail");
 }
 
-/// An interval as months, days and nanoseconds: ISO 8601 (`P1Y2M3DT4H5M6.7S`), or PostgreSQL's (`1 day 02:00`).
+/// An interval as months, days and nanoseconds: ISO 8601 (`P1Y2M3DT4H5M6.7S`), PostgreSQL's (`1 day 02:00:00`),
+/// and other forms that people write (`1 day 2 hours`).
 pub(crate) fn parse_interval(text: &str) -> Option<(i32, i32, i64)> {
     let text = text.trim();
     if let Some(iso) = text.strip_prefix('P') {
         return parse_iso_interval(iso.as_bytes());
+    }
+    if let Some(value) = super::interval::parse(text) {
+        return Some(value);
     }
     let config = IntervalParseConfig::new(IntervalUnit::Second);
     let value = parse_interval_month_day_nano_config(text, config).ok()?;
