@@ -9,6 +9,7 @@ use std::sync::{Arc, mpsc};
 use arrow::array::{ArrayRef, AsArray, BinaryArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type};
 use datafusion::catalog::TableProvider;
+use datafusion::execution::memory_pool::UnboundedMemoryPool;
 use datafusion::prelude::SessionContext;
 use fail::FailScenario;
 use parking_lot::Mutex;
@@ -68,7 +69,8 @@ async fn open(dir: &Path) -> (TopicLog, KeyedTable) {
             .await
             .unwrap(),
     };
-    let table = KeyedTable::new(topic, schema(), clock).unwrap();
+    let memory = Arc::new(UnboundedMemoryPool::default());
+    let table = KeyedTable::new(topic, schema(), clock, memory).unwrap();
     (log, table)
 }
 

@@ -54,6 +54,7 @@ impl Admission {
                     self.limits.concurrent_queries, self.limits.queued_queries
                 ))
             })?;
+        query.waits();
         tokio::select! {
             permit = Arc::clone(&self.bounded).acquire_owned() => permit.map(Admitted).map_err(|_closed| busy("the server is shutting down")),
             () = tokio::time::sleep(self.limits.queue_wait) => {

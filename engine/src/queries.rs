@@ -23,6 +23,8 @@ const SQL_KEPT: usize = 10_000;
 /// What a query is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueryState {
+    /// It has come, and is read and planned.
+    Planning,
     /// It waits for its turn.
     Queued,
     /// It runs.
@@ -39,6 +41,7 @@ impl QueryState {
     /// The state as `weir.queries` shows it.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Planning => "planning",
             Self::Queued => "queued",
             Self::Running => "running",
             Self::Finished => "finished",
@@ -135,6 +138,11 @@ impl Running {
 
     pub(crate) fn is_truncated(&self) -> bool {
         self.truncated.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it waits for its turn.
+    pub(crate) fn waits(&self) {
+        self.changing.lock().state = QueryState::Queued;
     }
 
     /// Notes the plan, whose metrics tell the bytes spilled.
@@ -288,7 +296,7 @@ impl Queries {
             live: AtomicBool::new(false),
             truncated: AtomicBool::new(false),
             changing: Mutex::new(Changing {
-                state: QueryState::Queued,
+                state: QueryState::Planning,
                 ended: None,
                 stop_reason: None,
                 error: None,

@@ -23,7 +23,7 @@ pub struct Settings {
 /// The bounds on queries. Each has a default that suits a small machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Memory that all queries share.
+    /// Memory that all queries and the rows of tables share.
     pub memory: ByteSize,
     /// Memory of one query; past it operators spill, and what cannot spill fails with SQLSTATE 53200.
     pub query_memory: ByteSize,

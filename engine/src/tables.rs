@@ -31,7 +31,12 @@ impl Shared {
         }
         let rows = Arc::new(row_schema(self, entry)?);
         let id = topic.id();
-        let table = KeyedTable::new(topic, rows, Arc::clone(&self.clock))?;
+        let table = KeyedTable::new(
+            topic,
+            rows,
+            Arc::clone(&self.clock),
+            Arc::clone(&self.memory),
+        )?;
         open.insert(id, table.clone());
         Ok(table)
     }

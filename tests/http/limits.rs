@@ -186,12 +186,14 @@ async fn a_full_queue_is_429_with_a_time_to_come_back() {
     };
     let first = run();
     wait::eventually("one runs", async || {
-        wait::check(client.running("AS slow").await.len() == 1, "not yet")
+        let running = client.in_state("AS slow", &["running"]).await;
+        wait::check(running.len() == 1, "not yet")
     })
     .await;
     let second = run();
     wait::eventually("one waits", async || {
-        wait::check(client.running("AS slow").await.len() == 2, "not yet")
+        let waiting = client.in_state("AS slow", &["queued"]).await;
+        wait::check(waiting.len() == 1, "not yet")
     })
     .await;
     let problem = client.sql(SLOW).await.unwrap_err();
@@ -222,7 +224,8 @@ async fn waiting_in_the_queue_has_an_end() {
     let slow = client.clone();
     let first = tokio::spawn(async move { slow.sql(SLOW).await });
     wait::eventually("one runs", async || {
-        wait::check(client.running("AS slow").await.len() == 1, "not yet")
+        let running = client.in_state("AS slow", &["running"]).await;
+        wait::check(running.len() == 1, "not yet")
     })
     .await;
     let problem = client.sql(SLOW).await.unwrap_err();

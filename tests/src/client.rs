@@ -356,15 +356,20 @@ impl Client {
             .collect()
     }
 
-    /// The queries whose text holds `piece` and that are queued or running.
+    /// The queries whose text holds `piece` and that have come and not ended.
     pub async fn running(&self, piece: &str) -> Vec<Map<String, Value>> {
+        self.in_state(piece, &["planning", "queued", "running"])
+            .await
+    }
+
+    /// The queries whose text holds `piece` and whose state is one of `states`.
+    pub async fn in_state(&self, piece: &str, states: &[&str]) -> Vec<Map<String, Value>> {
         let mut queries = self.queries().await;
         queries.retain(|query| {
             let text = |key: &str| query.get(key).and_then(Value::as_str).unwrap_or_default();
             let sql = query.get("sql").or_else(|| query.get("query"));
             let sql = sql.and_then(Value::as_str).unwrap_or_default();
-            sql.contains(piece)
-                && matches!(text("state").to_lowercase().as_str(), "running" | "queued")
+            sql.contains(piece) && states.contains(&text("state"))
         });
         queries
     }

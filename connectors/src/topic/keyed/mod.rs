@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use datafusion::common::runtime::SpawnedTask;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool};
 use parking_lot::RwLock;
 use weir_base::{Clock, Kind, Offset, PartitionId, SqlState};
 use weir_topics::{BatchView, Head, Partition, Topic};
@@ -40,17 +41,24 @@ struct Inner {
     partition: Partition,
     rows: Arc<RowSchema>,
     clock: Arc<dyn Clock>,
+    memory: Arc<dyn MemoryPool>,
     state: RwLock<State>,
     /// Held while the table is loaded, and by the one who writes.
     gate: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl KeyedTable {
-    /// The table whose changelog is `topic`. Its rows have this schema, whose key is the primary key. Nothing is read yet.
+    /// The table whose changelog is `topic`. Its rows have this schema, whose key is the primary key; once they are read
+    /// they count against `memory`. Nothing is read yet.
     ///
     /// # Errors
     /// When the topic has not exactly one partition, or others may write it.
-    pub fn new(topic: Topic, rows: Arc<RowSchema>, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub fn new(
+        topic: Topic,
+        rows: Arc<RowSchema>,
+        clock: Arc<dyn Clock>,
+        memory: Arc<dyn MemoryPool>,
+    ) -> Result<Self> {
         let spec = topic.spec();
         if spec.partitions != 1 || !spec.owned {
             return Err(Error::new(
@@ -62,16 +70,13 @@ impl KeyedTable {
             ));
         }
         let partition = topic.partition(PartitionId(0))?.clone();
-        let state = State::new(
-            rows.schema_with_hidden(),
-            partition.start_offset(),
-            partition.head().given_up,
-        );
+        let state = empty_state(&topic, &partition, &rows, &memory);
         Ok(Self(Arc::new(Inner {
             topic,
             partition,
             rows,
             clock,
+            memory,
             state: RwLock::new(state),
             gate: Arc::new(tokio::sync::Mutex::new(())),
         })))
@@ -182,11 +187,8 @@ impl KeyedTable {
     }
 
     fn empty_state(&self) -> State {
-        State::new(
-            self.0.rows.schema_with_hidden(),
-            self.0.partition.start_offset(),
-            self.0.partition.head().given_up,
-        )
+        let inner = &self.0;
+        empty_state(&inner.topic, &inner.partition, &inner.rows, &inner.memory)
     }
 
     /// Takes in the records up to `to`. The gate must be held.
@@ -205,6 +207,7 @@ impl KeyedTable {
         if fresh.is_thick() {
             let chunks = fresh.thinned(to)?;
             fresh.replace_all(chunks, to);
+            fresh.account();
         }
         *self.0.state.write() = fresh;
         Ok(())
@@ -265,6 +268,20 @@ impl KeyedTable {
     }
 }
 
+fn empty_state(
+    topic: &Topic,
+    partition: &Partition,
+    rows: &RowSchema,
+    memory: &Arc<dyn MemoryPool>,
+) -> State {
+    State::new(
+        rows.schema_with_hidden(),
+        partition.start_offset(),
+        partition.head().given_up,
+        MemoryConsumer::new(format!("table {:?}", topic.name().as_str())).register(memory),
+    )
+}
+
 /// Takes the records of `batches` within `[from, to)` into a state.
 fn apply(
     inner: &Inner,
@@ -306,5 +323,5 @@ fn apply(
         }
         state.end = Offset(record.offset.0 + 1);
     }
-    Ok(())
+    state.fit()
 }

@@ -15,8 +15,9 @@ use arrow::array::{
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
+use datafusion::execution::memory_pool::MemoryReservation;
 use hashbrown::{DefaultHashBuilder, HashTable};
-use weir_base::{Kind, Offset};
+use weir_base::{Kind, Offset, SqlState};
 
 use crate::{Error, Result};
 
@@ -121,12 +122,20 @@ pub(super) struct State {
     pub(super) horizon: Offset,
     rows: usize,
     chunk_bytes: usize,
+    /// What it takes of the memory that queries and tables share.
+    reservation: MemoryReservation,
 }
 
 impl State {
     /// An empty table. `schema` is that of chunks; the log has given up records `given_up` times.
-    pub(super) fn new(schema: SchemaRef, start: Offset, given_up: u64) -> Self {
+    pub(super) fn new(
+        schema: SchemaRef,
+        start: Offset,
+        given_up: u64,
+        reservation: MemoryReservation,
+    ) -> Self {
         Self {
+            reservation,
             schema,
             chunks: Vec::new(),
             index: HashTable::new(),
@@ -147,6 +156,43 @@ impl State {
     pub(super) fn memory_bytes(&self) -> usize {
         // A byte of control beside each of the index's places.
         self.chunk_bytes + self.index.capacity() * (size_of::<i64>() + 1)
+    }
+
+    /// Takes memory for a chunk that is about to be pushed.
+    ///
+    /// # Errors
+    /// When there is not as much (SQLSTATE 53200).
+    pub(super) fn reserve(&mut self, chunk: &Chunk) -> Result<()> {
+        let grown = self.reservation.try_grow(chunk.size_bytes());
+        grown.map_err(|_full| self.too_large())
+    }
+
+    /// Takes as much memory as there is in use, once rows were read.
+    ///
+    /// # Errors
+    /// When there is not as much (SQLSTATE 53200).
+    pub(super) fn fit(&mut self) -> Result<()> {
+        let resized = self.reservation.try_resize(self.memory_bytes());
+        resized.map_err(|_full| self.too_large())
+    }
+
+    /// Notes how much memory is in use, whatever the limit.
+    pub(super) fn account(&mut self) {
+        self.reservation.resize(self.memory_bytes());
+    }
+
+    fn too_large(&self) -> Error {
+        Error::new(
+            Kind::LimitExceeded,
+            format!(
+                "{} does not fit into memory: it has {} rows in {} MB, and no more is free",
+                self.reservation.consumer().name(),
+                self.index.len(),
+                self.memory_bytes() >> 20
+            ),
+        )
+        .with_sqlstate(SqlState::OUT_OF_MEMORY)
+        .with_hint("the rows of tables are held in memory, streams are not; let the operator raise limits.memory")
     }
 
     /// The offset of a key's current version.

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use arrow::array::{AsArray, BinaryArray, Float64Array, Int64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::{Float64Type, Int64Type};
 use datafusion::catalog::TableProvider;
+use datafusion::execution::memory_pool::{
+    GreedyMemoryPool, MemoryConsumer, MemoryPool, UnboundedMemoryPool,
+};
 use proptest::prelude::*;
 use weir_base::{Classify, Offset, SqlState};
 
@@ -173,14 +176,14 @@ proptest! {
         tokio::runtime::Runtime::new().unwrap().block_on(async {
             let mut log = TestLog::new().await;
             let topic = log.topic(1, true).await;
-            let mut table = KeyedTable::new(topic.clone(), items(keyed), log.clock.clone()).unwrap();
+            let mut table = KeyedTable::new(topic.clone(), items(keyed), log.clock.clone(), unbounded()).unwrap();
             let mut model = Model::new();
             let mut past = vec![(Offset(0), model.clone())];
             for (at, step) in steps.iter().enumerate() {
                 if matches!(step, Step::Reopen) {
                     log = log.reopen().await;
                     let topic = log.log.topics().remove(0);
-                    table = KeyedTable::new(topic, items(keyed), log.clock.clone()).unwrap();
+                    table = KeyedTable::new(topic, items(keyed), log.clock.clone(), unbounded()).unwrap();
                 }
                 let writer = table.writer().await.unwrap();
                 prop_assert_eq!(contents(writer.snapshot(true)).await, listed(&model));
@@ -223,9 +226,13 @@ proptest! {
     }
 }
 
+fn unbounded() -> Arc<dyn MemoryPool> {
+    Arc::new(UnboundedMemoryPool::default())
+}
+
 async fn table(log: &TestLog, keyed: bool) -> KeyedTable {
     let topic = log.topic(1, true).await;
-    KeyedTable::new(topic, items(keyed), log.clock.clone()).unwrap()
+    KeyedTable::new(topic, items(keyed), log.clock.clone(), unbounded()).unwrap()
 }
 
 async fn insert(table: &KeyedTable, ids: std::ops::Range<i64>) {
@@ -361,7 +368,13 @@ async fn a_statement_made_for_an_older_table_is_refused() {
     let log = TestLog::new().await;
     let one = table(&log, true).await;
     insert(&one, 0..3).await;
-    let other = KeyedTable::new(one.topic().clone(), items(true), log.clock.clone()).unwrap();
+    let other = KeyedTable::new(
+        one.topic().clone(),
+        items(true),
+        log.clock.clone(),
+        unbounded(),
+    )
+    .unwrap();
     let writer = one.writer().await.unwrap();
     insert(&other, 3..5).await;
     let change = |id| Change::Insert {
@@ -376,4 +389,45 @@ async fn a_statement_made_for_an_older_table_is_refused() {
     assert_eq!(error.sqlstate(), SqlState::UNIQUE_VIOLATION);
     let all = contents(one.snapshot(one.stable_offset(), true).await.unwrap()).await;
     assert_eq!(all.len(), 5);
+}
+
+#[tokio::test]
+async fn rows_count_against_the_memory_that_is_there() {
+    let log = TestLog::new().await;
+    let topic = log.topic(1, true).await;
+    let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(200_000));
+    let open = || {
+        KeyedTable::new(
+            topic.clone(),
+            items(true),
+            log.clock.clone(),
+            Arc::clone(&pool),
+        )
+    };
+    let table = open().unwrap();
+    insert(&table, 0..500).await;
+    assert_eq!(pool.reserved(), table.memory_bytes());
+    let given: Vec<(i64, f64)> = (500..10_000).map(|id| (id, 0.5)).collect();
+    let change = Change::Insert {
+        rows: rows(true, &given),
+        on_conflict: OnConflict::Error,
+    };
+    let refused = table.writer().await.unwrap().commit(vec![change]).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.sqlstate(), SqlState::OUT_OF_MEMORY, "{refused}");
+    // Nothing of it happened, and the table goes on.
+    insert(&table, 500..501).await;
+    let now = table.snapshot(table.stable_offset(), true).await.unwrap();
+    assert_eq!(contents(now).await.len(), 501);
+    drop(table);
+    assert_eq!(pool.reserved(), 0);
+    // A table that grew under a larger limit is not read under a smaller one.
+    let held = MemoryConsumer::new("others").register(&pool);
+    held.grow(190_000);
+    let table = open().unwrap();
+    let refused = table.snapshot(table.stable_offset(), true).await;
+    assert_eq!(refused.unwrap_err().sqlstate(), SqlState::OUT_OF_MEMORY);
+    held.free();
+    let now = table.snapshot(table.stable_offset(), true).await.unwrap();
+    assert_eq!(contents(now).await.len(), 501);
 }

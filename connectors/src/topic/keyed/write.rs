@@ -416,8 +416,12 @@ impl TableWriter {
         let batch = builder.build();
         // Held over both, so that nobody finds the one without the other.
         let mut state = self.table.0.state.write();
+        state.reserve(&chunk)?;
         let appended = self.table.0.partition.append_at(batch, self.head);
-        let appended = appended.map_err(|error| self.table.overtaken(error))?;
+        let appended = appended.map_err(|error| {
+            state.account();
+            self.table.overtaken(error)
+        })?;
         state.push(chunk);
         for (offset, (key, op)) in (base.0..).zip(ops.ops.iter().flatten()) {
             let own = offset.to_be_bytes();
@@ -428,6 +432,7 @@ impl TableWriter {
             }
         }
         state.end = Offset(base.0 + i64::from(appended.record_count));
+        state.account();
         Ok(Some(appended))
     }
 
@@ -442,6 +447,7 @@ impl TableWriter {
                 return Ok(());
             }
             state.replace_tail(count, chunk);
+            state.account();
         }
         if self.table.0.state.read().is_thick() {
             // What is rolled back to must be there.
@@ -450,6 +456,7 @@ impl TableWriter {
             let mut state = self.table.0.state.write();
             if !lost(&state) {
                 state.replace_all(chunks, horizon);
+                state.account();
             }
         }
         Ok(())
