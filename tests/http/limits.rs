@@ -263,9 +263,17 @@ async fn bodies_are_bounded_also_after_decompression() {
         .start();
     let client = server.client();
     client.run(&["CREATE STREAM s (a TEXT)"]).await;
-    let large = format!("{{\"a\":\"{}\"}}\n", "x".repeat(2 << 20));
-    let problem = client.ingest("s", large.clone()).await.unwrap_err();
-    assert_eq!(problem.status, 413, "{problem}");
+    let large = format!("{{\"a\":\"{}\"}}\n", "x".repeat(8 << 20));
+    // The refusal reaches a client that is still sending, each time.
+    for _ in 0..10 {
+        let problem = client.ingest("s", large.clone()).await.unwrap_err();
+        assert_eq!(problem.status, 413, "{problem}");
+        let request = client
+            .request(Method::POST, "/v1/topics/s/records")
+            .header(CONTENT_TYPE, "text/plain")
+            .body(large.clone());
+        assert_eq!(Problem::of(client.send(request).await).await.status, 415);
+    }
     let bomb = weir_tests::files::gzip(large.as_bytes());
     assert!(bomb.len() < 100_000);
     let request = client

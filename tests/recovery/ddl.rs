@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rand::Rng;
-use serde_json::Value;
 use weir_tests::{Client, Server, ServerBuilder};
 
 use super::{ends_at, random, rounds};
@@ -50,7 +49,7 @@ async fn change(client: Client, mut number: u64, known: Known) -> u64 {
                 None => return number,
             };
         }
-        if number % 4 == 0
+        if number.is_multiple_of(4)
             && !run(
                 &client,
                 &format!("DROP {kind} {name}"),
@@ -152,10 +151,7 @@ async fn settle(client: &Client, known: &Known) {
     let mut known = known.lock();
     for (name, state) in known.iter_mut() {
         if *state == State::Unknown {
-            let there = rows
-                .rows
-                .iter()
-                .any(|row| row[0] == Value::from(name.as_str()));
+            let there = rows.rows.iter().any(|row| row[0] == name.as_str());
             *state = if there { State::There } else { State::Gone };
         }
     }

@@ -133,7 +133,9 @@ async fn round(
     known: &Arc<Mutex<Known>>,
     end: impl AsyncFnOnce(Server) -> ServerBuilder,
 ) -> Server {
-    let next = check(&server.client(), &known.lock()).await;
+    let before = std::mem::take(&mut *known.lock());
+    let next = check(&server.client(), &before).await;
+    *known.lock() = before;
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| tokio::spawn(write(server.client(), next + writer, known.clone())))
         .collect();

@@ -34,6 +34,10 @@ pub(crate) struct WholeBody {
 struct Share(Option<OwnedSemaphorePermit>);
 
 const UNIT: usize = 1024;
+/// Of a body that is refused, so much is still taken in, for so long: most clients read no answer while they send, and one
+/// whose connection breaks meanwhile never learns why.
+const DISCARDED_BYTES: usize = 64 << 20;
+const DISCARDED_TIME: Duration = Duration::from_secs(5);
 /// Bodies up to this size are decompressed in place; larger ones on a thread of their own.
 const INLINE_BYTES: usize = 16 << 10;
 
@@ -52,7 +56,21 @@ impl BodyMemory {
     /// # Errors
     /// 413 when it is too long, 415 for an unknown compression, 408 when it takes too long, 429 when all bodies together
     /// take too much memory, 400 when it ends early or does not decompress.
-    pub(crate) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<WholeBody, Problem> {
+    pub(crate) async fn read(
+        &self,
+        headers: &HeaderMap,
+        mut body: Body,
+    ) -> Result<WholeBody, Problem> {
+        let read = self.read_from(headers, &mut body).await;
+        if let Err(problem) = &read
+            && problem.status() != StatusCode::REQUEST_TIMEOUT
+        {
+            discard(headers, body).await;
+        }
+        read
+    }
+
+    async fn read_from(&self, headers: &HeaderMap, body: &mut Body) -> Result<WholeBody, Problem> {
         let coding = header_text(headers, "content-encoding")?
             .unwrap_or("identity")
             .trim()
@@ -104,7 +122,7 @@ impl BodyMemory {
     async fn collect(
         &self,
         headers: &HeaderMap,
-        mut body: Body,
+        body: &mut Body,
         share: &mut Share,
     ) -> Result<Bytes, Problem> {
         let announced = headers
@@ -171,6 +189,26 @@ impl BodyMemory {
         }
         Ok(())
     }
+}
+
+/// Takes in what is left of a refused request's body, within bounds, and forgets it.
+pub(crate) async fn discard(headers: &HeaderMap, mut body: Body) {
+    if headers.contains_key(header::EXPECT) {
+        // The client sends it only when it is asked to.
+        return;
+    }
+    let rest = async {
+        let mut left = DISCARDED_BYTES;
+        while let Some(Ok(frame)) = body.frame().await {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            match left.checked_sub(bytes) {
+                Some(fewer) => left = fewer,
+                None => break,
+            }
+        }
+    };
+    // Whoever is slower than this has had its chance.
+    let _ = tokio::time::timeout(DISCARDED_TIME, rest).await;
 }
 
 fn too_large(max: usize) -> Problem {

@@ -6,12 +6,14 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, Request as HttpRequest, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 use weir_engine::{Ingest, IngestFormat};
 
 use super::arguments::{Arguments, header_text, media_type};
+use super::body::discard;
 use super::problem::Problem;
 use super::{Rest, path_problem};
 
@@ -54,8 +56,46 @@ pub(crate) async fn post(
     name: Result<Path<String>, PathRejection>,
     request: HttpRequest<Body>,
 ) -> Result<Json<IngestedDocument>, Problem> {
-    let Path(stream) = name.map_err(path_problem)?;
     let (parts, body) = request.into_parts();
+    let (stream, format, idempotency_key) = match accept(name, &parts) {
+        Ok(accepted) => accepted,
+        Err(problem) => {
+            discard(&parts.headers, body).await;
+            return Err(problem);
+        }
+    };
+    let body = rest.bodies.read(&parts.headers, body).await?;
+    let ingested = rest
+        .engine
+        .session()
+        .ingest(Ingest {
+            stream,
+            format,
+            body: body.bytes.clone(),
+            idempotency_key,
+        })
+        .await?;
+    Ok(Json(IngestedDocument {
+        rows: ingested.rows,
+        partitions: ingested
+            .partitions
+            .iter()
+            .map(|part| PartitionDocument {
+                partition: part.partition,
+                base_offset: part.base_offset,
+                end_offset: part.end_offset,
+            })
+            .collect(),
+        duplicate: ingested.duplicate,
+    }))
+}
+
+/// What a request's head asks for: into which stream, in which format, under which key.
+fn accept(
+    name: Result<Path<String>, PathRejection>,
+    parts: &Parts,
+) -> Result<(String, IngestFormat, Option<String>), Problem> {
+    let Path(stream) = name.map_err(path_problem)?;
     Arguments::of(&parts.uri)?.finish()?;
     let format = match media_type(&parts.headers)?.as_deref() {
         Some("application/x-ndjson" | "application/ndjson" | "application/jsonl") => {
@@ -89,28 +129,5 @@ pub(crate) async fn post(
             "Idempotency-Key must have 1 to {KEY_BYTES_MAX} characters"
         )));
     }
-    let body = rest.bodies.read(&parts.headers, body).await?;
-    let ingested = rest
-        .engine
-        .session()
-        .ingest(Ingest {
-            stream,
-            format,
-            body: body.bytes.clone(),
-            idempotency_key,
-        })
-        .await?;
-    Ok(Json(IngestedDocument {
-        rows: ingested.rows,
-        partitions: ingested
-            .partitions
-            .iter()
-            .map(|part| PartitionDocument {
-                partition: part.partition,
-                base_offset: part.base_offset,
-                end_offset: part.end_offset,
-            })
-            .collect(),
-        duplicate: ingested.duplicate,
-    }))
+    Ok((stream, format, idempotency_key))
 }
