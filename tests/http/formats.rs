@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use weir_tests::client::media;
 use weir_tests::{Problem, Server};
 
-const SQL: &str = "SELECT * FROM (VALUES (1, 'a', 1.5e0), (2, NULL, 2.5e0)) AS t(n, s, d) ORDER BY n";
+const SQL: &str =
+    "SELECT * FROM (VALUES (1, 'a', 1.5e0), (2, NULL, 2.5e0)) AS t(n, s, d) ORDER BY n";
 
 fn read_arrow(body: &[u8]) -> Vec<RecordBatch> {
     StreamReader::try_new(Cursor::new(body), None)
