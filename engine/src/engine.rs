@@ -68,7 +68,7 @@ impl Shared {
         match outcome {
             Ok(()) => self.counters.finished.add(1),
             Err(error) if error.sqlstate() == SqlState::TOO_MANY_CONNECTIONS => {
-                self.counters.rejected.add(1)
+                self.counters.rejected.add(1);
             }
             Err(_) if running.was_stopped() => self.counters.cancelled.add(1),
             Err(error) => {

@@ -236,11 +236,14 @@ fn from_schema(error: &SchemaError) -> Error {
 }
 
 fn column_not_found(field: &Column, valid: &[Column]) -> Error {
-    let wanted_relation = field.relation.as_ref().map(|relation| relation.table());
+    let wanted_relation = field
+        .relation
+        .as_ref()
+        .map(datafusion::common::TableReference::table);
     let relations: Vec<&str> = valid
         .iter()
         .filter_map(|column| column.relation.as_ref())
-        .map(|relation| relation.table())
+        .map(datafusion::common::TableReference::table)
         .collect();
     if let Some(relation) = wanted_relation
         && !relations.contains(&relation)

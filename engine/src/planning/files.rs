@@ -145,8 +145,11 @@ fn function_name(name: &ast::ObjectName) -> Option<String> {
     }
 }
 
+/// Names and values of arguments.
+type Named = Vec<(String, String)>;
+
 /// Positional and named arguments as text; each must be a constant.
-fn arguments(args: &[ast::FunctionArg]) -> Result<(Vec<String>, Vec<(String, String)>)> {
+fn arguments(args: &[ast::FunctionArg]) -> Result<(Vec<String>, Named)> {
     let mut positional = Vec::new();
     let mut named = Vec::new();
     for arg in args {
@@ -159,7 +162,7 @@ fn arguments(args: &[ast::FunctionArg]) -> Result<(Vec<String>, Vec<(String, Str
                 named.push((argument_name(left)?, constant(right)?));
             }
             ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => {
-                positional.push(constant(expr)?)
+                positional.push(constant(expr)?);
             }
             ast::FunctionArg::Named {
                 name,

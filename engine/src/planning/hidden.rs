@@ -67,7 +67,7 @@ fn rewrite_selects(body: &mut SetExpr, wildcards: &Wildcards<'_>) {
         match body {
             SetExpr::Select(select) => wildcards.rewrite(select),
             SetExpr::SetOperation { left, right, .. } => {
-                pending.extend([left.as_mut(), right.as_mut()])
+                pending.extend([left.as_mut(), right.as_mut()]);
             }
             _ => {}
         }

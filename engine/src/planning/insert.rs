@@ -81,7 +81,7 @@ fn name_apart(body: &mut ast::SetExpr) {
             ast::SetExpr::Select(select) => rename(&mut select.projection),
             ast::SetExpr::Query(query) => pending.push(&mut query.body),
             ast::SetExpr::SetOperation { left, right, .. } => {
-                pending.extend([left.as_mut(), right.as_mut()])
+                pending.extend([left.as_mut(), right.as_mut()]);
             }
             _ => {}
         }

@@ -66,7 +66,7 @@ impl VisitorMut for Numbers {
                 Err(error) => return ControlFlow::Break(error),
             },
             Expr::Interval(interval) if interval.leading_field.is_none() => {
-                spell_out(&mut interval.value)
+                spell_out(&mut interval.value);
             }
             Expr::Cast {
                 expr: inner,

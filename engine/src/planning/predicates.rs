@@ -75,16 +75,17 @@ fn doubtful(expr: &Expr) -> Option<&Expr> {
             op: UnaryOperator::Not,
             ..
         } => None,
-        Expr::BinaryOp { op, .. } => match op {
-            BinaryOperator::Plus
-            | BinaryOperator::Minus
-            | BinaryOperator::Multiply
-            | BinaryOperator::Divide
-            | BinaryOperator::Modulo
-            | BinaryOperator::StringConcat => Some(expr),
-            _ => None,
-        },
-        Expr::Identifier(_)
+        Expr::BinaryOp {
+            op:
+                BinaryOperator::Plus
+                | BinaryOperator::Minus
+                | BinaryOperator::Multiply
+                | BinaryOperator::Divide
+                | BinaryOperator::Modulo
+                | BinaryOperator::StringConcat,
+            ..
+        }
+        | Expr::Identifier(_)
         | Expr::CompoundIdentifier(_)
         | Expr::Value(_)
         | Expr::Cast { .. }

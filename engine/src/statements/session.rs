@@ -36,7 +36,7 @@ impl Execution {
     pub(super) fn discard(&self, what: &str) -> Result<Answer> {
         if what.eq_ignore_ascii_case("all") {
             self.session
-                .change_variables(|variables| variables.reset_all());
+                .change_variables(crate::variables::Variables::reset_all);
         }
         Ok(self.done("DISCARD"))
     }
