@@ -181,6 +181,12 @@ impl State {
         self.reservation.resize(self.memory_bytes());
     }
 
+    /// What it has taken of the shared memory.
+    #[cfg(test)]
+    pub(super) fn reserved_bytes(&self) -> usize {
+        self.reservation.size()
+    }
+
     fn too_large(&self) -> Error {
         Error::new(
             Kind::LimitExceeded,
@@ -283,6 +289,7 @@ impl State {
         let mixed = mixed.transpose()?.unwrap_or_else(|| self.empty_chunk());
         self.replace_tail(self.chunks.len() - kept, mixed);
         self.end = self.durable;
+        self.account();
         Ok(())
     }
 

@@ -212,6 +212,7 @@ proptest! {
                     state.durable = *offset;
                     state.roll_back().unwrap();
                     prop_assert_eq!(state.end, *offset);
+                    prop_assert_eq!(state.reserved_bytes(), state.memory_bytes());
                     for key in before.keys().chain(model.keys()) {
                         prop_assert_eq!(state.find(key).is_some(), before.contains_key(key));
                     }
