@@ -21,9 +21,9 @@ use crate::lanes::{AbortOnDrop, Lane, defect};
 use crate::queries::{Running, StopReason};
 
 /// Chunks between a query and its reader. A reader that is slower than its query stops it after so many.
-const CHUNKS_AHEAD: usize = 4;
+const CHUNKS_AHEAD: usize = 1;
 /// Batches between the lane that computes them and the one that hands them on.
-const BATCHES_AHEAD: usize = 2;
+const BATCHES_AHEAD: usize = 1;
 
 /// The bounds on one answer.
 #[derive(Debug, Clone, Copy)]

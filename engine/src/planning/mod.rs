@@ -25,7 +25,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::common::{DFSchema, ParamValues, ScalarValue};
 use datafusion::datasource::provider_as_source;
-use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::TaskContext;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::simplify::SimplifyContext;
@@ -61,7 +61,9 @@ pub(crate) enum Reading {
 pub(crate) struct Planner {
     engine: Arc<Shared>,
     pub(crate) snapshot: Arc<Snapshot>,
+    /// Functions, rules and settings; its memory pool is the server's, see [`Self::task_context`].
     pub(crate) state: SessionState,
+    runtime: Arc<RuntimeEnv>,
     variables: Variables,
     reading: Reading,
     stop: CancellationToken,
@@ -105,11 +107,10 @@ impl Planner {
             memory_pool: Arc::clone(&running.pool) as _,
             ..engine.runtime.as_ref().clone()
         };
-        let mut state = SessionStateBuilder::new_from_existing(engine.base_state.clone())
-            .with_session_id(running.id.to_string())
-            .with_config(config)
-            .with_runtime_env(Arc::new(runtime))
-            .build();
+        // A copy shares all functions and rules; a `SessionStateBuilder` would register each function again, which costs
+        // more than to plan a small query.
+        let mut state = engine.base_state.clone();
+        *state.config_mut() = config;
         // From here on `now()` is one moment.
         state.mark_start_execution();
         Self {
@@ -117,6 +118,7 @@ impl Planner {
             engine,
             snapshot,
             state,
+            runtime: Arc::new(runtime),
             reading,
             stop: running.stop.clone(),
             opened: Mutex::default(),
@@ -227,6 +229,11 @@ impl Planner {
     pub(crate) async fn physical(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
         let plan = self.state.create_physical_plan(plan).await?;
         Ok(interruptible::interruptible(plan, &self.stop)?)
+    }
+
+    /// What the plans of this statement are executed with: the query's own memory.
+    pub(crate) fn task_context(&self) -> Arc<TaskContext> {
+        Arc::new(TaskContext::from(&self.state).with_runtime(Arc::clone(&self.runtime)))
     }
 
     /// The catalog objects that the statement's own text names, directly.

@@ -33,7 +33,7 @@ impl Execution {
         plan: &datafusion::logical_expr::LogicalPlan,
     ) -> Result<u64> {
         let physical = planner.physical(plan).await?;
-        let context = planner.state.task_ctx();
+        let context = planner.task_context();
         let _admitted = self.engine.admission.bounded(&self.running).await?;
         self.running.runs(Some(std::sync::Arc::clone(&physical)));
         let work = async move {

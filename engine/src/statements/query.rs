@@ -47,7 +47,7 @@ impl Execution {
         plan: &LogicalPlan,
     ) -> Result<Answer> {
         let physical = planner.physical(plan).await?;
-        let context = planner.state.task_ctx();
+        let context = planner.task_context();
         let bounds = self.bounds(Some(self.deadline));
         if is_tiny(physical.as_ref()) {
             return run_tiny(&self.engine, &self.running, physical, context, bounds).await;
@@ -94,7 +94,7 @@ impl Execution {
             (None, Start::Now) => Some(planner.position()),
         };
         let live =
-            weir_streaming::LiveQuery::new(physical, planner.state.task_ctx(), position).await?;
+            weir_streaming::LiveQuery::new(physical, planner.task_context(), position).await?;
         let schema = live.schema();
         let one_schema = Arc::clone(&schema);
         let steps = live.into_stream().filter_map(move |step| {

@@ -166,7 +166,7 @@ impl Execution {
         schema: &SchemaRef,
     ) -> Result<RecordBatch> {
         let physical = planner.physical(&plan).await?;
-        let context = planner.state.task_ctx();
+        let context = planner.task_context();
         let _admitted = self.engine.admission.bounded(&self.running).await?;
         self.running.runs(Some(Arc::clone(&physical)));
         let reservation = MemoryConsumer::new("rows to write").register(context.memory_pool());

@@ -111,7 +111,23 @@ enum Event {
 }
 
 impl<R: Rows> Pump<R> {
-    pub(super) fn into_body(self) -> Body {
+    /// The body: in one piece and with its length when all of it is there, else as it comes.
+    pub(super) fn into_body(mut self) -> Body {
+        let encoded: usize = self.ready.iter().map(Bytes::len).sum();
+        if self.stage == Stage::Ended && !self.trailers && encoded <= GATHER_BYTES {
+            let mut pieces = self.ready.drain(..);
+            return match (pieces.next(), pieces.next()) {
+                (None, _) => Body::empty(),
+                (Some(only), None) => Body::from(only),
+                (Some(first), Some(second)) => {
+                    let mut whole = Vec::with_capacity(encoded);
+                    whole.extend_from_slice(&first);
+                    whole.extend_from_slice(&second);
+                    pieces.for_each(|piece| whole.extend_from_slice(&piece));
+                    Body::from(whole)
+                }
+            };
+        }
         let frames = futures::stream::unfold(self, |mut pump| async move {
             let frame = pump.next_frame().await?;
             Some((frame, pump))
