@@ -14,13 +14,12 @@ use crate::{Bench, runtime};
 const CANDIDATES: &[(&str, &str)] = &[
     ("datafusion.execution.batch_size", "8192"),
     ("datafusion.execution.batch_size", "32768"),
-    ("datafusion.execution.parquet.pushdown_filters", "false"),
-    ("datafusion.execution.parquet.reorder_filters", "false"),
+    ("datafusion.execution.parquet.pushdown_filters", "true"),
     ("datafusion.execution.parquet.bloom_filter_on_read", "false"),
     ("datafusion.execution.parquet.enable_page_index", "false"),
     (
         "datafusion.execution.parquet.schema_force_view_types",
-        "false",
+        "true",
     ),
     ("datafusion.execution.collect_statistics", "false"),
     (

@@ -20,7 +20,8 @@ use crate::error::{Error, Result};
 use crate::lanes::{AbortOnDrop, Lane, defect};
 use crate::queries::{Running, StopReason};
 
-/// Chunks between a query and its reader. A reader that is slower than its query stops it after so many.
+/// Chunks between a query and its reader. A reader that is slower than its query stops it after so many. More were measured:
+/// they hold memory, and give no row sooner.
 const CHUNKS_AHEAD: usize = 1;
 /// Batches between the lane that computes them and the one that hands them on.
 const BATCHES_AHEAD: usize = 1;
@@ -148,13 +149,15 @@ fn produce(
     let work = async move {
         let moving = async {
             let mut batches = batches();
-            while let Some(batch) = batches.next().await {
-                let failed = batch.is_err();
-                if sender.send(Some(batch)).await.is_err() || failed {
+            // Room first: a batch that is computed and has no place would be one more in memory.
+            while let Ok(place) = sender.reserve().await {
+                let batch = batches.next().await;
+                let is_last = !matches!(batch, Some(Ok(_)));
+                place.send(batch);
+                if is_last {
                     return;
                 }
             }
-            let _ = sender.send(None).await;
         };
         if let Err(panic) = AssertUnwindSafe(moving).catch_unwind().await {
             // A reader that has left needs no error.
@@ -190,7 +193,11 @@ fn answer(
     let task = {
         let (engine, running) = (Arc::clone(engine), Arc::clone(running));
         async move {
-            let outcome = pump(&running, batches, &sender, bounds).await;
+            let pumped = pump(&running, batches, &sender, bounds);
+            let outcome = match AssertUnwindSafe(pumped).catch_unwind().await {
+                Ok(outcome) => outcome,
+                Err(panic) => Err(defect(panic.as_ref())),
+            };
             // What still works on it hears of the end, whatever the reason.
             running.stop.cancel();
             finish(&engine, &running, outcome, &sender).await;
@@ -241,24 +248,25 @@ async fn pump(
         }
     };
     let moving = async {
-        while let Some(next) = batches.next().await {
-            let (mut batch, position) = next?;
-            if batch.num_rows() == 0 && position.is_none() {
-                continue;
-            }
-            let is_last;
-            (batch, is_last) = within(running, batch, bounds)?;
-            if is_last && batch.num_rows() == 0 {
-                break;
-            }
-            if sender.send(Ok(Chunk { batch, position })).await.is_err() {
+        loop {
+            let Ok(place) = sender.reserve().await else {
                 return Err(running.stop_reason().error());
+            };
+            let (batch, position) = loop {
+                match batches.next().await.transpose()? {
+                    None => return Ok(()),
+                    Some((batch, None)) if batch.num_rows() == 0 => {}
+                    Some(next) => break next,
+                }
+            };
+            let (batch, is_last) = within(running, batch, bounds)?;
+            if !is_last || batch.num_rows() > 0 {
+                place.send(Ok(Chunk { batch, position }));
             }
             if is_last {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     };
     tokio::select! {
         biased;

@@ -31,6 +31,9 @@ pub(crate) struct StreamWriter {
     is_constant: bool,
 }
 
+/// The most bytes of an idempotency key: an id of the client's, no document.
+const IDEMPOTENCY_KEY_BYTES_MAX: usize = 64;
+
 /// Appends rows to a stream.
 pub(crate) async fn ingest(
     engine: Arc<Shared>,
@@ -49,11 +52,11 @@ pub(crate) async fn ingest(
     if ingest
         .idempotency_key
         .as_ref()
-        .is_some_and(|key| key.is_empty() || key.len() > 255)
+        .is_some_and(|key| !(1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()))
     {
         return Err(Error::invalid(
             SqlState::INVALID_PARAMETER_VALUE,
-            "an idempotency key has 1 to 255 bytes",
+            format!("an idempotency key has 1 to {IDEMPOTENCY_KEY_BYTES_MAX} bytes"),
         ));
     }
     let (rows, writer, key) = tokio::task::spawn_blocking(move || -> Result<_> {

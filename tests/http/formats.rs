@@ -281,6 +281,24 @@ async fn every_answer_names_its_query_and_its_request() {
 }
 
 #[tokio::test]
+async fn a_small_answer_has_a_length_and_a_large_one_comes_in_pieces() {
+    let server = Server::start();
+    let client = server.client();
+    for accept in [media::JSON, media::ARROW, media::CSV, media::PARQUET] {
+        let response = client.send(client.query("SELECT 1", accept)).await;
+        let length = response.headers()["content-length"].to_str().unwrap();
+        let length: usize = length.parse().unwrap();
+        assert_eq!(response.bytes().await.unwrap().len(), length, "{accept}");
+    }
+    let large = "SELECT * FROM generate_series(1, 100000) AS g(value)";
+    let response = client.send(client.query(large, media::CSV)).await;
+    assert!(!response.headers().contains_key("content-length"));
+    let text = response.text().await.unwrap();
+    assert_eq!(text.lines().count(), 100_001);
+    server.stop();
+}
+
+#[tokio::test]
 async fn a_command_answers_its_tag_and_a_change_its_count() {
     let server = Server::start();
     let client = server.client();

@@ -29,9 +29,10 @@ fn beside_this_test() -> PathBuf {
     path.join("weir")
 }
 
-/// The root of the source tree.
+/// The root of the source tree: where cargo runs this, for one target folder may serve several trees.
 pub fn workspace() -> PathBuf {
-    let mut path = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let folder = std::env::var_os("CARGO_MANIFEST_DIR");
+    let mut path = folder.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
     path.pop();
     path
 }

@@ -1,7 +1,7 @@
 //! Python's side of the tests: clients, an S3 server, and an API fuzzer, in a virtual environment that
 //! `tests/setup.sh` makes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::binary;
@@ -63,7 +63,5 @@ pub fn output(mut command: Command, what: &str) -> String {
 
 /// A file of the test sources, for a message or an argument.
 pub fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("python")
-        .join(name)
+    crate::binary::workspace().join("tests/python").join(name)
 }

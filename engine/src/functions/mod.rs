@@ -1,6 +1,7 @@
 //! Functions and rules that every statement's planning starts from: DataFusion's, and what Weir does otherwise.
 
 mod sum;
+mod totals;
 mod version;
 
 use std::sync::Arc;

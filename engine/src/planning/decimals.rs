@@ -17,6 +17,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use super::bytea;
 use super::checked::checked;
 use super::rewrite::{self, Scope};
+use super::rounded::rounded;
 
 /// The digits after the point that a quotient gets where there is room: as many significant ones as PostgreSQL gives at
 /// least (`select_div_scale`, `NUMERIC_MIN_SIG_DIGITS`).
@@ -272,8 +273,8 @@ fn agreeing(union: Union) -> Result<LogicalPlan> {
     Ok(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?))
 }
 
-/// What is done to the values of a plan once its types are settled: [`exact`] doubles, [`checked`] arithmetic, and
-/// [`bytea`] read from text.
+/// What is done to the values of a plan once its types are settled: [`exact`] doubles, [`checked`] arithmetic, [`rounded`]
+/// whole numbers, and [`bytea`] read from text.
 #[derive(Debug, Default)]
 pub(crate) struct Values;
 
@@ -290,7 +291,8 @@ impl AnalyzerRule for Values {
 fn settled(expr: Expr, scope: &Scope<'_>) -> Result<Transformed<Expr>> {
     exact(expr)?
         .transform_data(bytea::read)?
-        .transform_data(|expr| checked(expr, scope))
+        .transform_data(|expr| checked(expr, scope))?
+        .transform_data(|expr| rounded(expr, scope))
 }
 
 /// An expression over the columns of `schema`, planned and made ready by `coerce`, which settles its types.

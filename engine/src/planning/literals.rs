@@ -1,4 +1,4 @@
-//! What a number or an interval written in SQL is.
+//! What a number or an interval written in SQL is, and spellings that DataFusion does not know.
 //!
 //! A number with a point is an exact decimal, as in PostgreSQL and the SQL standard: `0.1 + 0.2 = 0.3`, and a price
 //! column of decimals stays exact when it is multiplied by `1.1`. Where it meets a double it becomes one, correctly
@@ -13,8 +13,9 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, ExactNumberInfo, Expr, Parens, Query, SetExpr, Statement, UnaryOperator,
-    Value, ValueWithSpan, VisitMut, VisitorMut,
+    BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, Fetch, Function, FunctionArg,
+    FunctionArgExpr, FunctionArguments, LimitClause, ObjectNamePart, Parens, Query, SetExpr,
+    Statement, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 use weir_base::{Position, SqlState};
 
@@ -55,6 +56,7 @@ impl VisitorMut for Numbers {
         {
             unite(&mut values.rows);
         }
+        fetch_as_limit(query);
         ControlFlow::Continue(())
     }
 
@@ -73,6 +75,11 @@ impl VisitorMut for Numbers {
                 data_type: DataType::Interval { .. },
                 ..
             } => spell_out(inner),
+            Expr::Function(call) => {
+                if let Some(remainder) = as_remainder(call) {
+                    *expr = remainder;
+                }
+            }
             // Of zeros only a double has a sign.
             Expr::UnaryOp {
                 op: UnaryOperator::Minus,
@@ -92,6 +99,66 @@ impl VisitorMut for Numbers {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Writes `FETCH FIRST n ROWS ONLY`, which DataFusion does not know, as the `LIMIT n` that it is.
+fn fetch_as_limit(query: &mut Query) {
+    let has_limit = matches!(
+        &query.limit_clause,
+        Some(
+            LimitClause::LimitOffset { limit: Some(_), .. } | LimitClause::OffsetCommaLimit { .. }
+        )
+    );
+    let is_limit = |fetch: &Fetch| !fetch.with_ties && !fetch.percent;
+    if has_limit || !query.fetch.as_ref().is_some_and(is_limit) {
+        return;
+    }
+    let one = || Expr::Value(Value::Number("1".to_owned(), false).into());
+    let rows = query.fetch.take().and_then(|fetch| fetch.quantity);
+    let (offset, limit_by) = match query.limit_clause.take() {
+        Some(LimitClause::LimitOffset {
+            offset, limit_by, ..
+        }) => (offset, limit_by),
+        _ => (None, Vec::new()),
+    };
+    query.limit_clause = Some(LimitClause::LimitOffset {
+        limit: Some(rows.unwrap_or_else(one)),
+        offset,
+        limit_by,
+    });
+}
+
+/// `mod(a, b)` as `a % b`.
+fn as_remainder(call: &mut Function) -> Option<Expr> {
+    let [ObjectNamePart::Identifier(name)] = call.name.0.as_slice() else {
+        return None;
+    };
+    let is_plain = call.over.is_none() && call.filter.is_none() && call.within_group.is_empty();
+    if !name.value.eq_ignore_ascii_case("mod") || !is_plain {
+        return None;
+    }
+    let FunctionArguments::List(list) = &mut call.args else {
+        return None;
+    };
+    if list.duplicate_treatment.is_some() || !list.clauses.is_empty() {
+        return None;
+    }
+    let [
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(left)),
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(right)),
+    ] = list.args.as_mut_slice()
+    else {
+        return None;
+    };
+    let operand = |expr: &mut Expr| {
+        let null = Expr::Value(Value::Null.into());
+        Box::new(Expr::Nested(Box::new(std::mem::replace(expr, null))))
+    };
+    Some(Expr::BinaryOp {
+        left: operand(left),
+        op: BinaryOperator::Modulo,
+        right: operand(right),
+    })
 }
 
 /// Writes the numbers of a column of `VALUES` that has a double as doubles. (DataFusion would make decimals of the doubles.)

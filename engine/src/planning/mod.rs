@@ -16,6 +16,7 @@ mod names;
 mod predicates;
 mod relations;
 mod rewrite;
+mod rounded;
 mod types;
 
 use std::collections::{BTreeSet, HashMap};

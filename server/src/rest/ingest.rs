@@ -17,9 +17,6 @@ use super::body::discard;
 use super::problem::Problem;
 use super::{Rest, path_problem};
 
-/// An idempotency key is kept beside the rows, so it must be short.
-const KEY_BYTES_MAX: usize = 64;
-
 /// What an ingest did. The rows are on disk.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct IngestedDocument {
@@ -121,13 +118,5 @@ fn accept(
         }
     };
     let idempotency_key = header_text(&parts.headers, "idempotency-key")?.map(str::to_owned);
-    if idempotency_key
-        .as_ref()
-        .is_some_and(|key| key.is_empty() || key.len() > KEY_BYTES_MAX)
-    {
-        return Err(Problem::invalid(format!(
-            "Idempotency-Key must have 1 to {KEY_BYTES_MAX} characters"
-        )));
-    }
     Ok((stream, format, idempotency_key))
 }

@@ -31,6 +31,9 @@ const PART_BYTES: usize = 1 << 20;
 /// A part with more values than this is encoded on a thread of its own.
 const INLINE_VALUES: usize = 8 << 10;
 
+/// How long after its first rows a bounded answer waits for more before its headers go out.
+const PATIENCE: Duration = Duration::from_millis(50);
+
 /// Where rows come from: the engine's stream, or pages of a submitted statement.
 pub(crate) trait Rows:
     Stream<Item = Result<Chunk, weir_engine::Error>> + Send + Unpin + 'static
@@ -113,7 +116,7 @@ enum Event {
 impl<R: Rows> Pump<R> {
     /// The body: in one piece and with its length when all of it is there, else as it comes.
     pub(super) fn into_body(mut self) -> Body {
-        let encoded: usize = self.ready.iter().map(Bytes::len).sum();
+        let encoded = self.encoded();
         if self.stage == Stage::Ended && !self.trailers && encoded <= GATHER_BYTES {
             let mut pieces = self.ready.drain(..);
             return match (pieces.next(), pieces.next()) {
@@ -133,6 +136,31 @@ impl<R: Rows> Pump<R> {
             Some((frame, pump))
         });
         Body::new(StreamBody::new(frames))
+    }
+
+    /// Encodes more rows before the headers go out, for a moment and up to one piece of the body: what a small answer
+    /// fails with is then still a status, and its length is known.
+    pub(super) async fn gather_small(&mut self) -> Result<(), Failure> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.stage == Stage::Rows && self.encoded() < GATHER_BYTES {
+            if self.part.is_some() {
+                self.gather().await?;
+                continue;
+            }
+            match tokio::time::timeout_at(deadline, self.next_event()).await {
+                Err(_) => break,
+                Ok(Event::Chunk(chunk)) => self.part = Some((chunk, 0)),
+                Ok(Event::End) => self.end().await?,
+                Ok(Event::Failed(error)) => return Err(Failure::Engine(error)),
+                Ok(Event::KeepAlive) => self.ready.push_back(Bytes::from_static(KEEP_ALIVE)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes that are encoded and not on their way.
+    fn encoded(&self) -> usize {
+        self.ready.iter().map(Bytes::len).sum()
     }
 
     async fn next_frame(&mut self) -> Option<Result<Frame<Bytes>, std::io::Error>> {

@@ -1,8 +1,8 @@
 //! An answer of the engine as an HTTP response.
 //!
-//! The headers wait for the first rows, so that what fails before them is an error status (a live answer sends them at
-//! once). Then the body is pulled: nothing is read from the engine before the client has taken what was encoded. A client
-//! that goes away drops the body, and with it the query.
+//! The headers wait for the first rows, and a moment for more of them, so that what fails before is an error status (a live
+//! answer sends them at once). Then the body is pulled: nothing is read from the engine before the client has taken what was
+//! encoded. A client that goes away drops the body, and with it the query.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -139,7 +139,7 @@ impl Replies {
                 .map_err(|failure| named(failure.into_problem()))?,
             Some(Some(chunk)) => {
                 pump.part = Some((chunk, 0));
-                pump.gather()
+                pump.gather_small()
                     .await
                     .map_err(|failure| named(failure.into_problem()))?;
             }
