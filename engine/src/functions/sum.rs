@@ -16,17 +16,19 @@ use datafusion::logical_expr::{
     ReversedUDAF, SetMonotonicity, Signature, StatisticsArgs,
 };
 
-use super::totals::{DistinctTotal, Summed, Total, Totals};
+use super::totals::{DistinctTotal, Long, Short, Summed, Total, Totals};
 
 /// What `$exact` gives for a type whose sums are exact, `$other` for one whose sums are DataFusion's.
 macro_rules! by_type {
     ($data_type:expr, $exact:ident, $other:expr) => {
         match $data_type {
-            DataType::Int64 => $exact!(Int64Type),
-            DataType::UInt64 => $exact!(UInt64Type),
-            DataType::Decimal32(..) => $exact!(Decimal32Type),
-            DataType::Decimal64(..) => $exact!(Decimal64Type),
-            DataType::Decimal128(..) => $exact!(Decimal128Type),
+            DataType::Int64 => $exact!(Short, Int64Type),
+            DataType::UInt64 => $exact!(Short, UInt64Type),
+            DataType::Decimal32(..) => $exact!(Short, Decimal32Type),
+            DataType::Decimal64(..) => $exact!(Short, Decimal64Type),
+            // A sum has ten digits more than its values, up to 38.
+            DataType::Decimal128(..38, _) => $exact!(Short, Decimal128Type),
+            DataType::Decimal128(..) => $exact!(Long, Decimal128Type),
             _ => $other,
         }
     };
@@ -64,11 +66,11 @@ impl AggregateUDFImpl for Sum {
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let data_type = args.return_field.data_type();
         macro_rules! exact {
-            ($type:ty) => {
+            ($width:ident, $value:ty) => {
                 if args.is_distinct {
-                    Ok(Box::new(DistinctTotal::<$type>::new(data_type)))
+                    Ok(Box::new(DistinctTotal::<$value>::new(data_type)))
                 } else {
-                    Ok(Box::new(Total::<$type>::new(data_type)))
+                    Ok(Box::new(Total::<$width<$value>>::new(data_type)))
                 }
             };
         }
@@ -81,10 +83,10 @@ impl AggregateUDFImpl for Sum {
         }
         let name = format_state_name(args.name, "sum");
         macro_rules! exact {
-            ($type:ty) => {
+            ($width:ident, $value:ty) => {
                 Ok(vec![Arc::new(Field::new(
                     name,
-                    <$type as Summed>::STATE,
+                    <$width<$value> as Summed>::STATE,
                     true,
                 ))])
             };
@@ -102,8 +104,8 @@ impl AggregateUDFImpl for Sum {
     ) -> Result<Box<dyn GroupsAccumulator>> {
         let data_type = args.return_field.data_type();
         macro_rules! exact {
-            ($type:ty) => {
-                Ok(Box::new(Totals::<$type>::new(data_type)))
+            ($width:ident, $value:ty) => {
+                Ok(Box::new(Totals::<$width<$value>>::new(data_type)))
             };
         }
         by_type!(
@@ -116,7 +118,7 @@ impl AggregateUDFImpl for Sum {
     /// The same accumulators can give rows back.
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         macro_rules! exact {
-            ($type:ty) => {
+            ($width:ident, $value:ty) => {
                 self.accumulator(args)
             };
         }

@@ -21,18 +21,64 @@ use datafusion::common::{Result, ScalarValue, internal_datafusion_err};
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::NullState;
 
-/// A type whose sums are exact: its values, and the type that a total has between partial and final aggregation.
-pub(super) trait Summed:
-    ArrowPrimitiveType<Native: Eq + Hash> + Send + Sync + Debug
-{
+/// A type whose values have exact sums.
+pub(super) trait Exact: ArrowPrimitiveType<Native: Eq + Hash> + Send + Sync + Debug {
+    fn wide(value: Self::Native) -> i128;
+    /// The total as a value of `data_type`, unless that cannot hold it.
+    fn narrow(total: i128, data_type: &DataType) -> Option<Self::Native>;
+}
+
+/// How the values of a type are summed, and the type that a total has between partial and final aggregation.
+pub(super) trait Summed: Send + Sync + Debug + 'static {
+    type Value: Exact;
     type State: ArrowPrimitiveType + Send + Sync + Debug;
     const STATE: DataType;
+    /// Whether a total may be wider than 128 bits.
+    const WRAPS: bool;
 
-    fn wide(value: Self::Native) -> i128;
     fn state(total: Wide) -> <Self::State as ArrowPrimitiveType>::Native;
     fn of_state(state: <Self::State as ArrowPrimitiveType>::Native) -> Wide;
-    /// The total as a value of `data_type`, unless that cannot hold it.
-    fn narrow(total: Wide, data_type: &DataType) -> Option<Self::Native>;
+}
+
+/// Values of which 10¹¹ do not reach 2¹²⁷: whole numbers of 64 bits, decimals of up to 27 digits.
+#[derive(Debug)]
+pub(super) struct Short<V>(PhantomData<V>);
+
+/// Decimals of any number of digits.
+#[derive(Debug)]
+pub(super) struct Long<V>(PhantomData<V>);
+
+impl<V: Exact> Summed for Short<V> {
+    type Value = V;
+    type State = Decimal128Type;
+    const STATE: DataType = DataType::Decimal128(38, 0);
+    const WRAPS: bool = false;
+
+    fn state(total: Wide) -> i128 {
+        total.low
+    }
+    fn of_state(state: i128) -> Wide {
+        state.into()
+    }
+}
+
+impl<V: Exact> Summed for Long<V> {
+    type Value = V;
+    type State = Decimal256Type;
+    const STATE: DataType = DataType::Decimal256(76, 0);
+    const WRAPS: bool = true;
+
+    fn state(total: Wide) -> i256 {
+        let sign = i128::from(total.low < 0);
+        i256::from_parts(total.low.cast_unsigned(), i128::from(total.wraps) - sign)
+    }
+    fn of_state(state: i256) -> Wide {
+        let (low, high) = state.to_parts();
+        let low = low.cast_signed();
+        // A state was made of a total, whose wraps fit.
+        let wraps = i64::try_from(high + i128::from(low < 0)).unwrap_or(i64::MAX);
+        Wide { low, wraps }
+    }
 }
 
 /// A total: `wraps` × 2¹²⁸ + `low`.
@@ -66,54 +112,30 @@ impl From<i128> for Wide {
     }
 }
 
-/// Whole numbers: 2⁶⁴ rows of them do not reach 2¹²⁸, nor 38 digits.
-macro_rules! summed_integer {
+macro_rules! exact_integer {
     ($type:ty) => {
-        impl Summed for $type {
-            type State = Decimal128Type;
-            const STATE: DataType = DataType::Decimal128(38, 0);
-
+        impl Exact for $type {
             fn wide(value: Self::Native) -> i128 {
                 value.into()
             }
-            fn state(total: Wide) -> i128 {
-                total.low
-            }
-            fn of_state(state: i128) -> Wide {
-                state.into()
-            }
-            fn narrow(total: Wide, _: &DataType) -> Option<Self::Native> {
-                total.exact()?.try_into().ok()
+            fn narrow(total: i128, _: &DataType) -> Option<Self::Native> {
+                total.try_into().ok()
             }
         }
     };
 }
 
-summed_integer!(Int64Type);
-summed_integer!(UInt64Type);
+exact_integer!(Int64Type);
+exact_integer!(UInt64Type);
 
 /// Decimals, as their digits without the point.
-macro_rules! summed_decimal {
+macro_rules! exact_decimal {
     ($type:ty) => {
-        impl Summed for $type {
-            type State = Decimal256Type;
-            const STATE: DataType = DataType::Decimal256(76, 0);
-
+        impl Exact for $type {
             fn wide(value: Self::Native) -> i128 {
                 value.into()
             }
-            fn state(total: Wide) -> i256 {
-                let sign = i128::from(total.low < 0);
-                i256::from_parts(total.low.cast_unsigned(), i128::from(total.wraps) - sign)
-            }
-            fn of_state(state: i256) -> Wide {
-                let (low, high) = state.to_parts();
-                let low = low.cast_signed();
-                // A state was made of a total, whose wraps fit.
-                let wraps = i64::try_from(high + i128::from(low < 0)).unwrap_or(i64::MAX);
-                Wide { low, wraps }
-            }
-            fn narrow(total: Wide, data_type: &DataType) -> Option<Self::Native> {
+            fn narrow(total: i128, data_type: &DataType) -> Option<Self::Native> {
                 let (DataType::Decimal32(precision, _)
                 | DataType::Decimal64(precision, _)
                 | DataType::Decimal128(precision, _)) = data_type
@@ -121,18 +143,16 @@ macro_rules! summed_decimal {
                     return None;
                 };
                 let bound = 10_i128.checked_pow((*precision).into())?;
-                let sum = total.exact()?;
-                (-bound < sum && sum < bound)
-                    .then(|| sum.try_into().ok())
-                    .flatten()
+                let fits = -bound < total && total < bound;
+                fits.then(|| total.try_into().ok()).flatten()
             }
         }
     };
 }
 
-summed_decimal!(Decimal32Type);
-summed_decimal!(Decimal64Type);
-summed_decimal!(Decimal128Type);
+exact_decimal!(Decimal32Type);
+exact_decimal!(Decimal64Type);
+exact_decimal!(Decimal128Type);
 
 fn overflow(data_type: &DataType) -> ArrowError {
     ArrowError::ArithmeticOverflow(format!(
@@ -148,11 +168,16 @@ fn column<T: ArrowPrimitiveType>(columns: &[ArrayRef]) -> Result<&PrimitiveArray
         .ok_or_else(|| internal_datafusion_err!("a sum of other values than {}", T::DATA_TYPE))
 }
 
-fn value<T: Summed>(total: Option<Wide>, data_type: &DataType) -> Result<ScalarValue> {
+fn narrowed<V: Exact>(total: Wide, data_type: &DataType) -> Result<V::Native> {
+    let sum = total.exact().and_then(|sum| V::narrow(sum, data_type));
+    Ok(sum.ok_or_else(|| overflow(data_type))?)
+}
+
+fn value<V: Exact>(total: Option<Wide>, data_type: &DataType) -> Result<ScalarValue> {
     let sum = total
-        .map(|total| T::narrow(total, data_type).ok_or_else(|| overflow(data_type)))
+        .map(|total| narrowed::<V>(total, data_type))
         .transpose()?;
-    ScalarValue::new_primitive::<T>(sum, data_type)
+    ScalarValue::new_primitive::<V>(sum, data_type)
 }
 
 /// The sum of all rows, or of those in a window's frame.
@@ -177,15 +202,15 @@ impl<T> Total<T> {
 
 impl<T: Summed> Accumulator for Total<T> {
     fn update_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
-        let values = column::<T>(columns)?;
+        let values = column::<T::Value>(columns)?;
         self.count += values.len() - values.null_count();
         if values.null_count() == 0 {
             for value in values.values() {
-                self.sum.add(T::wide(*value).into());
+                self.sum.add(T::Value::wide(*value).into());
             }
         } else {
             for value in values.iter().flatten() {
-                self.sum.add(T::wide(value).into());
+                self.sum.add(T::Value::wide(value).into());
             }
         }
         Ok(())
@@ -200,8 +225,8 @@ impl<T: Summed> Accumulator for Total<T> {
     }
 
     fn retract_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
-        for value in column::<T>(columns)?.iter().flatten() {
-            self.sum.subtract(T::wide(value).into());
+        for value in column::<T::Value>(columns)?.iter().flatten() {
+            self.sum.subtract(T::Value::wide(value).into());
             self.count -= 1;
         }
         Ok(())
@@ -220,7 +245,7 @@ impl<T: Summed> Accumulator for Total<T> {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        value::<T>((self.count > 0).then_some(self.sum), &self.data_type)
+        value::<T::Value>((self.count > 0).then_some(self.sum), &self.data_type)
     }
 
     fn size(&self) -> usize {
@@ -230,13 +255,13 @@ impl<T: Summed> Accumulator for Total<T> {
 
 /// The sum of the different values among all rows, or among those in a window's frame.
 #[derive(Debug)]
-pub(super) struct DistinctTotal<T: Summed> {
+pub(super) struct DistinctTotal<V: Exact> {
     /// How often each value is among the rows.
-    values: HashMap<T::Native, u64>,
+    values: HashMap<V::Native, u64>,
     data_type: DataType,
 }
 
-impl<T: Summed> DistinctTotal<T> {
+impl<V: Exact> DistinctTotal<V> {
     pub(super) fn new(data_type: &DataType) -> Self {
         Self {
             values: HashMap::new(),
@@ -245,9 +270,9 @@ impl<T: Summed> DistinctTotal<T> {
     }
 }
 
-impl<T: Summed> Accumulator for DistinctTotal<T> {
+impl<V: Exact> Accumulator for DistinctTotal<V> {
     fn update_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
-        for value in column::<T>(columns)?.iter().flatten() {
+        for value in column::<V>(columns)?.iter().flatten() {
             *self.values.entry(value).or_default() += 1;
         }
         Ok(())
@@ -265,7 +290,7 @@ impl<T: Summed> Accumulator for DistinctTotal<T> {
     }
 
     fn retract_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
-        for value in column::<T>(columns)?.iter().flatten() {
+        for value in column::<V>(columns)?.iter().flatten() {
             if let Entry::Occupied(mut entry) = self.values.entry(value) {
                 *entry.get_mut() -= 1;
                 if *entry.get() == 0 {
@@ -281,7 +306,7 @@ impl<T: Summed> Accumulator for DistinctTotal<T> {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let values = PrimitiveArray::<T>::from_iter_values(self.values.keys().copied())
+        let values = PrimitiveArray::<V>::from_iter_values(self.values.keys().copied())
             .with_data_type(self.data_type.clone());
         let list = ListArray::try_new(
             Arc::new(Field::new_list_field(self.data_type.clone(), true)),
@@ -295,15 +320,15 @@ impl<T: Summed> Accumulator for DistinctTotal<T> {
     fn evaluate(&mut self) -> Result<ScalarValue> {
         let mut sum = Wide::default();
         for value in self.values.keys() {
-            sum.add(T::wide(*value).into());
+            sum.add(V::wide(*value).into());
         }
         let total = (!self.values.is_empty()).then_some(sum);
-        value::<T>(total, &self.data_type)
+        value::<V>(total, &self.data_type)
     }
 
     fn size(&self) -> usize {
         // A byte of control is kept beside each entry.
-        size_of_val(self) + self.values.capacity() * (size_of::<(T::Native, u64)>() + 1)
+        size_of_val(self) + self.values.capacity() * (size_of::<(V::Native, u64)>() + 1)
     }
 }
 
@@ -348,6 +373,10 @@ impl<T: Summed> Totals<T> {
                 let Some(low) = lows.get_mut(group) else {
                     return;
                 };
+                if !T::WRAPS {
+                    *low = low.wrapping_add(wide(value).low);
+                    return;
+                }
                 let mut sum = Wide::from(*low);
                 sum.add(wide(value));
                 *low = sum.low;
@@ -384,8 +413,14 @@ impl<T: Summed> GroupsAccumulator for Totals<T> {
         filter: Option<&BooleanArray>,
         groups_count: usize,
     ) -> Result<()> {
-        let wide = |value| T::wide(value).into();
-        self.add(column::<T>(columns)?, groups, filter, groups_count, wide);
+        let wide = |value| T::Value::wide(value).into();
+        self.add(
+            column::<T::Value>(columns)?,
+            groups,
+            filter,
+            groups_count,
+            wide,
+        );
         Ok(())
     }
 
@@ -404,10 +439,10 @@ impl<T: Summed> GroupsAccumulator for Totals<T> {
         let data_type = self.data_type.clone();
         let (totals, nulls) = self.take(emit_to);
         // A group without a value has the total 0.
-        let sums: Vec<T::Native> = totals
-            .map(|total| T::narrow(total, &data_type).ok_or_else(|| overflow(&data_type)))
-            .collect::<Result<_, _>>()?;
-        let sums = PrimitiveArray::<T>::try_new(sums.into(), nulls)?;
+        let sums = totals
+            .map(|total| narrowed::<T::Value>(total, &data_type))
+            .collect::<Result<Vec<_>>>()?;
+        let sums = PrimitiveArray::<T::Value>::try_new(sums.into(), nulls)?;
         Ok(Arc::new(sums.with_data_type(data_type)))
     }
 
@@ -423,7 +458,7 @@ impl<T: Summed> GroupsAccumulator for Totals<T> {
         columns: &[ArrayRef],
         filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
-        let values = column::<T>(columns)?;
+        let values = column::<T::Value>(columns)?;
         let passes = filter.map(|filter| {
             let (passes, unknown) = filter.clone().into_parts();
             match unknown {
@@ -434,7 +469,7 @@ impl<T: Summed> GroupsAccumulator for Totals<T> {
         let nulls = NullBuffer::union(values.nulls(), passes.as_ref());
         let totals = values.values().iter();
         let totals: Vec<_> = totals
-            .map(|value| T::state(T::wide(*value).into()))
+            .map(|value| T::state(T::Value::wide(*value).into()))
             .collect();
         let totals = PrimitiveArray::<T::State>::try_new(totals.into(), nulls)?;
         Ok(vec![Arc::new(totals.with_data_type(T::STATE))])
@@ -475,11 +510,11 @@ mod tests {
                 total.subtract(value.into());
                 exact = exact.wrapping_sub(i256::from_i128(value));
             }
-            prop_assert_eq!(Decimal128Type::state(total), exact);
-            prop_assert_eq!(Decimal128Type::of_state(exact), total);
+            prop_assert_eq!(Long::<Decimal128Type>::state(total), exact);
+            prop_assert_eq!(Long::<Decimal128Type>::of_state(exact), total);
             let mut doubled = total;
             doubled.add(total);
-            prop_assert_eq!(Decimal128Type::state(doubled), exact.wrapping_add(exact));
+            prop_assert_eq!(Long::<Decimal128Type>::state(doubled), exact.wrapping_add(exact));
             doubled.subtract(total);
             prop_assert_eq!(doubled, total);
         }
@@ -491,7 +526,7 @@ mod tests {
         ) {
             let data_type = DataType::Decimal128(38, 0);
             let sums = |parts: &[&[(usize, Option<i128>)]]| {
-                let mut whole = Totals::<Decimal128Type>::new(&data_type);
+                let mut whole = Totals::<Long<Decimal128Type>>::new(&data_type);
                 for part in parts {
                     // Each group has a row, as the caller promises.
                     let part: Vec<_> = (0..4).map(|group| (group, None)).chain(part.iter().copied()).collect();
@@ -499,7 +534,7 @@ mod tests {
                     let values: ArrayRef = Arc::new(
                         PrimitiveArray::<Decimal128Type>::from_iter(part.iter().map(|(_, value)| *value)),
                     );
-                    let mut partial = Totals::<Decimal128Type>::new(&data_type);
+                    let mut partial = Totals::<Long<Decimal128Type>>::new(&data_type);
                     partial.update_batch(&[values], &groups, None, 4).unwrap();
                     let states = partial.state(EmitTo::All).unwrap();
                     whole.merge_batch(&states, &[0, 1, 2, 3], 4).unwrap();
@@ -521,13 +556,13 @@ mod tests {
             i64::MAX,
             -i64::MAX,
         ]));
-        let mut groups = Totals::<Int64Type>::new(&DataType::Int64);
+        let mut groups = Totals::<Short<Int64Type>>::new(&DataType::Int64);
         groups
             .update_batch(&[Arc::clone(&values)], &[0, 0, 0], None, 1)
             .unwrap();
         let sums = groups.evaluate(EmitTo::All).unwrap();
         assert_eq!(sums.as_primitive::<Int64Type>().value(0), i64::MAX);
-        let mut total = Total::<Int64Type>::new(&DataType::Int64);
+        let mut total = Total::<Short<Int64Type>>::new(&DataType::Int64);
         total.update_batch(&[Arc::clone(&values)]).unwrap();
         assert_eq!(
             total.evaluate().unwrap(),
