@@ -6,6 +6,7 @@ mod cli;
 mod clients;
 mod dependency_direction;
 mod http;
+mod kafka;
 mod layout;
 mod live;
 mod recovery;

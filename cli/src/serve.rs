@@ -51,7 +51,7 @@ pub(crate) struct ConfigArgs {
     #[arg(long, value_name = "ADDRESS")]
     flight: Option<String>,
 
-    /// Where the Kafka protocol listens (not built yet: off)
+    /// Where the Kafka protocol listens: host:port, port 0 picks one; or off [default: 127.0.0.1:9092]
     #[arg(long, value_name = "ADDRESS")]
     kafka: Option<String>,
 
@@ -176,6 +176,9 @@ async fn announce(
     let url = running.http.map(|address| format!("http://{address}"));
     if let Some(url) = &url {
         print(&format!("http {url}\n"))?;
+    }
+    if let Some(address) = running.kafka {
+        print(&format!("kafka {address}\n"))?;
     }
     let Some(folder) = folder else {
         return Ok(None);

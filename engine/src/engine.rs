@@ -11,6 +11,7 @@ use datafusion::execution::session_state::SessionState;
 use weir_base::{Classify, Clock, Kind, QueryId, SqlState, TopicId};
 use weir_catalog::{Catalog, Entry};
 use weir_connectors::files::{FilePolicy, FileStores};
+use weir_topics::groups::is_internal;
 use weir_topics::{LogSettings, Topic, TopicLog};
 
 use crate::admission::Admission;
@@ -253,6 +254,7 @@ async fn remove_orphans(catalog: &Catalog, log: &TopicLog) {
         .collect();
     for topic in log.topics() {
         if topic.spec().owned
+            && !is_internal(topic.name())
             && !used.contains(&topic.id())
             && let Err(error) = log.delete_topic(topic.id()).await
         {

@@ -31,6 +31,21 @@ pub(crate) struct StreamWriter {
     is_constant: bool,
 }
 
+impl StreamWriter {
+    /// What rows look like.
+    pub(crate) fn schema(&self) -> &RowSchema {
+        self.writer.schema()
+    }
+
+    /// Looks at what the stream's constraints say of rows.
+    ///
+    /// # Errors
+    /// 23514 for the first row that a constraint refuses.
+    pub(crate) fn check(&self, rows: &RecordBatch) -> Result<()> {
+        self.checks.check(rows, &self.entry)
+    }
+}
+
 /// The most bytes of an idempotency key: an id of the client's, no document.
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 64;
 

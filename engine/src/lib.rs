@@ -30,6 +30,7 @@ mod statements;
 mod system;
 mod tables;
 mod text;
+mod topic_access;
 mod variables;
 
 pub use answer::{Answer, AnswerKind, Chunk, Progress, RowStream};
@@ -41,6 +42,7 @@ pub use queries::{QueryInfo, QueryState};
 pub use request::{Ingest, IngestFormat, Ingested, IngestedPartition, Request};
 pub use session::Session;
 pub use settings::{Limits, Settings};
+pub use topic_access::TopicAccess;
 pub use variables::session_config;
 
 pub use datafusion::scalar::ScalarValue;

@@ -13,6 +13,9 @@ use crate::planning::executable;
 
 /// The row schema of a stream or table, defaults computed as of now.
 pub(crate) fn row_schema(engine: &Shared, entry: &Entry) -> Result<RowSchema> {
+    if is_raw(entry) {
+        return Ok(RowSchema::raw()?);
+    }
     let columns = entry
         .columns()
         .iter()
@@ -44,6 +47,11 @@ pub(crate) fn row_schema(engine: &Shared, entry: &Entry) -> Result<RowSchema> {
     };
     let key = key.iter().filter_map(place).collect();
     Ok(RowSchema::new(columns, key)?)
+}
+
+/// Whether a stream shows its records' values as they are.
+pub(crate) fn is_raw(entry: &Entry) -> bool {
+    matches!(&entry.body, Body::Stream(stream) if stream.format == "raw")
 }
 
 /// The value of an expression without columns, as the column's type.

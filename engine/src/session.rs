@@ -6,6 +6,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use tokio::time::Instant;
 use weir_base::Kind;
+use weir_topics::groups::Groups;
 
 use crate::answer::Answer;
 use crate::engine::Shared;
@@ -97,6 +98,15 @@ impl Session {
         let engine = Arc::clone(&self.0.engine);
         let variables = self.0.variables.read().clone();
         crate::ingest::ingest(engine, &variables, ingest).await
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<Shared> {
+        &self.0.engine
+    }
+
+    /// The consumer groups of the log.
+    pub fn groups(&self) -> Groups {
+        self.0.engine.log.groups()
     }
 
     pub(crate) fn change_variables<T>(&self, change: impl FnOnce(&mut Variables) -> T) -> T {

@@ -44,6 +44,8 @@ pub struct Config {
     pub limits: Limits,
     /// The bounds on HTTP connections and what they keep on the server.
     pub rest: HttpSettings,
+    /// The bounds on Kafka connections, and what topics are.
+    pub kafka_door: KafkaSettings,
     /// What is logged, and how.
     pub log: LogSettings,
     origins: BTreeMap<&'static str, String>,
@@ -78,6 +80,23 @@ pub struct HttpSettings {
     pub allow_origins: Vec<String>,
     /// Names, besides localhost and addresses, by which browsers may call this server.
     pub allow_hosts: Vec<String>,
+}
+
+/// The bounds on Kafka connections, and what topics are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KafkaSettings {
+    /// Connections at once; further ones are closed.
+    pub connections: usize,
+    /// Bytes of one request; a larger one closes its connection.
+    pub request_bytes: ByteSize,
+    /// Bytes of all large requests in memory at once; further ones are read when there is room.
+    pub requests_bytes: ByteSize,
+    /// A connection that is silent, or does not read its answers, for so long is closed.
+    pub idle: Duration,
+    /// Whether a client that asks about a topic that is not there makes it.
+    pub auto_create_topics: bool,
+    /// Where clients are told to connect, as host:port; empty for where the door listens.
+    pub advertised: String,
 }
 
 /// What is logged, and how.
@@ -146,11 +165,12 @@ impl Default for Config {
             http: Listen::At("127.0.0.1:8080".to_owned()),
             postgres: Listen::Off,
             flight: Listen::Off,
-            kafka: Listen::Off,
+            kafka: Listen::At("127.0.0.1:9092".to_owned()),
             shutdown_grace: Duration::from_secs(30),
             segment_bytes: ByteSize(128 << 20),
             limits: Limits::default(),
             rest: HttpSettings::default(),
+            kafka_door: KafkaSettings::default(),
             log: LogSettings::default(),
             origins: BTreeMap::new(),
         }
@@ -173,6 +193,19 @@ impl Default for HttpSettings {
             statement_bytes: ByteSize(1 << 30),
             allow_origins: Vec::new(),
             allow_hosts: Vec::new(),
+        }
+    }
+}
+
+impl Default for KafkaSettings {
+    fn default() -> Self {
+        Self {
+            connections: 1000,
+            request_bytes: ByteSize(100 << 20),
+            requests_bytes: ByteSize(512 << 20),
+            idle: Duration::from_secs(10 * 60),
+            auto_create_topics: true,
+            advertised: String::new(),
         }
     }
 }

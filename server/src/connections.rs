@@ -97,7 +97,7 @@ fn builder(settings: &HttpSettings) -> Builder<TokioExecutor> {
 }
 
 /// Sets what a socket needs: answers leave at once, and a peer that vanished without a word is noticed.
-fn prepare(stream: &TcpStream) {
+pub(crate) fn prepare(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps Nagle's algorithm");
     }

@@ -9,9 +9,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_engine::Engine;
 
-use crate::config::{Config, Listen};
+use crate::config::{Config, KafkaSettings, Listen};
 use crate::connections;
 use crate::error::{Error, Result};
+use crate::kafka::{self, Kafka};
 use crate::rest::Rest;
 
 /// How often idle sessions and expired statements are looked for.
@@ -28,10 +29,12 @@ pub struct Server;
 pub struct Running {
     /// Where REST listens, when it is open.
     pub http: Option<SocketAddr>,
+    /// Where the Kafka protocol listens, when it is open.
+    pub kafka: Option<SocketAddr>,
     rest: Arc<Rest>,
     engine: Engine,
     close: CancellationToken,
-    accepting: Option<JoinHandle<()>>,
+    accepting: Vec<JoinHandle<()>>,
     sweeping: JoinHandle<()>,
 }
 
@@ -41,38 +44,47 @@ impl Server {
     /// # Errors
     /// When a door is not built, its address is taken or not known, or other machines could reach it.
     pub async fn start(config: &Config, engine: Engine) -> Result<Running> {
-        for (door, listen) in [
-            ("postgres", &config.postgres),
-            ("flight", &config.flight),
-            ("kafka", &config.kafka),
-        ] {
+        for (door, listen) in [("postgres", &config.postgres), ("flight", &config.flight)] {
             if *listen != Listen::Off {
                 return Err(Error::NotBuilt { door });
             }
         }
         let rest = Rest::new(engine.clone(), config.rest.clone());
         let close = CancellationToken::new();
-        let (http, accepting) = match &config.http {
-            Listen::Off => (None, None),
-            Listen::At(address) => {
-                let listener = listen("http", address).await?;
-                let http = listener.local_addr().map_err(|source| Error::Bind {
-                    door: "http",
-                    address: address.clone(),
-                    source,
-                })?;
-                let serve = connections::serve(
+        // All doors are found before any opens.
+        let http = open("http", &config.http).await?;
+        let kafka = open("kafka", &config.kafka).await?;
+        let mut accepting = Vec::new();
+        let (http, kafka) = (
+            http.map(|(listener, at)| {
+                accepting.push(tokio::spawn(connections::serve(
                     listener,
                     Arc::clone(&rest),
                     config.rest.clone(),
                     close.clone(),
-                );
-                (Some(http), Some(tokio::spawn(serve)))
-            }
-        };
+                )));
+                at
+            }),
+            match kafka {
+                None => None,
+                Some((listener, at)) => {
+                    let (host, port) = advertised(&config.kafka_door, at)?;
+                    let door = Kafka::new(
+                        engine.session(),
+                        config.kafka_door.clone(),
+                        host,
+                        port,
+                        close.clone(),
+                    );
+                    accepting.push(tokio::spawn(kafka::serve(listener, door)));
+                    Some(at)
+                }
+            },
+        );
         let sweeping = tokio::spawn(sweep(Arc::clone(&rest)));
         Ok(Running {
             http,
+            kafka,
             rest,
             engine,
             close,
@@ -97,9 +109,9 @@ impl Running {
             );
         }
         self.close.cancel();
-        let accepting = self.accepting.take();
+        let accepting = std::mem::take(&mut self.accepting);
         let connections = async {
-            if let Some(accepting) = accepting {
+            for accepting in accepting {
                 let abort = accepting.abort_handle();
                 if tokio::time::timeout(CLOSE_WAIT, accepting).await.is_err() {
                     abort.abort();
@@ -115,7 +127,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.sweeping.abort();
         self.close.cancel();
-        if let Some(accepting) = &self.accepting {
+        for accepting in &self.accepting {
             accepting.abort();
         }
     }
@@ -127,6 +139,35 @@ async fn sweep(rest: Arc<Rest>) {
         interval.tick().await;
         rest.expire();
     }
+}
+
+/// A door's listener and where it listens, unless the door is to stay closed.
+async fn open(door: &'static str, at: &Listen) -> Result<Option<(TcpListener, SocketAddr)>> {
+    let Listen::At(address) = at else {
+        return Ok(None);
+    };
+    let listener = listen(door, address).await?;
+    let at = listener.local_addr().map_err(|source| Error::Bind {
+        door,
+        address: address.clone(),
+        source,
+    })?;
+    Ok(Some((listener, at)))
+}
+
+/// Where Kafka clients are told to connect.
+fn advertised(settings: &KafkaSettings, at: SocketAddr) -> Result<(String, u16)> {
+    if settings.advertised.is_empty() {
+        return Ok((at.ip().to_string(), at.port()));
+    }
+    let wrong = || Error::Config {
+        origin: "kafka_door.advertised".to_owned(),
+        reason: format!("{:?} is no host:port", settings.advertised),
+        hint: None,
+    };
+    let (host, port) = settings.advertised.rsplit_once(':').ok_or_else(wrong)?;
+    let port = port.parse().map_err(|_| wrong())?;
+    Ok((host.trim_matches(['[', ']']).to_owned(), port))
 }
 
 /// Listens on `address`, unless other machines could reach it: there are no credentials yet.

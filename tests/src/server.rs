@@ -64,6 +64,12 @@ impl ServerBuilder {
         self
     }
 
+    /// Opens the Kafka door, too.
+    #[must_use]
+    pub fn kafka(self) -> Self {
+        self.arg("--kafka").arg("127.0.0.1:0")
+    }
+
     /// Lets queries read and write files below `path`.
     #[must_use]
     pub fn allow_path(self, path: impl Into<PathBuf>) -> Self {
@@ -179,6 +185,9 @@ impl ServerBuilder {
         if !self.arguments.iter().any(|argument| argument == "--http") {
             command.args(["--http", "127.0.0.1:0"]);
         }
+        if !self.arguments.iter().any(|argument| argument == "--kafka") {
+            command.args(["--kafka", "off"]);
+        }
         if let Some(toml) = &self.config {
             let path = data_dir.join("weir.toml");
             std::fs::write(&path, toml).expect("the data folder is writable");
@@ -232,6 +241,24 @@ impl Server {
     /// Its host and port, for raw connections.
     pub fn address(&self) -> &str {
         self.url().trim_start_matches("http://")
+    }
+
+    /// Where its Kafka door listens, as host:port.
+    ///
+    /// # Panics
+    /// When it does not say so in time.
+    pub fn kafka(&self) -> String {
+        let started = Instant::now();
+        loop {
+            let found = self
+                .output
+                .find(|line| line.strip_prefix("kafka ").map(str::to_owned));
+            if let Some(address) = found {
+                return address.trim().to_owned();
+            }
+            assert!(started.elapsed() < START_BOUND, "no Kafka door was named");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// The folder that holds its data folder (`data`) and configuration.

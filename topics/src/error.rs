@@ -16,6 +16,9 @@ pub enum Error {
     /// A topic of that name exists already.
     #[error("topic \"{0}\" exists already")]
     TopicExists(TopicName),
+    /// The name is one of the log's own topics.
+    #[error("topic name \"{0}\" is reserved")]
+    TopicReserved(TopicName),
     /// The topic does not exist, or was deleted while it was in use.
     #[error("topic \"{0}\" does not exist")]
     TopicNotFound(String),
@@ -65,6 +68,30 @@ pub enum Error {
         partition: PartitionId,
         /// The first offset of what was appended under it.
         base: Offset,
+    },
+    /// Batches of an idempotent producer are missing before this one.
+    #[error(
+        "topic \"{topic}\" partition {partition}: the producer's next record must have sequence number {expected}"
+    )]
+    OutOfSequence {
+        /// The topic's name.
+        topic: TopicName,
+        /// The partition.
+        partition: PartitionId,
+        /// The sequence number that must come next.
+        expected: i32,
+    },
+    /// A producer with the same id and a later epoch has written.
+    #[error(
+        "topic \"{topic}\" partition {partition}: the producer was replaced by one of epoch {current}"
+    )]
+    ProducerFenced {
+        /// The topic's name.
+        topic: TopicName,
+        /// The partition.
+        partition: PartitionId,
+        /// The epoch that writes now.
+        current: i16,
     },
     /// An append that depended on what was there before came too late.
     #[error("topic \"{topic}\" partition {partition} was changed in between")]
@@ -157,9 +184,13 @@ impl Error {
 impl Classify for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::TopicExists(_) | Self::TokenReused { .. } => Kind::Conflict,
+            Self::TopicExists(_)
+            | Self::TokenReused { .. }
+            | Self::OutOfSequence { .. }
+            | Self::ProducerFenced { .. } => Kind::Conflict,
             Self::TopicNotFound(_) | Self::PartitionNotFound { .. } => Kind::NotFound,
-            Self::PartitionCount { .. }
+            Self::TopicReserved(_)
+            | Self::PartitionCount { .. }
             | Self::Setting { .. }
             | Self::EmptyBatch
             | Self::Record(_)
@@ -181,9 +212,10 @@ impl Classify for Error {
         match self {
             Self::TopicExists(_) => SqlState::DUPLICATE_TABLE,
             Self::TopicNotFound(_) => SqlState::UNDEFINED_TABLE,
-            Self::PartitionCount { .. } | Self::Setting { .. } | Self::Token(_) => {
-                SqlState::INVALID_PARAMETER_VALUE
-            }
+            Self::TopicReserved(_)
+            | Self::PartitionCount { .. }
+            | Self::Setting { .. }
+            | Self::Token(_) => SqlState::INVALID_PARAMETER_VALUE,
             Self::TokenReused { .. } => SqlState::INTEGRITY_CONSTRAINT_VIOLATION,
             Self::Moved { .. } => SqlState::SERIALIZATION_FAILURE,
             Self::BatchTooLarge { .. } => SqlState::PROGRAM_LIMIT_EXCEEDED,

@@ -11,18 +11,23 @@
 //! | number of entries, number of tokens (2³² − 1: not known) | 4 + 4 |
 //! | entries: offset − base, position, minimum and maximum timestamp up to the next entry | 4 + 4 + 8 + 8 each |
 //! | tokens that the partition knew at the end offset: length, name, base offset, records, fingerprint | 1 + n + 8 + 4 + 8 each |
+//! | number of producers (only when the tokens are known) | 4 |
+//! | producers: id, epoch, number of batches | 8 + 2 + 1 each |
+//! | each producer's last batches: first sequence number, base offset, records | 4 + 8 + 4 each |
 //! | CRC-32C of all before | 4 |
 
 use bytes::{Buf, BufMut, Bytes};
 use weir_base::Offset;
 
 use crate::IdempotencyToken;
+use crate::producers::{Producer, Sent};
+use crate::remembered::Known;
 use crate::segment::SavedIndex;
 use crate::token::Fingerprint;
 use crate::tokens::Written;
 
 const MAGIC: &[u8; 4] = b"WIDX";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const HEADER_BYTES: usize = 56;
 const ENTRY_BYTES: usize = 24;
 /// Says that nothing is known of tokens, instead of their number.
@@ -155,10 +160,10 @@ impl Index {
             .take_while(move |stretch| stretch.base < to)
     }
 
-    /// The file's content: the index, and the partition's tokens at its end.
-    pub(crate) fn encode(&self, tokens: Option<&[(Bytes, Written)]>) -> Vec<u8> {
-        let count = tokens.map_or(TOKENS_UNKNOWN, |tokens| tokens.len() as u32);
-        let tokens = tokens.unwrap_or_default();
+    /// The file's content: the index, and what the partition remembered at its end.
+    pub(crate) fn encode(&self, known: Option<&Known>) -> Vec<u8> {
+        let count = known.map_or(TOKENS_UNKNOWN, |known| known.tokens.len() as u32);
+        let tokens = known.map_or(&[][..], |known| &known.tokens);
         let times = self.times.unwrap_or(Times {
             min_ms: i64::MAX,
             max_ms: i64::MIN,
@@ -186,6 +191,9 @@ impl Index {
             bytes.put_i64_le(written.base.0);
             bytes.put_u32_le(written.record_count);
             bytes.put_slice(&written.fingerprint.to_bytes());
+        }
+        if let Some(known) = known {
+            put_producers(&mut bytes, &known.producers);
         }
         let crc = crc32c::crc32c(&bytes);
         bytes.put_u32_le(crc);
@@ -216,14 +224,18 @@ impl Index {
                 times: take_times(&mut rest)?,
             });
         }
-        let tokens = match tokens {
+        let known = match tokens {
             TOKENS_UNKNOWN => None,
             tokens => {
                 let tokens = (0..tokens).map(|_| take_token(&mut rest));
-                Some(tokens.collect::<Option<Vec<_>>>()?)
+                let tokens = tokens.collect::<Option<_>>()?;
+                let producers = rest.try_get_u32_le().ok()?;
+                let producers = (0..producers).map(|_| take_producer(&mut rest));
+                let producers = producers.collect::<Option<_>>()?;
+                Some(Known { tokens, producers })
             }
         };
-        rest.is_empty().then_some((index, tokens))
+        rest.is_empty().then_some((index, known))
     }
 
     fn entries_up_to(&self, offset: Offset) -> usize {
@@ -259,6 +271,35 @@ fn take_token(bytes: &mut &[u8]) -> Option<(Bytes, Written)> {
         },
     };
     Some((token.name().clone(), written))
+}
+
+fn put_producers(bytes: &mut Vec<u8>, producers: &[(i64, Producer)]) {
+    bytes.put_u32_le(producers.len() as u32);
+    for (id, producer) in producers {
+        bytes.put_i64_le(*id);
+        bytes.put_i16_le(producer.epoch);
+        bytes.put_u8(producer.batches.len() as u8);
+        for sent in &producer.batches {
+            bytes.put_i32_le(sent.first);
+            bytes.put_i64_le(sent.base.0);
+            bytes.put_u32_le(sent.record_count);
+        }
+    }
+}
+
+fn take_producer(bytes: &mut &[u8]) -> Option<(i64, Producer)> {
+    let id = bytes.try_get_i64_le().ok()?;
+    let epoch = bytes.try_get_i16_le().ok()?;
+    let batches = bytes.try_get_u8().ok()?;
+    let batches = (0..batches).map(|_| {
+        Some(Sent {
+            first: bytes.try_get_i32_le().ok()?,
+            base: Offset(bytes.try_get_i64_le().ok()?),
+            record_count: bytes.try_get_u32_le().ok()?,
+        })
+    });
+    let batches = batches.collect::<Option<_>>()?;
+    Some((id, Producer { epoch, batches }))
 }
 
 #[cfg(test)]
@@ -324,6 +365,10 @@ mod tests {
         fn it_reads_back_as_written_and_notices_damage(
             batches in proptest::collection::vec((1..9i64, 61..500u64, any::<i32>()), 0..40),
             tokens in proptest::collection::vec((proptest::collection::vec(any::<u8>(), 1..=64), 0..i64::MAX, any::<u32>(), any::<[u8; 8]>()), 0..9),
+            producers in proptest::collection::vec(
+                (any::<i64>(), any::<i16>(), proptest::collection::vec((any::<i32>(), any::<i64>(), any::<u32>()), 0..=5)),
+                0..4,
+            ),
             flip in any::<prop::sample::Index>(),
         ) {
             let batches: Vec<_> = batches.into_iter().map(|(n, b, t)| (n, b, i64::from(t))).collect();
@@ -335,10 +380,19 @@ mod tests {
                     (Bytes::from(name), Written { base: Offset(base), record_count, fingerprint })
                 })
                 .collect();
+            let producers = producers.into_iter().map(|(id, epoch, batches)| {
+                let batches = batches.into_iter().map(|(first, base, record_count)| Sent {
+                    first,
+                    base: Offset(base),
+                    record_count,
+                });
+                (id, Producer { epoch, batches: batches.collect() })
+            });
+            let known = Known { tokens, producers: producers.collect() };
             let unknown = index.encode(None);
             prop_assert_eq!(Index::decode(&unknown), Some((index.clone(), None)));
-            let mut bytes = index.encode(Some(&tokens));
-            prop_assert_eq!(Index::decode(&bytes), Some((index, Some(tokens))));
+            let mut bytes = index.encode(Some(&known));
+            prop_assert_eq!(Index::decode(&bytes), Some((index, Some(known))));
             let at = flip.index(bytes.len());
             bytes[at] ^= 0x10;
             prop_assert_eq!(Index::decode(&bytes), None);

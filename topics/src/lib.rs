@@ -5,7 +5,7 @@
 //! *stable offset*, and no reader sees past it.
 //!
 //! It knows nothing of SQL, of Arrow, or of the Kafka protocol's requests; it deletes no record of a topic that exists. Start
-//! at [`TopicLog`]; [`batch`] tells the format of what is stored.
+//! at [`TopicLog`]; [`batch`] tells the format of what is stored, and [`groups`] who has read what.
 //!
 //! # The folder
 //! ```text
@@ -25,6 +25,7 @@
 //! - After a sync has failed, nothing is written until a restart.
 
 pub mod batch;
+pub mod groups;
 
 mod durable;
 mod error;
@@ -35,7 +36,10 @@ mod mark;
 mod meta;
 mod open_files;
 mod partition;
+mod producer_ids;
+mod producers;
 mod recovery;
+mod remembered;
 mod scan;
 mod segment;
 mod settings;

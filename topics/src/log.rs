@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 use parking_lot::{Mutex, RwLock};
 use weir_base::{Clock, PartitionId, TopicId, TopicName};
 
+use crate::groups::{self, Groups};
 use crate::meta::TopicMeta;
+use crate::producer_ids::ProducerIds;
 use crate::segment::Place;
 use crate::shared::Shared;
 use crate::{Error, LogSettings, Partition, Result, Topic, TopicSpec, durable};
@@ -43,15 +45,28 @@ const LOCK_FILE: &str = "LOCK";
 #[derive(Debug, Clone)]
 pub struct TopicLog(Arc<Inner>);
 
+/// A log that may be gone.
+#[derive(Debug, Clone)]
+pub(crate) struct WeakLog(Weak<Inner>);
+
+impl WeakLog {
+    /// The log, if anybody still has it.
+    pub(crate) fn upgrade(&self) -> Result<TopicLog> {
+        self.0.upgrade().map(TopicLog).ok_or(Error::Closed)
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
     dir: PathBuf,
     clock: Arc<dyn Clock>,
     shared: Arc<Shared>,
     topics: RwLock<Topics>,
+    groups: Groups,
     /// Held while topics are made or deleted.
     changing: Mutex<()>,
     writers: Mutex<Vec<JoinHandle<()>>>,
+    producer_ids: ProducerIds,
     /// The folder's lock, until the log is closed.
     lock: Mutex<Option<File>>,
 }
@@ -75,8 +90,12 @@ impl TopicLog {
     /// Makes a topic. It is durable on return.
     ///
     /// # Errors
-    /// [`Error::TopicExists`], [`Error::PartitionCount`], [`Error::Closed`], [`Error::Stopped`], [`Error::Io`].
+    /// [`Error::TopicExists`], [`Error::TopicReserved`], [`Error::PartitionCount`], [`Error::Closed`], [`Error::Stopped`],
+    /// [`Error::Io`].
     pub async fn create_topic(&self, name: &TopicName, spec: TopicSpec) -> Result<Topic> {
+        if groups::is_internal(name) {
+            return Err(Error::TopicReserved(name.clone()));
+        }
         let (log, name) = (self.clone(), name.clone());
         blocking(move || log.create_blocking(name, spec)).await
     }
@@ -91,7 +110,12 @@ impl TopicLog {
         self.0.topics.read().by_id.get(&id).cloned()
     }
 
-    /// All topics, in order of name.
+    /// The consumer groups, and what they have read.
+    pub fn groups(&self) -> Groups {
+        self.0.groups.clone()
+    }
+
+    /// All topics, in order of name; also those of the log itself, see [`groups::is_internal`].
     pub fn topics(&self) -> Vec<Topic> {
         self.0.topics.read().by_name.values().cloned().collect()
     }
@@ -103,6 +127,19 @@ impl TopicLog {
     pub async fn delete_topic(&self, id: TopicId) -> Result<()> {
         let log = self.clone();
         blocking(move || log.delete_blocking(id)).await
+    }
+
+    /// A number for an idempotent producer, which none had before.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be noted.
+    pub async fn new_producer_id(&self) -> Result<i64> {
+        let log = self.clone();
+        blocking(move || {
+            let next = log.0.producer_ids.next();
+            next.map_err(|error| Error::io("note", "the producers' numbers", error))
+        })
+        .await
     }
 
     /// Takes no more appends, finishes those under way, saves the indexes so that the next start is quick, and gives the folder
@@ -127,6 +164,8 @@ impl TopicLog {
             .map_err(|error| Error::io("make the folder", dir.display(), error))?;
         let lock = lock_folder(&dir)?;
         let metas = TopicMeta::read_all(&dir)?;
+        let producer_ids = ProducerIds::open(&dir)
+            .map_err(|error| Error::io("read", "the producers' numbers", error))?;
         let shared = Shared::new(settings);
         let opened = in_parallel(&metas, |meta| open_topic(&shared, &dir, meta));
         let mut topics = Topics::default();
@@ -141,21 +180,34 @@ impl TopicLog {
                 });
             }
         }
+        let loaded = groups::load(topics.by_name.values())?;
+        for topic in &loaded.stale {
+            topics.remove(topic.id());
+            if let Err(error) = remove_topic(&dir, topic) {
+                tracing::warn!(%error, "a topic of committed offsets that is not used stays");
+            }
+        }
         let writers = shared
             .start_writers()
             .map_err(|error| Error::io("start", "the topic log's writers", error))?;
-        Ok(Self(Arc::new(Inner {
-            dir,
-            clock,
-            shared,
-            topics: RwLock::new(topics),
-            changing: Mutex::default(),
-            writers: Mutex::new(writers),
-            lock: Mutex::new(Some(lock)),
+        Ok(Self(Arc::new_cyclic(|log| {
+            let log = WeakLog(log.clone());
+            let settings = shared.settings.groups.clone();
+            Inner {
+                groups: Groups::new(log, loaded, settings, Arc::clone(&clock)),
+                dir,
+                clock,
+                shared,
+                topics: RwLock::new(topics),
+                changing: Mutex::default(),
+                writers: Mutex::new(writers),
+                producer_ids,
+                lock: Mutex::new(Some(lock)),
+            }
         })))
     }
 
-    fn create_blocking(&self, name: TopicName, spec: TopicSpec) -> Result<Topic> {
+    pub(crate) fn create_blocking(&self, name: TopicName, spec: TopicSpec) -> Result<Topic> {
         if !(1..=PARTITIONS_MAX).contains(&spec.partitions) {
             return Err(Error::PartitionCount {
                 given: spec.partitions,
@@ -178,21 +230,20 @@ impl TopicLog {
         Ok(topic)
     }
 
-    fn delete_blocking(&self, id: TopicId) -> Result<()> {
+    pub(crate) fn delete_blocking(&self, id: TopicId) -> Result<()> {
         let _changing = self.0.changing.lock();
         self.0.check_open()?;
-        let topic = {
-            let mut topics = self.0.topics.write();
-            let topic = topics.by_id.remove(&id);
-            let topic = topic.ok_or_else(|| Error::TopicNotFound(id.to_string()))?;
-            topics.by_name.remove(topic.name());
-            topic
-        };
-        for partition in topic.partitions() {
-            partition.delete();
-        }
-        let removed = topic.meta().remove(&self.0.dir);
-        removed.map_err(|error| Error::io("delete", format!("topic \"{}\"", topic.name()), error))
+        let topic = self.0.topics.write().remove(id);
+        let topic = topic.ok_or_else(|| Error::TopicNotFound(id.to_string()))?;
+        remove_topic(&self.0.dir, &topic)
+    }
+}
+
+impl Topics {
+    fn remove(&mut self, id: TopicId) -> Option<Topic> {
+        let topic = self.by_id.remove(&id)?;
+        self.by_name.remove(topic.name());
+        Some(topic)
     }
 }
 
@@ -205,6 +256,7 @@ impl Inner {
     }
 
     fn close(&self) -> Result<()> {
+        self.groups.close();
         let _changing = self.changing.lock();
         self.finish_writers();
         if self.lock.lock().is_none() {
@@ -244,6 +296,7 @@ impl Inner {
 impl Drop for Inner {
     /// What was appended is finished, and the folder is free; the next start scans a little, as nothing is saved here.
     fn drop(&mut self) {
+        self.groups.close();
         self.finish_writers();
         self.unlock();
     }
@@ -261,6 +314,15 @@ fn open_topic(shared: &Arc<Shared>, log: &Path, meta: &TopicMeta) -> Result<Topi
         })
         .collect::<Result<_>>()?;
     Ok(Topic::new(meta.clone(), partitions))
+}
+
+/// Ends all use of a topic that is no longer listed, and removes its folder.
+fn remove_topic(log: &Path, topic: &Topic) -> Result<()> {
+    for partition in topic.partitions() {
+        partition.delete();
+    }
+    let removed = topic.meta().remove(log);
+    removed.map_err(|error| Error::io("delete", format!("topic \"{}\"", topic.name()), error))
 }
 
 /// Takes the folder for this process. The lock goes when the file is closed, so also when the process dies.

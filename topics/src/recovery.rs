@@ -8,22 +8,21 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use weir_base::Offset;
 
 use crate::batch::Malformed;
 use crate::index::Index;
 use crate::mark::{self, Mark};
+use crate::remembered::Remembered;
 use crate::scan::{Scan, Scanned, reach};
 use crate::segment::{Extent, Place, Segment, base_of};
-use crate::tokens::{Tokens, Written};
-use crate::{BatchView, Error, LogSettings, Result, durable};
+use crate::{Error, LogSettings, Result, durable};
 
 /// A partition as it was found and repaired.
 #[derive(Debug)]
 pub(crate) struct Recovered {
     pub(crate) segments: Vec<Arc<Segment>>,
-    pub(crate) tokens: Tokens,
+    pub(crate) remembered: Remembered,
     /// Whether the last segment's index on disk is older than the segment.
     pub(crate) dirty: bool,
 }
@@ -62,7 +61,7 @@ pub(crate) fn recover(
     let io = |error| Error::io("read the folder of", place, error);
     let bases = segment_files(dir).map_err(io)?;
     let mark = Mark::read(&dir.join(mark::FILE_NAME)).map_err(io)?;
-    let mut tokens = Tokens::new(settings.tokens_max);
+    let mut remembered = Remembered::new(settings.tokens_max, settings.producers_max);
     let Some(((last_base, last_path), closed)) = bases.split_last() else {
         return match mark {
             Some(mark) if mark.end > Offset::ZERO => Err(Error::Corrupt {
@@ -75,7 +74,7 @@ pub(crate) fn recover(
             }),
             _ => Ok(Recovered {
                 segments: Vec::new(),
-                tokens,
+                remembered,
                 dirty: false,
             }),
         };
@@ -109,19 +108,19 @@ pub(crate) fn recover(
     let saved = saved.and_then(|(index, known)| Some((index, known?)));
     let index = match saved {
         Some((index, known)) => {
-            fill(&mut tokens, known);
+            remembered.fill(known);
             index
         }
         None => {
-            recover_tokens(&segments, &mut tokens)?;
+            recover_remembered(&segments, &mut remembered)?;
             Index::new(*last_base)
         }
     };
-    let dirty = recover_last(&last, index, mark, &mut tokens, settings)?;
+    let dirty = recover_last(&last, index, mark, &mut remembered, settings)?;
     segments.push(Arc::new(last));
     Ok(Recovered {
         segments,
-        tokens,
+        remembered,
         dirty,
     })
 }
@@ -141,9 +140,9 @@ fn segment_files(dir: &Path) -> std::io::Result<Vec<(Offset, PathBuf)>> {
     Ok(bases)
 }
 
-/// Finds the tokens known at the end of the closed segments: from the newest index that tells them, and from the batches of
+/// Finds what was remembered at the end of the closed segments: from the newest index that tells it, and from the batches of
 /// the segments after it.
-fn recover_tokens(closed: &[Arc<Segment>], tokens: &mut Tokens) -> Result<()> {
+fn recover_remembered(closed: &[Arc<Segment>], remembered: &mut Remembered) -> Result<()> {
     let mut unread = closed.len();
     for segment in closed.iter().rev() {
         let whole = |index: &Index| {
@@ -153,7 +152,7 @@ fn recover_tokens(closed: &[Arc<Segment>], tokens: &mut Tokens) -> Result<()> {
         if let Some((index, Some(known))) = segment.load_index()
             && whole(&index)
         {
-            fill(tokens, known);
+            remembered.fill(known);
             break;
         }
         unread -= 1;
@@ -161,8 +160,8 @@ fn recover_tokens(closed: &[Arc<Segment>], tokens: &mut Tokens) -> Result<()> {
     for segment in closed.iter().skip(unread) {
         let io = |action| move |error| Error::io(action, segment.place(), error);
         let file = File::open(&segment.path).map_err(io("open"))?;
-        let index = segment.index_by_reading(&file, |batch| note_token(tokens, batch))?;
-        let known = tokens.before(index.end);
+        let index = segment.index_by_reading(&file, |batch| remembered.note(batch))?;
+        let known = remembered.before(index.end);
         segment
             .save_index(&index, Some(&known), true)
             .map_err(io("save the index of"))?;
@@ -176,7 +175,7 @@ fn recover_last(
     segment: &Segment,
     saved: Index,
     mark: Option<Mark>,
-    tokens: &mut Tokens,
+    remembered: &mut Remembered,
     settings: &LogSettings,
 ) -> Result<bool> {
     let io = |action| move |error| Error::io(action, segment.place(), error);
@@ -200,7 +199,7 @@ fn recover_last(
             match scan.step().map_err(io("read"))? {
                 Scanned::Batch(batch) => {
                     index.add(batch.indexed()?, settings.index_interval_bytes);
-                    note_token(tokens, &batch)?;
+                    remembered.note(&batch)?;
                 }
                 Scanned::End => break None,
                 Scanned::Broken(reason) => break Some(reason),
@@ -272,24 +271,6 @@ fn repair(found: &Found) -> Repair {
         )),
         None => Repair::Keep,
     }
-}
-
-fn fill(tokens: &mut Tokens, known: Vec<(Bytes, Written)>) {
-    for (name, written) in known {
-        tokens.insert(name, written);
-    }
-}
-
-fn note_token(tokens: &mut Tokens, batch: &BatchView) -> Result<()> {
-    if let Some(token) = batch.token()? {
-        let written = Written {
-            base: batch.base_offset(),
-            record_count: batch.record_count() as u32,
-            fingerprint: token.fingerprint(),
-        };
-        tokens.insert(token.name().clone(), written);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -8,14 +8,13 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
 use parking_lot::RwLock;
 use weir_base::{Offset, PartitionId, TopicName};
 
 use crate::index::{Index, Times};
 use crate::open_files::{FileKey, OpenFile, OpenFiles};
+use crate::remembered::Known;
 use crate::scan::{Scan, Scanned};
-use crate::tokens::Written;
 use crate::{Error, Result, durable};
 
 /// What messages call a partition.
@@ -52,8 +51,8 @@ pub(crate) struct Extent {
     pub(crate) growing: Option<Index>,
 }
 
-/// An index as it was saved, and the tokens that the partition knew then, unless that is not known.
-pub(crate) type SavedIndex = (Index, Option<Vec<(Bytes, Written)>>);
+/// An index as it was saved, and what the partition remembered then, unless that is not known.
+pub(crate) type SavedIndex = (Index, Option<Known>);
 
 /// The name of the segment that begins at `base`.
 pub(crate) fn file_name(base: Offset) -> String {
@@ -151,22 +150,22 @@ impl Segment {
         Ok(times)
     }
 
-    /// Saves an index of this segment, with the tokens that the partition knew at its end, if that is known.
+    /// Saves an index of this segment, with what the partition remembered at its end, if that is known.
     pub(crate) fn save_index(
         &self,
         index: &Index,
-        tokens: Option<&[(Bytes, Written)]>,
+        known: Option<&Known>,
         sync: bool,
     ) -> std::io::Result<()> {
-        durable::replace(&self.index_path(), &index.encode(tokens), sync)
+        durable::replace(&self.index_path(), &index.encode(known), sync)
     }
 
     /// What was saved by [`Segment::save_index`], if it is whole and can be this segment's.
     pub(crate) fn load_index(&self) -> Option<SavedIndex> {
         // Whatever is wrong with the file, the segment says the same.
         let bytes = fs::read(self.index_path()).ok()?;
-        let (index, tokens) = Index::decode(&bytes)?;
-        (index.base == self.base).then_some((index, tokens))
+        let (index, known) = Index::decode(&bytes)?;
+        (index.base == self.base).then_some((index, known))
     }
 
     /// The index of a closed segment, from its file, or else made again from the segment.
@@ -182,7 +181,7 @@ impl Segment {
         }
         let index = self.index_by_reading(&open.file, |_| Ok(()))?;
         tracing::info!(segment = %self.place(), "made a segment's index again");
-        // Which tokens were known at its end, this segment alone does not say.
+        // What was remembered at its end, this segment alone does not say.
         if let Err(error) = self.save_index(&index, None, false) {
             tracing::warn!(segment = %self.place(), %error, "cannot save a segment's index");
         }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::groups::GroupSettings;
 use crate::{Error, Result};
 
 /// How the log works. Plain data; [`TopicLog::open`](crate::TopicLog::open) checks it.
@@ -28,6 +29,10 @@ pub struct LogSettings {
     pub writer_threads: usize,
     /// How many idempotency tokens a partition remembers, the last ones. Default 4096.
     pub tokens_max: usize,
+    /// How many idempotent producers a partition remembers, those that wrote last. Default 4096.
+    pub producers_max: usize,
+    /// How consumer groups work.
+    pub groups: GroupSettings,
 }
 
 impl LogSettings {
@@ -44,6 +49,8 @@ impl LogSettings {
             open_files_max: 256,
             writer_threads: 4,
             tokens_max: 4096,
+            producers_max: 4096,
+            groups: GroupSettings::default(),
         }
     }
 

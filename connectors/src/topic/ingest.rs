@@ -2,7 +2,7 @@
 //!
 //! All rows of a request are taken or none: the first bad one is named by number, column and reason.
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
@@ -35,6 +35,7 @@ struct Values {
 
 #[derive(Debug, Clone, Copy)]
 struct Span {
+    /// Which of the texts; past them for null.
     text: usize,
     start: usize,
     end: usize,
@@ -65,13 +66,11 @@ impl Rows {
             .sum()
     }
 
-    /// The stored text of a row.
-    pub(crate) fn value(&self, row: usize) -> &[u8] {
-        self.values
-            .spans
-            .get(row)
-            .and_then(|span| self.values.texts.get(span.text)?.get(span.start..span.end))
-            .unwrap_or_default()
+    /// What is stored for a row. Only a raw value can be null.
+    pub(crate) fn value(&self, row: usize) -> Option<&[u8]> {
+        let span = self.values.spans.get(row)?;
+        let text = self.values.texts.get(span.text)?;
+        text.get(span.start..span.end)
     }
 }
 
@@ -106,6 +105,9 @@ pub fn encode_ndjson(schema: &RowSchema, body: &Bytes) -> Result<Rows, RowError>
     }
     let filled = reader.take_filled();
     let batch = reader.finish()?;
+    if schema.is_raw() {
+        return written(schema, batch);
+    }
     let mut values = Values {
         texts: [body.clone(), Bytes::new()],
         spans,
@@ -288,6 +290,34 @@ pub fn encode_batch(schema: &RowSchema, batch: &RecordBatch) -> Result<Rows, Row
     written(schema, batch)
 }
 
+/// Checks the values of records that somebody else encoded: each a row of JSON that gives every column that must not be null.
+/// A default fills nothing in, as the values are stored as they are.
+///
+/// # Errors
+/// As [`encode_ndjson`]; a null value is no row.
+pub fn check_values<'a>(
+    schema: &RowSchema,
+    values: impl IntoIterator<Item = Option<&'a [u8]>>,
+) -> Result<RecordBatch, RowError> {
+    let columns = schema.columns().iter().map(|column| Wanted {
+        field: &column.field,
+        key: &column.source,
+        fill: None,
+    });
+    let mut reader = RowReader::new(columns, true)?;
+    for (row, value) in values.into_iter().enumerate() {
+        let Some(value) = value else {
+            return Err(RowError::body("it has no value").at(row));
+        };
+        let text = std::str::from_utf8(value)
+            .map_err(|_| RowError::body("it is not valid UTF-8").at(row))?;
+        reader
+            .object(text)
+            .map_err(|wrong| RowError::new(row, wrong))?;
+    }
+    Ok(reader.finish()?)
+}
+
 fn utf8(body: &Bytes) -> Result<&str, RowError> {
     std::str::from_utf8(body).map_err(|error| {
         let before = body.get(..error.valid_up_to()).unwrap_or_default();
@@ -380,6 +410,9 @@ fn checked(
 
 /// Rows of a checked batch, written out.
 fn written(schema: &RowSchema, batch: RecordBatch) -> Result<Rows, RowError> {
+    if schema.is_raw() {
+        return Ok(raw(batch));
+    }
     let rows = batch.num_rows();
     let empty = Span {
         text: 1,
@@ -401,6 +434,27 @@ fn written(schema: &RowSchema, batch: RecordBatch) -> Result<Rows, RowError> {
         rows.batch = reread(schema, &rows)?;
     }
     Ok(rows)
+}
+
+/// Rows whose one column is what is stored.
+fn raw(batch: RecordBatch) -> Rows {
+    let values = batch.column(0).as_binary::<i32>();
+    let mut bytes = Vec::with_capacity(values.value_data().len());
+    let spans = values.iter().map(|value| {
+        let start = bytes.len();
+        bytes.extend_from_slice(value.unwrap_or_default());
+        Span {
+            text: if value.is_some() { 0 } else { usize::MAX },
+            start,
+            end: bytes.len(),
+        }
+    });
+    let spans = spans.collect();
+    let texts = [bytes.into(), Bytes::new()];
+    Rows {
+        batch,
+        values: Values { texts, spans },
+    }
 }
 
 /// Writes some rows of `batch` anew.
@@ -445,10 +499,11 @@ fn reread(schema: &RowSchema, rows: &Rows) -> Result<RecordBatch, RowError> {
     });
     let mut reader = RowReader::new(columns, true)?;
     for row in 0..rows.len() {
-        let text = std::str::from_utf8(rows.value(row)).map_err(|error| RowError {
-            sqlstate: SqlState::INTERNAL_ERROR,
-            ..RowError::body(error.to_string()).at(row)
-        })?;
+        let text =
+            std::str::from_utf8(rows.value(row).unwrap_or_default()).map_err(|error| RowError {
+                sqlstate: SqlState::INTERNAL_ERROR,
+                ..RowError::body(error.to_string()).at(row)
+            })?;
         reader
             .object(text)
             .map_err(|wrong| RowError::new(row, wrong))?;

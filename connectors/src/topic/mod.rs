@@ -24,11 +24,13 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use ingest::{CsvLayout, Rows, encode_arrow, encode_batch, encode_csv, encode_ndjson};
+pub use ingest::{
+    CsvLayout, Rows, check_values, encode_arrow, encode_batch, encode_csv, encode_ndjson,
+};
 pub use keyed::{Change, Commit, Conflicts, KeyedTable, OnConflict, TableWriter};
 pub use partition::partition_for_key;
 pub use row_error::RowError;
 pub use scan::{TopicScanExec, as_topic_scan};
-pub use schema::{Hidden, RowColumn, RowSchema, hidden_fields};
+pub use schema::{Hidden, RAW_COLUMN, RowColumn, RowSchema, hidden_fields};
 pub use stream::StreamTable;
 pub use writer::{IdempotencyKey, TopicWriter, Written, WrittenRange};

@@ -28,18 +28,23 @@ pub(crate) struct RecordDecoder {
     reads_value: bool,
     hidden: HiddenColumns,
     count: usize,
+    /// What the records so far hold, in bytes.
+    bytes: usize,
 }
 
 #[derive(Clone, Copy)]
 enum Source {
     /// A place among the columns that the row reader gives.
     Row(usize),
+    /// The record's value as it is.
+    Value,
     Hidden(Hidden),
 }
 
-/// The hidden columns that are asked for, growing.
+/// The hidden columns that are asked for, growing; and of raw records the value.
 #[derive(Default)]
 struct HiddenColumns {
+    values: Option<BinaryBuilder>,
     offsets: Option<Vec<i64>>,
     timestamps: Option<Vec<i64>>,
     keys: Option<BinaryBuilder>,
@@ -70,6 +75,11 @@ impl RecordDecoder {
         let mut hidden = HiddenColumns::default();
         for at in projection {
             if let Some(column) = schema.columns().get(*at) {
+                if schema.is_raw() {
+                    columns.push(Source::Value);
+                    hidden.values = Some(BinaryBuilder::new());
+                    continue;
+                }
                 columns.push(Source::Row(wanted.len()));
                 wanted.push(Wanted {
                     field: &column.field,
@@ -99,12 +109,18 @@ impl RecordDecoder {
             reads_value,
             hidden,
             count: 0,
+            bytes: 0,
         })
     }
 
     /// How many records were pushed since the last batch.
     pub(crate) fn len(&self) -> usize {
         self.count
+    }
+
+    /// How many bytes of keys and values these have.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Appends a record.
@@ -129,6 +145,7 @@ impl RecordDecoder {
             .push(record)
             .map_err(|error| self.unreadable(record.offset, error.to_string()))?;
         self.count += 1;
+        self.bytes += record.value.map_or(0, <[u8]>::len) + record.key.map_or(0, <[u8]>::len);
         Ok(())
     }
 
@@ -136,6 +153,7 @@ impl RecordDecoder {
     pub(crate) fn finish(&mut self) -> Result<RecordBatch> {
         let failed = |error| internal("decoded columns do not fit together").with_source(error);
         let count = std::mem::take(&mut self.count);
+        self.bytes = 0;
         let rows = if self.reads_value {
             Some(self.rows.finish().map_err(failed)?)
         } else {
@@ -149,6 +167,11 @@ impl RecordDecoder {
                     .as_ref()
                     .and_then(|rows| rows.columns().get(*at).cloned())
                     .ok_or_else(|| internal("a decoded column is missing")),
+                Source::Value => {
+                    let values = self.hidden.values.as_ref();
+                    let values = values.ok_or_else(|| internal("a decoded column is missing"))?;
+                    Ok(Arc::new(values.finish_cloned()) as ArrayRef)
+                }
                 Source::Hidden(Hidden::Partition) => {
                     let partition = i32::try_from(self.partition.0).unwrap_or(i32::MAX);
                     Ok(Arc::new(Int32Array::from_value(partition, count)) as ArrayRef)
@@ -213,6 +236,9 @@ impl HiddenColumns {
         if let Some(keys) = &mut self.keys {
             keys.append_option(record.key);
         }
+        if let Some(values) = &mut self.values {
+            values.append_option(record.value);
+        }
         Ok(())
     }
 
@@ -257,8 +283,8 @@ impl HiddenColumns {
         if let Some(timestamps) = &mut self.timestamps {
             timestamps.clear();
         }
-        if let Some(keys) = &mut self.keys {
-            keys.finish();
+        for bytes in [&mut self.keys, &mut self.values].into_iter().flatten() {
+            bytes.finish();
         }
         if let Some(headers) = &mut self.headers {
             headers.names.finish();

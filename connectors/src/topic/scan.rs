@@ -36,6 +36,8 @@ use crate::{Error, Result};
 
 /// How much is read at a time; one piece is decoded while the next is read.
 const READ_BYTES: usize = 1 << 20;
+/// A batch of rows is given out when it holds so much, however few rows that are.
+const BATCH_BYTES: usize = 32 << 20;
 /// The least that is worth an output partition of its own.
 const PART_BYTES_MIN: u64 = 4 << 20;
 
@@ -492,9 +494,9 @@ impl Reader {
         let span = self.spans.pop_front()?;
         let topic = self.scan.topic.clone();
         let batches = SpawnedTask::spawn_blocking(move || {
-            topic
-                .partition(span.partition)?
-                .read(span.from, span.to, READ_BYTES)
+            let partition = topic.partition(span.partition)?;
+            let batches = partition.read(span.from, span.to, READ_BYTES)?;
+            batches.into_iter().map(BatchView::decompressed).collect()
         });
         Some(Piece { span, batches })
     }
@@ -522,7 +524,7 @@ impl Reader {
                 }
                 decoder.push(&record)?;
                 self.left -= 1;
-                if decoder.len() >= self.batch_rows {
+                if decoder.len() >= self.batch_rows || decoder.bytes() >= BATCH_BYTES {
                     self.ready.push_back(decoder.finish()?);
                 }
             }

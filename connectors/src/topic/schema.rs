@@ -57,7 +57,12 @@ pub struct RowSchema {
     schema: SchemaRef,
     /// Every column is stored under its own name, so that a row's text can be stored as it came.
     verbatim: bool,
+    /// The one column is the record's value itself.
+    raw: bool,
 }
+
+/// The column of a stream without columns of its own: the record's value.
+pub const RAW_COLUMN: &str = "_value";
 
 impl RowSchema {
     /// Puts columns together. `key` lists places in `columns`: of a stream the column that rows are partitioned by, of a
@@ -104,7 +109,25 @@ impl RowSchema {
                 .all(|column| column.source == *column.field.name()),
             columns,
             key,
+            raw: false,
         })
+    }
+
+    /// Rows that are the records' values as they are: one column, [`RAW_COLUMN`], of bytes.
+    ///
+    /// # Errors
+    /// None that a caller could mend.
+    pub fn raw() -> Result<Self> {
+        let value = Field::new(RAW_COLUMN, DataType::Binary, true);
+        Ok(Self {
+            raw: true,
+            ..Self::new(vec![RowColumn::new(value)], vec![])?
+        })
+    }
+
+    /// Whether the one column is the record's value itself.
+    pub fn is_raw(&self) -> bool {
+        self.raw
     }
 
     /// The columns, in order.

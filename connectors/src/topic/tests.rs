@@ -24,7 +24,7 @@ fn bytes(text: &str) -> Bytes {
 
 fn values(rows: &Rows) -> Vec<&str> {
     (0..rows.len())
-        .map(|row| std::str::from_utf8(rows.value(row)).unwrap())
+        .map(|row| std::str::from_utf8(rows.value(row).unwrap()).unwrap())
         .collect()
 }
 

@@ -215,8 +215,9 @@ impl TopicWriter {
                 continue;
             };
             let value = rows.value(row);
+            let value_bytes = value.map_or(0, <[u8]>::len);
             let builder = match slot {
-                Some(builder) if builder.size_bytes() + value.len() <= BATCH_BYTES_MAX => builder,
+                Some(builder) if builder.size_bytes() + value_bytes <= BATCH_BYTES_MAX => builder,
                 _ => {
                     let fresh = BatchBuilder::with_capacity(room);
                     if let Some(builder) = slot.replace(fresh) {
@@ -231,7 +232,7 @@ impl TopicWriter {
             builder.push(RecordRef {
                 timestamp_ms,
                 key,
-                value: Some(value),
+                value,
                 headers: &[],
             })?;
         }

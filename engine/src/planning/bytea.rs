@@ -42,15 +42,20 @@ pub(super) fn of_literal(value: &ScalarValue, wanted: &DataType) -> Result<Optio
     };
     match bytes(text) {
         Some(bytes) => Ok(Some(wrap(Some(bytes)))),
-        None => Err(Error::invalid(
-            SqlState::INVALID_TEXT_REPRESENTATION,
-            format!("{text:?} is no value of type BYTEA"),
-        )
-        .with_hint(r"write bytes as '\x00ff'; a backslash in text as '\\'")),
+        None => Err(no_value(text)),
     }
 }
 
-fn bytes(text: &str) -> Option<Vec<u8>> {
+pub(super) fn no_value(text: &str) -> Error {
+    Error::invalid(
+        SqlState::INVALID_TEXT_REPRESENTATION,
+        format!("{text:?} is no value of type BYTEA"),
+    )
+    .with_hint(r"write bytes as '\x00ff'; a backslash in text as '\\'")
+}
+
+/// The bytes that a text stands for, if it is of either form.
+pub(super) fn bytes(text: &str) -> Option<Vec<u8>> {
     match text.strip_prefix("\\x") {
         Some(digits) => hexadecimal(digits),
         None => escaped(text),

@@ -14,10 +14,10 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuil
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
-use super::bytea;
 use super::checked::checked;
 use super::rewrite::{self, Scope};
 use super::rounded::rounded;
+use super::{bytea, from_text};
 
 /// The digits after the point that a quotient gets where there is room: as many significant ones as PostgreSQL gives at
 /// least (`select_div_scale`, `NUMERIC_MIN_SIG_DIGITS`).
@@ -274,7 +274,7 @@ fn agreeing(union: Union) -> Result<LogicalPlan> {
 }
 
 /// What is done to the values of a plan once its types are settled: [`exact`] doubles, [`checked`] arithmetic, [`rounded`]
-/// whole numbers, and [`bytea`] read from text.
+/// whole numbers, bytes and intervals read from text.
 #[derive(Debug, Default)]
 pub(crate) struct Values;
 
@@ -292,7 +292,8 @@ fn settled(expr: Expr, scope: &Scope<'_>) -> Result<Transformed<Expr>> {
     exact(expr)?
         .transform_data(bytea::read)?
         .transform_data(|expr| checked(expr, scope))?
-        .transform_data(|expr| rounded(expr, scope))
+        .transform_data(|expr| rounded(expr, scope))?
+        .transform_data(|expr| from_text::read(expr, scope))
 }
 
 /// An expression over the columns of `schema`, planned and made ready by `coerce`, which settles its types.

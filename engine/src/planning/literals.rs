@@ -203,7 +203,8 @@ fn spell_out(value: &mut Expr) {
     }
 }
 
-fn spelled_out(text: &str) -> Option<String> {
+/// The text with its clock in words, if it has one.
+pub(super) fn spelled_out(text: &str) -> Option<String> {
     let words = text.split_ascii_whitespace().map(|word| {
         let negative = word.starts_with('-');
         let plain = word.trim_start_matches(['+', '-']);

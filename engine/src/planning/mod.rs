@@ -8,6 +8,7 @@ mod checked;
 mod context;
 pub(crate) mod decimals;
 pub(crate) mod files;
+mod from_text;
 mod hidden;
 mod insert;
 mod interruptible;

@@ -24,6 +24,22 @@ impl Execution {
             }
             Err(error) => return Err(Error::from(error).with_position(position_of(&alter.name))),
         };
+        let is_of_columns = !matches!(
+            alter.operation,
+            AlterOperation::RenameTo(_)
+                | AlterOperation::SetSchema(_)
+                | AlterOperation::SetOptions(_)
+                | AlterOperation::ResetOptions(_)
+                | AlterOperation::Pause
+                | AlterOperation::Resume
+                | AlterOperation::As { .. }
+        );
+        if is_of_columns && rows::is_raw(&entry) {
+            return Err(Error::unsupported(format!(
+                "{} shows its records' values as they are and has no columns of its own",
+                entry.describe()
+            )));
+        }
         let changes = match alter.operation {
             AlterOperation::RenameTo(to) => snapshot.rename(entry.id, &normalized(&to))?,
             AlterOperation::SetSchema(schema) => {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use arrow::datatypes::{DataType, Field};
 use datafusion::sql::sqlparser::ast;
 use weir_base::{Kind, Options, SqlState, TopicName};
 use weir_catalog::{
@@ -10,6 +11,7 @@ use weir_catalog::{
     Stream, Table, View, Watermark,
 };
 use weir_connectors::files;
+use weir_connectors::topic::RAW_COLUMN;
 use weir_sql::statement;
 use weir_topics::TopicSpec;
 
@@ -70,13 +72,35 @@ impl Execution {
         if self.exists(&name, ObjectKind::Stream, if_exists)? {
             return Ok(self.done("CREATE STREAM"));
         }
-        if create.columns.is_empty() {
-            return Err(Error::invalid(
-                SqlState::INVALID_TABLE_DEFINITION,
-                "a stream needs at least one column",
-            )
-            .with_hint("CREATE STREAM bids (auction BIGINT, price BIGINT)")
-            .with_position(position_of(&create.name)));
+        let mut options = Options::new(create.options.iter().cloned());
+        let format = options
+            .take::<String>("format")?
+            .unwrap_or_else(|| "json".to_owned());
+        let is_raw = match format.as_str() {
+            "json" => false,
+            "raw" => true,
+            _ => {
+                return Err(
+                    Error::unsupported(format!("format {format:?} is not supported yet"))
+                        .with_hint("use 'json', or 'raw' for values as they are"),
+                );
+            }
+        };
+        if create.columns.is_empty() != is_raw {
+            let (message, hint) = if is_raw {
+                (
+                    "a stream of raw values has no columns of its own",
+                    "leave them out: its column is _value, of BYTEA",
+                )
+            } else {
+                (
+                    "a stream needs at least one column",
+                    "CREATE STREAM bids (auction BIGINT, price BIGINT)",
+                )
+            };
+            return Err(Error::invalid(SqlState::INVALID_TABLE_DEFINITION, message)
+                .with_hint(hint)
+                .with_position(position_of(&create.name)));
         }
         let planner = self.planner(Arc::clone(&snapshot), Reading::Bounded);
         let (mut columns, implied) = self.columns(&planner, &create.columns)?;
@@ -84,7 +108,6 @@ impl Execution {
         let checks = self.checks(&name.name, &columns, implied, &create.checks)?;
         let watermark = self.watermark(create.watermark.as_ref(), &columns)?;
 
-        let mut options = Options::new(create.options.iter().cloned());
         if let Some(connector) = options.take::<String>("connector")?
             && connector != "topic"
         {
@@ -100,18 +123,19 @@ impl Execution {
                 format!("option \"partitions\" must be from 1 to {PARTITIONS_MAX}"),
             ));
         }
-        let format = options
-            .take::<String>("format")?
-            .unwrap_or_else(|| "json".to_owned());
-        if format != "json" {
-            return Err(
-                Error::unsupported(format!("format {format:?} is not supported yet"))
-                    .with_hint("use 'json'"),
-            );
+        if is_raw {
+            let value = Field::new(RAW_COLUMN, DataType::Binary, true);
+            columns = vec![column_of_field(&value)];
         }
         let key = match (options.take::<String>("key")?, key.as_slice()) {
             (None, []) => None,
             (None, [key]) | (Some(_), [key]) => Some(key.clone()),
+            (Some(_), []) if is_raw => {
+                return Err(
+                    Error::unsupported("option \"key\" of a stream of raw values")
+                        .with_hint("a Kafka producer gives each record its key"),
+                );
+            }
             (Some(key), []) => Some(key),
             (_, _) => {
                 return Err(Error::unsupported("a stream's key has one column")

@@ -70,7 +70,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting!(
         "kafka",
-        "Where the Kafka protocol listens. Not built yet: off.",
+        "Where the Kafka protocol listens: host:port, or off.",
         kafka
     ),
     setting!(
@@ -198,6 +198,36 @@ pub(super) const SETTINGS: &[Setting] = &[
         "rest.allow_hosts",
         "Names, besides localhost and addresses, by which browsers may call this server.",
         rest.allow_hosts
+    ),
+    setting!(
+        "kafka_door.connections",
+        "Kafka connections at once; further ones are closed.",
+        kafka_door.connections
+    ),
+    setting!(
+        "kafka_door.request_bytes",
+        "Bytes of one request; a larger one closes its connection.",
+        kafka_door.request_bytes
+    ),
+    setting!(
+        "kafka_door.requests_bytes",
+        "Bytes of all large requests in memory at once; further ones are read when there is room.",
+        kafka_door.requests_bytes
+    ),
+    setting!(
+        "kafka_door.idle",
+        "A connection that is silent, or does not read its answers, for so long is closed.",
+        kafka_door.idle
+    ),
+    setting!(
+        "kafka_door.auto_create_topics",
+        "Whether a client that asks about a topic that is not there makes it.",
+        kafka_door.auto_create_topics
+    ),
+    setting!(
+        "kafka_door.advertised",
+        "Where clients are told to connect, as host:port; empty for where the door listens.",
+        kafka_door.advertised
     ),
     setting!(
         "log.level",

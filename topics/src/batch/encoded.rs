@@ -6,7 +6,11 @@ use weir_base::Offset;
 use super::builder::{field_width, put_field};
 use super::header::{BatchHeader, CRC_FROM, HEADER_BYTES, LENGTH_BASE, Malformed};
 use super::{BatchView, TOKEN_HEADER, varint};
+use crate::producers::Sequence;
 use crate::{Error, IdempotencyToken, Result};
+
+/// The leader of a partition never changes.
+const LEADER_EPOCH: i32 = 0;
 
 /// A whole batch, checksummed, to which only the log's offsets are still to be given. It owns its bytes, so that
 /// appending moves it and copies nothing.
@@ -16,14 +20,15 @@ pub struct EncodedBatch {
     record_count: u32,
     min_timestamp_ms: i64,
     max_timestamp_ms: i64,
+    sequence: Option<Sequence>,
 }
 
 impl EncodedBatch {
     /// Takes a batch as a Kafka producer sends it.
     ///
     /// # Errors
-    /// [`Error::Batch`] when it is not one whole, well-formed batch with the right checksum, or when it is compressed or a
-    /// control batch; [`Error::Record`] when it uses the reserved header name [`TOKEN_HEADER`].
+    /// [`Error::Batch`] when it is not one whole, well-formed batch with the right checksum, or when it is of a transaction;
+    /// [`Error::Record`] when it uses the reserved header name [`TOKEN_HEADER`]. Compressed records are not looked at.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
         let view = BatchView::parse(Bytes::from(bytes))?;
         let header = *view.header();
@@ -31,7 +36,7 @@ impl EncodedBatch {
             base_offset: header.base_offset,
             reason,
         };
-        if header.is_control() || header.is_compressed() {
+        if header.is_control() || header.is_transactional() {
             return Err(malformed(Malformed::Attributes(header.attributes)));
         }
         if view.size_bytes() != view.as_bytes().len() {
@@ -43,12 +48,14 @@ impl EncodedBatch {
                 last_offset_delta: header.last_offset_delta,
             }));
         }
-        if view.token_header()?.is_some() {
-            return Err(Error::Record("the header name \"weir-token\" is reserved"));
-        }
-        for record in view.records() {
-            for field in record?.headers() {
-                field?;
+        if view.codec()?.is_none() {
+            if view.token_header()?.is_some() {
+                return Err(Error::Record("the header name \"weir-token\" is reserved"));
+            }
+            for record in view.records() {
+                for field in record?.headers() {
+                    field?;
+                }
             }
         }
         let (min_timestamp_ms, max_timestamp_ms) = view.time_bounds()?;
@@ -56,6 +63,7 @@ impl EncodedBatch {
             record_count: header.record_count as u32,
             min_timestamp_ms,
             max_timestamp_ms,
+            sequence: Sequence::of(&header),
             bytes: view.into_bytes().into(),
         })
     }
@@ -80,6 +88,11 @@ impl EncodedBatch {
         self.max_timestamp_ms
     }
 
+    /// Where it stands among the batches of its idempotent producer, if it is one's.
+    pub(crate) fn sequence(&self) -> Option<Sequence> {
+        self.sequence
+    }
+
     /// The bytes as they will be stored, but for the base offset (and the token, if one is given).
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
@@ -95,15 +108,17 @@ impl EncodedBatch {
             record_count: header.record_count as u32,
             min_timestamp_ms,
             max_timestamp_ms: header.max_timestamp_ms,
+            sequence: Sequence::of(&header),
         };
         batch.checksum();
         batch
     }
 
-    /// Places the batch in its partition. The base offset is not under the checksum, so this is all it takes.
+    /// Places the batch in its partition. Base offset and leader epoch are not under the checksum, so this is all it takes.
     pub(crate) fn place_at(&mut self, base: Offset) {
-        if let Some(field) = self.bytes.first_chunk_mut::<8>() {
-            *field = base.0.to_be_bytes();
+        if let Some(front) = self.bytes.first_chunk_mut::<16>() {
+            front[..8].copy_from_slice(&base.0.to_be_bytes());
+            front[12..].copy_from_slice(&LEADER_EPOCH.to_be_bytes());
         }
     }
 

@@ -10,8 +10,9 @@ pub(crate) const LENGTH_BASE: usize = 12;
 /// Where the bytes under the checksum begin.
 pub(super) const CRC_FROM: usize = 21;
 const MAGIC: i8 = 2;
-const CODEC: i16 = 0b111;
+pub(super) const CODEC: i16 = 0b111;
 const LOG_APPEND_TIME: i16 = 1 << 3;
+const TRANSACTIONAL: i16 = 1 << 4;
 const CONTROL: i16 = 1 << 5;
 
 /// The fields of a batch's header, as they are stored.
@@ -85,9 +86,15 @@ pub enum Malformed {
     /// More bytes than records.
     #[error("bytes follow its last record")]
     TrailingBytes,
-    /// Its records are compressed, or control records.
-    #[error("attributes {0:#06x} are not supported (compressed, or control records)")]
+    /// Its records are of a kind that is not known here.
+    #[error("attributes {0:#06x} are not supported here")]
     Attributes(i16),
+    /// Its records do not decompress.
+    #[error("its records do not decompress")]
+    Compression,
+    /// Its records are too large when they are decompressed.
+    #[error("its records are larger than 256 MiB when they are decompressed")]
+    TooLarge,
 }
 
 impl BatchHeader {
@@ -150,6 +157,11 @@ impl BatchHeader {
     /// Whether every record has the maximum timestamp, because the log and not the producer set it.
     pub fn is_log_append_time(&self) -> bool {
         self.attributes & LOG_APPEND_TIME != 0
+    }
+
+    /// Whether the records are part of a transaction.
+    pub fn is_transactional(&self) -> bool {
+        self.attributes & TRANSACTIONAL != 0
     }
 
     /// Whether the records are transaction markers and no data.

@@ -6,26 +6,28 @@
 //! |---|---|---|
 //! | 0..8 | base offset | given when the batch is appended; not under the checksum |
 //! | 8..12 | length of what follows | |
-//! | 12..16 | partition leader epoch | −1: unknown |
+//! | 12..16 | partition leader epoch | 0: there is one leader; not under the checksum |
 //! | 16 | magic | 2 |
 //! | 17..21 | CRC-32C of everything from byte 21 | |
-//! | 21..23 | attributes: codec, timestamp type, transactional, control | 0 |
+//! | 21..23 | attributes: codec, timestamp type, transactional, control | as the producer sent them; 0 in our own |
 //! | 23..27 | last offset delta | |
 //! | 27..35 | base timestamp | the first record's |
 //! | 35..43 | maximum timestamp | |
-//! | 43..57 | producer id, producer epoch, base sequence | −1: none |
+//! | 43..57 | producer id, producer epoch, base sequence | as the producer sent them; −1: none |
 //! | 57..61 | number of records | |
 //! | 61.. | records | |
 //!
 //! [`BatchBuilder`] writes one, [`BatchView`] reads one without copying.
 
 mod builder;
+mod codec;
 mod encoded;
 mod header;
 mod varint;
 mod view;
 
 pub use builder::{BatchBuilder, RecordRef};
+pub use codec::Codec;
 pub use encoded::EncodedBatch;
 pub(crate) use header::LENGTH_BASE;
 pub use header::{BatchHeader, HEADER_BYTES, Malformed};

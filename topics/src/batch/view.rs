@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use weir_base::Offset;
 
-use super::header::{BatchHeader, HEADER_BYTES, Malformed};
+use super::codec::Codec;
+use super::header::{BatchHeader, CODEC, HEADER_BYTES, LENGTH_BASE, Malformed};
 use super::{TOKEN_HEADER, varint};
 use crate::{Error, IdempotencyToken, Result};
 
@@ -118,7 +119,50 @@ impl BatchView {
         self.bytes
     }
 
-    /// The records. After an error the iterator ends.
+    /// What its records are compressed with.
+    ///
+    /// # Errors
+    /// [`Error::Batch`] for a codec that does not exist.
+    pub fn codec(&self) -> Result<Option<Codec>> {
+        Codec::of(self.header.attributes).map_err(|reason| self.malformed(reason))
+    }
+
+    /// The same batch with plain records. Its bytes are then not those that are stored, nor under their checksum.
+    ///
+    /// # Errors
+    /// [`Error::Batch`] when the records do not decompress.
+    pub fn decompressed(self) -> Result<Self> {
+        let Some(codec) = self.codec()? else {
+            return Ok(self);
+        };
+        let stored = self.bytes.get(..self.header.total_bytes());
+        let stored = stored.unwrap_or_default();
+        let (front, records) = stored
+            .split_first_chunk::<HEADER_BYTES>()
+            .ok_or_else(|| self.malformed(Malformed::CutOff))?;
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + records.len().saturating_mul(4));
+        bytes.extend_from_slice(front);
+        codec
+            .decompress(records, &mut bytes)
+            .map_err(|reason| self.malformed(reason))?;
+        let mut header = self.header;
+        header.attributes &= !CODEC;
+        header.length = i32::try_from(bytes.len() - LENGTH_BASE)
+            .map_err(|_| self.malformed(Malformed::TooLarge))?;
+        Ok(Self {
+            bytes: bytes.into(),
+            header,
+        })
+    }
+
+    fn malformed(&self, reason: Malformed) -> Error {
+        Error::Batch {
+            base_offset: self.header.base_offset,
+            reason,
+        }
+    }
+
+    /// The records, which must be plain (see [`Self::decompressed`]). After an error the iterator ends.
     pub fn records(&self) -> Records<'_> {
         Records {
             rest: self
@@ -130,11 +174,16 @@ impl BatchView {
         }
     }
 
-    /// The smallest and the largest timestamp of its records, in milliseconds since the epoch.
+    /// Bounds of the timestamps of its records, in milliseconds since the epoch. Of compressed ones only the upper is known.
     ///
     /// # Errors
     /// [`Error::Batch`] when a record does not decode.
     pub fn time_bounds(&self) -> Result<(i64, i64)> {
+        if self.header.is_compressed() {
+            let known = self.header.is_log_append_time();
+            let max = self.header.max_timestamp_ms;
+            return Ok((if known { max } else { i64::MIN }, max));
+        }
         let mut records = self.records();
         let (mut min, mut max) = (i64::MAX, i64::MIN);
         while let Some(timestamp_ms) = records.next_timestamp_ms()? {
@@ -152,6 +201,10 @@ impl BatchView {
 
     /// The header that holds a token, if there is one: what is in it.
     pub(super) fn token_header(&self) -> Result<Option<Option<&[u8]>>> {
+        if self.header.is_compressed() {
+            // Who gives tokens does not compress.
+            return Ok(None);
+        }
         let Some(first) = self.records().next() else {
             return Ok(None);
         };

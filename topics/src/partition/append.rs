@@ -6,7 +6,9 @@ use tokio::sync::oneshot;
 use weir_base::Offset;
 
 use super::Partition;
-use crate::tokens::{Tokens, Written};
+use crate::producers::Rejected;
+use crate::remembered::Remembered;
+use crate::tokens::Written;
 use crate::{EncodedBatch, Error, Fingerprint, IdempotencyToken, Result};
 
 /// A batch that has its offsets and is on its way to the disk.
@@ -45,7 +47,7 @@ pub(super) struct Queue {
     pub(super) pending_bytes: u64,
     /// Who waits for the stable offset to come this far; in order of offset.
     waiting: VecDeque<(Offset, oneshot::Sender<Result<()>>)>,
-    pub(super) tokens: Tokens,
+    pub(super) remembered: Remembered,
     /// How often what was pending has been given up.
     pub(super) given_up: u64,
     /// Whether the partition is in line for a writer, or has one.
@@ -81,13 +83,13 @@ impl Appended {
 }
 
 impl Queue {
-    pub(super) fn new(next: Offset, tokens: Tokens) -> Self {
+    pub(super) fn new(next: Offset, remembered: Remembered) -> Self {
         Self {
             next,
             pending: VecDeque::new(),
             pending_bytes: 0,
             waiting: VecDeque::new(),
-            tokens,
+            remembered,
             given_up: 0,
             scheduled: false,
         }
@@ -116,11 +118,13 @@ impl Partition {
     /// others append meanwhile. Batches reach the disk in the order of their offsets, so an append need not wait for the one
     /// before it to be durable. Cheap, and never waits for the disk.
     ///
-    /// With a `token` that the partition remembers, nothing is written; the answer is that of the first append under it.
+    /// With a `token` that the partition remembers, or as a batch of an idempotent producer that it remembers, nothing is written;
+    /// the answer is that of the first append.
     ///
     /// # Errors
     /// [`Error::EmptyBatch`] and [`Error::BatchTooLarge`]; [`Error::TokenReused`] when the token's name stands for something
-    /// else; [`Error::Busy`] when too much waits already (see [`Partition::ready`]); [`Error::Stopped`], [`Error::Closed`] and
+    /// else; [`Error::OutOfSequence`] and [`Error::ProducerFenced`] when the producer's earlier batches are missing, or it has
+    /// been replaced; [`Error::Busy`] when too much waits already (see [`Partition::ready`]); [`Error::Stopped`], [`Error::Closed`] and
     /// [`Error::TopicNotFound`] when no more is taken.
     pub fn append(
         &self,
@@ -144,7 +148,7 @@ impl Partition {
     /// # Errors
     /// [`Error::TokenReused`] when the token's name stands for something else.
     pub fn remembers(&self, token: &IdempotencyToken) -> Result<bool> {
-        let written = self.0.queue.lock().tokens.get(token);
+        let written = self.0.queue.lock().remembered.tokens.get(token);
         match written {
             Some(written) => self.same(token, written).map(|()| true),
             None => Ok(false),
@@ -202,10 +206,18 @@ impl Partition {
         self.check_exists()?;
         self.0.shared.check_running()?;
         if let Some(token) = token
-            && let Some(written) = queue.tokens.get(token)
+            && let Some(written) = queue.remembered.tokens.get(token)
         {
             self.same(token, written)?;
             return Ok(self.duplicate(&mut queue, written));
+        }
+        let sequence = batch.sequence();
+        if let Some(sequence) = sequence {
+            match queue.remembered.producers.check(sequence) {
+                Ok(None) => {}
+                Ok(Some(written)) => return Ok(self.duplicate(&mut queue, written)),
+                Err(rejected) => return Err(self.rejected(rejected)),
+            }
         }
         if let Some(head) = head
             && (head.next, head.given_up) != (queue.next, queue.given_up)
@@ -236,7 +248,14 @@ impl Partition {
         queue.next = pending.end();
         queue.pending_bytes += bytes;
         if let Some(token) = token {
-            queue.tokens.insert(token.name().clone(), written);
+            queue
+                .remembered
+                .tokens
+                .insert(token.name().clone(), written);
+        }
+        if let Some(sequence) = sequence {
+            let producers = &mut queue.remembered.producers;
+            producers.note(sequence, written.base, written.record_count);
         }
         let synced = queue.wait_for(pending.end());
         queue.pending.push_back(pending);
@@ -270,7 +289,7 @@ impl Partition {
     /// What was appended under a token before.
     fn known(&self, token: &IdempotencyToken) -> Result<Option<Appended>> {
         let mut queue = self.0.queue.lock();
-        let Some(written) = queue.tokens.get(token) else {
+        let Some(written) = queue.remembered.tokens.get(token) else {
             return Ok(None);
         };
         self.same(token, written)?;
@@ -287,6 +306,22 @@ impl Partition {
             partition: self.0.place.partition,
             base: written.base,
         })
+    }
+
+    fn rejected(&self, rejected: Rejected) -> Error {
+        let (topic, partition) = (self.0.place.topic.clone(), self.0.place.partition);
+        match rejected {
+            Rejected::Epoch { current } => Error::ProducerFenced {
+                topic,
+                partition,
+                current,
+            },
+            Rejected::Sequence { expected } => Error::OutOfSequence {
+                topic,
+                partition,
+                expected,
+            },
+        }
     }
 
     fn moved(&self) -> Error {
@@ -329,7 +364,7 @@ impl Partition {
         queue.pending.clear();
         queue.pending_bytes = 0;
         queue.scheduled = false;
-        queue.tokens.truncate(stable);
+        queue.remembered.truncate(stable);
         let waiting = std::mem::take(&mut queue.waiting);
         drop(queue);
         for (_, done) in waiting {

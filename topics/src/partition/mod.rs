@@ -111,7 +111,7 @@ impl Partition {
             number,
             shared: Arc::clone(shared),
             segments: RwLock::new(found.segments),
-            queue: Mutex::new(Queue::new(end, found.tokens)),
+            queue: Mutex::new(Queue::new(end, found.remembered)),
             writer: Mutex::new(Writer::new(found.dirty)),
             stable: watch::Sender::new(end),
             deleted: AtomicBool::new(false),

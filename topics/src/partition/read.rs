@@ -118,6 +118,16 @@ impl Partition {
     /// # Errors
     /// As [`Partition::read`].
     pub fn offset_for_time(&self, timestamp_ms: i64) -> Result<Offset> {
+        let found = self.record_for_time(timestamp_ms)?;
+        Ok(found.map_or_else(|| self.stable_offset(), |(offset, _)| offset))
+    }
+
+    /// The first record that has a timestamp of `timestamp_ms` or later, in milliseconds since the epoch: its offset and its
+    /// timestamp.
+    ///
+    /// # Errors
+    /// As [`Partition::read`].
+    pub fn record_for_time(&self, timestamp_ms: i64) -> Result<Option<(Offset, i64)>> {
         self.check_exists()?;
         let wanted = Times {
             min_ms: timestamp_ms,
@@ -141,10 +151,11 @@ impl Partition {
                     if batch.max_timestamp_ms() < timestamp_ms {
                         continue;
                     }
+                    let batch = batch.clone().decompressed()?;
                     for record in batch.records() {
                         let record = record?;
-                        if record.timestamp_ms >= timestamp_ms {
-                            return Ok(record.offset.min(stable));
+                        if record.timestamp_ms >= timestamp_ms && record.offset < stable {
+                            return Ok(Some((record.offset, record.timestamp_ms)));
                         }
                     }
                 }
@@ -154,7 +165,7 @@ impl Partition {
                 }
             }
         }
-        Ok(stable)
+        Ok(None)
     }
 
     /// All segments, in order of offset.

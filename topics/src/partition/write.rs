@@ -260,8 +260,8 @@ impl Partition {
         let Some(index) = &extent.growing else {
             return Ok(());
         };
-        let tokens = self.0.queue.lock().tokens.before(index.end);
-        segment.save_index(index, Some(&tokens), sync)?;
+        let known = self.0.queue.lock().remembered.before(index.end);
+        segment.save_index(index, Some(&known), sync)?;
         writer.since_saved = 0;
         writer.dirty = false;
         Ok(())

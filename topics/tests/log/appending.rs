@@ -3,7 +3,7 @@
 use weir_base::{Classify, Kind, Offset};
 use weir_topics::{BatchBuilder, Error, Fingerprint, IdempotencyToken, LogSettings};
 
-use crate::support::{batch, bids, one, open, run, scratch, small, values};
+use crate::support::{batch, bids, one, open, produced, run, scratch, small, values};
 
 fn token(number: usize) -> IdempotencyToken {
     let token = IdempotencyToken::new(format!("attempt-{number}")).unwrap();
@@ -285,4 +285,52 @@ fn a_writer_that_is_too_fast_is_told_and_can_wait() {
         log.close().await.unwrap();
         assert_eq!(partition.stable_offset(), Offset(taken));
     });
+}
+
+#[test]
+fn a_batch_of_an_idempotent_producer_is_written_once_also_after_a_restart() {
+    let first_values: Vec<String> = (0..40).map(|number| format!("value {number}")).collect();
+    for is_clean in [true, false] {
+        let dir = scratch();
+        run(async {
+            let log = open(small(dir.path())).await.unwrap();
+            let partition = bids(&log).await;
+            let epoch = 3;
+            // Small segments: some roll in between.
+            for (at, value) in first_values.iter().enumerate() {
+                let batch = || produced(epoch, at as i32, &[value]);
+                let (base, _) = partition
+                    .append(batch(), None)
+                    .unwrap()
+                    .durable()
+                    .await
+                    .unwrap();
+                let again = partition.append(batch(), None).unwrap();
+                assert!(again.duplicate);
+                assert_eq!(again.durable().await.unwrap().0, base);
+            }
+            if is_clean {
+                log.close().await.unwrap();
+            }
+            drop((partition, log));
+
+            let log = open(small(dir.path())).await.unwrap();
+            let partition = bids(&log).await;
+            for at in 36..40 {
+                let again = partition
+                    .append(produced(epoch, at, &["other"]), None)
+                    .unwrap();
+                assert!(again.duplicate);
+                assert_eq!(again.base_offset, Offset(at.into()));
+            }
+            let gap = partition.append(produced(epoch, 50, &["gap"]), None);
+            assert!(matches!(
+                gap,
+                Err(Error::OutOfSequence { expected: 40, .. })
+            ));
+            let old = partition.append(produced(epoch - 1, 40, &["old"]), None);
+            assert!(matches!(old, Err(Error::ProducerFenced { .. })));
+            assert_eq!(partition.next_offset(), Offset(40));
+        });
+    }
 }

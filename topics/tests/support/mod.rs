@@ -147,3 +147,16 @@ pub(crate) fn files(dir: &Path, ending: &str) -> Vec<PathBuf> {
     found.sort();
     found
 }
+
+/// A batch as the idempotent producer 7 sends it: one record a value, numbered from `first`.
+pub(crate) fn produced(epoch: i16, first: i32, values: &[&str]) -> EncodedBatch {
+    let mut bytes = batch(values.iter().map(|value| (5, *value)))
+        .as_bytes()
+        .to_vec();
+    bytes[43..51].copy_from_slice(&7i64.to_be_bytes());
+    bytes[51..53].copy_from_slice(&epoch.to_be_bytes());
+    bytes[53..57].copy_from_slice(&first.to_be_bytes());
+    let crc = crc32c::crc32c(&bytes[21..]);
+    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    EncodedBatch::from_bytes(bytes).unwrap()
+}

@@ -395,7 +395,7 @@ impl TableWriter {
                     puts.places.push((*change, *row));
                     puts.offsets.push(offset);
                     puts.keys.push(key.into());
-                    Some(rows.value(*row))
+                    rows.value(*row)
                 }
             };
             builder.push(RecordRef {

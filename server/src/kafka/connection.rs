@@ -1,0 +1,188 @@
+//! Connections: frames come in, answers go out in the same order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures::future::BoxFuture;
+use futures::stream::FuturesOrdered;
+use futures::{FutureExt, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
+
+use super::api::{self, Broken, Request};
+use super::produce::Turns;
+use super::{Kafka, Peer};
+use crate::connections::prepare;
+
+/// How long the server waits after an accept that failed, as when no file descriptor is left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Requests of one connection that are worked on at once; a client sends five by default.
+const IN_FLIGHT_MAX: usize = 64;
+/// Room for small frames, several at a time.
+const BUFFER_BYTES: usize = 64 << 10;
+/// Requests above this size count against the memory for requests.
+const SMALL_BYTES: usize = 64 << 10;
+
+/// Accepts connections until the door is closed, then lets those that are open finish what they were asked.
+pub(crate) async fn serve(listener: TcpListener, kafka: Arc<Kafka>) {
+    let places = Arc::new(Semaphore::new(kafka.settings.connections));
+    let open = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = kafka.close.cancelled() => break,
+        };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::info!(%error, "a Kafka connection was not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            // The protocol has no word for it; a client that is cut off comes again later.
+            tracing::warn!(peer = %address, "a Kafka connection was refused: too many are open");
+            continue;
+        };
+        prepare(&stream);
+        let peer = Peer {
+            address: format!("/{}", address.ip()),
+        };
+        let kafka = Arc::clone(&kafka);
+        open.spawn(async move {
+            match run(kafka, stream, peer).await {
+                Ok(()) => {}
+                // Clients that go away are everyday.
+                Err(Ended::Io(error)) => {
+                    tracing::debug!(peer = %address, %error, "a Kafka connection broke");
+                }
+                Err(error) => {
+                    tracing::info!(peer = %address, %error, "a Kafka connection was closed");
+                }
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    open.close();
+    open.wait().await;
+}
+
+/// Why a connection ends before its client ends it.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error(transparent)]
+    Broken(#[from] Broken),
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("it announced a request of {0} bytes")]
+    Size(i32),
+    #[error("it was silent for {0:?}")]
+    Idle(Duration),
+    #[error("it did not read its answers for {0:?}")]
+    Stalled(Duration),
+}
+
+async fn run(kafka: Arc<Kafka>, stream: TcpStream, peer: Peer) -> Result<(), Ended> {
+    let (read, mut write) = stream.into_split();
+    let mut frames = Frames::new(read, &kafka);
+    let mut turns = Turns::default();
+    let mut answers: FuturesOrdered<BoxFuture<'static, Result<Option<Bytes>, Broken>>> =
+        FuturesOrdered::new();
+    let idle = kafka.settings.idle;
+    let mut reading = true;
+    loop {
+        if !reading && answers.is_empty() {
+            return Ok(());
+        }
+        let may_read = reading && answers.len() < IN_FLIGHT_MAX;
+        let is_idle = answers.is_empty();
+        tokio::select! {
+            Some(answer) = answers.next(), if !answers.is_empty() => {
+                if let Some(bytes) = answer? {
+                    tokio::time::timeout(idle, write.write_all(&bytes))
+                        .await
+                        .map_err(|_| Ended::Stalled(idle))??;
+                }
+            }
+            frame = frames.next(), if may_read => match frame? {
+                None => reading = false,
+                Some((frame, memory)) => match api::read(frame)? {
+                    Request::ApiVersionsTooNew { correlation_id } => {
+                        let answer = api::versions_too_new(correlation_id).map(Some);
+                        answers.push_back(futures::future::ready(answer).boxed());
+                    }
+                    Request::Known(head, body) => {
+                        let turn = turns.next();
+                        let answer = Arc::clone(&kafka).answer(peer.clone(), head, body, turn);
+                        answers.push_back(async move {
+                            let answer = answer.await;
+                            drop(memory);
+                            answer
+                        }.boxed());
+                    }
+                },
+            },
+            () = kafka.close.cancelled(), if reading => reading = false,
+            () = tokio::time::sleep(idle), if is_idle => return Err(Ended::Idle(idle)),
+        }
+    }
+}
+
+/// Frames as they come in: a length of four bytes, then as many.
+struct Frames {
+    read: OwnedReadHalf,
+    buffer: BytesMut,
+    most: usize,
+    memory: Arc<Semaphore>,
+    /// What is held for the frame that is coming in.
+    held: Option<OwnedSemaphorePermit>,
+}
+
+impl Frames {
+    fn new(read: OwnedReadHalf, kafka: &Kafka) -> Self {
+        Self {
+            read,
+            buffer: BytesMut::with_capacity(BUFFER_BYTES),
+            most: usize::try_from(kafka.settings.request_bytes.0).unwrap_or(usize::MAX),
+            memory: Arc::clone(&kafka.request_memory),
+            held: None,
+        }
+    }
+
+    /// The next frame, and what it holds of the memory for requests; none at the end. It may be dropped and called again:
+    /// what has come stays.
+    async fn next(&mut self) -> Result<Option<(Bytes, Option<OwnedSemaphorePermit>)>, Ended> {
+        loop {
+            if let Some(length) = self.buffer.first_chunk::<4>() {
+                let announced = i32::from_be_bytes(*length);
+                let length = usize::try_from(announced)
+                    .ok()
+                    .filter(|length| *length <= self.most)
+                    .ok_or(Ended::Size(announced))?;
+                let whole = length + 4;
+                if self.buffer.len() >= whole {
+                    let mut frame = self.buffer.split_to(whole).freeze();
+                    frame.advance(4);
+                    return Ok(Some((frame, self.held.take())));
+                }
+                if length > SMALL_BYTES && self.held.is_none() {
+                    let permits = u32::try_from(length >> 10).unwrap_or(u32::MAX);
+                    let memory = Arc::clone(&self.memory).acquire_many_owned(permits).await;
+                    self.held = memory.ok();
+                }
+                self.buffer.reserve(whole - self.buffer.len());
+            } else {
+                self.buffer.reserve(BUFFER_BYTES);
+            }
+            if self.read.read_buf(&mut self.buffer).await? == 0 {
+                return Ok(None);
+            }
+        }
+    }
+}

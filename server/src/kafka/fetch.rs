@@ -1,0 +1,228 @@
+//! Fetch: whole batches as they are stored, up to what is on disk. A fetch that finds too little waits without a thread.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use kafka_protocol::messages::fetch_request::FetchPartition;
+use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse, TopicName};
+use tokio::time::Instant;
+use uuid::Uuid;
+use weir_base::{Offset, PartitionId};
+use weir_topics::Partition;
+
+use super::{Kafka, code};
+
+/// The most bytes of records in one answer, whatever a client asks for.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// The longest that a fetch waits.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// What is asked of one partition.
+struct Wanted {
+    index: i32,
+    from: Offset,
+    bytes_max: usize,
+    partition: Result<Partition, i16>,
+}
+
+/// What is asked of one topic.
+struct WantedTopic {
+    name: TopicName,
+    id: Uuid,
+    partitions: Vec<Wanted>,
+}
+
+/// What was found in one partition.
+struct Found {
+    code: i16,
+    stable: Offset,
+    start: Offset,
+    records: Bytes,
+}
+
+impl Kafka {
+    /// Gives what there is from some offsets on.
+    pub(super) async fn fetch(&self, request: FetchRequest, version: i16) -> FetchResponse {
+        if request.session_id != 0 {
+            // None is ever given: each request says all that it wants.
+            return FetchResponse::default().with_error_code(code::FETCH_SESSION_ID_NOT_FOUND);
+        }
+        let wait = u64::try_from(request.max_wait_ms).unwrap_or(0);
+        let deadline = Instant::now() + Duration::from_millis(wait).min(WAIT_MAX);
+        let bytes_min = usize::try_from(request.min_bytes).unwrap_or(0);
+        let bytes_max = usize::try_from(request.max_bytes)
+            .unwrap_or(0)
+            .min(ANSWER_BYTES_MAX);
+        let mut topics: Vec<WantedTopic> = request
+            .topics
+            .into_iter()
+            .map(|topic| {
+                let access = match version {
+                    13.. => self.identified(topic.topic_id),
+                    _ => self.named(&topic.topic),
+                };
+                let partitions = topic.partitions.iter();
+                let partitions = partitions.map(|wanted| {
+                    let partition = access.as_ref().map_err(|code| *code);
+                    let partition = partition.and_then(|access| {
+                        let id = u32::try_from(wanted.partition).unwrap_or(u32::MAX);
+                        let found = access.topic().partition(PartitionId(id));
+                        found.cloned().map_err(|error| code::of_log(&error))
+                    });
+                    self::wanted(wanted, partition)
+                });
+                WantedTopic {
+                    partitions: partitions.collect(),
+                    name: topic.topic,
+                    id: topic.topic_id,
+                }
+            })
+            .collect();
+        loop {
+            // Those who look before they read miss nothing: what comes later wakes them.
+            let mut moved: Vec<_> = topics
+                .iter()
+                .flat_map(|topic| &topic.partitions)
+                .filter_map(|wanted| wanted.partition.as_ref().ok())
+                .map(Partition::watch)
+                .collect();
+            moved.iter_mut().for_each(|watch| {
+                watch.borrow_and_update();
+            });
+            let reading = tokio::task::spawn_blocking(move || {
+                let found = read(&topics, bytes_max);
+                (topics, found)
+            });
+            let found;
+            (topics, found) = match reading.await {
+                Ok(done) => done,
+                Err(error) => {
+                    tracing::error!(%error, "a fetch could not read");
+                    return FetchResponse::default().with_error_code(-1);
+                }
+            };
+            let bytes: usize = found
+                .iter()
+                .flatten()
+                .map(|found| found.records.len())
+                .sum();
+            let failed = found.iter().flatten().any(|found| found.code != code::NONE);
+            if bytes >= bytes_min || failed || Instant::now() >= deadline || moved.is_empty() {
+                return answer(topics, found, version);
+            }
+            let mut changes: FuturesUnordered<_> = moved
+                .iter_mut()
+                .map(|watch| watch.changed().map(drop))
+                .collect();
+            tokio::select! {
+                _ = changes.next() => {}
+                () = tokio::time::sleep_until(deadline) => {}
+                () = self.close.cancelled() => return answer(topics, found, version),
+            }
+        }
+    }
+}
+
+fn wanted(wanted: &FetchPartition, partition: Result<Partition, i16>) -> Wanted {
+    Wanted {
+        index: wanted.partition,
+        from: Offset(wanted.fetch_offset),
+        bytes_max: usize::try_from(wanted.partition_max_bytes).unwrap_or(0),
+        partition,
+    }
+}
+
+/// Reads what is wanted, in the order of the request, until the answer is full. The first partition with something gives a
+/// batch however large it is.
+fn read(topics: &[WantedTopic], bytes_max: usize) -> Vec<Vec<Found>> {
+    let mut bytes_left = bytes_max;
+    let mut is_first = true;
+    let mut one = |wanted: &Wanted| {
+        let failed = |code| Found {
+            code,
+            stable: Offset(-1),
+            start: Offset(-1),
+            records: Bytes::new(),
+        };
+        let partition = match &wanted.partition {
+            Ok(partition) => partition,
+            Err(code) => return failed(*code),
+        };
+        let (start, stable) = (partition.start_offset(), partition.stable_offset());
+        let found = |code, records| Found {
+            code,
+            stable,
+            start,
+            records,
+        };
+        if wanted.from < start || wanted.from > stable {
+            return found(code::OFFSET_OUT_OF_RANGE, Bytes::new());
+        }
+        if wanted.from == stable || (bytes_left == 0 && !is_first) {
+            return found(code::NONE, Bytes::new());
+        }
+        let most = wanted.bytes_max.min(bytes_left);
+        match partition.read(wanted.from, stable, most) {
+            Ok(batches) => {
+                let size = batches.iter().map(|batch| batch.as_bytes().len()).sum();
+                if size > bytes_left && !is_first {
+                    bytes_left = 0;
+                    return found(code::NONE, Bytes::new());
+                }
+                bytes_left = bytes_left.saturating_sub(size);
+                is_first &= size == 0;
+                let mut batches = batches.into_iter().map(weir_topics::BatchView::into_bytes);
+                let records = match (batches.next(), batches.len()) {
+                    (None, _) => Bytes::new(),
+                    (Some(only), 0) => only,
+                    (Some(first), _) => {
+                        let mut records = BytesMut::with_capacity(size);
+                        records.extend_from_slice(&first);
+                        batches.for_each(|batch| records.extend_from_slice(&batch));
+                        records.freeze()
+                    }
+                };
+                found(code::NONE, records)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a fetch failed");
+                found(code::of_log(&error), Bytes::new())
+            }
+        }
+    };
+    topics
+        .iter()
+        .map(|topic| topic.partitions.iter().map(&mut one).collect())
+        .collect()
+}
+
+fn answer(topics: Vec<WantedTopic>, found: Vec<Vec<Found>>, version: i16) -> FetchResponse {
+    let responses = topics.into_iter().zip(found).map(|(topic, found)| {
+        let partitions = topic.partitions.iter().zip(found).map(|(wanted, found)| {
+            let mut data = PartitionData::default()
+                .with_partition_index(wanted.index)
+                .with_error_code(found.code)
+                .with_high_watermark(found.stable.0)
+                .with_last_stable_offset(found.stable.0)
+                .with_records(Some(found.records));
+            if version >= 5 {
+                data.log_start_offset = found.start.0;
+            }
+            if version >= 11 {
+                data.preferred_read_replica = BrokerId(-1);
+            }
+            data
+        });
+        let mut response = FetchableTopicResponse::default().with_partitions(partitions.collect());
+        if version >= 13 {
+            response.topic_id = topic.id;
+        } else {
+            response.topic = topic.name;
+        }
+        response
+    });
+    FetchResponse::default().with_responses(responses.collect())
+}

@@ -1,0 +1,174 @@
+//! The Kafka door: unmodified Kafka clients use the embedded log as their broker.
+//!
+//! It speaks the Kafka protocol as the one broker of a cluster of one, which leads every partition in epoch 0. Topics are
+//! asked for and made through [`Session`](weir_engine::Session), like everything else; batches go to and from the log as they
+//! are. What is answered, and in which versions, is in [`api`]; a request of another kind closes its connection.
+//!
+//! Requests of a connection are worked on as they come and answered in their order: many produce requests of one client
+//! share the log's syncs.
+
+mod admin;
+mod api;
+mod code;
+mod connection;
+mod fetch;
+mod groups;
+mod offsets;
+mod produce;
+mod topics;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, BrokerId};
+use kafka_protocol::protocol::StrBytes;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use weir_base::TopicId;
+use weir_engine::{Session, TopicAccess};
+use weir_topics::groups::Groups;
+
+use crate::config::KafkaSettings;
+use api::{Broken, Head};
+pub(crate) use connection::serve;
+use produce::Turn;
+
+/// The one broker's number.
+const NODE: BrokerId = BrokerId(0);
+/// Nobody leads a partition after it.
+const LEADER_EPOCH: i32 = 0;
+/// What clients may compare clusters by.
+const CLUSTER_ID: &str = "weir";
+
+/// What all connections share.
+pub(crate) struct Kafka {
+    session: Session,
+    groups: Groups,
+    settings: KafkaSettings,
+    host: String,
+    port: u16,
+    close: CancellationToken,
+    /// Permits for the bytes of large requests in memory, a permit a KiB.
+    request_memory: Arc<Semaphore>,
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone)]
+struct Peer {
+    address: String,
+}
+
+impl Kafka {
+    /// A door that clients reach at `host` and `port`.
+    pub(crate) fn new(
+        session: Session,
+        settings: KafkaSettings,
+        host: String,
+        port: u16,
+        close: CancellationToken,
+    ) -> Arc<Self> {
+        let permits = usize::try_from(settings.requests_bytes.0 >> 10).unwrap_or(usize::MAX);
+        Arc::new(Self {
+            groups: session.groups(),
+            session,
+            host,
+            port,
+            close,
+            request_memory: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
+            settings,
+        })
+    }
+
+    /// Answers a request; none is owed to a producer that wants no acknowledgement.
+    async fn answer(
+        self: Arc<Self>,
+        peer: Peer,
+        head: Head,
+        body: Bytes,
+        turn: Turn,
+    ) -> Result<Option<Bytes>, Broken> {
+        macro_rules! ask {
+            ($handler:expr) => {{
+                let request = api::body(&head, body)?;
+                #[allow(clippy::redundant_closure_call)]
+                let response = $handler(request).await;
+                api::answer(&head, &response).map(Some)
+            }};
+        }
+        let version = head.version;
+        match head.api {
+            ApiKey::Produce => {
+                let request = api::body(&head, body)?;
+                let response = self.produce(request, version, turn).await;
+                response
+                    .map(|response| api::answer(&head, &response))
+                    .transpose()
+            }
+            ApiKey::Fetch => ask!(async |request| self.fetch(request, version).await),
+            ApiKey::ListOffsets => ask!(async |request| self.list_offsets(request, version).await),
+            ApiKey::OffsetForLeaderEpoch => ask!(async |request| self.end_of_epoch(request)),
+            ApiKey::Metadata => ask!(async |request| self.metadata(request, version).await),
+            ApiKey::CreateTopics => {
+                ask!(async |request| self.create_topics(request, version).await)
+            }
+            ApiKey::DeleteTopics => {
+                ask!(async |request| self.delete_topics(request, version).await)
+            }
+            ApiKey::DescribeConfigs => {
+                ask!(async |request| self.describe_configs(&request, version))
+            }
+            ApiKey::DescribeCluster => {
+                ask!(async |request| self.describe_cluster(&request, version))
+            }
+            ApiKey::FindCoordinator => {
+                ask!(async |request| self.find_coordinator(&request, version))
+            }
+            ApiKey::JoinGroup => {
+                let client_id = head.client_id.clone();
+                ask!(async |request| self
+                    .join_group(request, version, client_id, peer.address)
+                    .await)
+            }
+            ApiKey::SyncGroup => ask!(async |request| self.sync_group(request, version).await),
+            ApiKey::Heartbeat => ask!(async |request| self.heartbeat(&request)),
+            ApiKey::LeaveGroup => ask!(async |request| self.leave_group(&request, version)),
+            ApiKey::ListGroups => ask!(async |request| self.list_groups(&request, version)),
+            ApiKey::DescribeGroups => ask!(async |request| self.describe_groups(&request, version)),
+            ApiKey::DeleteGroups => ask!(async |request| self.delete_groups(request).await),
+            ApiKey::OffsetCommit => ask!(async |request| self.offset_commit(request).await),
+            ApiKey::OffsetFetch => ask!(async |request| self.offset_fetch(&request, version)),
+            ApiKey::OffsetDelete => ask!(async |request| self.offset_delete(request).await),
+            ApiKey::InitProducerId => ask!(async |request| self.init_producer_id(&request).await),
+            ApiKey::ApiVersions => {
+                let _: ApiVersionsRequest = api::body(&head, body)?;
+                api::answer(&head, &api::versions()).map(Some)
+            }
+            _ => Err(Broken::Unsupported {
+                key: head.api as i16,
+                version,
+            }),
+        }
+    }
+
+    fn host(&self) -> StrBytes {
+        text(&self.host)
+    }
+
+    /// The topic that a request names, or the code that says why not.
+    fn named(&self, name: &str) -> Result<TopicAccess, i16> {
+        self.session
+            .topic(name)
+            .map_err(|_| code::UNKNOWN_TOPIC_OR_PARTITION)
+    }
+
+    /// The topic of an identity, or the code that says why not.
+    fn identified(&self, id: uuid::Uuid) -> Result<TopicAccess, i16> {
+        self.session
+            .topic_by_id(TopicId(id))
+            .map_err(|_| code::UNKNOWN_TOPIC_ID)
+    }
+}
+
+fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}

@@ -1,0 +1,374 @@
+//! Offsets by time and by leader epoch, and those that groups have committed.
+
+use kafka_protocol::messages::list_offsets_response::{
+    ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+};
+use kafka_protocol::messages::offset_commit_response::{
+    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+};
+use kafka_protocol::messages::offset_delete_response::{
+    OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
+};
+use kafka_protocol::messages::offset_fetch_response::{
+    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
+    OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+};
+use kafka_protocol::messages::offset_for_leader_epoch_response::{
+    EpochEndOffset, OffsetForLeaderTopicResult,
+};
+use kafka_protocol::messages::{
+    ListOffsetsRequest, ListOffsetsResponse, OffsetCommitRequest, OffsetCommitResponse,
+    OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse,
+    OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
+};
+use kafka_protocol::protocol::StrBytes;
+use std::collections::HashMap;
+use weir_base::{Offset, PartitionId, TopicId};
+use weir_topics::Partition;
+use weir_topics::groups::{
+    CommitRequest, CommittedOffset, Membership, OFFSET_METADATA_BYTES_MAX, OffsetCommit,
+};
+
+use super::{Kafka, LEADER_EPOCH, code, text};
+
+/// What a client asks for instead of a time (KIP-79, KIP-734, KIP-405).
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
+const EARLIEST_LOCAL: i64 = -4;
+const LATEST_TIERED: i64 = -5;
+
+/// A name of a topic in answers and requests.
+type Name = kafka_protocol::messages::TopicName;
+/// A topic, and what is committed of its partitions.
+type TopicOffsets = (Name, Vec<(i32, Option<CommittedOffset>)>);
+type Committed = HashMap<(TopicId, PartitionId), CommittedOffset>;
+
+impl Kafka {
+    fn partition(&self, name: &str, index: i32) -> Result<Partition, i16> {
+        let number = u32::try_from(index).map_err(|_| code::UNKNOWN_TOPIC_OR_PARTITION)?;
+        let access = self.named(name)?;
+        let partition = access.topic().partition(PartitionId(number));
+        partition.cloned().map_err(|error| code::of_log(&error))
+    }
+
+    /// The first offset at or after a time.
+    pub(super) async fn list_offsets(
+        &self,
+        request: ListOffsetsRequest,
+        version: i16,
+    ) -> ListOffsetsResponse {
+        let mut topics = Vec::with_capacity(request.topics.len());
+        for topic in request.topics {
+            let mut partitions = Vec::with_capacity(topic.partitions.len());
+            for wanted in &topic.partitions {
+                let partition = self.partition(&topic.name, wanted.partition_index);
+                let found = match partition {
+                    Ok(partition) => offset_of(partition, wanted.timestamp).await,
+                    Err(code) => Err(code),
+                };
+                let mut response = ListOffsetsPartitionResponse::default()
+                    .with_partition_index(wanted.partition_index);
+                response.timestamp = -1;
+                response.offset = -1;
+                match found {
+                    Ok((offset, timestamp_ms)) => {
+                        response.offset = offset;
+                        response.timestamp = timestamp_ms;
+                        if version >= 4 {
+                            response.leader_epoch = LEADER_EPOCH;
+                        }
+                    }
+                    Err(code) => response.error_code = code,
+                }
+                partitions.push(response);
+            }
+            topics.push(
+                ListOffsetsTopicResponse::default()
+                    .with_name(topic.name)
+                    .with_partitions(partitions),
+            );
+        }
+        ListOffsetsResponse::default().with_topics(topics)
+    }
+
+    /// Where an epoch ends: there is one, and it goes on.
+    pub(super) fn end_of_epoch(
+        &self,
+        request: OffsetForLeaderEpochRequest,
+    ) -> OffsetForLeaderEpochResponse {
+        let topics = request.topics.into_iter().map(|topic| {
+            let partitions = topic.partitions.iter().map(|wanted| {
+                let response = EpochEndOffset::default().with_partition(wanted.partition);
+                match self.partition(&topic.topic, wanted.partition) {
+                    Ok(partition) if wanted.leader_epoch >= LEADER_EPOCH => response
+                        .with_leader_epoch(LEADER_EPOCH)
+                        .with_end_offset(partition.stable_offset().0),
+                    Ok(_) => response.with_leader_epoch(-1).with_end_offset(-1),
+                    Err(code) => response
+                        .with_error_code(code)
+                        .with_leader_epoch(-1)
+                        .with_end_offset(-1),
+                }
+            });
+            OffsetForLeaderTopicResult::default()
+                .with_partitions(partitions.collect())
+                .with_topic(topic.topic.clone())
+        });
+        OffsetForLeaderEpochResponse::default().with_topics(topics.collect())
+    }
+
+    /// Notes how far a group has read; it is durable when this answers.
+    pub(super) async fn offset_commit(&self, request: OffsetCommitRequest) -> OffsetCommitResponse {
+        let mut offsets = Vec::new();
+        let mut topics = Vec::with_capacity(request.topics.len());
+        for topic in request.topics {
+            let mut partitions = Vec::with_capacity(topic.partitions.len());
+            for committed in topic.partitions {
+                let partition = self.partition(&topic.name, committed.partition_index);
+                let known = partition.and_then(|_| self.named(&topic.name));
+                let metadata = committed.committed_metadata.as_deref();
+                let metadata_bytes = metadata.map_or(0, str::len);
+                let code = match known {
+                    Ok(_) if metadata_bytes > OFFSET_METADATA_BYTES_MAX => {
+                        code::OFFSET_METADATA_TOO_LARGE
+                    }
+                    Ok(access) => {
+                        offsets.push(OffsetCommit {
+                            topic: access.topic().id(),
+                            partition: PartitionId(committed.partition_index.unsigned_abs()),
+                            offset: Offset(committed.committed_offset),
+                            leader_epoch: committed.committed_leader_epoch,
+                            metadata: committed
+                                .committed_metadata
+                                .map_or_else(String::new, |metadata| metadata.to_string()),
+                        });
+                        code::NONE
+                    }
+                    Err(code) => code,
+                };
+                partitions.push(
+                    OffsetCommitResponsePartition::default()
+                        .with_partition_index(committed.partition_index)
+                        .with_error_code(code),
+                );
+            }
+            topics.push((topic.name, partitions));
+        }
+        let membership = Membership {
+            group_id: request.group_id.to_string(),
+            member_id: request.member_id.to_string(),
+            instance_id: request.group_instance_id.map(|id| id.to_string()),
+            generation: request.generation_id_or_member_epoch,
+        };
+        let committed = self.groups.commit(CommitRequest {
+            membership,
+            offsets,
+        });
+        if let Err(error) = committed.await {
+            let code = code::of_group(&error);
+            for (_, partitions) in &mut topics {
+                for partition in partitions {
+                    if partition.error_code == code::NONE {
+                        partition.error_code = code;
+                    }
+                }
+            }
+        }
+        let topics = topics.into_iter().map(|(name, partitions)| {
+            OffsetCommitResponseTopic::default()
+                .with_name(name)
+                .with_partitions(partitions)
+        });
+        OffsetCommitResponse::default().with_topics(topics.collect())
+    }
+
+    /// How far groups have read.
+    pub(super) fn offset_fetch(
+        &self,
+        request: &OffsetFetchRequest,
+        version: i16,
+    ) -> OffsetFetchResponse {
+        if version >= 8 {
+            let groups = request.groups.iter().map(|group| {
+                let committed = self.committed(&group.group_id);
+                let wanted = group.topics.as_ref().map(|topics| {
+                    topics
+                        .iter()
+                        .map(|topic| (topic.name.clone(), topic.partition_indexes.clone()))
+                        .collect()
+                });
+                let topics = self.offsets_of(&committed, wanted);
+                let topics = topics.into_iter().map(|(name, partitions)| {
+                    let partitions = partitions.into_iter().map(|(index, offset)| {
+                        let (offset, epoch, metadata) = shown(offset);
+                        OffsetFetchResponsePartitions::default()
+                            .with_partition_index(index)
+                            .with_committed_offset(offset)
+                            .with_committed_leader_epoch(epoch)
+                            .with_metadata(Some(metadata))
+                    });
+                    OffsetFetchResponseTopics::default()
+                        .with_name(name)
+                        .with_partitions(partitions.collect())
+                });
+                OffsetFetchResponseGroup::default()
+                    .with_topics(topics.collect())
+                    .with_group_id(group.group_id.clone())
+            });
+            return OffsetFetchResponse::default().with_groups(groups.collect());
+        }
+        let committed = self.committed(&request.group_id);
+        let wanted = request.topics.as_ref().map(|topics| {
+            topics
+                .iter()
+                .map(|topic| (topic.name.clone(), topic.partition_indexes.clone()))
+                .collect()
+        });
+        let topics = self.offsets_of(&committed, wanted);
+        let topics = topics.into_iter().map(|(name, partitions)| {
+            let partitions = partitions.into_iter().map(|(index, offset)| {
+                let (offset, epoch, metadata) = shown(offset);
+                let mut response = OffsetFetchResponsePartition::default()
+                    .with_partition_index(index)
+                    .with_committed_offset(offset)
+                    .with_metadata(Some(metadata));
+                if version >= 5 {
+                    response.committed_leader_epoch = epoch;
+                }
+                response
+            });
+            OffsetFetchResponseTopic::default()
+                .with_name(name)
+                .with_partitions(partitions.collect())
+        });
+        OffsetFetchResponse::default().with_topics(topics.collect())
+    }
+
+    /// Forgets how far a group has read some partitions.
+    pub(super) async fn offset_delete(&self, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
+        let mut wanted = Vec::new();
+        let mut topics = Vec::new();
+        for topic in request.topics {
+            let access = self.named(&topic.name);
+            let partitions: Vec<(i32, Option<usize>)> = topic
+                .partitions
+                .iter()
+                .map(|partition| {
+                    let index = partition.partition_index;
+                    let at = access.as_ref().ok().map(|access| {
+                        wanted.push((access.topic().id(), PartitionId(index.unsigned_abs())));
+                        wanted.len() - 1
+                    });
+                    (index, at)
+                })
+                .collect();
+            topics.push((topic.name, partitions));
+        }
+        let deleted = match self.groups.delete_offsets(&request.group_id, &wanted).await {
+            Ok(deleted) => deleted,
+            Err(error) => {
+                return OffsetDeleteResponse::default().with_error_code(code::of_group(&error));
+            }
+        };
+        let topics = topics.into_iter().map(|(name, partitions)| {
+            let partitions = partitions.into_iter().map(|(index, at)| {
+                let code = match at.and_then(|at| deleted.get(at)) {
+                    None => code::UNKNOWN_TOPIC_OR_PARTITION,
+                    Some(Ok(())) => code::NONE,
+                    Some(Err(error)) => code::of_group(error),
+                };
+                OffsetDeleteResponsePartition::default()
+                    .with_partition_index(index)
+                    .with_error_code(code)
+            });
+            OffsetDeleteResponseTopic::default()
+                .with_name(name)
+                .with_partitions(partitions.collect())
+        });
+        OffsetDeleteResponse::default().with_topics(topics.collect())
+    }
+
+    fn committed(&self, group_id: &str) -> Committed {
+        let committed = self.groups.committed(group_id).into_iter();
+        committed
+            .map(|(topic, partition, offset)| ((topic, partition), offset))
+            .collect()
+    }
+
+    /// Offsets of the partitions that are wanted, or of all that there are.
+    fn offsets_of(
+        &self,
+        committed: &Committed,
+        wanted: Option<Vec<(Name, Vec<i32>)>>,
+    ) -> Vec<TopicOffsets> {
+        if let Some(wanted) = wanted {
+            return wanted
+                .into_iter()
+                .map(|(name, indexes)| {
+                    let id = self.named(&name).ok().map(|access| access.topic().id());
+                    let offsets = indexes.into_iter().map(|index| {
+                        let number = PartitionId(index.unsigned_abs());
+                        let offset = id.and_then(|id| committed.get(&(id, number)));
+                        (index, offset.cloned())
+                    });
+                    let offsets = offsets.collect();
+                    (name, offsets)
+                })
+                .collect();
+        }
+        let topics = self.session.topics();
+        let topics = topics.iter().filter_map(|access| {
+            let topic = access.topic();
+            let mut offsets: Vec<_> = committed
+                .iter()
+                .filter(|((id, _), _)| *id == topic.id())
+                .map(|((_, partition), offset)| {
+                    let index = i32::try_from(partition.0).unwrap_or(i32::MAX);
+                    (index, Some(offset.clone()))
+                })
+                .collect();
+            offsets.sort_by_key(|(index, _)| *index);
+            (!offsets.is_empty()).then(|| (text(topic.name().as_str()).into(), offsets))
+        });
+        topics.collect()
+    }
+}
+
+fn shown(offset: Option<CommittedOffset>) -> (i64, i32, StrBytes) {
+    match offset {
+        Some(offset) => (offset.offset.0, offset.leader_epoch, text(&offset.metadata)),
+        None => (-1, -1, StrBytes::default()),
+    }
+}
+
+/// The offset that a time, or a word for one, stands for; and the record's time.
+async fn offset_of(partition: Partition, timestamp: i64) -> Result<(i64, i64), i16> {
+    let found = match timestamp {
+        LATEST => return Ok((partition.stable_offset().0, -1)),
+        EARLIEST | EARLIEST_LOCAL => return Ok((partition.start_offset().0, -1)),
+        LATEST_TIERED => return Ok((-1, -1)),
+        _ => tokio::task::spawn_blocking(move || {
+            let timestamp = match timestamp {
+                MAX_TIMESTAMP => {
+                    let segments = partition.segments();
+                    segments.iter().map(|s| s.max_timestamp_ms).max()
+                }
+                other => Some(other),
+            };
+            match timestamp {
+                Some(timestamp) => partition.record_for_time(timestamp),
+                None => Ok(None),
+            }
+        }),
+    };
+    match found.await {
+        Ok(Ok(Some((offset, timestamp_ms)))) => Ok((offset.0, timestamp_ms)),
+        Ok(Ok(None)) => Ok((-1, -1)),
+        Ok(Err(error)) => Err(code::of_log(&error)),
+        Err(error) => {
+            tracing::error!(%error, "an offset could not be looked for");
+            Err(-1)
+        }
+    }
+}

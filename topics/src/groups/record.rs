@@ -1,0 +1,229 @@
+//! What the topic of offsets holds: one record a change. The key is the group id; the value, little-endian:
+//!
+//! ```text
+//! version u8 = 1 │ kind u8 │ …
+//! kind 1, offsets are committed:   count u32, for each: topic [u8; 16], partition u32, offset i64, leader epoch i32,
+//!                                  committed at i64 (ms since the epoch), metadata length u16, metadata
+//! kind 2, offsets are deleted:     count u32, for each: topic [u8; 16], partition u32
+//! kind 3, the group is deleted
+//! kind 4, what came before is whole; the key is empty. A topic without it is not used.
+//! ```
+
+use std::fmt;
+
+use uuid::Uuid;
+use weir_base::{Offset, PartitionId, TopicId};
+
+use super::requests::CommittedOffset;
+
+const VERSION: u8 = 1;
+const COMMIT: u8 = 1;
+const DELETE_OFFSETS: u8 = 2;
+const DELETE_GROUP: u8 = 3;
+const WHOLE: u8 = 4;
+
+/// A partition of a topic.
+pub(super) type Place = (TopicId, PartitionId);
+
+/// What happens to a group's offsets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Change {
+    Commit(Vec<(Place, CommittedOffset)>),
+    DeleteOffsets(Vec<Place>),
+    DeleteGroup,
+    /// Of no group: all that lives has been written.
+    Whole,
+}
+
+/// Why a value is no change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    Version(u8),
+    Kind(u8),
+    CutOff,
+    Text,
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version(version) => write!(f, "version {version} is not known here"),
+            Self::Kind(kind) => write!(f, "kind {kind} is not known here"),
+            Self::CutOff => f.write_str("it is cut off"),
+            Self::Text => f.write_str("a text is not UTF-8"),
+        }
+    }
+}
+
+/// How much an offset takes up in a record, in bytes.
+pub(super) fn offset_bytes(committed: &CommittedOffset) -> u64 {
+    42 + committed.metadata.len() as u64
+}
+
+impl Change {
+    /// The record's value.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut value = vec![VERSION];
+        match self {
+            Self::Commit(offsets) => {
+                value.push(COMMIT);
+                value.extend((offsets.len() as u32).to_le_bytes());
+                for (place, committed) in offsets {
+                    put_place(&mut value, place);
+                    value.extend(committed.offset.0.to_le_bytes());
+                    value.extend(committed.leader_epoch.to_le_bytes());
+                    value.extend(committed.committed_at_ms.to_le_bytes());
+                    // The length was checked when it came in.
+                    value.extend((committed.metadata.len() as u16).to_le_bytes());
+                    value.extend(committed.metadata.as_bytes());
+                }
+            }
+            Self::DeleteOffsets(places) => {
+                value.push(DELETE_OFFSETS);
+                value.extend((places.len() as u32).to_le_bytes());
+                for place in places {
+                    put_place(&mut value, place);
+                }
+            }
+            Self::DeleteGroup => value.push(DELETE_GROUP),
+            Self::Whole => value.push(WHOLE),
+        }
+        value
+    }
+
+    /// The change that a value says.
+    pub(super) fn decode(value: &[u8]) -> Result<Self, Unreadable> {
+        let mut reader = Reader(value);
+        let [version, kind] = reader.take::<2>()?;
+        if version != VERSION {
+            return Err(Unreadable::Version(version));
+        }
+        match kind {
+            COMMIT => {
+                let count = reader.u32()?;
+                let offsets = (0..count).map(|_| reader.committed());
+                Ok(Self::Commit(offsets.collect::<Result<_, _>>()?))
+            }
+            DELETE_OFFSETS => {
+                let count = reader.u32()?;
+                let places = (0..count).map(|_| reader.place());
+                Ok(Self::DeleteOffsets(places.collect::<Result<_, _>>()?))
+            }
+            DELETE_GROUP => Ok(Self::DeleteGroup),
+            WHOLE => Ok(Self::Whole),
+            other => Err(Unreadable::Kind(other)),
+        }
+    }
+}
+
+fn put_place(value: &mut Vec<u8>, (topic, partition): &Place) {
+    value.extend(topic.0.as_bytes());
+    value.extend(partition.0.to_le_bytes());
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], Unreadable> {
+        let (taken, rest) = self.0.split_first_chunk().ok_or(Unreadable::CutOff)?;
+        self.0 = rest;
+        Ok(*taken)
+    }
+
+    fn u32(&mut self) -> Result<u32, Unreadable> {
+        self.take().map(u32::from_le_bytes)
+    }
+
+    fn place(&mut self) -> Result<Place, Unreadable> {
+        let topic = TopicId(Uuid::from_bytes(self.take()?));
+        Ok((topic, PartitionId(self.u32()?)))
+    }
+
+    fn committed(&mut self) -> Result<(Place, CommittedOffset), Unreadable> {
+        let place = self.place()?;
+        let offset = Offset(i64::from_le_bytes(self.take()?));
+        let leader_epoch = i32::from_le_bytes(self.take()?);
+        let committed_at_ms = i64::from_le_bytes(self.take()?);
+        let length = usize::from(u16::from_le_bytes(self.take()?));
+        let (metadata, rest) = self.0.split_at_checked(length).ok_or(Unreadable::CutOff)?;
+        self.0 = rest;
+        let metadata = std::str::from_utf8(metadata).map_err(|_| Unreadable::Text)?;
+        let committed = CommittedOffset {
+            offset,
+            leader_epoch,
+            metadata: metadata.to_owned(),
+            committed_at_ms,
+        };
+        Ok((place, committed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn place() -> impl Strategy<Value = Place> {
+        (any::<u128>(), any::<u32>())
+            .prop_map(|(id, partition)| (TopicId(Uuid::from_u128(id)), PartitionId(partition)))
+    }
+
+    fn committed() -> impl Strategy<Value = CommittedOffset> {
+        (any::<i64>(), any::<i32>(), ".{0,20}", any::<i64>()).prop_map(
+            |(offset, leader_epoch, metadata, committed_at_ms)| CommittedOffset {
+                offset: Offset(offset),
+                leader_epoch,
+                metadata,
+                committed_at_ms,
+            },
+        )
+    }
+
+    fn change() -> impl Strategy<Value = Change> {
+        prop_oneof![
+            vec((place(), committed()), 0..5).prop_map(Change::Commit),
+            vec(place(), 0..5).prop_map(Change::DeleteOffsets),
+            Just(Change::DeleteGroup),
+            Just(Change::Whole),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_change_reads_back_as_it_was(change in change()) {
+            prop_assert_eq!(Change::decode(&change.encode()), Ok(change));
+        }
+
+        #[test]
+        fn a_change_that_is_cut_off_is_refused(change in change(), cut in any::<prop::sample::Index>()) {
+            let value = change.encode();
+            let cut = cut.index(value.len());
+            prop_assert_eq!(Change::decode(&value[..cut]), Err(Unreadable::CutOff));
+        }
+
+        #[test]
+        fn no_bytes_panic(value in vec(any::<u8>(), 0..200)) {
+            let _ = Change::decode(&value);
+            let _ = Change::decode(&[&[1, 1], value.as_slice()].concat());
+        }
+    }
+
+    #[test]
+    fn the_format_is_what_it_was() {
+        let place = (TopicId(Uuid::from_u128(1)), PartitionId(2));
+        let committed = CommittedOffset {
+            offset: Offset(3),
+            leader_epoch: -1,
+            metadata: "m".to_owned(),
+            committed_at_ms: 4,
+        };
+        assert_eq!(
+            Change::Commit(vec![(place, committed)]).encode(),
+            b"\x01\x01\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x02\0\0\0\x03\0\0\0\0\0\0\0\xff\xff\xff\xff\x04\0\0\0\0\0\0\0\x01\0m"
+        );
+        assert_eq!(Change::decode(&[2, 1]), Err(Unreadable::Version(2)));
+        assert_eq!(Change::decode(&[1, 9]), Err(Unreadable::Kind(9)));
+    }
+}

@@ -1,0 +1,76 @@
+//! What a partition remembers of its writers, so that a second attempt writes nothing: tokens and idempotent producers.
+//!
+//! Both are in the batches themselves. A segment's index also says what was known at its end, so that a start need not read
+//! all segments.
+
+use bytes::Bytes;
+use weir_base::Offset;
+
+use crate::producers::{Producer, Producers, Sequence};
+use crate::tokens::{Tokens, Written};
+use crate::{BatchView, Result};
+
+#[derive(Debug)]
+pub(crate) struct Remembered {
+    pub(crate) tokens: Tokens,
+    pub(crate) producers: Producers,
+}
+
+/// What was remembered at some offset.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) tokens: Vec<(Bytes, Written)>,
+    pub(crate) producers: Vec<(i64, Producer)>,
+}
+
+impl Remembered {
+    /// Nothing yet, of at most so many.
+    pub(crate) fn new(tokens_max: usize, producers_max: usize) -> Self {
+        Self {
+            tokens: Tokens::new(tokens_max),
+            producers: Producers::new(producers_max),
+        }
+    }
+
+    /// Remembers the writer of a batch that was read.
+    pub(crate) fn note(&mut self, batch: &BatchView) -> Result<()> {
+        let record_count = batch.record_count() as u32;
+        if let Some(token) = batch.token()? {
+            let written = Written {
+                base: batch.base_offset(),
+                record_count,
+                fingerprint: token.fingerprint(),
+            };
+            self.tokens.insert(token.name().clone(), written);
+        }
+        if let Some(sequence) = Sequence::of(batch.header()) {
+            self.producers
+                .note(sequence, batch.base_offset(), record_count);
+        }
+        Ok(())
+    }
+
+    /// Forgets what was appended at `from` and after it.
+    pub(crate) fn truncate(&mut self, from: Offset) {
+        self.tokens.truncate(from);
+        self.producers.truncate(from);
+    }
+
+    /// What was known before `end` was appended.
+    pub(crate) fn before(&self, end: Offset) -> Known {
+        Known {
+            tokens: self.tokens.before(end),
+            producers: self.producers.before(end),
+        }
+    }
+
+    /// Remembers what was known.
+    pub(crate) fn fill(&mut self, known: Known) {
+        for (name, written) in known.tokens {
+            self.tokens.insert(name, written);
+        }
+        for (id, producer) in known.producers {
+            self.producers.insert(id, producer);
+        }
+    }
+}
