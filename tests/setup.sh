@@ -1,17 +1,37 @@
 #!/usr/bin/env bash
-# Makes the Python environment that the tests use: tests/setup.sh. It may be run again at any time.
-# The folder is WEIR_TEST_VENV, or target/test-venv of the source tree.
+# Sets up the programs of others that the tests use: tests/setup.sh. It may be run again at any time.
+# Python's are in the folder WEIR_TEST_VENV, or target/test-venv of the source tree; in it, those of Node in `node` and
+# Java's in `jars`. What the system lacks of python3, node, java, maven and kcat is installed from Debian's packages.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 environment=${WEIR_TEST_VENV:-$here/../target/test-venv}
-requirements=$here/requirements.txt
-stamp=$environment/requirements.installed
+wanted=$(cat "$here/requirements.txt" "$here/node/package-lock.json" "$here/java/pom.xml")
+stamp=$environment/installed
 
-if [[ -f $stamp ]] && cmp -s "$requirements" "$stamp"; then
+packages=()
+has() { command -v "$1" >/dev/null; }
+has python3 || packages+=(python3 python3-venv)
+has npm || packages+=(nodejs npm)
+has java || packages+=(default-jre-headless)
+# A program of one source file is compiled as it is run, which takes the compiler.
+has javac || packages+=(default-jdk-headless)
+has mvn || packages+=(maven)
+has kcat || packages+=(kafkacat)
+if ((${#packages[@]})); then
+    echo "installing ${packages[*]}"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${packages[@]}" >/dev/null
+fi
+
+if [[ -f $stamp ]] && [[ $(cat "$stamp") == "$wanted" ]]; then
     exit 0
 fi
-echo "making the tests' Python environment in $environment"
+echo "making the tests' environment in $environment"
 python3 -m venv --clear "$environment"
-"$environment/bin/pip" install --disable-pip-version-check --quiet --requirement "$requirements"
-cp "$requirements" "$stamp"
+"$environment/bin/pip" install --disable-pip-version-check --quiet --requirement "$here/requirements.txt"
+mkdir -p "$environment/node"
+cp "$here"/node/package*.json "$environment/node/"
+npm ci --prefix "$environment/node" --silent --no-audit --no-fund
+mvn --quiet --batch-mode --file "$here/java/pom.xml" dependency:copy-dependencies -DoutputDirectory="$environment/jars"
+printf '%s' "$wanted" >"$stamp"

@@ -9,6 +9,7 @@ mod egress;
 mod ingest;
 mod latency;
 mod live;
+mod log;
 mod point;
 mod report;
 mod settings;
@@ -71,6 +72,8 @@ enum Measure {
     Live,
     /// SELECT 1 and /livez while all cores are busy
     Busy,
+    /// The log as a Kafka broker, against a real Apache Kafka from Maven Central
+    Log,
 }
 
 /// What every measure needs to know.
@@ -136,6 +139,7 @@ fn main() -> ExitCode {
             Measure::Ingest => ingest::run(&bench, &mut report),
             Measure::Live => live::run(&bench, &mut report),
             Measure::Busy => busy::run(&bench, &mut report),
+            Measure::Log => log::run(&bench, &mut report),
         }
     }
     println!("{report}");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rand::Rng;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use weir_tests::{Server, python};
@@ -58,5 +59,64 @@ async fn garbage_ends_its_connection_alone() {
     half.write_all(&[0, 0, 1, 0, 0, 3]).await.unwrap();
     let said = python::run("kafka_python.py", &[&address]);
     assert!(said.ends_with("ok\n"), "{said}");
+    server.stop();
+}
+
+/// The APIs that are answered, with their last versions.
+const APIS: [(u8, u8); 22] = [
+    (0, 13),
+    (1, 17),
+    (2, 9),
+    (3, 13),
+    (8, 9),
+    (9, 9),
+    (10, 6),
+    (11, 9),
+    (12, 4),
+    (13, 5),
+    (14, 5),
+    (15, 6),
+    (16, 5),
+    (18, 4),
+    (19, 7),
+    (20, 6),
+    (22, 5),
+    (23, 4),
+    (32, 4),
+    (42, 2),
+    (47, 0),
+    (60, 2),
+];
+
+#[tokio::test]
+async fn random_bodies_are_refused_or_answered() {
+    let server = Server::builder().kafka().start();
+    let address = server.kafka();
+    let mut random = crate::recovery::random("kafka::random_bodies");
+    for (key, last) in APIS {
+        for version in 0..=last {
+            for _ in 0..crate::recovery::rounds() / 5 {
+                let mut body = vec![0, key, 0, version, 0, 0, 0, 1, 0xff, 0xff];
+                let length = random.random_range(0..120);
+                // Small numbers make lengths and counts that fit now and then.
+                body.extend((0..length).map(|_| {
+                    let byte: u8 = random.random();
+                    if random.random_bool(0.7) {
+                        byte % 4
+                    } else {
+                        byte
+                    }
+                }));
+                let mut connection = TcpStream::connect(&address).await.unwrap();
+                connection.write_all(&frame(&body)).await.unwrap();
+                connection.shutdown().await.unwrap();
+                let mut answer = Vec::new();
+                let ended = connection.read_to_end(&mut answer);
+                let ended = tokio::time::timeout(Duration::from_secs(90), ended).await;
+                assert!(ended.is_ok(), "API {key}, version {version}: {body:?}");
+            }
+        }
+    }
+    assert_eq!(server.client().number("SELECT 1").await, 1);
     server.stop();
 }

@@ -1,6 +1,7 @@
 """librdkafka (confluent-kafka) against the Kafka door: python kafka_confluent.py BOOTSTRAP REST_URL"""
 
 import json
+import subprocess
 import sys
 import time
 import urllib.error
@@ -163,6 +164,33 @@ def groups():
     admin.delete_consumer_groups(["resuming"])["resuming"].result(30)
 
 
+def crashes():
+    """A member that is killed is missed when its session is over; its partitions go to the other."""
+    one = consumer("mortal")
+    one.subscribe(["shared"])
+    read(one, 1)
+    code = (
+        "import sys; from confluent_kafka import Consumer\n"
+        "c = Consumer({'bootstrap.servers': sys.argv[1], 'group.id': 'mortal', 'session.timeout.ms': 2000})\n"
+        "c.subscribe(['shared'])\n"
+        "while not c.assignment(): c.poll(0.1)\n"
+        "print('here', flush=True)\n"
+        "while True: c.poll(0.1)\n"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code, bootstrap], stdout=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while len(one.assignment()) != 2:
+        assert time.monotonic() < until, one.assignment()
+        one.poll(0.1)
+    assert other.stdout.readline() == "here\n"
+    other.kill()
+    other.wait()
+    while len(one.assignment()) != 4:
+        assert time.monotonic() < until, one.assignment()
+        one.poll(0.1)
+    one.close()
+
+
 def static_member():
     """A member with an instance id that comes back soon causes no rebalance."""
     one = consumer("static", group_instance_id="desk 1")
@@ -262,7 +290,7 @@ def raw():
     reader.close()
 
 
-for part in [codecs, idempotence, groups, static_member, times, administration, streams, raw]:
+for part in [codecs, idempotence, groups, crashes, static_member, times, administration, streams, raw]:
     part()
     print(part.__name__)
 print("ok")

@@ -7,6 +7,7 @@
 pub mod binary;
 pub mod client;
 pub mod files;
+pub mod foreign;
 pub mod live;
 pub mod logs;
 pub mod moto;

@@ -1,0 +1,344 @@
+//! The log as a Kafka broker, against a real Apache Kafka 4 with the same clients: Kafka's own performance tools.
+//!
+//! Both brokers run alone, one after the other, on the same disk. Kafka acknowledges from the page cache, as it does by
+//! default; Weir when the records are on disk. What a broker costs is the time on the processor that Linux counts for it,
+//! and the most memory that it had resident; a JVM takes what it is given, which is 1 GB here.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use weir_tests::{binary, process};
+
+use crate::Bench;
+use crate::report::{Promise, Report};
+
+/// In these Linux counts for programs (`USER_HZ`).
+const TICKS_A_SECOND: f64 = 100.0;
+
+/// What is sent: bytes a record, codec, records.
+struct Load {
+    bytes: u64,
+    codec: &'static str,
+    records: u64,
+}
+
+/// What a broker did with a load.
+struct Outcome {
+    produced_mb: f64,
+    consumed_mb: f64,
+    /// Seconds on the processor, to take and to give the load.
+    processor: f64,
+}
+
+/// A broker to measure.
+struct Broker {
+    name: &'static str,
+    address: String,
+    pid: u32,
+}
+
+/// Kafka, until it is dropped.
+struct Kafka {
+    child: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn run(bench: &Bench, report: &mut Report) {
+    let jars = match jars(&bench.data) {
+        Ok(jars) => jars,
+        Err(why) => return report.not_measured("the log, against Apache Kafka", why),
+    };
+    let records = |full| bench.choose(full, full / 20);
+    let loads = [
+        Load {
+            bytes: 100,
+            codec: "none",
+            records: records(10_000_000),
+        },
+        Load {
+            bytes: 1000,
+            codec: "none",
+            records: records(2_000_000),
+        },
+        Load {
+            bytes: 1000,
+            codec: "zstd",
+            records: records(2_000_000),
+        },
+    ];
+    let latency_records = records(100_000);
+    let measure = |broker: &Broker| {
+        // The tools' own JVM warms up, and the broker with it.
+        produce(&jars, broker, "warm", &loads[1], 200_000, -1);
+        let outcomes: Vec<Outcome> = loads
+            .iter()
+            .map(|load| outcome(&jars, broker, load))
+            .collect();
+        let steady = produce(&jars, broker, "steady", &loads[1], latency_records, 5000);
+        let memory = process::peak_resident_bytes(broker.pid);
+        (outcomes, steady, memory)
+    };
+
+    let (theirs, their_latency, their_memory) = {
+        let (kafka, address) = match start_kafka(&jars, &bench.data) {
+            Ok(started) => started,
+            Err(why) => return report.not_measured("the log, against Apache Kafka", why),
+        };
+        measure(&Broker {
+            name: "Kafka",
+            address,
+            pid: kafka.child.id(),
+        })
+    };
+    let (ours, our_latency, our_memory) = {
+        let folder = tempfile::tempdir_in(&bench.data).expect("the data folder is writable");
+        let server = bench.server().kafka().data_dir(folder.path()).start();
+        let measured = measure(&Broker {
+            name: "Weir",
+            address: server.kafka(),
+            pid: server.pid(),
+        });
+        server.stop();
+        measured
+    };
+
+    for ((load, ours), theirs) in loads.iter().zip(&ours).zip(&theirs) {
+        let label = format!("log, {} B a record, {}", load.bytes, load.codec);
+        let gb = (load.bytes * load.records) as f64 / 1e9;
+        for (what, mine, other) in [
+            ("produced", ours.produced_mb, theirs.produced_mb),
+            ("consumed", ours.consumed_mb, theirs.consumed_mb),
+        ] {
+            report.add(
+                format!("{label}: {what}"),
+                mine,
+                "MB/s",
+                Promise::AtLeast(other),
+            );
+        }
+        let share = (ours.processor / gb) / (theirs.processor / gb);
+        let costs = format!(
+            "  processor seconds a GB, to Kafka's ({:.2} to {:.2})",
+            ours.processor / gb,
+            theirs.processor / gb
+        );
+        report.add(costs, share, "×", Promise::Below(1.0 / 3.0));
+    }
+    report.add(
+        "log, 5,000 records/s of 1,000 B, acks=all: p99",
+        our_latency.p99_ms,
+        "ms",
+        Promise::Below(their_latency.p99_ms),
+    );
+    let memory = our_memory as f64 / their_memory as f64;
+    let label = format!(
+        "log, peak memory to Kafka's ({} to {} MB)",
+        our_memory >> 20,
+        their_memory >> 20
+    );
+    report.add(label, memory, "×", Promise::Below(0.1));
+}
+
+fn outcome(jars: &Path, broker: &Broker, load: &Load) -> Outcome {
+    let topic = format!("load-{}-{}", load.bytes, load.codec);
+    let before = processor_seconds(broker.pid);
+    let produced = produce(jars, broker, &topic, load, load.records, -1);
+    let consumed_mb = consume(jars, broker, &topic, load.records);
+    let processor = processor_seconds(broker.pid) - before;
+    eprintln!(
+        "  {}, {topic}: {:.0} MB/s in, {consumed_mb:.0} MB/s out, {processor:.1} s",
+        broker.name, produced.mb_a_second
+    );
+    Outcome {
+        produced_mb: produced.mb_a_second,
+        consumed_mb,
+        processor,
+    }
+}
+
+struct Produced {
+    mb_a_second: f64,
+    p99_ms: f64,
+}
+
+/// Kafka's `ProducerPerformance`: as fast as it goes, or at so many records a second.
+fn produce(
+    jars: &Path,
+    broker: &Broker,
+    topic: &str,
+    load: &Load,
+    records: u64,
+    rate: i64,
+) -> Produced {
+    let output = tool(jars, "org.apache.kafka.tools.ProducerPerformance")
+        .args(["--topic", topic])
+        .args(["--num-records", &records.to_string()])
+        .args(["--record-size", &load.bytes.to_string()])
+        .args(["--throughput", &rate.to_string()])
+        .arg("--producer-props")
+        .arg(format!("bootstrap.servers={}", broker.address))
+        .args(["acks=all", "batch.size=131072", "linger.ms=5"])
+        .arg(format!("compression.type={}", load.codec))
+        .output()
+        .expect("Java runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let last = said.lines().last().unwrap_or_default();
+    let number_before = |unit: &str| -> f64 {
+        let words = last
+            .split(unit)
+            .next()
+            .and_then(|front| front.split_whitespace().last());
+        let word = words.unwrap_or_default().trim_start_matches('(');
+        word.parse().unwrap_or_else(|_| {
+            panic!(
+                "{}: {said}\n{}",
+                broker.name,
+                String::from_utf8_lossy(&output.stderr)
+            )
+        })
+    };
+    Produced {
+        mb_a_second: number_before(" MB/sec"),
+        p99_ms: number_before(" ms 99th"),
+    }
+}
+
+/// Kafka's `ConsumerPerformance`; megabytes a second while it fetches.
+fn consume(jars: &Path, broker: &Broker, topic: &str, records: u64) -> f64 {
+    let output = tool(jars, "org.apache.kafka.tools.ConsumerPerformance")
+        .args(["--topic", topic])
+        .args(["--messages", &records.to_string()])
+        .args(["--bootstrap-server", &broker.address])
+        .arg("--hide-header")
+        .output()
+        .expect("Java runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    // start, end, MB, MB/s, records, records/s, rebalance ms, fetch ms, fetch MB/s, fetch records/s
+    let line = said
+        .lines()
+        .rev()
+        .find(|line| line.split(',').count() >= 10);
+    let field = line.and_then(|line| line.split(',').nth(8)?.trim().parse().ok());
+    field.unwrap_or_else(|| {
+        panic!(
+            "{}: {said}\n{}",
+            broker.name,
+            String::from_utf8_lossy(&output.stderr)
+        )
+    })
+}
+
+fn tool(jars: &Path, class: &str) -> Command {
+    let mut command = Command::new("java");
+    command
+        .args(["-Xmx512m", "-cp"])
+        .arg(jars.join("*"))
+        .arg(class);
+    command
+}
+
+/// Kafka and its tools, from Maven Central.
+fn jars(data: &Path) -> Result<PathBuf, String> {
+    let jars = data.join("kafka-jars");
+    if jars.join("complete").is_file() {
+        return Ok(jars);
+    }
+    let pom = binary::workspace().join("benches/kafka/pom.xml");
+    let output = Command::new("mvn")
+        .args(["--quiet", "--batch-mode", "--file"])
+        .arg(pom)
+        .arg("dependency:copy-dependencies")
+        .arg(format!("-DoutputDirectory={}", jars.display()))
+        .output()
+        .map_err(|error| format!("Maven cannot be run: {error}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stdout);
+        let first = said.lines().next().unwrap_or_default();
+        return Err(format!("Maven Central gave no Kafka: {first}"));
+    }
+    std::fs::write(jars.join("complete"), "").map_err(|error| error.to_string())?;
+    Ok(jars)
+}
+
+/// One node of Kafka, in KRaft mode.
+fn start_kafka(jars: &Path, data: &Path) -> Result<(Kafka, String), String> {
+    let failed = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
+    let folder = tempfile::tempdir_in(data).map_err(failed("no folder for Kafka"))?;
+    let free = || {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0");
+        listener.and_then(|listener| Ok(listener.local_addr()?.port()))
+    };
+    let broker = free().map_err(failed("no port for Kafka"))?;
+    let controller = free().map_err(failed("no port for Kafka"))?;
+    let config = folder.path().join("server.properties");
+    let text = format!(
+        "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.bootstrap.servers=127.0.0.1:{controller}\n\
+         listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}\n\
+         controller.listener.names=CONTROLLER\nlog.dirs={}\nnum.partitions=1\noffsets.topic.replication.factor=1\n\
+         transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
+         group.initial.rebalance.delay.ms=0\n",
+        folder.path().join("log").display()
+    );
+    std::fs::write(&config, text).map_err(failed("Kafka's configuration"))?;
+    let formatted = tool(jars, "kafka.tools.StorageTool")
+        .args([
+            "format",
+            "--standalone",
+            "-t",
+            "MkU3OEVBNTcwNTJENDM2Qk",
+            "-c",
+        ])
+        .arg(&config)
+        .output()
+        .map_err(failed("Java cannot be run"))?;
+    if !formatted.status.success() {
+        return Err(format!(
+            "Kafka cannot format its folder: {}",
+            String::from_utf8_lossy(&formatted.stderr)
+        ));
+    }
+    let mut command = Command::new("java");
+    command
+        .args(["-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-cp"])
+        .arg(jars.join("*"))
+        .arg("kafka.Kafka")
+        .arg(&config)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let child = process::spawn(&mut command).map_err(failed("Java cannot be run"))?;
+    let kafka = Kafka {
+        child,
+        _folder: folder,
+    };
+    let started = Instant::now();
+    while std::net::TcpStream::connect(("127.0.0.1", broker)).is_err() {
+        if started.elapsed() > Duration::from_secs(60) {
+            return Err("Kafka did not start within a minute".to_owned());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok((kafka, format!("127.0.0.1:{broker}")))
+}
+
+/// The time on the processor that Linux counts for a process, in seconds (proc(5), `stat`).
+fn processor_seconds(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .expect("the process is there to be measured");
+    // The second field is the program's name in brackets, which may hold spaces.
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let mut ticks = fields.split_whitespace().skip(11);
+    let mut next = || -> f64 {
+        let field = ticks.next().and_then(|field| field.parse().ok());
+        field.expect("Linux counts the time")
+    };
+    (next() + next()) / TICKS_A_SECOND
+}

@@ -1,0 +1,93 @@
+//! `kill -9` while Kafka clients are at work: each record that was acknowledged is there once, in order, at its offset.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rand::Rng;
+use weir_tests::{binary, logs, process, python};
+
+use crate::recovery::{random, rounds, server};
+
+/// A record's place.
+type Place = (i64, i64);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_records_are_there_once_and_in_order() {
+    let mut random = random("kafka::acknowledged_records");
+    // The clients go on with the same address after each crash.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .unwrap()
+        .port();
+    let address = format!("127.0.0.1:{port}");
+    let mut running = server().arg("--kafka").arg(&address).start();
+
+    let mut clients = Command::new(python::program("python"));
+    clients
+        .arg(binary::workspace().join("tests/python/kafka_survivor.py"))
+        .arg(&address)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut clients = process::spawn(&mut clients).unwrap();
+    let said = logs::Lines::collect(clients.stdout.take().unwrap());
+    for _ in 0..rounds().div_ceil(2) {
+        let before = said.now().len();
+        weir_tests::wait::eventually("something is acknowledged", async || {
+            let now = said.now().len();
+            weir_tests::wait::check(now > before, format!("{now} lines"))
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..400))).await;
+        running = running.kill().start();
+    }
+    clients.stdin.take().unwrap().write_all(b"\n").unwrap();
+    let ended = process::wait(&mut clients, Duration::from_secs(300), "the Kafka clients");
+    let said = said.finish();
+    assert!(ended.success(), "{:?}", said.last());
+    assert_eq!(said.last().map(String::as_str), Some("end"));
+
+    let mut acknowledged: BTreeMap<Place, i64> = BTreeMap::new();
+    let mut read = BTreeSet::new();
+    let mut sent = 0;
+    for line in &said {
+        let words: Vec<&str> = line.split(' ').collect();
+        let number = |at: usize| words[at].parse::<i64>().unwrap();
+        match words[0] {
+            "ack" => {
+                let place = (number(1), number(2));
+                assert_eq!(acknowledged.insert(place, number(3)), None, "{line}");
+            }
+            "read" => {
+                read.insert(((number(1), number(2)), number(3)));
+            }
+            "sent" => sent = number(1),
+            _ => {}
+        }
+    }
+    let client = running.client();
+    let rows = client
+        .rows("SELECT _partition, _offset, CAST(CAST(_value AS TEXT) AS BIGINT) AS number FROM kept ORDER BY 1, 2");
+    let rows = rows.await;
+    let stored: BTreeMap<Place, i64> = rows
+        .rows
+        .iter()
+        .map(|row| {
+            let number = |at: usize| row[at].as_i64().unwrap();
+            ((number(0), number(1)), number(2))
+        })
+        .collect();
+    assert_eq!(stored, acknowledged);
+    let numbers: BTreeSet<i64> = stored.values().copied().collect();
+    assert_eq!(numbers, (0..sent).collect(), "each once");
+    for partition in 0..3 {
+        let places = stored.range((partition, 0)..(partition + 1, 0));
+        let numbers: Vec<i64> = places.map(|(_, number)| *number).collect();
+        assert!(numbers.is_sorted(), "in the order of the producer");
+    }
+    for (place, number) in &read {
+        assert_eq!(stored.get(place), Some(number), "what was read is there");
+    }
+    running.stop();
+}
