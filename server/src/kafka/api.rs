@@ -3,12 +3,13 @@
 //! Floors are Kafka 4's (KIP-896). Produce is advertised from 0 although 3 is the first that is answered: librdkafka takes a
 //! broker that does not say so for one that cannot take compressed batches (KAFKA-18659).
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::{ApiKey, ApiVersionsResponse, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable};
 
 use super::code;
+use super::gather::{Gather, Pieces};
 
 /// The APIs that are answered: key, first and last version.
 pub(super) const SUPPORTED: [(ApiKey, i16, i16); 22] = [
@@ -125,7 +126,16 @@ pub(super) fn body<T: Decodable>(head: &Head, mut body: Bytes) -> Result<T, Brok
 }
 
 /// A whole frame with an answer: length, header, body.
-pub(super) fn answer<T: Encodable>(head: &Head, body: &T) -> Result<Bytes, Broken> {
+pub(super) fn answer<T: Encodable>(head: &Head, body: &T) -> Result<Pieces, Broken> {
+    answer_with(head, body, Vec::new())
+}
+
+/// As [`answer`], where the body holds `pieces` that are not to be copied.
+pub(super) fn answer_with<T: Encodable>(
+    head: &Head,
+    body: &T,
+    pieces: Vec<Bytes>,
+) -> Result<Pieces, Broken> {
     let failed = |reason: String| Broken::Answer {
         api: head.api,
         version: head.version,
@@ -136,17 +146,14 @@ pub(super) fn answer<T: Encodable>(head: &Head, body: &T) -> Result<Bytes, Broke
     let size = body
         .compute_size(head.version)
         .map_err(|error| failed(error.to_string()))?;
-    let mut frame = BytesMut::with_capacity(size + 16);
-    frame.extend_from_slice(&[0; 4]);
+    let mut frame = Gather::new(pieces, size + 16);
     header
         .encode(&mut frame, header_version)
         .and_then(|()| body.encode(&mut frame, head.version))
         .map_err(|error| failed(error.to_string()))?;
-    let length = i32::try_from(frame.len() - 4).map_err(|_| failed("it is too large".into()))?;
-    if let Some(front) = frame.first_chunk_mut() {
-        *front = length.to_be_bytes();
-    }
-    Ok(frame.freeze())
+    frame
+        .into_frame()
+        .ok_or_else(|| failed("it is too large".to_owned()))
 }
 
 /// What is answered, and in which versions.
@@ -162,7 +169,7 @@ pub(super) fn versions() -> ApiVersionsResponse {
 }
 
 /// The answer to an ApiVersions request of a version that is not known.
-pub(super) fn versions_too_new(correlation_id: i32) -> Result<Bytes, Broken> {
+pub(super) fn versions_too_new(correlation_id: i32) -> Result<Pieces, Broken> {
     let head = Head {
         api: ApiKey::ApiVersions,
         version: 0,
@@ -177,7 +184,7 @@ pub(super) fn versions_too_new(correlation_id: i32) -> Result<Bytes, Broken> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::BufMut;
+    use bytes::{BufMut, BytesMut};
     use kafka_protocol::messages::MetadataRequest;
 
     use super::*;
@@ -224,7 +231,7 @@ mod tests {
             Request::ApiVersionsTooNew { correlation_id: 7 }
         ));
         let mut answer = versions_too_new(7).unwrap();
-        assert_eq!(answer.get_i32() as usize, answer.len());
+        assert_eq!(answer.get_i32() as usize, answer.remaining());
         assert_eq!(answer.get_i32(), 7);
         assert_eq!(answer.get_i16(), 35);
         assert!(answer.get_i32() > 20);
@@ -245,6 +252,6 @@ mod tests {
         frame.advance(8);
         let mut body = BytesMut::new();
         versions().encode(&mut body, 4).unwrap();
-        assert_eq!(frame, body);
+        assert_eq!(frame.copy_to_bytes(frame.remaining()), body);
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use super::api::{self, Broken, Request};
+use super::gather::Pieces;
 use super::produce::Turns;
 use super::{Kafka, Peer};
 use crate::connections::prepare;
@@ -92,7 +93,7 @@ async fn run(kafka: Arc<Kafka>, stream: TcpStream, peer: Peer) -> Result<(), End
     let (read, mut write) = stream.into_split();
     let mut frames = Frames::new(read, &kafka);
     let mut turns = Turns::default();
-    let mut answers: FuturesOrdered<BoxFuture<'static, Result<Option<Bytes>, Broken>>> =
+    let mut answers: FuturesOrdered<BoxFuture<'static, Result<Option<Pieces>, Broken>>> =
         FuturesOrdered::new();
     let idle = kafka.settings.idle;
     let mut reading = true;
@@ -104,8 +105,8 @@ async fn run(kafka: Arc<Kafka>, stream: TcpStream, peer: Peer) -> Result<(), End
         let is_idle = answers.is_empty();
         tokio::select! {
             Some(answer) = answers.next(), if !answers.is_empty() => {
-                if let Some(bytes) = answer? {
-                    tokio::time::timeout(idle, write.write_all(&bytes))
+                if let Some(mut pieces) = answer? {
+                    tokio::time::timeout(idle, write.write_all_buf(&mut pieces))
                         .await
                         .map_err(|_| Ended::Stalled(idle))??;
                 }

@@ -165,23 +165,22 @@ fn read(topics: &[WantedTopic], bytes_max: usize) -> Vec<Vec<Found>> {
             return found(code::NONE, Bytes::new());
         }
         let most = wanted.bytes_max.min(bytes_left);
-        match partition.read(wanted.from, stable, most) {
-            Ok(batches) => {
-                let size = batches.iter().map(|batch| batch.as_bytes().len()).sum();
+        match partition.read_stored(wanted.from, stable, most) {
+            Ok(pieces) => {
+                let size = pieces.iter().map(Bytes::len).sum();
                 if size > bytes_left && !is_first {
                     bytes_left = 0;
                     return found(code::NONE, Bytes::new());
                 }
                 bytes_left = bytes_left.saturating_sub(size);
                 is_first &= size == 0;
-                let mut batches = batches.into_iter().map(weir_topics::BatchView::into_bytes);
-                let records = match (batches.next(), batches.len()) {
-                    (None, _) => Bytes::new(),
-                    (Some(only), 0) => only,
-                    (Some(first), _) => {
+                let records = match pieces.as_slice() {
+                    [only] => only.clone(),
+                    pieces => {
                         let mut records = BytesMut::with_capacity(size);
-                        records.extend_from_slice(&first);
-                        batches.for_each(|batch| records.extend_from_slice(&batch));
+                        pieces
+                            .iter()
+                            .for_each(|piece| records.extend_from_slice(piece));
                         records.freeze()
                     }
                 };

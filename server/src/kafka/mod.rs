@@ -12,6 +12,7 @@ mod api;
 mod code;
 mod connection;
 mod fetch;
+mod gather;
 mod groups;
 mod offsets;
 mod produce;
@@ -31,6 +32,7 @@ use weir_topics::groups::Groups;
 use crate::config::KafkaSettings;
 use api::{Broken, Head};
 pub(crate) use connection::serve;
+use gather::Pieces;
 use produce::Turn;
 
 /// The one broker's number.
@@ -86,7 +88,7 @@ impl Kafka {
         head: Head,
         body: Bytes,
         turn: Turn,
-    ) -> Result<Option<Bytes>, Broken> {
+    ) -> Result<Option<Pieces>, Broken> {
         macro_rules! ask {
             ($handler:expr) => {{
                 let request = api::body(&head, body)?;
@@ -104,7 +106,16 @@ impl Kafka {
                     .map(|response| api::answer(&head, &response))
                     .transpose()
             }
-            ApiKey::Fetch => ask!(async |request| self.fetch(request, version).await),
+            ApiKey::Fetch => {
+                let request = api::body(&head, body)?;
+                let response = self.fetch(request, version).await;
+                let partitions = response
+                    .responses
+                    .iter()
+                    .flat_map(|topic| &topic.partitions);
+                let records = partitions.filter_map(|partition| partition.records.clone());
+                api::answer_with(&head, &response, records.collect()).map(Some)
+            }
             ApiKey::ListOffsets => ask!(async |request| self.list_offsets(request, version).await),
             ApiKey::OffsetForLeaderEpoch => ask!(async |request| self.end_of_epoch(request)),
             ApiKey::Metadata => ask!(async |request| self.metadata(request, version).await),

@@ -40,26 +40,67 @@ impl Partition {
     /// # Errors
     /// [`Error::Corrupt`] names segment and byte; [`Error::TopicNotFound`] when the topic was deleted; [`Error::Io`].
     pub fn read(&self, from: Offset, to: Offset, bytes_max: usize) -> Result<Vec<BatchView>> {
+        let mut batches = Vec::new();
+        self.read_each(from, to, bytes_max, |segment, found| {
+            let bytes = found.chunk.slice(found.range);
+            let checked = found.header.verify(&bytes);
+            checked.map_err(|reason| segment.corrupt(found.position, reason))?;
+            batches.push(BatchView::checked(bytes, found.header));
+            Ok(())
+        })?;
+        Ok(batches)
+    }
+
+    /// As [`Partition::read`], the batches as they are stored, back to back in few pieces. Their checksums are for the reader to
+    /// check, as Kafka's consumers do.
+    ///
+    /// # Errors
+    /// As [`Partition::read`].
+    pub fn read_stored(&self, from: Offset, to: Offset, bytes_max: usize) -> Result<Vec<Bytes>> {
+        let mut pieces: Vec<(Bytes, Range<usize>)> = Vec::new();
+        self.read_each(from, to, bytes_max, |_, found| {
+            match pieces.last_mut() {
+                Some((chunk, range))
+                    if chunk.as_ptr() == found.chunk.as_ptr() && range.end == found.range.start =>
+                {
+                    range.end = found.range.end;
+                }
+                _ => pieces.push((found.chunk.clone(), found.range)),
+            }
+            Ok(())
+        })?;
+        let pieces = pieces.into_iter();
+        Ok(pieces.map(|(chunk, range)| chunk.slice(range)).collect())
+    }
+
+    /// Gives each batch of [`Partition::read`] to `give`.
+    fn read_each(
+        &self,
+        from: Offset,
+        to: Offset,
+        bytes_max: usize,
+        mut give: impl FnMut(&Segment, Found<'_>) -> Result<()>,
+    ) -> Result<()> {
         self.check_exists()?;
         let (mut from, to) = self.stable_part(from, to);
-        let mut batches = Vec::new();
-        let mut bytes_left = bytes_max as u64;
+        let mut left = Left {
+            bytes: bytes_max as u64,
+            any: false,
+        };
         for segment in self.segments_of(from, to) {
             let end = segment.end();
-            if from >= to || (bytes_left == 0 && !batches.is_empty()) {
+            if from >= to || (left.bytes == 0 && left.any) {
                 break;
             }
-            let read =
-                self.read_segment(&segment, from, to.min(end), &mut bytes_left, &mut batches);
+            let read = self.read_segment(&segment, from, to.min(end), &mut left, &mut give);
             // A file that cannot be opened may have been deleted with its topic a moment ago.
-            read.or_else(|error| self.check_exists().and(Err(error)))?;
-            match batches.last().map(BatchView::end_offset) {
+            match read.or_else(|error| self.check_exists().and(Err(error)))? {
                 Some(next) if next >= end => from = next,
                 // The rest of this segment did not fit.
                 _ => break,
             }
         }
-        Ok(batches)
+        Ok(())
     }
 
     /// Cuts `[from, to)` into ranges of about `bytes_target` bytes that begin where batches begin, for reading in parallel.
@@ -231,28 +272,30 @@ impl Partition {
         })
     }
 
+    /// Gives the batches of one segment, and says where the next one would begin, if there was any.
     fn read_segment(
         &self,
         segment: &Segment,
         from: Offset,
         to: Offset,
-        bytes_left: &mut u64,
-        batches: &mut Vec<BatchView>,
-    ) -> Result<()> {
+        left: &mut Left,
+        give: &mut impl FnMut(&Segment, Found<'_>) -> Result<()>,
+    ) -> Result<Option<Offset>> {
         let files = &self.0.shared.files;
         let (mut position, past) = segment.with_index(files, |index| {
             (index.position_of(from), index.position_past(to))
         })?;
         let open = segment.open(files)?;
-        let mut chunk = Bytes::new();
+        let (mut chunk, mut at) = (Bytes::new(), 0);
         // What must come next; before the first batch, only that it is not past what is wanted.
         let mut next = None;
+        let mut given = None;
         while position < past {
-            if chunk.len() < HEADER_BYTES {
-                let size = (*bytes_left).max(READ_BYTES_MIN).min(past - position);
-                chunk = read_chunk(segment, &open.file, position, size)?;
+            if chunk.len() - at < HEADER_BYTES {
+                let size = left.bytes.max(READ_BYTES_MIN).min(past - position);
+                (chunk, at) = (read_chunk(segment, &open.file, position, size)?, 0);
             }
-            let header = BatchHeader::parse(&chunk);
+            let header = BatchHeader::parse(chunk.get(at..).unwrap_or_default());
             let header = header.map_err(|reason| segment.corrupt(position, reason))?;
             let size = header.total_bytes() as u64;
             let expected = next.unwrap_or(from);
@@ -275,30 +318,54 @@ impl Partition {
             }
             next = Some(header.end_offset());
             let wanted = header.end_offset() > from;
-            if wanted && size > *bytes_left && !batches.is_empty() {
-                *bytes_left = 0;
+            if wanted && size > left.bytes && left.any {
+                left.bytes = 0;
                 break;
             }
-            if size > chunk.len() as u64 {
+            if size > (chunk.len() - at) as u64 {
                 if !wanted {
                     position += size;
-                    chunk = Bytes::new();
+                    (chunk, at) = (Bytes::new(), 0);
                     continue;
                 }
-                chunk = read_chunk(segment, &open.file, position, size)?;
+                let size = size.max(left.bytes.min(past - position));
+                (chunk, at) = (read_chunk(segment, &open.file, position, size)?, 0);
             }
-            let bytes = chunk.split_to(size as usize);
+            let end = at + size as usize;
             if wanted {
-                header
-                    .verify(&bytes)
-                    .map_err(|reason| segment.corrupt(position, reason))?;
-                *bytes_left = bytes_left.saturating_sub(size);
-                batches.push(BatchView::checked(bytes, header));
+                left.bytes = left.bytes.saturating_sub(size);
+                left.any = true;
+                given = next;
+                let found = Found {
+                    chunk: &chunk,
+                    range: at..end,
+                    header,
+                    position,
+                };
+                give(segment, found)?;
             }
+            at = end;
             position += size;
         }
-        Ok(())
+        Ok(given)
     }
+}
+
+/// A batch that was come upon.
+struct Found<'a> {
+    /// What was read at once, and where in it the batch is.
+    chunk: &'a Bytes,
+    range: Range<usize>,
+    header: BatchHeader,
+    /// Where in the segment.
+    position: u64,
+}
+
+/// How much more may be read.
+struct Left {
+    bytes: u64,
+    /// Whether anything was.
+    any: bool,
 }
 
 fn read_chunk(segment: &Segment, file: &File, position: u64, size: u64) -> Result<Bytes> {
