@@ -67,9 +67,10 @@ impl Classify for Error {
                     .to_owned(),
             ),
             Self::NotBuilt { .. } => Some("set it to \"off\"".to_owned()),
-            Self::Bind { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
-                Some("another process listens there; port 0 picks a free one".to_owned())
-            }
+            Self::Bind { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => Some(
+                "another process listens there; port 0 picks a free one, off closes the door"
+                    .to_owned(),
+            ),
             Self::Bind { .. } | Self::Logging(_) => None,
         }
     }
