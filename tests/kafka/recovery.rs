@@ -16,11 +16,11 @@ type Place = (i64, i64);
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_records_are_there_once_and_in_order() {
     let mut random = random("kafka::acknowledged_records");
-    // The clients go on with the same address after each crash.
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .unwrap()
-        .port();
+    // The clients go on with the same address after each crash: one that the system gives to nobody meanwhile.
+    let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let port = std::iter::repeat_with(|| random.random_range(20_000..30_000))
+        .find(free)
+        .unwrap();
     let address = format!("127.0.0.1:{port}");
     let mut running = server().arg("--kafka").arg(&address).start();
 
