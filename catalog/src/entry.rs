@@ -260,6 +260,13 @@ pub struct Stream {
     pub retired_sources: BTreeSet<String>,
 }
 
+impl Stream {
+    /// Whether its one column is the records' values as they are: `format = 'raw'`.
+    pub fn is_raw(&self) -> bool {
+        self.format == "raw"
+    }
+}
+
 /// `WATERMARK FOR column AS sql`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watermark {

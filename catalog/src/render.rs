@@ -55,10 +55,13 @@ fn create_stream(name: &str, stream: &Stream) -> String {
     if let Some(key) = &stream.key {
         options.insert("key".to_owned(), key.clone());
     }
+    let columns = match stream.is_raw() {
+        true => String::new(),
+        false => format!(" {}", list(&elements)),
+    };
     format!(
-        "CREATE {} {name} {}{}",
+        "CREATE {} {name}{columns}{}",
         ObjectKind::Stream.sql(),
-        list(&elements),
         with(&options)
     )
 }

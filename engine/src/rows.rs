@@ -51,7 +51,7 @@ pub(crate) fn row_schema(engine: &Shared, entry: &Entry) -> Result<RowSchema> {
 
 /// Whether a stream shows its records' values as they are.
 pub(crate) fn is_raw(entry: &Entry) -> bool {
-    matches!(&entry.body, Body::Stream(stream) if stream.format == "raw")
+    matches!(&entry.body, Body::Stream(stream) if stream.is_raw())
 }
 
 /// The value of an expression without columns, as the column's type.
