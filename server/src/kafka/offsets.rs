@@ -1,5 +1,7 @@
 //! Offsets by time and by leader epoch, and those that groups have committed.
 
+use std::collections::HashMap;
+
 use kafka_protocol::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
 };
@@ -22,8 +24,8 @@ use kafka_protocol::messages::{
     OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
 };
 use kafka_protocol::protocol::StrBytes;
-use std::collections::HashMap;
 use weir_base::{Offset, PartitionId, TopicId};
+use weir_engine::TopicAccess;
 use weir_topics::Partition;
 use weir_topics::groups::{
     CommitRequest, CommittedOffset, Membership, OFFSET_METADATA_BYTES_MAX, OffsetCommit,
@@ -46,10 +48,7 @@ type Committed = HashMap<(TopicId, PartitionId), CommittedOffset>;
 
 impl Kafka {
     fn partition(&self, name: &str, index: i32) -> Result<Partition, i16> {
-        let number = u32::try_from(index).map_err(|_| code::UNKNOWN_TOPIC_OR_PARTITION)?;
-        let access = self.named(name)?;
-        let partition = access.topic().partition(PartitionId(number));
-        partition.cloned().map_err(|error| code::of_log(&error))
+        partition_of(&self.named(name)?, index)
     }
 
     /// The first offset at or after a time.
@@ -123,10 +122,12 @@ impl Kafka {
         let mut offsets = Vec::new();
         let mut topics = Vec::with_capacity(request.topics.len());
         for topic in request.topics {
+            let access = self.named(&topic.name);
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for committed in topic.partitions {
-                let partition = self.partition(&topic.name, committed.partition_index);
-                let known = partition.and_then(|_| self.named(&topic.name));
+                let known = access.as_ref().map_err(|code| *code).and_then(|access| {
+                    partition_of(access, committed.partition_index).map(|_| access)
+                });
                 let metadata = committed.committed_metadata.as_deref();
                 let metadata_bytes = metadata.map_or(0, str::len);
                 let code = match known {
@@ -193,10 +194,8 @@ impl Kafka {
             let groups = request.groups.iter().map(|group| {
                 let committed = self.committed(&group.group_id);
                 let wanted = group.topics.as_ref().map(|topics| {
-                    topics
-                        .iter()
-                        .map(|topic| (topic.name.clone(), topic.partition_indexes.clone()))
-                        .collect()
+                    let topics = topics.iter();
+                    topics.map(|topic| (&topic.name, topic.partition_indexes.as_slice()))
                 });
                 let topics = self.offsets_of(&committed, wanted);
                 let topics = topics.into_iter().map(|(name, partitions)| {
@@ -220,10 +219,8 @@ impl Kafka {
         }
         let committed = self.committed(&request.group_id);
         let wanted = request.topics.as_ref().map(|topics| {
-            topics
-                .iter()
-                .map(|topic| (topic.name.clone(), topic.partition_indexes.clone()))
-                .collect()
+            let topics = topics.iter();
+            topics.map(|topic| (&topic.name, topic.partition_indexes.as_slice()))
         });
         let topics = self.offsets_of(&committed, wanted);
         let topics = topics.into_iter().map(|(name, partitions)| {
@@ -297,23 +294,21 @@ impl Kafka {
     }
 
     /// Offsets of the partitions that are wanted, or of all that there are.
-    fn offsets_of(
+    fn offsets_of<'a>(
         &self,
         committed: &Committed,
-        wanted: Option<Vec<(Name, Vec<i32>)>>,
+        wanted: Option<impl Iterator<Item = (&'a Name, &'a [i32])>>,
     ) -> Vec<TopicOffsets> {
         if let Some(wanted) = wanted {
             return wanted
-                .into_iter()
                 .map(|(name, indexes)| {
-                    let id = self.named(&name).ok().map(|access| access.topic().id());
-                    let offsets = indexes.into_iter().map(|index| {
+                    let id = self.named(name).ok().map(|access| access.topic().id());
+                    let offsets = indexes.iter().map(|index| {
                         let number = PartitionId(index.unsigned_abs());
                         let offset = id.and_then(|id| committed.get(&(id, number)));
-                        (index, offset.cloned())
+                        (*index, offset.cloned())
                     });
-                    let offsets = offsets.collect();
-                    (name, offsets)
+                    (name.clone(), offsets.collect())
                 })
                 .collect();
         }
@@ -333,6 +328,12 @@ impl Kafka {
         });
         topics.collect()
     }
+}
+
+fn partition_of(access: &TopicAccess, index: i32) -> Result<Partition, i16> {
+    let number = u32::try_from(index).map_err(|_| code::UNKNOWN_TOPIC_OR_PARTITION)?;
+    let partition = access.topic().partition(PartitionId(number));
+    partition.cloned().map_err(|error| code::of_log(&error))
 }
 
 fn shown(offset: Option<CommittedOffset>) -> (i64, i32, StrBytes) {
