@@ -6,6 +6,7 @@ use weir_topics::groups::GroupError;
 
 use crate::failure;
 
+pub(super) const UNKNOWN_SERVER_ERROR: i16 = -1;
 pub(super) const NONE: i16 = 0;
 pub(super) const OFFSET_OUT_OF_RANGE: i16 = 1;
 pub(super) const CORRUPT_MESSAGE: i16 = 2;

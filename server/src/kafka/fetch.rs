@@ -101,7 +101,7 @@ impl Kafka {
                 Ok(done) => done,
                 Err(error) => {
                     tracing::error!(%error, "a fetch could not read");
-                    return FetchResponse::default().with_error_code(-1);
+                    return FetchResponse::default().with_error_code(code::UNKNOWN_SERVER_ERROR);
                 }
             };
             let bytes: usize = found

@@ -369,7 +369,7 @@ async fn offset_of(partition: Partition, timestamp: i64) -> Result<(i64, i64), i
         Ok(Err(error)) => Err(code::of_log(&error)),
         Err(error) => {
             tracing::error!(%error, "an offset could not be looked for");
-            Err(-1)
+            Err(code::UNKNOWN_SERVER_ERROR)
         }
     }
 }

@@ -202,7 +202,7 @@ async fn append(access: &TopicAccess, data: PartitionProduceData) -> Result<Appe
         let checking = tokio::task::spawn_blocking(move || checked(&access, records));
         checking.await.map_err(|error| {
             tracing::error!(%error, "a batch could not be checked");
-            Refused::from(-1)
+            Refused::from(code::UNKNOWN_SERVER_ERROR)
         })??
     };
     partition.ready().await?;
