@@ -210,9 +210,10 @@ async fn append(access: &TopicAccess, data: PartitionProduceData) -> Result<Appe
 }
 
 fn checked(access: &TopicAccess, records: Bytes) -> Result<EncodedBatch, Refused> {
-    let batch = EncodedBatch::from_bytes(records.to_vec())?;
+    let view = BatchView::parse(records)?;
+    let batch = EncodedBatch::from_view(view.clone())?;
     if !access.takes_any() {
-        access.admit(&BatchView::parse(records)?)?;
+        access.admit(&view)?;
     }
     Ok(batch)
 }

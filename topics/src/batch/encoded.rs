@@ -30,7 +30,14 @@ impl EncodedBatch {
     /// [`Error::Batch`] when it is not one whole, well-formed batch with the right checksum, or when it is of a transaction;
     /// [`Error::Record`] when it uses the reserved header name [`TOKEN_HEADER`]. Compressed records are not looked at.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
-        let view = BatchView::parse(Bytes::from(bytes))?;
+        Self::from_view(BatchView::parse(Bytes::from(bytes))?)
+    }
+
+    /// As [`EncodedBatch::from_bytes`], of a batch whose checksum was checked.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_view(view: BatchView) -> Result<Self> {
         let header = *view.header();
         let malformed = |reason| Error::Batch {
             base_offset: header.base_offset,
