@@ -33,10 +33,12 @@ pub enum Error {
         partitions: u32,
     },
     /// A topic was asked for with a number of partitions that is not offered.
-    #[error("a topic of {given} partitions is not possible: use 1 to {most}")]
+    #[error("a topic of {given} partitions is not possible: use {least} to {most}")]
     PartitionCount {
         /// What was asked for.
         given: u32,
+        /// The smallest number: of a topic that exists, one more than it has.
+        least: u32,
         /// The largest number.
         most: u32,
     },
@@ -100,6 +102,22 @@ pub enum Error {
         topic: TopicName,
         /// The partition.
         partition: PartitionId,
+    },
+    /// An offset is not there: it was deleted, or nothing has been written there yet.
+    #[error(
+        "topic \"{topic}\" partition {partition} has no offset {from}: it has {start} to {end}, the end excluded"
+    )]
+    OffsetOutOfRange {
+        /// The topic's name.
+        topic: TopicName,
+        /// The partition.
+        partition: PartitionId,
+        /// What was asked for.
+        from: Offset,
+        /// The first offset that new readers see.
+        start: Offset,
+        /// The stable offset.
+        end: Offset,
     },
     /// A batch is larger than the log takes.
     #[error("a batch of {bytes} bytes is larger than the limit of {limit} bytes")]
@@ -193,6 +211,7 @@ impl Classify for Error {
             | Self::PartitionCount { .. }
             | Self::Setting { .. }
             | Self::EmptyBatch
+            | Self::OffsetOutOfRange { .. }
             | Self::Record(_)
             | Self::Token(_) => Kind::Invalid,
             Self::BatchTooLarge { .. } | Self::Busy { .. } => Kind::LimitExceeded,
@@ -237,6 +256,7 @@ impl Classify for Error {
             Self::Locked(_) => "stop the other process, or choose another data folder",
             Self::Stopped(_) => "check the disk, then restart the service",
             Self::BatchTooLarge { .. } => "send fewer rows at a time",
+            Self::OffsetOutOfRange { .. } => "read on from the partition's first offset",
             Self::Corrupt { .. } => "restore the file from a backup",
             _ => return None,
         };

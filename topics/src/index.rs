@@ -7,6 +7,7 @@
 //! |---|---|
 //! | magic `WIDX`, version | 4 + 4 |
 //! | base offset, end offset, segment bytes | 8 + 8 + 8 |
+//! | flags: 1, each offset is one plain record (since version 4; before, it always was) | 4 |
 //! | minimum, maximum timestamp | 8 + 8 |
 //! | number of entries, number of tokens (2³² − 1: not known) | 4 + 4 |
 //! | entries: offset − base, position, minimum and maximum timestamp up to the next entry | 4 + 4 + 8 + 8 each |
@@ -27,8 +28,11 @@ use crate::token::Fingerprint;
 use crate::tokens::Written;
 
 const MAGIC: &[u8; 4] = b"WIDX";
-const VERSION: u32 = 3;
-const HEADER_BYTES: usize = 56;
+const VERSION: u32 = 4;
+/// It has no flags: gaps and transactions came later.
+const VERSION_DENSE: u32 = 3;
+const DENSE: u32 = 1;
+const HEADER_BYTES: usize = 60;
 const ENTRY_BYTES: usize = 24;
 /// Says that nothing is known of tokens, instead of their number.
 const TOKENS_UNKNOWN: u32 = u32::MAX;
@@ -39,6 +43,8 @@ pub(crate) struct Index {
     pub(crate) base: Offset,
     pub(crate) end: Offset,
     pub(crate) bytes: u64,
+    /// Whether each offset is one plain record: no gap, no transaction, no marker of one.
+    pub(crate) dense: bool,
     /// `None` while there is no record.
     pub(crate) times: Option<Times>,
     entries: Vec<Entry>,
@@ -58,6 +64,8 @@ pub(crate) struct Indexed {
     pub(crate) end: Offset,
     pub(crate) bytes: u64,
     pub(crate) times: Times,
+    /// Whether each of its offsets is one plain record.
+    pub(crate) plain: bool,
 }
 
 /// A stretch of a segment between two entries of its index.
@@ -96,6 +104,7 @@ impl Index {
             base,
             end: base,
             bytes: 0,
+            dense: true,
             times: None,
             entries: Vec::new(),
         }
@@ -120,6 +129,7 @@ impl Index {
             (None, ..) => {}
         }
         self.times = Some(joined(self.times));
+        self.dense &= batch.plain && batch.base == self.end;
         self.end = batch.end;
         self.bytes += batch.bytes;
     }
@@ -175,6 +185,7 @@ impl Index {
         bytes.put_i64_le(self.base.0);
         bytes.put_i64_le(self.end.0);
         bytes.put_u64_le(self.bytes);
+        bytes.put_u32_le(if self.dense { DENSE } else { 0 });
         bytes.put_i64_le(times.min_ms);
         bytes.put_i64_le(times.max_ms);
         bytes.put_u32_le(self.entries.len() as u32);
@@ -207,12 +218,16 @@ impl Index {
             return None;
         }
         rest = rest.get(MAGIC.len()..)?;
-        if rest.try_get_u32_le().ok()? != VERSION {
+        let version = rest.try_get_u32_le().ok()?;
+        if !(VERSION_DENSE..=VERSION).contains(&version) {
             return None;
         }
         let mut index = Self::new(Offset(rest.try_get_i64_le().ok()?));
         index.end = Offset(rest.try_get_i64_le().ok()?);
         index.bytes = rest.try_get_u64_le().ok()?;
+        if version > VERSION_DENSE {
+            index.dense = rest.try_get_u32_le().ok()? & DENSE != 0;
+        }
         let times = take_times(&mut rest)?;
         index.times = (times.min_ms <= times.max_ms).then_some(times);
         let entries = rest.try_get_u32_le().ok()?;
@@ -322,6 +337,7 @@ mod tests {
                     min_ms: *time,
                     max_ms: time + 5,
                 },
+                plain: true,
             };
             index.add(batch, interval);
         }

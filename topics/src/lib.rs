@@ -27,6 +27,8 @@
 pub mod batch;
 pub mod groups;
 
+mod bounds;
+mod config;
 mod durable;
 mod error;
 mod faults;
@@ -49,9 +51,10 @@ mod tokens;
 mod topic;
 
 pub use batch::{BatchBuilder, BatchView, EncodedBatch, Record, RecordRef};
+pub use config::{Cleanup, TopicConfig};
 pub use error::{Error, Result};
 pub use log::TopicLog;
-pub use partition::{Appended, Head, Partition, SegmentInfo};
+pub use partition::{Appended, Batches, Head, Partition, Pin, SegmentInfo, StoredBatches};
 pub use settings::LogSettings;
 pub use token::{Fingerprint, IdempotencyToken};
 pub use topic::{Topic, TopicSpec};

@@ -10,12 +10,13 @@ use std::thread::JoinHandle;
 use parking_lot::{Mutex, RwLock};
 use weir_base::{Clock, PartitionId, TopicId, TopicName};
 
+use crate::config::ConfigCell;
 use crate::groups::{self, Groups};
 use crate::meta::TopicMeta;
 use crate::producer_ids::ProducerIds;
 use crate::segment::Place;
 use crate::shared::Shared;
-use crate::{Error, LogSettings, Partition, Result, Topic, TopicSpec, durable};
+use crate::{Error, LogSettings, Partition, Result, Topic, TopicConfig, TopicSpec, durable};
 
 /// The most partitions that a topic has.
 const PARTITIONS_MAX: u32 = 4096;
@@ -29,15 +30,16 @@ const LOCK_FILE: &str = "LOCK";
 /// # let dir = tempfile::tempdir().unwrap();
 /// let log = TopicLog::open(LogSettings::new(dir.path()), Arc::new(SystemClock)).await?;
 /// let spec = TopicSpec { partitions: 1, owned: false };
-/// let topic = log.create_topic(&TopicName::new("bids").unwrap(), spec).await?;
+/// let topic = log.create_topic(&TopicName::new("bids").unwrap(), spec, TopicConfig::default()).await?;
 /// let partition = topic.partition(PartitionId(0))?;
 ///
 /// let mut builder = BatchBuilder::new();
 /// builder.push(RecordRef { timestamp_ms: 17, value: Some(b"{}"), ..RecordRef::default() })?;
 /// let (base, end) = partition.append(builder.build(), None)?.durable().await?;
 ///
-/// let batches = partition.read(base, end, 1 << 20)?;
-/// assert_eq!(batches[0].records().next().unwrap()?.value, Some(b"{}".as_slice()));
+/// let read = partition.read(base, end, 1 << 20)?;
+/// assert_eq!(read.next, end);
+/// assert_eq!(read.batches[0].records().next().unwrap()?.value, Some(b"{}".as_slice()));
 /// log.close().await
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(example()).unwrap();
@@ -63,7 +65,7 @@ struct Inner {
     shared: Arc<Shared>,
     topics: RwLock<Topics>,
     groups: Groups,
-    /// Held while topics are made or deleted.
+    /// Held while topics are made, changed or deleted.
     changing: Mutex<()>,
     writers: Mutex<Vec<JoinHandle<()>>>,
     producer_ids: ProducerIds,
@@ -90,14 +92,39 @@ impl TopicLog {
     /// Makes a topic. It is durable on return.
     ///
     /// # Errors
-    /// [`Error::TopicExists`], [`Error::TopicReserved`], [`Error::PartitionCount`], [`Error::Closed`], [`Error::Stopped`],
-    /// [`Error::Io`].
-    pub async fn create_topic(&self, name: &TopicName, spec: TopicSpec) -> Result<Topic> {
+    /// [`Error::TopicExists`], [`Error::TopicReserved`], [`Error::PartitionCount`], [`Error::Setting`], [`Error::Closed`],
+    /// [`Error::Stopped`], [`Error::Io`].
+    pub async fn create_topic(
+        &self,
+        name: &TopicName,
+        spec: TopicSpec,
+        config: TopicConfig,
+    ) -> Result<Topic> {
         if groups::is_internal(name) {
             return Err(Error::TopicReserved(name.clone()));
         }
         let (log, name) = (self.clone(), name.clone());
-        blocking(move || log.create_blocking(name, spec)).await
+        blocking(move || log.create_blocking(name, spec, config)).await
+    }
+
+    /// Changes how a topic keeps its records. It is durable on return, and all clones of the topic have it.
+    ///
+    /// # Errors
+    /// [`Error::TopicNotFound`], [`Error::Setting`], [`Error::Closed`], [`Error::Stopped`], [`Error::Io`]; nothing is changed.
+    pub async fn configure(&self, id: TopicId, config: TopicConfig) -> Result<Topic> {
+        let log = self.clone();
+        blocking(move || log.configure_blocking(id, config)).await
+    }
+
+    /// Gives a topic more partitions, `total` in all. They are durable on return. The topic that is answered has them, and so
+    /// has each that is asked for from now on; clones from before keep their number.
+    ///
+    /// # Errors
+    /// [`Error::PartitionCount`] when `total` is not more than it has, or too many; [`Error::TopicReserved`] for the log's own
+    /// topics; [`Error::TopicNotFound`], [`Error::Closed`], [`Error::Stopped`], [`Error::Io`].
+    pub async fn add_partitions(&self, id: TopicId, total: u32) -> Result<Topic> {
+        let log = self.clone();
+        blocking(move || log.add_partitions_blocking(id, total)).await
     }
 
     /// The topic of that name.
@@ -207,20 +234,21 @@ impl TopicLog {
         })))
     }
 
-    pub(crate) fn create_blocking(&self, name: TopicName, spec: TopicSpec) -> Result<Topic> {
-        if !(1..=PARTITIONS_MAX).contains(&spec.partitions) {
-            return Err(Error::PartitionCount {
-                given: spec.partitions,
-                most: PARTITIONS_MAX,
-            });
-        }
+    pub(crate) fn create_blocking(
+        &self,
+        name: TopicName,
+        spec: TopicSpec,
+        config: TopicConfig,
+    ) -> Result<Topic> {
+        check_partitions(spec.partitions, 1)?;
+        config.check()?;
         let _changing = self.0.changing.lock();
         self.0.check_open()?;
         self.0.shared.check_running()?;
         if self.topic(&name).is_some() {
             return Err(Error::TopicExists(name));
         }
-        let meta = TopicMeta::new(name, spec, self.0.clock.now_ms());
+        let meta = TopicMeta::new(name, spec, config, self.0.clock.now_ms());
         meta.create(&self.0.dir)
             .map_err(|error| Error::io("make", format!("topic \"{}\"", meta.name), error))?;
         let topic = open_topic(&self.0.shared, &self.0.dir, &meta)?;
@@ -228,6 +256,60 @@ impl TopicLog {
         topics.by_id.insert(meta.id, topic.clone());
         topics.by_name.insert(meta.name, topic.clone());
         Ok(topic)
+    }
+
+    fn configure_blocking(&self, id: TopicId, config: TopicConfig) -> Result<Topic> {
+        config.check()?;
+        let _changing = self.0.changing.lock();
+        let topic = self.changeable(id)?;
+        let mut meta = topic.meta();
+        meta.config = config;
+        meta.replace(&self.0.dir, meta.spec.partitions)
+            .map_err(|error| Error::io("configure", format!("topic \"{}\"", meta.name), error))?;
+        topic.config_cell().set(config);
+        Ok(topic)
+    }
+
+    fn add_partitions_blocking(&self, id: TopicId, total: u32) -> Result<Topic> {
+        let _changing = self.0.changing.lock();
+        let topic = self.changeable(id)?;
+        if groups::is_internal(topic.name()) {
+            return Err(Error::TopicReserved(topic.name().clone()));
+        }
+        let mut meta = topic.meta();
+        let before = std::mem::replace(&mut meta.spec.partitions, total);
+        check_partitions(total, before.saturating_add(1))?;
+        meta.replace(&self.0.dir, before).map_err(|error| {
+            Error::io(
+                "add partitions to",
+                format!("topic \"{}\"", meta.name),
+                error,
+            )
+        })?;
+        let config = topic.config_cell();
+        let mut partitions = topic.partitions().to_vec();
+        for partition in before..total {
+            partitions.push(open_partition(
+                &self.0.shared,
+                &self.0.dir,
+                &meta,
+                partition,
+                config,
+            )?);
+        }
+        let topic = Topic::new(meta, config.clone(), partitions);
+        let mut topics = self.0.topics.write();
+        topics.by_id.insert(id, topic.clone());
+        topics.by_name.insert(topic.name().clone(), topic.clone());
+        Ok(topic)
+    }
+
+    /// The topic as it is now, if it and the log may be changed.
+    fn changeable(&self, id: TopicId) -> Result<Topic> {
+        self.0.check_open()?;
+        self.0.shared.check_running()?;
+        let topic = self.topic_by_id(id);
+        topic.ok_or_else(|| Error::TopicNotFound(id.to_string()))
     }
 
     pub(crate) fn delete_blocking(&self, id: TopicId) -> Result<()> {
@@ -303,17 +385,37 @@ impl Drop for Inner {
 }
 
 fn open_topic(shared: &Arc<Shared>, log: &Path, meta: &TopicMeta) -> Result<Topic> {
+    let config = ConfigCell::new(meta.config);
     let partitions = (0..meta.spec.partitions)
-        .map(|partition| {
-            let place = Place {
-                topic: meta.name.clone(),
-                partition: PartitionId(partition),
-            };
-            let dir = meta.partition_dir(log, place.partition);
-            Partition::open(shared, place, dir)
-        })
+        .map(|partition| open_partition(shared, log, meta, partition, &config))
         .collect::<Result<_>>()?;
-    Ok(Topic::new(meta.clone(), partitions))
+    Ok(Topic::new(meta.clone(), config, partitions))
+}
+
+fn open_partition(
+    shared: &Arc<Shared>,
+    log: &Path,
+    meta: &TopicMeta,
+    partition: u32,
+    config: &ConfigCell,
+) -> Result<Partition> {
+    let place = Place {
+        topic: meta.name.clone(),
+        partition: PartitionId(partition),
+    };
+    let dir = meta.partition_dir(log, place.partition);
+    Partition::open(shared, place, dir, config.clone())
+}
+
+fn check_partitions(given: u32, least: u32) -> Result<()> {
+    if (least..=PARTITIONS_MAX).contains(&given) {
+        return Ok(());
+    }
+    Err(Error::PartitionCount {
+        given,
+        least,
+        most: PARTITIONS_MAX,
+    })
 }
 
 /// Ends all use of a topic that is no longer listed, and removes its folder.

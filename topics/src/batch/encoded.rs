@@ -80,6 +80,11 @@ impl EncodedBatch {
         self.record_count
     }
 
+    /// Whether each of its offsets is one plain record.
+    pub(crate) fn is_dense(&self) -> bool {
+        BatchHeader::parse(&self.bytes).is_ok_and(|header| header.is_dense())
+    }
+
     /// Its size, in bytes.
     pub fn size_bytes(&self) -> usize {
         self.bytes.len()

@@ -21,7 +21,9 @@ use super::record::{Change, Place, offset_bytes};
 use super::requests::CommittedOffset;
 use super::settings::{GROUPS_MAX, OFFSETS_BYTES_MAX};
 use crate::log::WeakLog;
-use crate::{BatchBuilder, Error, Partition, RecordRef, Result, Topic, TopicLog, TopicSpec};
+use crate::{
+    BatchBuilder, Error, Partition, RecordRef, Result, Topic, TopicConfig, TopicLog, TopicSpec,
+};
 
 const TOPIC: &str = "__weir_groups";
 pub(super) const SPEC: TopicSpec = TopicSpec {
@@ -249,7 +251,7 @@ impl Store {
     fn begin_topic(&self, log: &TopicLog, current: &mut Current) -> Result<Topic> {
         let name = name_of(current.next_number)?;
         current.next_number = current.next_number.saturating_add(1);
-        let topic = log.create_blocking(name, SPEC)?;
+        let topic = log.create_blocking(name, SPEC, TopicConfig::default())?;
         let written = self.write_snapshot(&topic);
         if written.is_err() {
             delete(log, &topic);
@@ -359,8 +361,8 @@ fn read(topic: &Topic) -> Result<Option<Offsets>> {
     let end = partition.stable_offset();
     let (mut next, mut offsets, mut whole) = (partition.start_offset(), Offsets::default(), false);
     while next < end {
-        let batches = partition.read(next, end, READ_BYTES)?;
-        for batch in &batches {
+        let read = partition.read(next, end, READ_BYTES)?;
+        for batch in &read.batches {
             for record in batch.records() {
                 let record = record?;
                 let corrupt = |reason: String| Error::Corrupt {
@@ -376,10 +378,7 @@ fn read(topic: &Topic) -> Result<Option<Offsets>> {
                 offsets.apply(group_id, change);
             }
         }
-        match batches.last() {
-            Some(last) => next = last.end_offset(),
-            None => break,
-        }
+        next = read.next;
     }
     Ok(whole.then_some(offsets))
 }

@@ -186,10 +186,13 @@ impl Partition {
             return Err(Error::EmptyBatch);
         }
         let settings = &self.0.shared.settings;
-        if batch.size_bytes() > settings.batch_bytes_max {
+        let config = self.0.config.get();
+        let own = config.max_message_bytes.map_or(u64::MAX, u64::from);
+        let limit = own.min(settings.batch_bytes_max as u64);
+        if batch.size_bytes() as u64 > limit {
             return Err(Error::BatchTooLarge {
                 bytes: batch.size_bytes() as u64,
-                limit: settings.batch_bytes_max as u64,
+                limit,
             });
         }
         // The token goes into the batch, and that changes its checksum: not under the lock.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use weir_base::{ManualClock, Offset, PartitionId, TopicName};
 use weir_topics::{
     BatchBuilder, BatchView, EncodedBatch, LogSettings, Partition, RecordRef, Result, Topic,
-    TopicLog, TopicSpec,
+    TopicConfig, TopicLog, TopicSpec,
 };
 
 /// A folder in memory where there is one: a test of many syncs should not wait for a disk.
@@ -57,7 +57,9 @@ pub(crate) async fn make(log: &TopicLog, topic: &str, partitions: u32) -> Topic 
         partitions,
         owned: false,
     };
-    log.create_topic(&name(topic), spec).await.unwrap()
+    log.create_topic(&name(topic), spec, TopicConfig::default())
+        .await
+        .unwrap()
 }
 
 /// A batch of records (timestamp, value).
@@ -89,10 +91,12 @@ pub(crate) fn read(
     let mut rows = Vec::new();
     let mut next = from;
     loop {
-        let batches = partition.read(next, to, bytes_max)?;
-        let Some(last) = batches.last() else {
+        let read = partition.read(next, to, bytes_max)?;
+        let batches = read.batches;
+        if batches.is_empty() {
+            assert!(read.next == next || read.next >= to);
             return Ok(rows);
-        };
+        }
         assert!(batches[0].base_offset() <= next && next < batches[0].end_offset());
         assert!(
             batches
@@ -110,7 +114,8 @@ pub(crate) fn read(
                 }
             }
         }
-        next = last.end_offset();
+        assert_eq!(read.next, batches[batches.len() - 1].end_offset());
+        next = read.next;
         if next >= to {
             return Ok(rows);
         }
