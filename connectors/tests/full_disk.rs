@@ -17,7 +17,7 @@ use weir_base::{Classify, Clock, ManualClock, SqlState, TopicName};
 use weir_connectors::topic::{
     Change, Commit, KeyedTable, OnConflict, RowColumn, RowSchema, Rows, TableWriter, encode_batch,
 };
-use weir_topics::{LogSettings, TopicLog, TopicSpec};
+use weir_topics::{LogSettings, TopicConfig, TopicLog, TopicSpec};
 
 fn schema() -> Arc<RowSchema> {
     let columns = vec![
@@ -65,6 +65,7 @@ async fn open(dir: &Path) -> (TopicLog, KeyedTable) {
                     partitions: 1,
                     owned: true,
                 },
+                TopicConfig::default(),
             )
             .await
             .unwrap(),

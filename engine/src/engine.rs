@@ -8,6 +8,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
+use tokio_util::sync::CancellationToken;
 use weir_base::{Classify, Clock, Kind, QueryId, SqlState, TopicId};
 use weir_catalog::{Catalog, Entry};
 use weir_connectors::files::{FilePolicy, FileStores};
@@ -17,6 +18,7 @@ use weir_topics::{LogSettings, Topic, TopicLog};
 use crate::admission::Admission;
 use crate::error::{Error, Result};
 use crate::functions;
+use crate::history::Histories;
 use crate::lanes::Lanes;
 use crate::metrics::{Counters, MetricsSnapshot};
 use crate::queries::{Queries, QueryInfo, Running};
@@ -45,6 +47,9 @@ pub(crate) struct Shared {
     pub(crate) log: TopicLog,
     pub(crate) stores: FileStores,
     pub(crate) tables: Tables,
+    pub(crate) histories: Histories,
+    /// Cancelled when the engine closes.
+    pub(crate) closing: CancellationToken,
     /// One definition changes at a time.
     pub(crate) ddl: tokio::sync::Mutex<()>,
     scratch: PathBuf,
@@ -118,7 +123,7 @@ impl Engine {
         let stores = FileStores::new(FilePolicy {
             allow_paths: settings.allow_paths.clone(),
             // Whatever is allowed, the server's own files are not.
-            deny_paths: ["topics", "catalog", "scratch"]
+            deny_paths: ["topics", "catalog", "scratch", "history"]
                 .map(|own| dir.join(own))
                 .to_vec(),
             allow_private_network: settings.allow_private_network,
@@ -139,12 +144,14 @@ impl Engine {
             .build_arc()?;
         let base_state =
             functions::state(Arc::clone(&runtime), Variables::default().config(limits))?;
-        Ok(Self(Arc::new(Shared {
+        let engine = Self(Arc::new(Shared {
             lanes: Lanes::start(limits.threads)?,
             admission: Admission::new(limits),
             queries: Queries::new(Arc::clone(&clock)),
             counters: Counters::default(),
             tables: Tables::default(),
+            histories: Histories::default(),
+            closing: CancellationToken::new(),
             ddl: tokio::sync::Mutex::default(),
             base_state,
             memory,
@@ -155,7 +162,9 @@ impl Engine {
             scratch,
             clock,
             settings,
-        })))
+        }));
+        Histories::start(&engine.0);
+        Ok(engine)
     }
 
     /// A new session with the server's defaults.
@@ -237,6 +246,7 @@ impl Engine {
 
     /// Stops all queries and brings everything to disk.
     pub async fn close(&self) {
+        self.0.closing.cancel();
         self.0.queries.close();
         if let Err(error) = self.0.log.close().await {
             tracing::error!(%error, "the topic log did not close cleanly; it repairs itself at the next start");

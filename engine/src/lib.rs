@@ -13,6 +13,7 @@ mod engine;
 mod error;
 mod execution;
 mod functions;
+mod history;
 mod ingest;
 mod lanes;
 mod memory;
@@ -31,6 +32,7 @@ mod system;
 mod tables;
 mod text;
 mod topic_access;
+mod topic_config;
 mod variables;
 
 pub use answer::{Answer, AnswerKind, Chunk, Progress, RowStream};
@@ -41,8 +43,9 @@ pub use parameters::parameter_from_json;
 pub use queries::{QueryInfo, QueryState};
 pub use request::{Ingest, IngestFormat, Ingested, IngestedPartition, Request};
 pub use session::Session;
-pub use settings::{Limits, Settings};
+pub use settings::{HistorySettings, Limits, Settings};
 pub use topic_access::TopicAccess;
+pub use topic_config::{SettingKind, TOPIC_SETTINGS, TopicSetting};
 pub use variables::session_config;
 
 pub use datafusion::scalar::ScalarValue;

@@ -16,8 +16,35 @@ pub struct Settings {
     pub allow_private_network: bool,
     /// A segment of the topic log that would grow past this is closed, and the next one begun.
     pub segment_bytes: ByteSize,
+    /// Where closed segments of streams are kept as Parquet.
+    pub history: HistorySettings,
     /// The bounds on every query.
     pub limits: Limits,
+}
+
+/// Where and how closed segments of streams are kept as Parquet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistorySettings {
+    /// A folder of an object store, such as `s3://bucket/history/`, which no other server uses; `None` is `history` in the
+    /// data folder.
+    pub location: Option<String>,
+    /// The connection, as `CREATE CONNECTION` made it, that leads to `location`.
+    pub connection: Option<String>,
+    /// How long the work rests when there was nothing to do.
+    pub interval: Duration,
+    /// Small segments are put together into files of about so many bytes of log.
+    pub file_bytes: ByteSize,
+}
+
+impl Default for HistorySettings {
+    fn default() -> Self {
+        Self {
+            location: None,
+            connection: None,
+            interval: Duration::from_secs(5),
+            file_bytes: ByteSize(128 << 20),
+        }
+    }
 }
 
 /// The bounds on queries. Each has a default that suits a small machine.
@@ -55,6 +82,7 @@ impl Settings {
             allow_paths: Vec::new(),
             allow_private_network: false,
             segment_bytes: ByteSize(128 << 20),
+            history: HistorySettings::default(),
             limits: Limits::default(),
         }
     }

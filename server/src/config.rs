@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use weir_base::ByteSize;
 use weir_base::nearest::nearest;
-use weir_engine::{Limits, Settings};
+use weir_engine::{HistorySettings, Limits, Settings};
 
 use crate::error::{Error, Result};
 use settings::{SETTINGS, Setting};
@@ -40,6 +40,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// A segment of the topic log that would grow past this is closed.
     pub segment_bytes: ByteSize,
+    /// Where closed segments of streams are kept as Parquet.
+    pub history: HistorySettings,
     /// The bounds on queries.
     pub limits: Limits,
     /// The bounds on HTTP connections and what they keep on the server.
@@ -168,6 +170,7 @@ impl Default for Config {
             kafka: Listen::At("127.0.0.1:9092".to_owned()),
             shutdown_grace: Duration::from_secs(30),
             segment_bytes: ByteSize(128 << 20),
+            history: HistorySettings::default(),
             limits: Limits::default(),
             rest: HttpSettings::default(),
             kafka_door: KafkaSettings::default(),
@@ -287,6 +290,7 @@ impl Config {
             allow_paths: self.allow_paths.clone(),
             allow_private_network: self.allow_private_network,
             segment_bytes: self.segment_bytes,
+            history: self.history.clone(),
             limits: self.limits.clone(),
         }
     }

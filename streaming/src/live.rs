@@ -77,10 +77,17 @@ impl LiveQuery {
         context: Arc<TaskContext>,
         position: Option<OffsetVector>,
     ) -> Result<Self> {
-        let mut topics: Vec<Topic> = Vec::new();
+        let mut topics: Vec<(Topic, Vec<Offset>)> = Vec::new();
         for_each_scan(plan.as_ref(), &mut |scan| {
-            if topics.iter().all(|known| known.id() != scan.topic().id()) {
-                topics.push(scan.topic().clone());
+            let first = scan.first_offsets();
+            let id = scan.topic().id();
+            match topics.iter_mut().find(|(known, _)| known.id() == id) {
+                // Two streams on one topic may reach back differently far.
+                Some((_, known)) => {
+                    let both = known.iter_mut().zip(first);
+                    both.for_each(|(known, first)| *known = first.min(*known));
+                }
+                None => topics.push((scan.topic().clone(), first)),
             }
             Ok(())
         })?;
@@ -92,7 +99,7 @@ impl LiveQuery {
         }
         let sources = topics
             .into_iter()
-            .map(|topic| Source::new(topic, position.as_ref()))
+            .map(|(topic, first)| Source::new(topic, first, position.as_ref()))
             .collect::<Result<Vec<_>>>()?;
         let (plan, statics) = stateless::prepare(plan, &context).await?;
         Ok(Self {
@@ -226,9 +233,9 @@ impl LiveQuery {
 }
 
 impl Source {
-    fn new(topic: Topic, position: Option<&OffsetVector>) -> Result<Self> {
+    fn new(topic: Topic, first: Vec<Offset>, position: Option<&OffsetVector>) -> Result<Self> {
         let name = topic.name().to_string();
-        let mut at = topic.start_offsets();
+        let mut at = first;
         if let Some(wanted) = position.and_then(|position| position.topic(topic.name())) {
             if wanted.len() != at.len() {
                 return Err(Error::WrongPosition(format!(
@@ -237,13 +244,15 @@ impl Source {
                     wanted.len()
                 )));
             }
-            for ((wanted, partition), number) in wanted.iter().zip(topic.partitions()).zip(0u32..) {
-                if *wanted < partition.start_offset() {
+            let partitions = topic.partitions().iter().zip(&at);
+            for ((wanted, (partition, first)), number) in wanted.iter().zip(partitions).zip(0u32..)
+            {
+                if wanted < first {
                     return Err(Error::RowsGone {
                         topic: name,
                         partition: number,
                         wanted: wanted.0,
-                        start: partition.start_offset().0,
+                        start: first.0,
                     });
                 }
                 if *wanted > partition.stable_offset() {
@@ -323,9 +332,9 @@ fn for_each_scan(
 }
 
 /// A token must name exactly the topics that the query reads.
-fn check_topics(position: &OffsetVector, topics: &[Topic]) -> Result<()> {
+fn check_topics(position: &OffsetVector, topics: &[(Topic, Vec<Offset>)]) -> Result<()> {
     for (topic, _) in position.iter() {
-        if topics.iter().all(|read| read.name() != topic) {
+        if topics.iter().all(|(read, _)| read.name() != topic) {
             return Err(Error::WrongPosition(format!(
                 "the query does not read topic {topic}"
             )));
@@ -333,9 +342,9 @@ fn check_topics(position: &OffsetVector, topics: &[Topic]) -> Result<()> {
     }
     match topics
         .iter()
-        .find(|topic| position.topic(topic.name()).is_none())
+        .find(|(topic, _)| position.topic(topic.name()).is_none())
     {
-        Some(missing) => Err(Error::WrongPosition(format!(
+        Some((missing, _)) => Err(Error::WrongPosition(format!(
             "it says nothing of topic {}",
             missing.name()
         ))),

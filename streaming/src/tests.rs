@@ -14,8 +14,10 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use proptest::prelude::*;
 use weir_base::{Classify, Clock, ManualClock, Offset, OffsetVector, TopicName};
-use weir_connectors::topic::{RowColumn, RowSchema, StreamTable, TopicWriter, encode_batch};
-use weir_topics::{LogSettings, TopicLog, TopicSpec};
+use weir_connectors::topic::{
+    RowColumn, RowSchema, StreamTable, TopicHold, TopicWriter, encode_batch,
+};
+use weir_topics::{LogSettings, TopicConfig, TopicLog, TopicSpec};
 
 use crate::{Error, LiveQuery};
 
@@ -78,7 +80,7 @@ impl World {
                 owned: false,
             };
             let topic = log
-                .create_topic(&TopicName::new(name).unwrap(), spec)
+                .create_topic(&TopicName::new(name).unwrap(), spec, TopicConfig::default())
                 .await
                 .unwrap();
             writers.push(TopicWriter::new(topic, rows_schema(), Arc::clone(&clock)));
@@ -135,7 +137,8 @@ impl World {
                     .map(<[Offset]>::to_vec)
                     .unwrap_or_default(),
             };
-            let table = StreamTable::new(topic, rows_schema(), ends, true);
+            let table =
+                StreamTable::new(TopicHold::now(topic).up_to(ends), rows_schema(), true).live();
             context
                 .register_table(name.as_str(), Arc::new(table))
                 .unwrap();

@@ -34,6 +34,8 @@ pub use format::Format;
 pub use function::{FUNCTIONS, function_table, is_function};
 pub use policy::FilePolicy;
 pub use provider::FileTableProvider;
+pub(crate) use stores::store_error;
 pub use stores::{FileStores, Place};
+pub(crate) use table::internal;
 pub use table::{FileTable, check_table, format_of_location, open_table};
 pub use write::written_rows;

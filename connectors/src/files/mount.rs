@@ -49,7 +49,7 @@ impl Mount {
         self.prefix.parts().chain(path.parts()).collect()
     }
 
-    fn inner(&self, path: &Path) -> Path {
+    pub(crate) fn inner(&self, path: &Path) -> Path {
         path.parts().skip(self.prefix.parts().count()).collect()
     }
 

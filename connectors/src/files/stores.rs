@@ -10,6 +10,7 @@ use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::cache::cache_manager::CacheManagerConfig;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::prelude::SessionConfig;
+use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parking_lot::RwLock;
@@ -198,6 +199,38 @@ impl FileStores {
                 })
             }
         }
+    }
+
+    /// A folder of the server's own, which no statement can name. It is found under `host`.
+    pub(crate) fn own_folder(&self, host: &str, dir: &std::path::Path) -> Result<Place> {
+        let files = LocalFileSystem::new_with_prefix(dir).map_err(|error| {
+            Error::new(
+                Kind::Unavailable,
+                format!("the folder {} cannot be used", dir.display()),
+            )
+            .with_source(error)
+        })?;
+        let shown = format!("{}/", dir.display());
+        let mount = Arc::new(Mount {
+            store: Arc::new(files),
+            prefix: Path::from(host),
+            shown: shown.clone(),
+            request_timeout: Patience::default().request_timeout,
+        });
+        let store = Arc::clone(&mount) as _;
+        self.inner
+            .mounts
+            .write()
+            .by_host
+            .insert(host.to_owned(), store);
+        Ok(Place {
+            host: host.to_owned(),
+            path: mount.outer(&Path::default()),
+            mount,
+            is_folder: true,
+            glob: None,
+            shown,
+        })
     }
 
     fn local(&self, shown: &str, path: &std::path::Path, glob: Option<String>) -> Result<Place> {

@@ -7,6 +7,8 @@
 mod bounds;
 mod convert;
 mod csv;
+mod history;
+mod hold;
 mod ingest;
 mod keyed;
 mod keys;
@@ -24,6 +26,8 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use history::{Conversion, History, HistoryFile, HistoryPlace, HistoryView};
+pub use hold::TopicHold;
 pub use ingest::{
     CsvLayout, Rows, check_values, encode_arrow, encode_batch, encode_csv, encode_ndjson,
 };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use datafusion::common::ScalarValue;
+use sha2::{Digest, Sha256};
 use weir_base::SqlState;
 
 use super::row;
@@ -149,6 +150,26 @@ impl RowSchema {
     pub fn schema_with_hidden(&self) -> SchemaRef {
         let fields = self.schema.fields().iter().cloned();
         Schema::new(fields.chain(hidden_fields()).collect::<Vec<_>>()).into()
+    }
+
+    /// A name for how records are read as rows: two schemas have the same one exactly when every record is the same row for
+    /// both.
+    pub(crate) fn fingerprint(&self) -> String {
+        let columns = self.columns.iter().map(|column| {
+            let RowColumn {
+                field,
+                source,
+                absent,
+                default: _,
+            } = column;
+            format!("{field:?} {source:?} {absent:?}")
+        });
+        let text = format!("{} {}", self.raw, columns.collect::<Vec<_>>().join(", "));
+        let hash = Sha256::digest(text);
+        hash.iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     pub(crate) fn is_verbatim(&self) -> bool {

@@ -8,64 +8,74 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::DataFusionError;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use weir_base::Offset;
+use datafusion::physical_plan::union::UnionExec;
 use weir_topics::Topic;
 
 use super::bounds::Bounds;
+use super::history::HistoryView;
+use super::hold::TopicHold;
 use super::scan::TopicScanExec;
 use super::schema::RowSchema;
 
 /// The rows of a topic up to fixed offsets, as a table.
 ///
-/// Filters on `_partition`, `_offset` and `_timestamp` decide what is read; `count(*)` without others reads nothing.
+/// What [history](super::History) has in Parquet is read there, the rest from the log. Filters on `_partition`, `_offset` and
+/// `_timestamp` decide what is read; `count(*)` without others reads nothing.
 #[derive(Debug)]
 pub struct StreamTable {
-    topic: Topic,
+    hold: TopicHold,
+    history: Option<HistoryView>,
     rows: Arc<RowSchema>,
-    from: Vec<Offset>,
-    to: Vec<Offset>,
+    is_live: bool,
     with_hidden: bool,
     schema: SchemaRef,
 }
 
 impl StreamTable {
-    /// The rows of each partition before its offset in `ends`. `with_hidden` adds the hidden columns to the schema: so that
-    /// `SELECT *` does not show them, they are there only for a query that names one.
-    pub fn new(topic: Topic, rows: Arc<RowSchema>, ends: Vec<Offset>, with_hidden: bool) -> Self {
+    /// The rows of a topic within what `hold` holds. `with_hidden` adds the hidden columns to the schema: so that `SELECT *` does
+    /// not show them, they are there only for a query that names one.
+    pub fn new(hold: TopicHold, rows: Arc<RowSchema>, with_hidden: bool) -> Self {
         let schema = if with_hidden {
             rows.schema_with_hidden()
         } else {
             Arc::clone(rows.schema())
         };
         Self {
-            topic,
+            hold,
+            history: None,
             rows,
-            from: Vec::new(),
-            to: ends,
+            is_live: false,
             with_hidden,
             schema,
         }
     }
 
-    /// Leaves out the rows of each partition before its offset in `starts`.
+    /// Reads what is in `history` there. It is to be looked at after the topic is held.
     #[must_use]
-    pub fn starting_at(mut self, starts: Vec<Offset>) -> Self {
-        self.from = starts;
+    pub fn with_history(mut self, history: HistoryView) -> Self {
+        self.history = (!history.is_empty()).then_some(history);
+        self
+    }
+
+    /// Plans one node that can be run again over the next range, for a query that goes on.
+    #[must_use]
+    pub fn live(mut self) -> Self {
+        self.is_live = true;
         self
     }
 
     /// The topic.
     pub fn topic(&self) -> &Topic {
-        &self.topic
+        self.hold.topic()
     }
 
     fn plan(
         &self,
-        parts: usize,
+        session: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
         limit: Option<usize>,
-    ) -> crate::Result<TopicScanExec> {
+    ) -> crate::Result<Arc<dyn ExecutionPlan>> {
         let columns = self.schema.fields().len();
         let projection = projection
             .cloned()
@@ -75,15 +85,37 @@ impl StreamTable {
         } else {
             Bounds::default()
         };
-        TopicScanExec::new(
-            &self.topic,
-            &self.rows,
-            projection,
+        let parts = session.config().target_partitions();
+        let (hold, rows) = (&self.hold, &self.rows);
+        let history = match &self.history {
+            Some(history) if !self.is_live => history,
+            history => {
+                let history = history.as_ref();
+                let scan =
+                    TopicScanExec::new(hold, history, rows, projection, bounds, limit, parts)?;
+                return Ok(Arc::new(scan));
+            }
+        };
+        let (log, files) = TopicScanExec::beside_history(
+            hold,
+            history,
+            rows,
+            projection.clone(),
             bounds,
             limit,
-            (&self.from, &self.to),
             parts,
-        )
+        )?;
+        let log: Arc<dyn ExecutionPlan> = Arc::new(log);
+        if files.is_empty() {
+            return Ok(log);
+        }
+        let environment = (session.runtime_env().as_ref(), session.config_options());
+        let mut plans = history
+            .plans(environment, rows, files, &projection, limit, parts)
+            .map_err(crate::files::internal)?;
+        // The log's part stays even when it has no rows: it holds what the others read.
+        plans.push(log);
+        UnionExec::try_new(plans).map_err(crate::files::internal)
     }
 }
 
@@ -104,7 +136,13 @@ impl TableProvider for StreamTable {
         Ok(filters
             .iter()
             .map(|filter| match self.with_hidden {
-                true => Bounds::pushdown(filter),
+                true => match Bounds::pushdown(filter) {
+                    // A file is passed over by them, and no row of one that is read.
+                    TableProviderFilterPushDown::Exact if self.history.is_some() => {
+                        TableProviderFilterPushDown::Inexact
+                    }
+                    pushdown => pushdown,
+                },
                 false => TableProviderFilterPushDown::Unsupported,
             })
             .collect())
@@ -117,10 +155,7 @@ impl TableProvider for StreamTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
-        let parts = state.config().target_partitions();
-        let plan = self
-            .plan(parts, projection, filters, limit)
-            .map_err(DataFusionError::from)?;
-        Ok(Arc::new(plan))
+        self.plan(state, projection, filters, limit)
+            .map_err(DataFusionError::from)
     }
 }

@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field};
 use datafusion::catalog::TableProvider;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use weir_base::{Clock, ManualClock, TopicName};
-use weir_topics::{LogSettings, Topic, TopicLog, TopicSpec};
+use weir_topics::{LogSettings, Topic, TopicConfig, TopicLog, TopicSpec};
 
 use super::{RowColumn, RowSchema};
 
@@ -30,7 +30,11 @@ impl TestLog {
     pub(super) async fn topic(&self, partitions: u32, owned: bool) -> Topic {
         let name = TopicName::new(format!("t{}", self.log.topics().len())).unwrap();
         self.log
-            .create_topic(&name, TopicSpec { partitions, owned })
+            .create_topic(
+                &name,
+                TopicSpec { partitions, owned },
+                TopicConfig::default(),
+            )
             .await
             .unwrap()
     }

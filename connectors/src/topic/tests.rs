@@ -377,7 +377,7 @@ fn rows_of_a_key_stay_together() {
         let writer = TopicWriter::new(topic.clone(), Arc::clone(&schema), log.clock.clone());
         let body: String = (0..100).map(|id| format!("{{\"id\":{}}}\n", id % 10)).collect();
         writer.append(&encode_ndjson(&schema, &bytes(&body)).unwrap(), None).await.unwrap();
-        let table = Arc::new(StreamTable::new(topic.clone(), schema, topic.stable_offsets(), true));
+        let table = Arc::new(StreamTable::new(TopicHold::now(topic.clone()), schema, true));
         let shown = query(
             table,
             "SELECT id, _partition, count(*) AS n, min(cast(_key AS text)) AS k FROM t GROUP BY 1, 2 ORDER BY 1",
@@ -406,9 +406,8 @@ fn counting_reads_nothing() {
         writer.append(&rows, None).await.unwrap();
         let table = |ends| {
             Arc::new(StreamTable::new(
-                topic.clone(),
+                TopicHold::now(topic.clone()).up_to(ends),
                 Arc::clone(&schema),
-                ends,
                 true,
             ))
         };
@@ -469,7 +468,7 @@ fn a_row_that_cannot_be_read_is_named() {
         }
         let appended = topic.partitions()[0].append(builder.build(), None).unwrap();
         appended.durable().await.unwrap();
-        let table = Arc::new(StreamTable::new(topic.clone(), items(false), topic.stable_offsets(), false));
+        let table = Arc::new(StreamTable::new(TopicHold::now(topic.clone()), items(false), false));
         let context = datafusion::prelude::SessionContext::new();
         context.register_table("t", table).unwrap();
         let error = context.sql("SELECT id FROM t").await.unwrap().collect().await.unwrap_err();
@@ -553,7 +552,7 @@ proptest! {
             }
             let limited = limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
             let sql = format!("SELECT _partition, _offset, _timestamp, id FROM t WHERE {}{limited}", filters.join(" AND "));
-            let table = Arc::new(StreamTable::new(topic.clone(), Arc::clone(&schema), ends, true));
+            let table = Arc::new(StreamTable::new(TopicHold::now(topic.clone()).up_to(ends), Arc::clone(&schema), true));
             let batches = query(table, &sql).await;
             let mut read: Vec<Known> = batches.iter().flat_map(|batch| {
                 (0..batch.num_rows()).map(|row| Known {

@@ -11,7 +11,7 @@ use datafusion::logical_expr::planner::{
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableSource};
 use datafusion::sql::sqlparser::ast;
 use weir_base::SqlState;
-use weir_catalog::{Body, ExternalTable, ObjectKind, ObjectName};
+use weir_catalog::{Body, ExternalTable, ObjectKind, ObjectName, Snapshot};
 use weir_connectors::files::{self, ConnectionSpec, CopyTo, FileTable};
 use weir_sql::statement;
 
@@ -289,31 +289,33 @@ pub(crate) fn copy_plan(
 }
 
 impl Planner {
-    /// The connection of a name, secrets included.
     fn connection(&self, name: Option<&str>) -> Result<Option<ConnectionSpec>> {
-        let Some(name) = name else { return Ok(None) };
-        let entry = self
-            .snapshot
-            .require(ObjectKind::Connection, &ObjectName::global(name))?;
-        let Body::Connection(connection) = &entry.body else {
-            return Err(Error::invalid(
-                SqlState::WRONG_OBJECT_TYPE,
-                format!("{} is no connection", entry.describe()),
-            ));
-        };
-        let mut options = connection.options.clone();
-        options.extend(
-            connection
-                .secrets
-                .iter()
-                .map(|(key, secret)| (key.clone(), secret.expose().to_owned())),
-        );
-        Ok(Some(ConnectionSpec {
-            name: name.to_owned(),
-            kind: connection.kind.clone(),
-            options,
-        }))
+        name.map(|name| connection(&self.snapshot, name))
+            .transpose()
     }
+}
+
+/// The connection of a name, secrets included.
+pub(crate) fn connection(snapshot: &Snapshot, name: &str) -> Result<ConnectionSpec> {
+    let entry = snapshot.require(ObjectKind::Connection, &ObjectName::global(name))?;
+    let Body::Connection(connection) = &entry.body else {
+        return Err(Error::invalid(
+            SqlState::WRONG_OBJECT_TYPE,
+            format!("{} is no connection", entry.describe()),
+        ));
+    };
+    let mut options = connection.options.clone();
+    options.extend(
+        connection
+            .secrets
+            .iter()
+            .map(|(key, secret)| (key.clone(), secret.expose().to_owned())),
+    );
+    Ok(ConnectionSpec {
+        name: name.to_owned(),
+        kind: connection.kind.clone(),
+        options,
+    })
 }
 
 impl From<Error> for DataFusionError {

@@ -38,9 +38,10 @@ use datafusion::sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlT
 use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
-use weir_base::{Offset, OffsetVector, SqlState, TopicName};
+use weir_base::{OffsetVector, SqlState, TopicName};
 use weir_catalog::{ObjectId, ObjectName, Snapshot};
 use weir_connectors::files::FileStores;
+use weir_connectors::topic::TopicHold;
 
 use crate::engine::Shared;
 use crate::error::{Error, Result};
@@ -84,8 +85,8 @@ enum Text {
 /// What the planner has opened so far.
 #[derive(Default)]
 struct Opened {
-    /// The offsets that each topic is read up to, fixed at the first look.
-    ends: HashMap<TopicName, Vec<Offset>>,
+    /// Each topic as it was at the first look: the offsets that it is read up to, and its log kept.
+    held: HashMap<TopicName, TopicHold>,
     /// Catalog objects that the statement itself names.
     named: BTreeSet<ObjectId>,
     /// Relations that only this statement knows.
@@ -246,8 +247,8 @@ impl Planner {
     /// The offsets that the topics named so far are read up to.
     pub(crate) fn position(&self) -> OffsetVector {
         let mut position = OffsetVector::new();
-        for (topic, ends) in &self.opened.lock().ends {
-            position.set(topic.clone(), ends.clone());
+        for (topic, hold) in &self.opened.lock().held {
+            position.set(topic.clone(), hold.ends().to_vec());
         }
         position
     }

@@ -10,7 +10,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSourc
 use datafusion::sql::sqlparser::ast;
 use weir_base::{Offset, SqlState};
 use weir_catalog::{Body, Entry, ObjectKind, ObjectName};
-use weir_connectors::topic::StreamTable;
+use weir_connectors::topic::{StreamTable, TopicHold};
 use weir_topics::Topic;
 
 use super::files::Calls;
@@ -102,7 +102,7 @@ impl Planner {
             self.opened.lock().named.insert(entry.id);
         }
         match &entry.body {
-            Body::Stream(_) => self.stream(&entry, shows_hidden),
+            Body::Stream(_) => self.stream(&entry, shows_hidden).await,
             Body::Table(_) => self.table(&entry, shows_hidden).await,
             Body::ExternalTable(table) => super::files::open_definition(self, table).await,
             Body::View(view) => {
@@ -119,11 +119,19 @@ impl Planner {
         }
     }
 
-    fn stream(&self, entry: &Entry, shows_hidden: bool) -> Result<Arc<dyn TableProvider>> {
+    async fn stream(&self, entry: &Entry, shows_hidden: bool) -> Result<Arc<dyn TableProvider>> {
         let topic = self.engine.topic_of(entry)?;
         let rows = Arc::new(row_schema(&self.engine, entry)?);
-        let ends = self.ends(&topic);
-        Ok(Arc::new(StreamTable::new(topic, rows, ends, shows_hidden)))
+        let hold = self.hold(topic);
+        let mut table = StreamTable::new(hold, rows, shows_hidden);
+        // After the log is held: what it lets go of is in the history by then.
+        if let Some(history) = self.engine.histories.of(&self.engine, entry).await? {
+            table = table.with_history(history.view());
+        }
+        if self.reading == Reading::Live {
+            table = table.live();
+        }
+        Ok(Arc::new(table))
     }
 
     async fn table(&self, entry: &Entry, shows_hidden: bool) -> Result<Arc<dyn TableProvider>> {
@@ -133,18 +141,16 @@ impl Planner {
         }
         let table = self.engine.keyed_table(entry)?;
         let topic = self.engine.topic_of(entry)?;
-        let end = self.ends(&topic).first().copied().unwrap_or(Offset::ZERO);
+        let hold = self.hold(topic);
+        let end = hold.ends().first().copied().unwrap_or(Offset::ZERO);
         Ok(table.snapshot(end, shows_hidden).await?)
     }
 
-    /// The offsets up to which this statement reads `topic`: those that were stable when it was first named.
-    fn ends(&self, topic: &Topic) -> Vec<Offset> {
+    /// `topic` as this statement reads it: up to what was stable when it was first named.
+    fn hold(&self, topic: Topic) -> TopicHold {
         let mut opened = self.opened.lock();
-        opened
-            .ends
-            .entry(topic.name().clone())
-            .or_insert_with(|| topic.stable_offsets())
-            .clone()
+        let held = opened.held.entry(topic.name().clone());
+        held.or_insert_with(|| TopicHold::now(topic)).clone()
     }
 }
 

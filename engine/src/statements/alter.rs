@@ -2,14 +2,16 @@
 
 use datafusion::common::DFSchema;
 use weir_base::{Options, SqlState};
-use weir_catalog::{Entry, Snapshot};
+use weir_catalog::{Body, Entry, Snapshot};
 use weir_sql::statement::{self, AlterOperation, ColumnChange, ObjectKind};
 
 use super::{Execution, normalized, position_of};
 use crate::answer::Answer;
 use crate::error::{Error, Result};
+use crate::history::{self, HistoryMode};
 use crate::planning::{Reading, plan_expression};
 use crate::rows;
+use crate::topic_config::{self, TopicSetting};
 
 impl Execution {
     pub(super) async fn alter(&self, alter: statement::Alter, tag: &str) -> Result<Answer> {
@@ -68,18 +70,14 @@ impl Execution {
                 self.alter_column(&snapshot, &entry, &normalized(&name), change)?
             }
             AlterOperation::SetOptions(options) => {
-                Options::new(options).finish()?;
-                return Err(Error::invalid(
-                    SqlState::SYNTAX_ERROR,
-                    "SET () names no option",
-                ));
+                let changes = options.into_iter().map(|(name, value)| (name, Some(value)));
+                self.set_options(&snapshot, &entry, changes.collect())
+                    .await?
             }
-            AlterOperation::ResetOptions(keys) => {
-                Options::new(keys.into_iter().map(|key| (key, String::new()))).finish()?;
-                return Err(Error::invalid(
-                    SqlState::SYNTAX_ERROR,
-                    "RESET () names no option",
-                ));
+            AlterOperation::ResetOptions(names) => {
+                let changes = names.into_iter().map(|name| (name, None));
+                self.set_options(&snapshot, &entry, changes.collect())
+                    .await?
             }
             AlterOperation::Pause | AlterOperation::Resume | AlterOperation::As { .. } => {
                 return Err(Error::unsupported(format!(
@@ -90,8 +88,59 @@ impl Execution {
         self.commit(&snapshot, changes).await?;
         if let Some((_, topic)) = entry.topic() {
             self.engine.forget_table(topic);
+            self.engine.histories.changed();
         }
         Ok(self.done(tag))
+    }
+
+    /// Sets options of a stream, or gives them their defaults: those of its topic at once, in one step; its own by the changes
+    /// that are answered.
+    async fn set_options(
+        &self,
+        snapshot: &Snapshot,
+        entry: &Entry,
+        changes: Vec<(String, Option<String>)>,
+    ) -> Result<Vec<weir_catalog::Change>> {
+        let Body::Stream(stream) = &entry.body else {
+            return Err(Error::invalid(
+                SqlState::WRONG_OBJECT_TYPE,
+                format!("{} has no options that can be changed", entry.describe()),
+            ));
+        };
+        if changes.is_empty() {
+            return Err(Error::invalid(
+                SqlState::SYNTAX_ERROR,
+                "SET () and RESET () name an option",
+            ));
+        }
+        let topic = self.engine.topic_of(entry)?;
+        let mut config = topic.config();
+        let mut options = stream.options.clone();
+        for (name, value) in changes {
+            match (TopicSetting::named(&name), value) {
+                (Some(setting), Some(value)) => setting.set(&mut config, &value)?,
+                (Some(setting), None) => setting.reset(&mut config),
+                (None, Some(value)) if name == history::OPTION => {
+                    HistoryMode::parse(&value)?;
+                    options.insert(name, value);
+                }
+                (None, None) if name == history::OPTION => {
+                    options.remove(&name);
+                }
+                (None, _) => {
+                    let mut known = Options::new([(name, String::new())]);
+                    // It knows the names that there are, and says which is nearest.
+                    topic_config::take(&mut known, config)?;
+                    known.take::<String>(history::OPTION)?;
+                    known.finish()?;
+                }
+            }
+        }
+        history::check(&self.engine, entry, &options, &config)?;
+        if config != topic.config() {
+            self.engine.log.configure(topic.id(), config).await?;
+        }
+        Ok(snapshot.set_options(entry.id, options)?)
     }
 
     fn add_column(

@@ -13,7 +13,7 @@ use weir_catalog::{
 use weir_connectors::files;
 use weir_connectors::topic::RAW_COLUMN;
 use weir_sql::statement;
-use weir_topics::TopicSpec;
+use weir_topics::{TopicConfig, TopicSpec};
 
 use super::columns::schema_of;
 use super::definitions::{
@@ -23,6 +23,7 @@ use super::{Execution, ident_position, normalized, position_of};
 use crate::answer::Answer;
 use crate::error::{Error, Result};
 use crate::planning::{Planner, Reading, plan_expression};
+use crate::{history, topic_config};
 
 /// Partitions that one stream may have.
 const PARTITIONS_MAX: u32 = 1024;
@@ -145,6 +146,11 @@ impl Execution {
         let topic = options
             .take::<TopicName>("topic")?
             .map_or_else(|| topic_name(&name), Ok)?;
+        let config = topic_config::take(&mut options, TopicConfig::default())?;
+        let history = options.take::<String>(history::OPTION)?;
+        if let Some(word) = &history {
+            history::HistoryMode::parse(word)?;
+        }
         options.finish()?;
         self.refuse_volatile_defaults(&columns)?;
 
@@ -166,7 +172,7 @@ impl Execution {
             partitions,
             owned: true,
         };
-        let made = self.engine.log.create_topic(&topic, spec).await?;
+        let made = self.engine.log.create_topic(&topic, spec, config).await?;
         let stream = Stream {
             columns,
             checks,
@@ -176,7 +182,10 @@ impl Execution {
             key,
             format,
             watermark,
-            options: BTreeMap::new(),
+            options: history
+                .map(|word| (history::OPTION.to_owned(), word))
+                .into_iter()
+                .collect(),
             retired_sources: BTreeSet::new(),
         };
         let new = NewObject {
@@ -249,6 +258,7 @@ impl Execution {
                     partitions: 1,
                     owned: true,
                 },
+                TopicConfig::default(),
             )
             .await?;
         let table = Table {

@@ -27,13 +27,13 @@ impl Execution {
             Change::Remove(id) => snapshot.by_id(*id),
             Change::Put(_) => None,
         });
-        let topics: Vec<_> = removed
-            .filter_map(|entry| entry.topic())
-            .map(|(_, id)| id)
+        let removed: Vec<_> = removed
+            .filter_map(|entry| Some((std::sync::Arc::clone(entry), entry.topic()?.1)))
             .collect();
         self.commit(&snapshot, changes).await?;
-        for topic in topics {
+        for (entry, topic) in removed {
             self.forget_topic(topic).await;
+            self.engine.histories.dropped(&self.engine, &entry).await;
         }
         Ok(self.done(tag))
     }

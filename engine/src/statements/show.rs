@@ -10,6 +10,7 @@ use crate::answer::Answer;
 use crate::error::{Error, Result};
 use crate::planning::Reading;
 use crate::system::{self, System};
+use crate::topic_config;
 
 impl Execution {
     pub(super) async fn show(&self, show: Show) -> Result<Answer> {
@@ -38,7 +39,9 @@ impl Execution {
                 };
                 let entry =
                     entry.map_err(|error| Error::from(error).with_position(position_of(&name)))?;
-                system::show_create(entry, &snapshot)?
+                let topic = self.engine.topic_of(entry);
+                let settings = topic.map(|topic| topic_config::as_options(&topic.config()));
+                system::show_create(entry, settings.unwrap_or_default(), &snapshot)?
             }
             Show::Variable(name) => system::show_variable(
                 &name,

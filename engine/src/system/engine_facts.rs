@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use weir_catalog::Snapshot;
+use weir_catalog::{ObjectId, Snapshot};
+use weir_connectors::topic::HistoryFile;
 
 use super::System;
 use super::facts::{Facts, FunctionFacts, SettingFacts, TopicFacts, functions_of, topic_facts};
@@ -32,6 +33,14 @@ impl System {
 impl Facts for EngineFacts {
     fn topics(&self, with_segments: bool) -> Vec<TopicFacts> {
         topic_facts(&self.engine.log, with_segments)
+    }
+
+    fn history(&self, stream: ObjectId) -> Vec<HistoryFile> {
+        self.engine.histories.files(stream)
+    }
+
+    fn history_failure(&self, stream: ObjectId) -> Option<String> {
+        self.engine.histories.failure(stream)
     }
 
     fn queries(&self) -> Vec<QueryInfo> {

@@ -5,6 +5,8 @@ use std::fmt::Debug;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::Documentation;
 use weir_base::{Offset, PartitionId, TopicId, TopicName};
+use weir_catalog::ObjectId;
+use weir_connectors::topic::HistoryFile;
 use weir_topics::{SegmentInfo, TopicLog};
 
 use crate::queries::QueryInfo;
@@ -13,6 +15,10 @@ use crate::queries::QueryInfo;
 pub(crate) trait Facts: Debug + Send + Sync {
     /// All topics of the embedded log; their segments only if asked for.
     fn topics(&self, with_segments: bool) -> Vec<TopicFacts>;
+    /// The Parquet files of a stream's history, by partition and offset.
+    fn history(&self, stream: ObjectId) -> Vec<HistoryFile>;
+    /// Why the last try to convert a stream failed, if it did.
+    fn history_failure(&self, stream: ObjectId) -> Option<String>;
     /// Queries that run or lately ran, in order of arrival.
     fn queries(&self) -> Vec<QueryInfo>;
     /// The session's settings, in order of name.

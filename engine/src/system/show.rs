@@ -1,5 +1,6 @@
 //! The rows of `SHOW …` and `DESCRIBE`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch, Scalar, StringViewArray};
@@ -99,17 +100,25 @@ pub(crate) fn describe_schema(schema: &Schema, like: Option<&str>) -> Result<Rec
     described(rows, like)
 }
 
-/// The row of `SHOW CREATE`.
+/// The row of `SHOW CREATE`, with the settings of the object's topic.
 ///
 /// # Errors
 /// None that an object of the catalog can cause.
-pub(crate) fn show_create(entry: &Entry, catalog: &Snapshot) -> Result<RecordBatch> {
+pub(crate) fn show_create(
+    entry: &Entry,
+    settings: BTreeMap<String, String>,
+    catalog: &Snapshot,
+) -> Result<RecordBatch> {
+    let mut shown = entry.clone();
+    if let Body::Stream(stream) = &mut shown.body {
+        stream.options.extend(settings);
+    }
     let mut rows = Rows::new(&[("name", Text), ("create_statement", Text)]);
     rows.push([
         ("name", entry.name.to_string().into()),
         (
             "create_statement",
-            weir_catalog::create_statement(entry, catalog).into(),
+            weir_catalog::create_statement(&shown, catalog).into(),
         ),
     ])?;
     Ok(rows.finish()?)

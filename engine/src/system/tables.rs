@@ -11,10 +11,11 @@ use super::System;
 use super::facts::TopicFacts;
 use super::information_schema::all_columns;
 use super::rows::{Definition, Rows, Type, Value, int};
+use crate::history::HistoryMode;
 
 use Type::{BigInt, Bool, Int, Text, Time};
 
-pub(super) static TABLES: [Definition; 13] = [
+pub(super) static TABLES: [Definition; 14] = [
     SCHEMAS,
     STREAMS,
     TABLES_TABLE,
@@ -25,6 +26,7 @@ pub(super) static TABLES: [Definition; 13] = [
     DEPENDENCIES,
     TOPICS,
     SEGMENTS,
+    HISTORY,
     QUERIES,
     SETTINGS,
     FUNCTIONS,
@@ -60,6 +62,8 @@ const STREAMS: Definition = Definition {
         ("topic", Text),
         ("records", BigInt),
         ("bytes", BigInt),
+        ("history", Text),
+        ("history_error", Text),
         ("comment", Text),
         ("created_at", Time),
     ],
@@ -210,6 +214,23 @@ const SEGMENTS: Definition = Definition {
     fill: segments,
 };
 
+const HISTORY: Definition = Definition {
+    name: "history",
+    columns: &[
+        ("schema", Text),
+        ("stream", Text),
+        ("partition", Int),
+        ("location", Text),
+        ("start_offset", BigInt),
+        ("end_offset", BigInt),
+        ("rows", BigInt),
+        ("bytes", BigInt),
+        ("min_timestamp", Time),
+        ("max_timestamp", Time),
+    ],
+    fill: history,
+};
+
 /// The columns of `weir.queries` and `SHOW QUERIES`.
 pub(super) const QUERY_COLUMNS: &[(&str, Type)] = &[
     ("query_id", Text),
@@ -296,13 +317,26 @@ pub(super) fn stream_facts(system: &System) -> impl Iterator<Item = StreamFacts<
             name: (&entry.name.name).into(),
             partitions: Value::Int(i32::try_from(stream.partitions).unwrap_or(i32::MAX)),
             format: (&stream.format).into(),
-            records: topic.map(TopicFacts::records).into(),
+            records: topic.map(|topic| records(system, entry, topic)).into(),
             bytes: topic.map(TopicFacts::bytes).into(),
             comment: entry.comment.as_ref().into(),
             entry,
             stream,
         })
     })
+}
+
+/// How many records of a stream there are: those of the log, and what only its history still has.
+fn records(system: &System, entry: &Entry, topic: &TopicFacts) -> i64 {
+    let files = system.facts.history(entry.id).into_iter();
+    let older = files.filter(|file| {
+        let partition = topic.partitions.iter().find(|it| it.id == file.partition);
+        partition.is_some_and(|partition| file.end <= partition.start_offset)
+    });
+    let older: u64 = older.map(|file| file.rows).sum();
+    topic
+        .records()
+        .saturating_add(i64::try_from(older).unwrap_or(i64::MAX))
 }
 
 fn streams(system: &System, rows: &mut Rows) -> Result<()> {
@@ -326,9 +360,38 @@ fn streams(system: &System, rows: &mut Rows) -> Result<()> {
             ("topic", stream.topic.as_str().into()),
             ("records", facts.records),
             ("bytes", facts.bytes),
+            (
+                "history",
+                HistoryMode::of(stream).ok().map(HistoryMode::word).into(),
+            ),
+            (
+                "history_error",
+                system.facts.history_failure(entry.id).into(),
+            ),
             ("comment", facts.comment),
             ("created_at", Value::Time(entry.created_at_ms)),
         ])?;
+    }
+    Ok(())
+}
+
+fn history(system: &System, rows: &mut Rows) -> Result<()> {
+    for entry in system.catalog.of_kind(ObjectKind::Stream) {
+        for file in system.facts.history(entry.id) {
+            let time = |ms| (file.rows > 0).then_some(Value::Time(ms));
+            rows.push([
+                ("schema", (&entry.name.schema).into()),
+                ("stream", (&entry.name.name).into()),
+                ("partition", partition_number(file.partition.0)),
+                ("location", file.location.into()),
+                ("start_offset", file.start.0.into()),
+                ("end_offset", file.end.0.into()),
+                ("rows", file.rows.into()),
+                ("bytes", file.bytes.into()),
+                ("min_timestamp", time(file.min_timestamp_ms).into()),
+                ("max_timestamp", time(file.max_timestamp_ms).into()),
+            ])?;
+        }
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use weir_catalog::{
     Table, View, Watermark,
 };
 use weir_sql::statement::{Listing, Statement};
+use weir_connectors::topic::HistoryFile;
 use weir_topics::SegmentInfo;
 
 use super::facts::*;
@@ -48,6 +49,24 @@ impl Facts for Fixed {
             id: TOPIC,
             partitions: vec![partition(0, 110), partition(1, 30)],
         }]
+    }
+
+    fn history(&self, _stream: ObjectId) -> Vec<HistoryFile> {
+        let file = |start, end| HistoryFile {
+            partition: PartitionId(0),
+            location: format!("history/{start}.parquet"),
+            start: Offset(start),
+            end: Offset(end),
+            rows: 9,
+            bytes: 500,
+            min_timestamp_ms: 0,
+            max_timestamp_ms: 60_000,
+        };
+        vec![file(0, 10), file(10, 20)]
+    }
+
+    fn history_failure(&self, _stream: ObjectId) -> Option<String> {
+        Some("the disk is full".to_owned())
     }
 
     fn queries(&self) -> Vec<QueryInfo> {

@@ -84,6 +84,26 @@ pub(super) const SETTINGS: &[Setting] = &[
         segment_bytes
     ),
     setting!(
+        "history.location",
+        "Where closed segments of streams are kept as Parquet: a folder of an object store, s3://bucket/folder/, that no other server uses. Not set: history in the data folder.",
+        history.location
+    ),
+    setting!(
+        "history.connection",
+        "The connection, made by CREATE CONNECTION, that leads to history.location.",
+        history.connection
+    ),
+    setting!(
+        "history.interval",
+        "How often closed segments are looked for.",
+        history.interval
+    ),
+    setting!(
+        "history.file_bytes",
+        "Small segments go together into one Parquet file, up to so many bytes of log.",
+        history.file_bytes
+    ),
+    setting!(
         "limits.memory",
         "Memory that all queries share.",
         limits.memory

@@ -215,6 +215,16 @@ impl Value for String {
     }
 }
 
+impl Value for Option<String> {
+    fn read(given: Given) -> Result<Self, String> {
+        String::read(given).map(|text| (!text.is_empty()).then_some(text))
+    }
+
+    fn show(&self) -> Option<String> {
+        self.as_ref().and_then(Value::show)
+    }
+}
+
 impl Value for PathBuf {
     fn read(given: Given) -> Result<Self, String> {
         match given.one()?.as_str() {

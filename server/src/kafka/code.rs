@@ -54,6 +54,7 @@ pub(super) fn of_log(error: &weir_topics::Error) -> i16 {
     match error {
         Error::TopicNotFound(_) | Error::PartitionNotFound { .. } => UNKNOWN_TOPIC_OR_PARTITION,
         Error::BatchTooLarge { .. } => MESSAGE_TOO_LARGE,
+        Error::OffsetOutOfRange { .. } => OFFSET_OUT_OF_RANGE,
         Error::Batch {
             reason: Malformed::Attributes(_),
             ..

@@ -11,7 +11,7 @@ use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse, TopicName}
 use tokio::time::Instant;
 use uuid::Uuid;
 use weir_base::{Offset, PartitionId};
-use weir_topics::Partition;
+use weir_topics::{Partition, StoredBatches};
 
 use super::{Kafka, code};
 
@@ -166,7 +166,7 @@ fn read(topics: &[WantedTopic], bytes_max: usize) -> Vec<Vec<Found>> {
         }
         let most = wanted.bytes_max.min(bytes_left);
         match partition.read_stored(wanted.from, stable, most) {
-            Ok(pieces) => {
+            Ok(StoredBatches { pieces, .. }) => {
                 let size = pieces.iter().map(Bytes::len).sum();
                 if size > bytes_left && !is_first {
                     bytes_left = 0;

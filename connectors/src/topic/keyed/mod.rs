@@ -19,7 +19,7 @@ use datafusion::common::runtime::SpawnedTask;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool};
 use parking_lot::RwLock;
 use weir_base::{Clock, Kind, Offset, PartitionId, SqlState};
-use weir_topics::{BatchView, Head, Partition, Topic};
+use weir_topics::{BatchView, Batches, Head, Partition, Topic};
 
 use super::record::RecordDecoder;
 use super::schema::RowSchema;
@@ -222,7 +222,7 @@ impl KeyedTable {
                 return Ok(());
             }
             let batches = self.read(from, to).await?;
-            if batches.is_empty() {
+            if batches.next <= from {
                 return Err(self.ends_early(from, to));
             }
             let mut state = self.0.state.write();
@@ -236,11 +236,11 @@ impl KeyedTable {
     /// Takes the records from `state`'s end up to `to` into it.
     async fn replay(&self, state: &mut State, to: Offset) -> Result<()> {
         while state.end < to {
-            let batches = self.read(state.end, to).await?;
-            if batches.is_empty() {
-                return Err(self.ends_early(state.end, to));
-            }
             let from = state.end;
+            let batches = self.read(from, to).await?;
+            if batches.next <= from {
+                return Err(self.ends_early(from, to));
+            }
             apply(&self.0, state, &batches, from, to)?;
         }
         Ok(())
@@ -256,7 +256,7 @@ impl KeyedTable {
         )
     }
 
-    async fn read(&self, from: Offset, to: Offset) -> Result<Vec<BatchView>> {
+    async fn read(&self, from: Offset, to: Offset) -> Result<Batches> {
         let partition = self.0.partition.clone();
         SpawnedTask::spawn_blocking(move || partition.read(from, to, LOAD_BYTES))
             .join()
@@ -283,26 +283,20 @@ fn empty_state(
 }
 
 /// Takes the records of `batches` within `[from, to)` into a state.
-fn apply(
-    inner: &Inner,
-    state: &mut State,
-    batches: &[BatchView],
-    from: Offset,
-    to: Offset,
-) -> Result<()> {
+fn apply(inner: &Inner, state: &mut State, read: &Batches, from: Offset, to: Offset) -> Result<()> {
     let columns = inner.rows.schema_with_hidden().fields().len();
     let projection: Vec<usize> = (0..columns).collect();
     let name = inner.topic.name();
     let mut decoder = RecordDecoder::new(name, PartitionId(0), &inner.rows, &projection)?;
     let within = |offset: Offset| offset >= from && offset < to;
-    for record in batches.iter().flat_map(BatchView::records) {
+    for record in read.batches.iter().flat_map(BatchView::records) {
         let record = record?;
         if within(record.offset) && record.value.is_some() {
             decoder.push(&record)?;
         }
     }
     state.push(Chunk::new(decoder.finish()?)?);
-    for record in batches.iter().flat_map(BatchView::records) {
+    for record in read.batches.iter().flat_map(BatchView::records) {
         let record = record?;
         if !within(record.offset) {
             continue;
@@ -321,7 +315,8 @@ fn apply(
             Some(_) => state.put(key, record.offset.0),
             None => state.delete(key, record.offset.0),
         }
-        state.end = Offset(record.offset.0 + 1);
     }
+    // Compaction leaves offsets without a record.
+    state.end = read.next.min(to);
     state.fit()
 }

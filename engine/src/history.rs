@@ -1,0 +1,290 @@
+//! Histories: of each stream the Parquet files of its closed segments, and the work that makes them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, OnceCell};
+use weir_base::{Classify, Kind, SqlState, TopicId};
+use weir_catalog::{Body, Entry, ObjectId, Stream};
+use weir_connectors::topic::{History, HistoryFile, HistoryPlace};
+use weir_topics::TopicConfig;
+
+use crate::engine::Shared;
+use crate::error::{Error, Result};
+use crate::lanes::Lane;
+use crate::rows::row_schema;
+
+/// The name of a stream's option.
+pub(crate) const OPTION: &str = "history";
+
+/// Where a stream keeps the rows of closed segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HistoryMode {
+    /// In Parquet, and in the log for Kafka's consumers, as long as retention has it.
+    Both,
+    /// In Parquet only: the log lets go of a segment when it is converted.
+    Parquet,
+    /// In the log only.
+    Log,
+}
+
+/// The histories that are in use.
+#[derive(Default)]
+pub(crate) struct Histories {
+    place: OnceCell<HistoryPlace>,
+    open: Mutex<HashMap<(ObjectId, TopicId), Arc<Slot>>>,
+    /// What was said of a stream that cannot be converted, so that it is said once.
+    failures: Mutex<HashMap<ObjectId, String>>,
+    /// Wakes the work when a history may have something to do.
+    wake: Arc<Notify>,
+}
+
+type Slot = OnceCell<Arc<History>>;
+
+impl HistoryMode {
+    /// What a stream's option says.
+    ///
+    /// # Errors
+    /// 22023 when it is none of the words.
+    pub(crate) fn parse(word: &str) -> Result<Self> {
+        match word {
+            "both" => Ok(Self::Both),
+            "parquet" => Ok(Self::Parquet),
+            "log" => Ok(Self::Log),
+            _ => Err(Error::invalid(
+                SqlState::INVALID_PARAMETER_VALUE,
+                format!("option \"history\" cannot be {word:?}"),
+            )
+            .with_hint("use 'both' (Parquet beside the log), 'parquet' or 'log'")),
+        }
+    }
+
+    /// The word that [`HistoryMode::parse`] reads.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Both => "both",
+            Self::Parquet => "parquet",
+            Self::Log => "log",
+        }
+    }
+
+    /// That of a stream. Raw values gain nothing from columns, so they stay in the log unless told otherwise; a compacted topic
+    /// has no rows that stay.
+    pub(crate) fn of(stream: &Stream) -> Result<Self> {
+        match stream.options.get(OPTION) {
+            Some(word) => Self::parse(word),
+            None if stream.is_raw() => Ok(Self::Log),
+            None => Ok(Self::Both),
+        }
+    }
+}
+
+/// Refuses a history that cannot be: of a compacted topic, whose records do not stay, or of columns that Parquet does not know.
+///
+/// # Errors
+/// 22023, 0A000.
+pub(crate) fn check(
+    engine: &Shared,
+    entry: &Entry,
+    options: &BTreeMap<String, String>,
+    config: &TopicConfig,
+) -> Result<()> {
+    let Some(word) = options.get(OPTION) else {
+        return Ok(());
+    };
+    if HistoryMode::parse(word)? == HistoryMode::Log {
+        return Ok(());
+    }
+    if config.cleanup.compacts() {
+        return Err(Error::invalid(
+            SqlState::INVALID_PARAMETER_VALUE,
+            "a compacted topic has no history: its records do not stay",
+        )
+        .with_hint("use history = 'log' or \"cleanup.policy\" = 'delete'"));
+    }
+    Ok(History::can_hold(&row_schema(engine, entry)?)?)
+}
+
+impl Histories {
+    /// The history of a stream, if it has or had one. It is read when it is first asked for.
+    ///
+    /// # Errors
+    /// When the place of histories cannot be reached, or a manifest cannot be used.
+    pub(crate) async fn of(&self, engine: &Shared, entry: &Entry) -> Result<Option<Arc<History>>> {
+        let Body::Stream(stream) = &entry.body else {
+            return Ok(None);
+        };
+        if stream.is_raw() && !stream.options.contains_key(OPTION) {
+            return Ok(None);
+        }
+        let slot = {
+            let mut open = self.open.lock();
+            Arc::clone(open.entry((entry.id, stream.topic_id)).or_default())
+        };
+        let history = slot
+            .get_or_try_init(|| async {
+                let place = self.place(engine).await?.clone();
+                let topic = engine.topic_of(entry)?;
+                let history = History::open(place, topic, entry.id.0).await;
+                let history = history.map_err(|error| {
+                    Error::from(error).in_context(&format!("the history of {}", entry.describe()))
+                })?;
+                Ok::<_, Error>(Arc::new(history))
+            })
+            .await?;
+        Ok(Some(Arc::clone(history)))
+    }
+
+    /// The Parquet files of a stream, as far as its history has been looked at.
+    pub(crate) fn files(&self, stream: ObjectId) -> Vec<HistoryFile> {
+        let open = self.open.lock();
+        let slots = open.iter().filter(|((id, _), _)| *id == stream);
+        let known = slots.filter_map(|(_, slot)| slot.get());
+        known.flat_map(|history| history.view().files()).collect()
+    }
+
+    /// Wakes the work: a stream was made, changed or dropped.
+    pub(crate) fn changed(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Forgets the history of a stream that was dropped, and removes its files. What cannot be removed now is said.
+    pub(crate) async fn dropped(&self, engine: &Shared, entry: &Entry) {
+        let Some((topic, topic_id)) = entry.topic() else {
+            return;
+        };
+        self.failures.lock().remove(&entry.id);
+        let known = self.open.lock().remove(&(entry.id, topic_id)).is_some();
+        if !known && self.of_none(entry) {
+            return;
+        }
+        let removed = async {
+            let place = self.place(engine).await?;
+            Ok::<_, Error>(History::remove(place, topic.as_str(), entry.id.0).await?)
+        };
+        if let Err(error) = removed.await {
+            tracing::warn!(stream = %entry.name, %error, "the history of a dropped stream stays where it is");
+        }
+    }
+
+    fn of_none(&self, entry: &Entry) -> bool {
+        match &entry.body {
+            Body::Stream(stream) => stream.is_raw() && !stream.options.contains_key(OPTION),
+            _ => true,
+        }
+    }
+
+    async fn place(&self, engine: &Shared) -> Result<&HistoryPlace> {
+        self.place
+            .get_or_try_init(|| async {
+                let settings = &engine.settings.history;
+                let Some(location) = &settings.location else {
+                    let dir = engine.settings.data_dir.join("history");
+                    return Ok(HistoryPlace::local(&engine.stores, &dir)?);
+                };
+                let name = settings.connection.as_deref().unwrap_or_default();
+                let snapshot = engine.catalog.snapshot();
+                let connection = crate::planning::files::connection(&snapshot, name)?;
+                Ok(HistoryPlace::remote(&engine.stores, location, &connection)?)
+            })
+            .await
+    }
+
+    /// Begins the work: one round now and then and when something changed, until the engine is closed or gone.
+    pub(crate) fn start(engine: &Arc<Shared>) {
+        let weak = Arc::downgrade(engine);
+        let wait = engine.settings.history.interval;
+        let (wake, closing) = (Arc::clone(&engine.histories.wake), engine.closing.clone());
+        engine.lanes.spawn(Lane::Heavy, async move {
+            while let Some(engine) = Weak::upgrade(&weak) {
+                engine.histories.round(&engine).await;
+                // Only while it works does it keep the engine.
+                drop(engine);
+                tokio::select! {
+                    () = closing.cancelled() => return,
+                    () = wake.notified() => {}
+                    () = tokio::time::sleep(wait) => {}
+                }
+            }
+        });
+    }
+
+    /// Does what there is to do for every stream. A stream that fails does not keep the others.
+    pub(crate) async fn round(&self, engine: &Arc<Shared>) {
+        let snapshot = engine.catalog.snapshot();
+        for entry in snapshot.relations() {
+            if engine.closing.is_cancelled() {
+                return;
+            }
+            match self.stream(engine, entry).await {
+                Ok(()) => {
+                    self.failures.lock().remove(&entry.id);
+                }
+                // It was dropped meanwhile.
+                Err(error) if error.kind() == Kind::NotFound => {}
+                Err(error) => {
+                    let text = error.to_string();
+                    let said = self.failures.lock().insert(entry.id, text.clone());
+                    if said.as_deref() != Some(text.as_str()) {
+                        tracing::warn!(stream = %entry.name, %error, "cannot keep the history of a stream");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Why the last try to convert a stream failed, if it did.
+    pub(crate) fn failure(&self, stream: ObjectId) -> Option<String> {
+        self.failures.lock().get(&stream).cloned()
+    }
+
+    async fn stream(&self, engine: &Arc<Shared>, entry: &Entry) -> Result<()> {
+        let Body::Stream(stream) = &entry.body else {
+            return Ok(());
+        };
+        let Some(history) = self.of(engine, entry).await? else {
+            return Ok(());
+        };
+        let mode = HistoryMode::of(stream)?;
+        let topic = engine.topic_of(entry)?;
+        let config = topic.config();
+        if mode != HistoryMode::Log && !config.cleanup.compacts() {
+            let rows = Arc::new(row_schema(engine, entry)?);
+            for partition in topic.partitions() {
+                let number = partition.id();
+                let target = engine.settings.history.file_bytes.0;
+                loop {
+                    let context = engine.base_state.task_ctx();
+                    let done = history.convert_next(number, &rows, context, target).await?;
+                    let Some(done) = done else { break };
+                    tracing::debug!(stream = %entry.name, partition = %number, from = %done.start, to = %done.end, "converted");
+                    if engine.closing.is_cancelled() {
+                        return Ok(());
+                    }
+                }
+                if mode == HistoryMode::Parquet
+                    && let Some(end) = history.end(number)
+                    && end > partition.start_offset()
+                {
+                    let partition = partition.clone();
+                    blocking(move || Ok(partition.delete_before(end)?)).await?;
+                }
+            }
+        }
+        if config.cleanup.deletes() {
+            let now = engine.clock.now_ms();
+            let (age, size) = (config.retention_ms, config.retention_bytes);
+            history.retain(now, age, size).await?;
+        }
+        history.sweep().await?;
+        Ok(())
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Error::new(Kind::Internal, error.to_string())))
+}
