@@ -126,7 +126,7 @@ impl Histories {
             .get_or_try_init(|| async {
                 let place = self.place(engine).await?.clone();
                 let topic = engine.topic_of(entry)?;
-                let history = History::open(place, topic, entry.id.0).await;
+                let history = History::open(place, &topic, entry.id.0).await;
                 let history = history.map_err(|error| {
                     Error::from(error).in_context(&format!("the history of {}", entry.describe()))
                 })?;
@@ -256,7 +256,9 @@ impl Histories {
                 let target = engine.settings.history.file_bytes.0;
                 loop {
                     let context = engine.base_state.task_ctx();
-                    let done = history.convert_next(number, &rows, context, target).await?;
+                    let done = history
+                        .convert_next(&topic, number, &rows, context, target)
+                        .await?;
                     let Some(done) = done else { break };
                     tracing::debug!(stream = %entry.name, partition = %number, from = %done.start, to = %done.end, "converted");
                     if engine.closing.is_cancelled() {

@@ -3,18 +3,21 @@
 //! Such a door appends batches to the log itself, after it has asked here. A stream's topic takes what its stream takes: a
 //! record that is no row of it is refused, so that every row that is stored can be read.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
-use weir_base::{SqlState, TopicId, TopicName};
-use weir_catalog::{Entry, ObjectKind, ObjectName};
+use weir_base::{Offset, PartitionId, SqlState, TopicId, TopicName};
+use weir_catalog::{Body, Entry, ObjectKind, ObjectName};
 use weir_connectors::topic::check_values;
-use weir_topics::{BatchView, Topic};
+use weir_topics::{BatchView, Topic, TopicConfig};
 
 use crate::engine::Shared;
 use crate::error::{Error, Result};
+use crate::history;
 use crate::ingest::{StreamWriter, stream_writer};
 use crate::request::Request;
 use crate::session::Session;
+use crate::topic_config;
 
 /// A topic that a door may show.
 #[derive(Clone)]
@@ -115,17 +118,100 @@ impl Session {
             .and_then(|entry| access(engine, entry))
     }
 
-    /// Makes a topic, and the stream that shows it in SQL: `CREATE STREAM "name" WITH (format = 'raw')`.
+    /// Makes a topic, and the stream that shows it in SQL: `CREATE STREAM "name" WITH (format = 'raw', …)`.
     ///
     /// # Errors
     /// As `CREATE STREAM`.
-    pub async fn create_topic(&self, name: &str, partitions: u32) -> Result<TopicAccess> {
-        let sql = format!(
-            "CREATE STREAM {} WITH (format = 'raw', partitions = {partitions})",
+    pub async fn create_topic(
+        &self,
+        name: &str,
+        partitions: u32,
+        config: &TopicConfig,
+    ) -> Result<TopicAccess> {
+        let mut sql = format!(
+            "CREATE STREAM {} WITH (format = 'raw', partitions = {partitions}",
             quoted(name)
         );
+        for (setting, value) in topic_config::as_options(config) {
+            _ = write!(sql, ", {} = '{value}'", quoted(&setting));
+        }
+        sql.push(')');
         self.execute(Request::new(sql)).await?;
         self.topic(name)
+    }
+
+    /// Changes what a stream's topic is configured as, as a whole: `ALTER STREAM … SET (…)`.
+    ///
+    /// # Errors
+    /// 42P01 without such a topic; refused for a table's, and where the stream's history does not allow it.
+    pub async fn configure_topic(&self, name: &str, config: TopicConfig) -> Result<()> {
+        let engine = self.engine();
+        let _ddl = engine.ddl.lock().await;
+        let (topic, owner) = self.owner(name)?;
+        if let Body::Stream(stream) = &owner.body {
+            history::check(engine, &owner, &stream.options, &config)?;
+        }
+        engine.log.configure(topic.topic.id(), config).await?;
+        engine.histories.changed();
+        Ok(())
+    }
+
+    /// Gives a stream's topic more partitions, `total` in all.
+    ///
+    /// # Errors
+    /// 42P01 without such a topic; refused for a table's, and when that is not more than it has, or too many.
+    pub async fn add_partitions(&self, name: &str, total: u32) -> Result<()> {
+        let engine = self.engine();
+        let _ddl = engine.ddl.lock().await;
+        let (topic, _) = self.owner(name)?;
+        let id = topic.topic.id();
+        engine.log.add_partitions(id, total).await?;
+        // Writers have the partitions of before.
+        engine.forget_table(id);
+        Ok(())
+    }
+
+    /// Deletes the records of a partition before an offset, in the log and in its streams' histories; answers the first offset that is
+    /// kept.
+    ///
+    /// # Errors
+    /// 42P01 without such a topic; refused for a table's; when the offset is past the end.
+    pub async fn delete_records(
+        &self,
+        name: &str,
+        partition: PartitionId,
+        before: Offset,
+    ) -> Result<Offset> {
+        let engine = self.engine();
+        let (topic, owner) = self.owner(name)?;
+        let partition = topic.topic.partition(partition)?.clone();
+        let number = partition.id();
+        let start = tokio::task::spawn_blocking(move || partition.delete_before(before)).await;
+        let start =
+            start.unwrap_or_else(|error| Err(weir_topics::Error::Internal(error.to_string())))?;
+        if let Some(history) = engine.histories.of(engine, &owner).await? {
+            history.delete_before(number, start).await?;
+        }
+        Ok(start)
+    }
+
+    /// A stream's topic, and the stream.
+    fn owner(&self, name: &str) -> Result<(TopicAccess, Arc<Entry>)> {
+        let topic = self.topic(name)?;
+        let snapshot = self.engine().catalog.snapshot();
+        let mut relations = snapshot.relations();
+        let owner = relations.find(|entry| {
+            entry.kind() == ObjectKind::Stream
+                && entry.topic().is_some_and(|(_, id)| id == topic.topic.id())
+        });
+        let owner = owner.cloned().ok_or_else(|| {
+            Error::invalid(
+                SqlState::WRONG_OBJECT_TYPE,
+                format!("topic \"{name}\" is a table's changelog"),
+            )
+            .with_hint("a table is changed by SQL")
+        })?;
+        Ok((topic, owner))
     }
 
     /// A number for an idempotent producer, which none had before.
@@ -141,24 +227,9 @@ impl Session {
     /// # Errors
     /// As `DROP STREAM`: what reads the stream keeps it from being dropped. A table's topic is not dropped so.
     pub async fn delete_topic(&self, name: &str) -> Result<()> {
-        let topic = self.topic(name)?;
-        let owner = {
-            let snapshot = self.engine().catalog.snapshot();
-            let mut relations = snapshot.relations();
-            let owner = relations.find(|entry| {
-                entry.kind() == ObjectKind::Stream
-                    && entry.topic().is_some_and(|(_, id)| id == topic.topic.id())
-            });
-            owner.map(|entry| entry.name.clone())
-        };
-        let ObjectName { schema, name } = owner.ok_or_else(|| {
-            Error::invalid(
-                SqlState::WRONG_OBJECT_TYPE,
-                format!("topic \"{name}\" is a table's changelog"),
-            )
-            .with_hint("DROP TABLE drops it")
-        })?;
-        let sql = format!("DROP STREAM {}.{}", quoted(&schema), quoted(&name));
+        let (_, owner) = self.owner(name)?;
+        let ObjectName { schema, name } = &owner.name;
+        let sql = format!("DROP STREAM {}.{}", quoted(schema), quoted(name));
         self.execute(Request::new(sql)).await?;
         Ok(())
     }

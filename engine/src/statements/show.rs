@@ -10,7 +10,6 @@ use crate::answer::Answer;
 use crate::error::{Error, Result};
 use crate::planning::Reading;
 use crate::system::{self, System};
-use crate::topic_config;
 
 impl Execution {
     pub(super) async fn show(&self, show: Show) -> Result<Answer> {
@@ -40,8 +39,7 @@ impl Execution {
                 let entry =
                     entry.map_err(|error| Error::from(error).with_position(position_of(&name)))?;
                 let topic = self.engine.topic_of(entry);
-                let settings = topic.map(|topic| topic_config::as_options(&topic.config()));
-                system::show_create(entry, settings.unwrap_or_default(), &snapshot)?
+                system::show_create(entry, topic.ok().as_ref(), &snapshot)?
             }
             Show::Variable(name) => system::show_variable(
                 &name,

@@ -1,6 +1,5 @@
 //! The rows of `SHOW …` and `DESCRIBE`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch, Scalar, StringViewArray};
@@ -9,6 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use weir_base::SqlState;
 use weir_catalog::{Body, Entry, Logical, ObjectKind, ObjectName, RESERVED_SCHEMAS, Snapshot};
 use weir_sql::statement::Listing;
+use weir_topics::Topic;
 
 use super::facts::SettingFacts;
 use super::information_schema::all_columns;
@@ -17,6 +17,7 @@ use super::tables::{self, FUNCTION_COLUMNS, QUERY_COLUMNS};
 use super::{System, definitions};
 use crate::error::{Error, Result};
 use crate::sql_types::sql_name;
+use crate::topic_config;
 use Type::{BigInt, Int, Text};
 
 /// The rows of `SHOW <listing> [FROM schema] [LIKE 'pattern']`, in order of schema and name.
@@ -106,12 +107,15 @@ pub(crate) fn describe_schema(schema: &Schema, like: Option<&str>) -> Result<Rec
 /// None that an object of the catalog can cause.
 pub(crate) fn show_create(
     entry: &Entry,
-    settings: BTreeMap<String, String>,
+    topic: Option<&Topic>,
     catalog: &Snapshot,
 ) -> Result<RecordBatch> {
     let mut shown = entry.clone();
-    if let Body::Stream(stream) = &mut shown.body {
-        stream.options.extend(settings);
+    if let (Body::Stream(stream), Some(topic)) = (&mut shown.body, topic) {
+        stream
+            .options
+            .extend(topic_config::as_options(&topic.config()));
+        stream.partitions = u32::try_from(topic.partitions().len()).unwrap_or(stream.partitions);
     }
     let mut rows = Rows::new(&[("name", Text), ("create_statement", Text)]);
     rows.push([

@@ -315,7 +315,7 @@ pub(super) fn stream_facts(system: &System) -> impl Iterator<Item = StreamFacts<
         Some(StreamFacts {
             schema: (&entry.name.schema).into(),
             name: (&entry.name.name).into(),
-            partitions: Value::Int(i32::try_from(stream.partitions).unwrap_or(i32::MAX)),
+            partitions: partition_count(stream, topic),
             format: (&stream.format).into(),
             records: topic.map(|topic| records(system, entry, topic)).into(),
             bytes: topic.map(TopicFacts::bytes).into(),
@@ -324,6 +324,12 @@ pub(super) fn stream_facts(system: &System) -> impl Iterator<Item = StreamFacts<
             stream,
         })
     })
+}
+
+/// How many partitions there are: a topic can be given more.
+fn partition_count(stream: &Stream, topic: Option<&TopicFacts>) -> Value {
+    let now = topic.and_then(|topic| i32::try_from(topic.partitions.len()).ok());
+    Value::Int(now.unwrap_or(i32::try_from(stream.partitions).unwrap_or(i32::MAX)))
 }
 
 /// How many records of a stream there are: those of the log, and what only its history still has.

@@ -12,8 +12,8 @@ use weir_catalog::{
     Body, Check, Column, Connection, ExternalTable, IfExists, NewObject, ObjectId, Secret, Stream,
     Table, View, Watermark,
 };
-use weir_sql::statement::{Listing, Statement};
 use weir_connectors::topic::HistoryFile;
+use weir_sql::statement::{Listing, Statement};
 use weir_topics::SegmentInfo;
 
 use super::facts::*;

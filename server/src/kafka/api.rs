@@ -12,7 +12,7 @@ use super::code;
 use super::gather::{Gather, Pieces};
 
 /// The APIs that are answered: key, first and last version.
-pub(super) const SUPPORTED: [(ApiKey, i16, i16); 22] = [
+pub(super) const SUPPORTED: [(ApiKey, i16, i16); 25] = [
     (ApiKey::Produce, 3, 13),
     (ApiKey::Fetch, 4, 17),
     (ApiKey::ListOffsets, 1, 9),
@@ -29,10 +29,13 @@ pub(super) const SUPPORTED: [(ApiKey, i16, i16); 22] = [
     (ApiKey::ApiVersions, 0, 4),
     (ApiKey::CreateTopics, 2, 7),
     (ApiKey::DeleteTopics, 1, 6),
+    (ApiKey::DeleteRecords, 0, 2),
     (ApiKey::InitProducerId, 0, 5),
     (ApiKey::OffsetForLeaderEpoch, 2, 4),
     (ApiKey::DescribeConfigs, 1, 4),
+    (ApiKey::CreatePartitions, 0, 3),
     (ApiKey::DeleteGroups, 0, 2),
+    (ApiKey::IncrementalAlterConfigs, 0, 1),
     (ApiKey::OffsetDelete, 0, 0),
     (ApiKey::DescribeCluster, 0, 2),
 ];

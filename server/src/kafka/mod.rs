@@ -10,6 +10,7 @@
 mod admin;
 mod api;
 mod code;
+mod configs;
 mod connection;
 mod fetch;
 mod gather;
@@ -124,6 +125,13 @@ impl Kafka {
             }
             ApiKey::DeleteTopics => {
                 ask!(async |request| self.delete_topics(request, version).await)
+            }
+            ApiKey::CreatePartitions => {
+                ask!(async |request| self.create_partitions(request).await)
+            }
+            ApiKey::DeleteRecords => ask!(async |request| self.delete_records(request).await),
+            ApiKey::IncrementalAlterConfigs => {
+                ask!(async |request| self.alter_configs(request).await)
             }
             ApiKey::DescribeConfigs => {
                 ask!(async |request| self.describe_configs(&request, version))

@@ -2,6 +2,10 @@
 
 use std::collections::HashMap;
 
+use kafka_protocol::messages::delete_records_request::DeleteRecordsPartition;
+use kafka_protocol::messages::delete_records_response::{
+    DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
+};
 use kafka_protocol::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
 };
@@ -19,12 +23,13 @@ use kafka_protocol::messages::offset_for_leader_epoch_response::{
     EpochEndOffset, OffsetForLeaderTopicResult,
 };
 use kafka_protocol::messages::{
-    ListOffsetsRequest, ListOffsetsResponse, OffsetCommitRequest, OffsetCommitResponse,
-    OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse,
-    OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
+    DeleteRecordsRequest, DeleteRecordsResponse, ListOffsetsRequest, ListOffsetsResponse,
+    OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse,
+    OffsetFetchRequest, OffsetFetchResponse, OffsetForLeaderEpochRequest,
+    OffsetForLeaderEpochResponse,
 };
 use kafka_protocol::protocol::StrBytes;
-use weir_base::{Offset, PartitionId, TopicId};
+use weir_base::{Classify, Kind, Offset, PartitionId, TopicId};
 use weir_engine::TopicAccess;
 use weir_topics::Partition;
 use weir_topics::groups::{
@@ -46,7 +51,68 @@ type Name = kafka_protocol::messages::TopicName;
 type TopicOffsets = (Name, Vec<(i32, Option<CommittedOffset>)>);
 type Committed = HashMap<(TopicId, PartitionId), CommittedOffset>;
 
+/// The watermark that stands for "everything that is there".
+const HIGH_WATERMARK: i64 = -1;
+
 impl Kafka {
+    /// Deletes the records of partitions that lie before an offset.
+    pub(super) async fn delete_records(
+        &self,
+        request: DeleteRecordsRequest,
+    ) -> DeleteRecordsResponse {
+        let mut topics = Vec::with_capacity(request.topics.len());
+        for topic in request.topics {
+            let mut partitions = Vec::with_capacity(topic.partitions.len());
+            for wanted in topic.partitions {
+                let deleted = self.delete_before(&topic.name, &wanted).await;
+                let (low_watermark, code) = match deleted {
+                    Ok(start) => (start.0, code::NONE),
+                    Err(code) => (-1, code),
+                };
+                partitions.push(
+                    DeleteRecordsPartitionResult::default()
+                        .with_partition_index(wanted.partition_index)
+                        .with_low_watermark(low_watermark)
+                        .with_error_code(code),
+                );
+            }
+            topics.push(
+                DeleteRecordsTopicResult::default()
+                    .with_name(topic.name)
+                    .with_partitions(partitions),
+            );
+        }
+        DeleteRecordsResponse::default().with_topics(topics)
+    }
+
+    async fn delete_before(
+        &self,
+        topic: &str,
+        wanted: &DeleteRecordsPartition,
+    ) -> Result<Offset, i16> {
+        let access = self.named(topic)?;
+        let partition =
+            u32::try_from(wanted.partition_index).map_err(|_| code::UNKNOWN_TOPIC_OR_PARTITION)?;
+        let stable = access
+            .topic()
+            .partition(PartitionId(partition))
+            .map_err(|error| code::of_log(&error))?
+            .stable_offset();
+        let before = match wanted.offset {
+            HIGH_WATERMARK => stable,
+            offset if (0..=stable.0).contains(&offset) => Offset(offset),
+            _ => return Err(code::OFFSET_OUT_OF_RANGE),
+        };
+        let deleted = self
+            .session
+            .delete_records(topic, PartitionId(partition), before)
+            .await;
+        deleted.map_err(|error| match error.kind() {
+            Kind::Invalid => code::POLICY_VIOLATION,
+            _ => code::of_engine(&error),
+        })
+    }
+
     fn partition(&self, name: &str, index: i32) -> Result<Partition, i16> {
         partition_of(&self.named(name)?, index)
     }

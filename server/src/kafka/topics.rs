@@ -1,28 +1,28 @@
 //! Metadata of topics, making them and dropping them.
 
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
-use kafka_protocol::messages::create_topics_response::{
-    CreatableTopicConfigs, CreatableTopicResult,
-};
+use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use kafka_protocol::messages::{
-    CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
-    MetadataRequest, MetadataResponse, TopicName,
+    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
+    DeleteTopicsRequest, DeleteTopicsResponse, MetadataRequest, MetadataResponse, TopicName,
 };
 use uuid::Uuid;
 use weir_base::{Classify, Kind};
 use weir_engine::TopicAccess;
+use weir_topics::TopicConfig;
 
-use super::admin::{Config, TOPIC_CONFIGS};
-use super::{CLUSTER_ID, Kafka, LEADER_EPOCH, NODE, code, text};
+use super::{CLUSTER_ID, Kafka, LEADER_EPOCH, NODE, code, configs, text};
 
 /// Partitions of a topic for which the client leaves the number to the broker.
 const PARTITIONS_DEFAULT: u32 = 1;
-/// Config source "default" of KIP-226: what a topic has without being told.
-const SOURCE_DEFAULT: i8 = 5;
+/// The most that a topic can have, as in SQL.
+const PARTITIONS_MAX: u32 = 1024;
 
 impl Kafka {
     /// The broker and its topics. A topic that is not there is made if both client and configuration allow it.
@@ -85,7 +85,11 @@ impl Kafka {
         if weir_base::TopicName::new(name).is_err() {
             return Err(code::INVALID_TOPIC);
         }
-        match self.session.create_topic(name, PARTITIONS_DEFAULT).await {
+        match self
+            .session
+            .create_topic(name, PARTITIONS_DEFAULT, &TopicConfig::default())
+            .await
+        {
             Ok(access) => Ok(access),
             // Somebody else made it meanwhile, or a relation that is no topic has the name.
             Err(error) if error.kind() == Kind::Conflict => {
@@ -108,14 +112,14 @@ impl Kafka {
         for topic in request.topics {
             let mut result = CreatableTopicResult::default().with_name(topic.name.clone());
             match self.create(&topic, request.validate_only).await {
-                Ok((partitions, made)) => {
+                Ok((partitions, config, made)) => {
                     if version >= 7 {
                         result.topic_id = made.map_or_else(Uuid::nil, |made| made.topic().id().0);
                     }
                     if version >= 5 {
                         result.num_partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
                         result.replication_factor = 1;
-                        result.configs = Some(TOPIC_CONFIGS.iter().map(created).collect());
+                        result.configs = Some(configs::created(&config));
                     }
                 }
                 Err((code, message)) => {
@@ -136,7 +140,7 @@ impl Kafka {
         &self,
         topic: &CreatableTopic,
         validate_only: bool,
-    ) -> Result<(u32, Option<TopicAccess>), (i16, String)> {
+    ) -> Result<(u32, TopicConfig, Option<TopicAccess>), (i16, String)> {
         let refuse = |code: i16, message: &str| Err((code, message.to_owned()));
         if let Err(error) = weir_base::TopicName::new(topic.name.to_string()) {
             return refuse(code::INVALID_TOPIC, &error.to_string());
@@ -157,31 +161,20 @@ impl Kafka {
             -1 => PARTITIONS_DEFAULT,
             number => u32::try_from(number)
                 .ok()
-                .filter(|number| (1..=1024).contains(number))
+                .filter(|number| (1..=PARTITIONS_MAX).contains(number))
                 .ok_or_else(|| {
-                    let message = "a topic has 1 to 1024 partitions".to_owned();
+                    let message = format!("a topic has 1 to {PARTITIONS_MAX} partitions");
                     (code::INVALID_PARTITIONS, message)
                 })?,
         };
-        for config in &topic.configs {
-            let value = config.value.as_deref().unwrap_or_default();
-            let known = TOPIC_CONFIGS
-                .iter()
-                .find(|known| known.name == config.name.as_str());
-            let message = match known {
-                None => format!("config \"{}\" is not supported", config.name.as_str()),
-                Some(known) if known.value != value => format!(
-                    "config \"{}\" is \"{}\" and cannot be \"{value}\" yet",
-                    known.name, known.value
-                ),
-                Some(_) => continue,
-            };
-            return refuse(code::INVALID_CONFIG, &message);
-        }
+        let config = configs::wanted(&topic.configs)?;
         if validate_only {
-            return Ok((partitions, None));
+            return Ok((partitions, config, None));
         }
-        let made = self.session.create_topic(&topic.name, partitions).await;
+        let made = self
+            .session
+            .create_topic(&topic.name, partitions, &config)
+            .await;
         let made = made.map_err(|error| {
             let code = match error.kind() {
                 Kind::Conflict => code::TOPIC_ALREADY_EXISTS,
@@ -189,7 +182,58 @@ impl Kafka {
             };
             (code, error.message().to_owned())
         })?;
-        Ok((partitions, Some(made)))
+        Ok((partitions, config, Some(made)))
+    }
+
+    /// Gives topics more partitions.
+    pub(super) async fn create_partitions(
+        &self,
+        request: CreatePartitionsRequest,
+    ) -> CreatePartitionsResponse {
+        let mut results = Vec::with_capacity(request.topics.len());
+        for topic in request.topics {
+            let mut result = CreatePartitionsTopicResult::default().with_name(topic.name.clone());
+            if let Err((code, message)) = self.grow(&topic, request.validate_only).await {
+                result.error_code = code;
+                result.error_message = Some(text(&message));
+            }
+            results.push(result);
+        }
+        CreatePartitionsResponse::default().with_results(results)
+    }
+
+    async fn grow(
+        &self,
+        topic: &CreatePartitionsTopic,
+        validate_only: bool,
+    ) -> Result<(), (i16, String)> {
+        let refuse = |code: i16, message: String| Err((code, message));
+        let name = topic.name.as_str();
+        let access = match self.named(name) {
+            Ok(access) => access,
+            Err(code) => return refuse(code, format!("topic \"{name}\" does not exist")),
+        };
+        if topic
+            .assignments
+            .as_ref()
+            .is_some_and(|given| !given.is_empty())
+        {
+            let message = "there is one broker: leave the assignment of replicas out";
+            return refuse(code::INVALID_REPLICA_ASSIGNMENT, message.to_owned());
+        }
+        let now = access.topic().partitions().len();
+        let wanted = u32::try_from(topic.count).unwrap_or(0);
+        if wanted as usize <= now || wanted > PARTITIONS_MAX {
+            let message = format!(
+                "topic \"{name}\" has {now} partitions; it can have more, up to {PARTITIONS_MAX}"
+            );
+            return refuse(code::INVALID_PARTITIONS, message);
+        }
+        if validate_only {
+            return Ok(());
+        }
+        let grown = self.session.add_partitions(name, wanted).await;
+        grown.map_err(|error| (code::of_engine(&error), error.message().to_owned()))
     }
 
     /// Drops topics with their streams.
@@ -277,12 +321,4 @@ fn unknown(name: Option<TopicName>, id: Uuid, version: i16, code: i16) -> Metada
         unknown.topic_id = id;
     }
     unknown
-}
-
-fn created(config: &Config) -> CreatableTopicConfigs {
-    CreatableTopicConfigs::default()
-        .with_name(text(config.name))
-        .with_value(Some(text(config.value)))
-        .with_read_only(true)
-        .with_config_source(SOURCE_DEFAULT)
 }

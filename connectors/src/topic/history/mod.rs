@@ -25,6 +25,9 @@ mod next;
 mod place;
 mod sections;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use datafusion::config::ConfigOptions;
@@ -34,7 +37,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use object_store::ObjectMeta;
 use object_store::path::Path;
 use parking_lot::{Mutex, RwLock};
-use weir_base::{Kind, Offset, PartitionId};
+use weir_base::{Kind, Offset, PartitionId, TopicId, TopicName};
 use weir_topics::{Partition, Topic};
 
 use self::kept::{Doomed, Kept};
@@ -52,7 +55,8 @@ pub(crate) use sections::{Bounds, Section};
 #[derive(Debug)]
 pub struct History {
     place: HistoryPlace,
-    topic: Topic,
+    topic: TopicName,
+    topic_id: TopicId,
     stream: String,
     partitions: RwLock<Vec<Arc<Kept>>>,
     doomed: Mutex<Doomed>,
@@ -112,16 +116,17 @@ impl History {
     /// # Errors
     /// When the place cannot be read; [`Kind::Corrupt`] when a manifest cannot be used and the log has not all records that it
     /// answered for.
-    pub async fn open(place: HistoryPlace, topic: Topic, stream: u64) -> Result<Self> {
+    pub async fn open(place: HistoryPlace, topic: &Topic, stream: u64) -> Result<Self> {
         let history = Self {
             place,
             stream: stream.to_string(),
-            topic,
+            topic: topic.name().clone(),
+            topic_id: topic.id(),
             partitions: RwLock::default(),
             doomed: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
         };
-        for partition in history.topic.partitions() {
+        for partition in topic.partitions() {
             let kept = history.load(partition).await?;
             history.partitions.write().push(Arc::new(kept));
         }
@@ -143,7 +148,7 @@ impl History {
     pub fn view(&self) -> HistoryView {
         HistoryView {
             place: self.place.clone(),
-            topic: self.topic.name().to_string(),
+            topic: self.topic.to_string(),
             stream: self.stream.clone(),
             partitions: self.partitions.read().clone(),
         }
@@ -161,13 +166,14 @@ impl History {
     /// When a record cannot be read or decoded, or the store fails; then nothing has changed.
     pub async fn convert_next(
         &self,
+        topic: &Topic,
         partition: PartitionId,
         rows: &Arc<RowSchema>,
         context: Arc<TaskContext>,
         bytes_target: u64,
     ) -> Result<Option<Conversion>> {
         let _changing = self.changing.lock().await;
-        let log = self.topic.partition(partition)?;
+        let log = topic.partition(partition)?;
         let kept = self.kept(partition);
         let shape = rows.fingerprint();
         let next = next::next(
@@ -179,7 +185,7 @@ impl History {
         );
         let Some(next) = next else { return Ok(None) };
         let all: Vec<usize> = (0..rows.schema_with_hidden().fields().len()).collect();
-        let hold = TopicHold::now(self.topic.clone());
+        let hold = TopicHold::now(topic.clone());
         let range = next.start..next.end;
         let scan = TopicScanExec::of_partition(&hold, rows, all, partition, range)?;
         let number = kept.manifest.written;
@@ -284,7 +290,7 @@ impl History {
             let mut partitions = self.partitions.write();
             let at = partition.0 as usize;
             while partitions.len() <= at {
-                let empty = Manifest::new(self.topic.id(), PartitionId(partitions.len() as u32));
+                let empty = Manifest::new(self.topic_id, PartitionId(partitions.len() as u32));
                 partitions.push(Arc::new(Kept::new(empty, None)));
             }
             if let Some(place) = partitions.get_mut(at) {
@@ -303,7 +309,7 @@ impl History {
         let folder = self.folder(id);
         let path = self.path(id, manifest::FILE_NAME);
         let manifest = match self.place.read(&path).await? {
-            None => Manifest::new(self.topic.id(), id),
+            None => Manifest::new(self.topic_id, id),
             Some(bytes) => self.usable(&bytes, partition, &path)?,
         };
         self.place.remove_unfinished(&folder).await?;
@@ -320,10 +326,10 @@ impl History {
     /// The manifest that was read, or an empty one where the log can answer for everything.
     fn usable(&self, bytes: &[u8], partition: &Partition, path: &Path) -> Result<Manifest> {
         let reason = match serde_json::from_slice::<Manifest>(bytes) {
-            Ok(manifest) => match manifest.check(self.topic.id()) {
+            Ok(manifest) => match manifest.check(self.topic_id) {
                 Ok(()) => return Ok(manifest),
                 Err(Unusable::AnotherTopic) => {
-                    return Ok(Manifest::new(self.topic.id(), partition.id()));
+                    return Ok(Manifest::new(self.topic_id, partition.id()));
                 }
                 Err(Unusable::Version(version)) => format!("version {version} is not known here"),
                 Err(Unusable::Gap) => "its files do not follow one another".to_owned(),
@@ -333,7 +339,7 @@ impl History {
         let shown = self.place.shown(path);
         if partition.start_offset() == Offset::ZERO {
             tracing::error!(manifest = %shown, %reason, "history is made again from the log");
-            return Ok(Manifest::new(self.topic.id(), partition.id()));
+            return Ok(Manifest::new(self.topic_id, partition.id()));
         }
         Err(Error::new(Kind::Corrupt, format!("{shown}: {reason}")).with_hint(
             "the log has not all records any more: bring the file back from a backup, or move it away to go on without history",
@@ -343,7 +349,7 @@ impl History {
     fn kept(&self, partition: PartitionId) -> Arc<Kept> {
         let partitions = self.partitions.read();
         partitions.get(partition.0 as usize).map_or_else(
-            || Arc::new(Kept::new(Manifest::new(self.topic.id(), partition), None)),
+            || Arc::new(Kept::new(Manifest::new(self.topic_id, partition), None)),
             Arc::clone,
         )
     }
@@ -357,13 +363,13 @@ impl History {
     fn folder(&self, partition: PartitionId) -> Path {
         let partition = format!("partition={partition}");
         self.place
-            .path(&[self.topic.name().as_str(), &self.stream, &partition])
+            .path(&[self.topic.as_str(), &self.stream, &partition])
     }
 
     fn path(&self, partition: PartitionId, name: &str) -> Path {
         let partition = format!("partition={partition}");
         self.place
-            .path(&[self.topic.name().as_str(), &self.stream, &partition, name])
+            .path(&[self.topic.as_str(), &self.stream, &partition, name])
     }
 }
 
