@@ -1,7 +1,8 @@
 //! The places where a test makes a write fail or the process die, with the cargo feature `failpoints`.
 //!
-//! Each of `topics::append`, `topics::before_sync`, `topics::after_sync` and `topics::roll` takes the actions of the `fail`
-//! crate (`sleep`, `pause`, `panic`, a callback …) and these: `return(abort)` ends the process on the spot, as a crash would;
+//! Each of `topics::append`, `topics::before_sync`, `topics::after_sync`, `topics::roll`, `topics::bounds`, `topics::remove`,
+//! `topics::configure`, `topics::partitions`, `topics::compacting` and `topics::compacted` takes the actions of the `fail` crate
+//! (`sleep`, `pause`, `panic`, a callback …) and these: `return(abort)` ends the process on the spot, as a crash would;
 //! `return(enospc)` and `return(eio)` are the operating system's errors.
 
 use std::io;
@@ -27,6 +28,42 @@ pub(crate) fn after_sync() -> io::Result<()> {
 /// When a segment is full, before the next one is begun.
 pub(crate) fn roll() -> io::Result<()> {
     fail::fail_point!("topics::roll", act);
+    Ok(())
+}
+
+/// Before the bounds of a partition are noted: its start, or up to where it is compacted.
+pub(crate) fn bounds() -> io::Result<()> {
+    fail::fail_point!("topics::bounds", act);
+    Ok(())
+}
+
+/// Before the files of a segment that is not needed are removed.
+pub(crate) fn remove() -> io::Result<()> {
+    fail::fail_point!("topics::remove", act);
+    Ok(())
+}
+
+/// Before a topic's configuration is replaced.
+pub(crate) fn configure() -> io::Result<()> {
+    fail::fail_point!("topics::configure", act);
+    Ok(())
+}
+
+/// After the folders of new partitions are made, before the topic has them.
+pub(crate) fn partitions() -> io::Result<()> {
+    fail::fail_point!("topics::partitions", act);
+    Ok(())
+}
+
+/// At each step of writing a compacted segment that nothing counts on yet: its unfinished file, its index.
+pub(crate) fn compacting() -> io::Result<()> {
+    fail::fail_point!("topics::compacting", act);
+    Ok(())
+}
+
+/// When a compacted segment has its name, before those that it replaces go.
+pub(crate) fn compacted() -> io::Result<()> {
+    fail::fail_point!("topics::compacted", act);
     Ok(())
 }
 

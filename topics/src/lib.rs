@@ -28,6 +28,7 @@ pub mod batch;
 pub mod groups;
 
 mod bounds;
+mod compaction;
 mod config;
 mod durable;
 mod error;
@@ -42,6 +43,7 @@ mod producer_ids;
 mod producers;
 mod recovery;
 mod remembered;
+mod retention;
 mod scan;
 mod segment;
 mod settings;
@@ -49,6 +51,7 @@ mod shared;
 mod token;
 mod tokens;
 mod topic;
+mod upkeep;
 
 pub use batch::{BatchBuilder, BatchView, EncodedBatch, Record, RecordRef};
 pub use config::{Cleanup, TopicConfig};

@@ -7,7 +7,7 @@ use weir_base::Offset;
 use super::Partition;
 use crate::bounds::Bounds;
 use crate::segment::Segment;
-use crate::{Error, Result};
+use crate::{Error, Result, faults};
 
 impl Partition {
     /// Deletes the records before `offset`, which becomes the start offset if it is after the one of now; answers the start
@@ -54,32 +54,44 @@ impl Partition {
             let doomed = self::doomed(&segments, kept.from());
             segments.drain(..doomed).collect()
         };
-        for segment in removed {
-            if let Err(error) = segment.remove(&self.0.shared.files) {
+        self.remove_files(&removed);
+    }
+
+    /// Removes the files of segments that are no longer listed.
+    pub(super) fn remove_files(&self, segments: &[Arc<Segment>]) {
+        for segment in segments {
+            let removed = faults::remove().and_then(|()| segment.remove(&self.0.shared.files));
+            if let Err(error) = removed {
                 tracing::warn!(segment = %segment.place(), %error, "cannot remove a segment's files; the next start will");
             }
         }
     }
 
     /// Moves the start to `offset` if that is further on; durable on return. The caller keeps others from it.
-    fn move_start(&self, offset: Offset) -> Result<()> {
+    pub(super) fn move_start(&self, offset: Offset) -> Result<()> {
         let bounds = self.0.kept.lock().bounds;
         if offset <= bounds.start {
             return Ok(());
         }
-        let bounds = Bounds {
+        // A start is taken to say that all before it was on disk.
+        self.flush()?;
+        self.set_bounds(Bounds {
             start: offset,
             ..bounds
-        };
-        bounds
-            .write(&self.0.dir)
-            .map_err(|error| Error::io("note the start of", &self.0.place, error))?;
+        })
+    }
+
+    /// Notes the bounds, durable on return. The caller keeps others from it.
+    pub(super) fn set_bounds(&self, bounds: Bounds) -> Result<()> {
+        faults::bounds()
+            .and_then(|()| bounds.write(&self.0.dir))
+            .map_err(|error| Error::io("note the bounds of", &self.0.place, error))?;
         self.0.kept.lock().bounds = bounds;
         Ok(())
     }
 
     /// Refuses when nothing may be changed any more.
-    fn check_writable(&self) -> Result<()> {
+    pub(super) fn check_writable(&self) -> Result<()> {
         self.check_exists()?;
         self.0.shared.check_open()?;
         self.0.shared.check_running()

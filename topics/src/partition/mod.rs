@@ -1,9 +1,11 @@
 //! A partition: records numbered from 0, in segments, with one writer and any number of readers.
 
 mod append;
+mod compact;
 mod cut;
 mod pins;
 mod read;
+mod upkeep;
 mod write;
 
 use std::fmt;
@@ -107,6 +109,11 @@ impl Partition {
         segments.iter().map(|s| s.extent.read().bytes).sum()
     }
 
+    /// Its key among all partitions of this process.
+    pub(crate) fn number(&self) -> u64 {
+        self.0.number
+    }
+
     /// Opens the partition in `dir`, repairing what a crash left.
     pub(crate) fn open(
         shared: &Arc<Shared>,
@@ -115,7 +122,13 @@ impl Partition {
         config: ConfigCell,
     ) -> Result<Self> {
         let number = shared.next_number();
-        let found = recover(&dir, &place, number, &shared.settings)?;
+        let found = recover(
+            &dir,
+            &place,
+            number,
+            &shared.settings,
+            config.get().flush_ms.is_some(),
+        )?;
         let end = found.segments.last().map(|last| last.end());
         let end = end.unwrap_or(found.bounds.start);
         let partition = Self(Arc::new(Inner {
@@ -126,7 +139,7 @@ impl Partition {
             config,
             segments: RwLock::new(found.segments),
             queue: Mutex::new(Queue::new(end, found.remembered)),
-            writer: Mutex::new(Writer::new(found.dirty)),
+            writer: Mutex::new(Writer::new(found.dirty, shared.clock.now_ms())),
             upkeep: Mutex::default(),
             kept: Mutex::new(Kept::new(found.bounds)),
             stable: watch::Sender::new(end),
