@@ -6,6 +6,7 @@
 
 mod busy;
 mod egress;
+mod history;
 mod ingest;
 mod latency;
 mod live;
@@ -72,6 +73,8 @@ enum Measure {
     Live,
     /// SELECT 1 and /livez while all cores are busy
     Busy,
+    /// A scan of 20 million JSON records: raw, as history in Parquet, as a plain Parquet table
+    History,
     /// The log as a Kafka broker, against a real Apache Kafka from Maven Central
     Log,
 }
@@ -140,6 +143,7 @@ fn main() -> ExitCode {
             Measure::Live => live::run(&bench, &mut report),
             Measure::Busy => busy::run(&bench, &mut report),
             Measure::Log => log::run(&bench, &mut report),
+            Measure::History => history::run(&bench, &mut report),
         }
     }
     println!("{report}");

@@ -5,6 +5,7 @@
 mod damage;
 mod ddl;
 mod full_disk;
+mod history;
 mod ingest;
 mod tables;
 

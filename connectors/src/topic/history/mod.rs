@@ -202,7 +202,7 @@ impl History {
                 return Err(error);
             }
         };
-        fail::fail_point!("history::written");
+        fail::fail_point!("history::written", |_| std::process::abort());
         let file = DataFile {
             name,
             start: next.start,
@@ -215,7 +215,7 @@ impl History {
         };
         let changed = kept.manifest.with(file, Shape::of(rows));
         self.change(partition, &kept, changed).await?;
-        fail::fail_point!("history::named");
+        fail::fail_point!("history::named", |_| std::process::abort());
         Ok(Some(next))
     }
 

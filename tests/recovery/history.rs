@@ -1,0 +1,222 @@
+//! Closed segments become Parquet, and no row is missed or read twice: through crashes at each step, restarts, changed columns, on
+//! a disk and in an object store.
+
+use serde_json::Value;
+use weir_tests::moto::Moto;
+use weir_tests::{Client, Server, ServerBuilder, eventually};
+
+use super::ends_at;
+use crate::live::numbers;
+
+const CREATE: &str = "CREATE STREAM s (n BIGINT) WITH (partitions = 2, \"segment.bytes\" = 4096, history = 'parquet')";
+
+fn builder() -> ServerBuilder {
+    Server::builder().env("WEIR_HISTORY_INTERVAL", "20ms")
+}
+
+/// Writes `n` from `from` on, in batches that fill several segments.
+async fn fill(client: &Client, from: i64, to: i64) {
+    for start in (from..to).step_by(100) {
+        let rows = numbers(start, to.min(start + 100));
+        client.ingest("s", rows).await.unwrap();
+    }
+}
+
+/// The answer over history and log is that over what was written: all of `0..end`, once.
+async fn holds(client: &Client, end: i64) {
+    let row = client
+        .rows("SELECT count(*), count(DISTINCT n), min(n), max(n) FROM s WHERE n >= 0")
+        .await;
+    let numbers: Vec<i64> = row.rows[0].iter().filter_map(Value::as_i64).collect();
+    assert_eq!(numbers, [end, end, 0, end - 1]);
+    assert_eq!(client.number("SELECT count(*) FROM s").await, end);
+    let each = "SELECT count(*) FROM (SELECT DISTINCT _partition, _offset FROM s)";
+    assert_eq!(client.number(each).await, end);
+}
+
+fn as_text(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Waits until all closed segments are in Parquet and only there.
+async fn converted(client: &Client) {
+    eventually("the closed segments are converted", async || {
+        let open = "SELECT count(*) FROM weir.segments WHERE topic = 's'";
+        match client.number(open).await {
+            0..=2 => Ok(()),
+            open => Err(format!("{open} segments")),
+        }
+    })
+    .await;
+    let files = "SELECT count(*) FROM weir.history WHERE stream = 's'";
+    assert!(client.number(files).await > 0);
+}
+
+#[tokio::test]
+async fn killed_at_each_step_of_a_conversion() {
+    for point in ["history::written", "history::named"] {
+        let server = ends_at(builder(), point, 3).start();
+        let client = server.client();
+        client.run(&[CREATE]).await;
+        let mut written = 0;
+        // It dies at the fourth conversion, in the middle of this or after it.
+        while let Ok(true) = sent(&client, written).await {
+            written += 100;
+        }
+        let (_, again) = server.wait_for_end();
+        let server = again.start();
+        let client = server.client();
+        // What was not acknowledged may be there.
+        let end = client.number("SELECT count(*) FROM s").await;
+        assert!(end == written || end == written + 100, "{end} of {written}");
+        holds(&client, end).await;
+        fill(&client, end, end + 1000).await;
+        converted(&client).await;
+        holds(&client, end + 1000).await;
+        server.stop();
+    }
+}
+
+/// Sends the next hundred rows; false when the server is gone.
+async fn sent(client: &Client, from: i64) -> reqwest::Result<bool> {
+    let request = client
+        .request(reqwest::Method::POST, "/v1/topics/s/records")
+        .header("content-type", "application/x-ndjson")
+        .body(numbers(from, from + 100));
+    let answer = request.send().await?;
+    Ok(answer.status().is_success())
+}
+
+#[tokio::test]
+async fn columns_change_and_what_only_parquet_has_follows() {
+    let server = builder().start();
+    let client = server.client();
+    client.run(&[CREATE]).await;
+    fill(&client, 0, 1000).await;
+    converted(&client).await;
+    client
+        .run(&[
+            "ALTER STREAM s ADD COLUMN extra INT DEFAULT 7",
+            "ALTER STREAM s RENAME COLUMN n TO number",
+        ])
+        .await;
+    let sums = "SELECT sum(number), sum(extra), count(*) FROM s WHERE _offset >= 0";
+    assert_eq!(client.rows(sums).await.rows[0], [499_500, 7000, 1000]);
+    let server = server.kill().start();
+    assert_eq!(
+        server.client().rows(sums).await.rows[0],
+        [499_500, 7000, 1000]
+    );
+    server.stop();
+}
+
+#[tokio::test]
+async fn a_live_query_reads_history_and_goes_on_in_the_log() {
+    let server = builder().start();
+    let client = server.client();
+    client.run(&[CREATE]).await;
+    fill(&client, 0, 1000).await;
+    converted(&client).await;
+    let live = client.rows("SELECT n FROM s EMIT CHANGES LIMIT 1500");
+    let writing = async {
+        fill(&client, 1000, 1500).await;
+    };
+    let (live, ()) = tokio::join!(live, writing);
+    let mut seen: Vec<i64> = live.rows.iter().filter_map(|row| row[0].as_i64()).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, (0..1500).collect::<Vec<i64>>());
+    server.stop();
+}
+
+#[tokio::test]
+async fn retention_and_dropping_take_the_files_too() {
+    let server = builder().start();
+    let client = server.client();
+    client.run(&[CREATE]).await;
+    fill(&client, 0, 1000).await;
+    converted(&client).await;
+    let folder = server.folder().join("history");
+    client
+        .run(&["ALTER STREAM s SET (\"retention.bytes\" = 1)"])
+        .await;
+    eventually("the files are gone", async || {
+        match client.number("SELECT count(*) FROM weir.history").await {
+            0 => Ok(()),
+            files => Err(files),
+        }
+    })
+    .await;
+    assert!(client.number("SELECT count(*) FROM s").await < 1000);
+    client.run(&["DROP STREAM s"]).await;
+    let left = walk(&folder);
+    assert!(left.is_empty(), "{left:?}");
+    server.stop();
+}
+
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        match path.is_dir() {
+            true => files.extend(walk(&path)),
+            false => files.push(path),
+        }
+    }
+    files
+}
+
+#[tokio::test]
+async fn other_tools_read_the_files() {
+    let server = builder().start();
+    let client = server.client();
+    client.run(&[CREATE]).await;
+    fill(&client, 0, 1000).await;
+    converted(&client).await;
+    let rows = client
+        .rows("SELECT location, start_offset, end_offset FROM weir.history")
+        .await;
+    assert!(rows.rows.len() > 1);
+    for row in &rows.rows {
+        let arguments: Vec<String> = row.iter().map(as_text).collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        weir_tests::python::run("history_file.py", &arguments);
+    }
+    let folder = server.folder().join("history/s");
+    let counted = weir_tests::python::run("history_folder.py", &[folder.to_str().unwrap()]);
+    let converted = client.number("SELECT sum(rows) FROM weir.history").await;
+    assert_eq!(counted.trim(), converted.to_string());
+    server.stop();
+}
+
+#[tokio::test]
+async fn in_an_object_store() {
+    let moto = Moto::start().await;
+    moto.make_bucket("lake").await;
+    let connection = format!(
+        "CREATE CONNECTION lake WITH (type = 's3', endpoint = '{}', region = 'us-east-1', access_key_id = 'test', secret_access_key = 'test')",
+        moto.url()
+    );
+    let server = builder()
+        .env("WEIR_ALLOW_PRIVATE_NETWORK", "true")
+        .env("WEIR_HISTORY_LOCATION", "s3://lake/history/")
+        .env("WEIR_HISTORY_CONNECTION", "lake")
+        .start();
+    let client = server.client();
+    client.run(&[&connection, CREATE]).await;
+    fill(&client, 0, 1000).await;
+    converted(&client).await;
+    let location = client.value("SELECT min(location) FROM weir.history").await;
+    assert!(
+        location
+            .as_str()
+            .unwrap()
+            .starts_with("s3://lake/history/s/"),
+        "{location}"
+    );
+    holds(&client, 1000).await;
+    let server = server.kill().start();
+    holds(&server.client(), 1000).await;
+    server.stop();
+}
