@@ -277,7 +277,7 @@ impl Histories {
         if config.cleanup.deletes() {
             let now = engine.clock.now_ms();
             let (age, size) = (config.retention_ms, config.retention_bytes);
-            history.retain(now, age, size).await?;
+            history.retain(&topic, now, age, size).await?;
         }
         history.sweep().await?;
         Ok(())

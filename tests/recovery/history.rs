@@ -66,7 +66,8 @@ async fn killed_at_each_step_of_a_conversion() {
             written += 100;
         }
         let (_, again) = server.wait_for_end();
-        let server = again.start();
+        let again = again.without_env();
+        let server = again.env("WEIR_HISTORY_INTERVAL", "20ms").start();
         let client = server.client();
         // What was not acknowledged may be there.
         let end = client.number("SELECT count(*) FROM s").await;
@@ -119,12 +120,13 @@ async fn a_live_query_reads_history_and_goes_on_in_the_log() {
     client.run(&[CREATE]).await;
     fill(&client, 0, 1000).await;
     converted(&client).await;
-    let live = client.rows("SELECT n FROM s EMIT CHANGES LIMIT 1500");
+    let live = client.body("SELECT n FROM s EMIT CHANGES LIMIT 1500", "text/csv");
     let writing = async {
         fill(&client, 1000, 1500).await;
     };
     let (live, ()) = tokio::join!(live, writing);
-    let mut seen: Vec<i64> = live.rows.iter().filter_map(|row| row[0].as_i64()).collect();
+    let live = String::from_utf8(live.to_vec()).unwrap();
+    let mut seen: Vec<i64> = live.lines().filter_map(|line| line.parse().ok()).collect();
     seen.sort_unstable();
     assert_eq!(seen, (0..1500).collect::<Vec<i64>>());
     server.stop();
@@ -137,7 +139,7 @@ async fn retention_and_dropping_take_the_files_too() {
     client.run(&[CREATE]).await;
     fill(&client, 0, 1000).await;
     converted(&client).await;
-    let folder = server.folder().join("history");
+    let folder = server.folder().join("data/history");
     client
         .run(&["ALTER STREAM s SET (\"retention.bytes\" = 1)"])
         .await;
@@ -183,7 +185,7 @@ async fn other_tools_read_the_files() {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         weir_tests::python::run("history_file.py", &arguments);
     }
-    let folder = server.folder().join("history/s");
+    let folder = server.folder().join("data/history/s");
     let counted = weir_tests::python::run("history_folder.py", &[folder.to_str().unwrap()]);
     let converted = client.number("SELECT sum(rows) FROM weir.history").await;
     assert_eq!(counted.trim(), converted.to_string());

@@ -173,14 +173,16 @@ impl Shape {
 }
 
 /// Which old files a partition can do without, oldest first: where it then starts. The rule is that of the log: what is older
-/// than `retention_ms`, and the oldest as long as the rest is `retention_bytes` or more.
+/// than `retention_ms`, and the oldest as long as the rest, `log_bytes` of it in the log, is `retention_bytes` or more.
 pub(super) fn retained_from(
     files: &[DataFile],
+    log_bytes: u64,
     now_ms: i64,
     retention_ms: Option<u64>,
     retention_bytes: Option<u64>,
 ) -> Option<Offset> {
-    let mut bytes: u64 = files.iter().map(|file| file.bytes).sum();
+    let in_files: u64 = files.iter().map(|file| file.bytes).sum();
+    let mut bytes = in_files.saturating_add(log_bytes);
     let mut start = None;
     for file in files {
         let too_old = retention_ms.is_some_and(|most| {
@@ -288,11 +290,24 @@ mod tests {
     #[test]
     fn retention_takes_the_oldest() {
         let files = [file(0, 10), file(10, 20), file(20, 30)];
-        assert_eq!(retained_from(&files, 100, None, None), None);
-        assert_eq!(retained_from(&files, 100, Some(85), None), Some(Offset(10)));
-        assert_eq!(retained_from(&files, 100, Some(0), None), Some(Offset(30)));
-        assert_eq!(retained_from(&files, 100, None, Some(20)), Some(Offset(10)));
-        assert_eq!(retained_from(&files, 100, None, Some(21)), None);
-        assert_eq!(retained_from(&files, i64::MIN, Some(0), None), None);
+        assert_eq!(retained_from(&files, 0, 100, None, None), None);
+        assert_eq!(
+            retained_from(&files, 0, 100, Some(85), None),
+            Some(Offset(10))
+        );
+        assert_eq!(
+            retained_from(&files, 0, 100, Some(0), None),
+            Some(Offset(30))
+        );
+        assert_eq!(
+            retained_from(&files, 0, 100, None, Some(20)),
+            Some(Offset(10))
+        );
+        assert_eq!(retained_from(&files, 0, 100, None, Some(21)), None);
+        assert_eq!(
+            retained_from(&files, 20, 100, None, Some(20)),
+            Some(Offset(30))
+        );
+        assert_eq!(retained_from(&files, 0, i64::MIN, Some(0), None), None);
     }
 }

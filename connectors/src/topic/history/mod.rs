@@ -225,16 +225,30 @@ impl History {
     /// When the store fails.
     pub async fn retain(
         &self,
+        topic: &Topic,
         now_ms: i64,
         retention_ms: Option<u64>,
         retention_bytes: Option<u64>,
     ) -> Result<()> {
-        for partition in self.numbers() {
-            let kept = self.kept(partition);
-            let files = &kept.manifest.files;
-            let start = manifest::retained_from(files, now_ms, retention_ms, retention_bytes);
+        if retention_ms.is_none() && retention_bytes.is_none() {
+            return Ok(());
+        }
+        for partition in topic.partitions() {
+            let kept = self.kept(partition.id());
+            let Some(end) = kept.manifest.end() else {
+                continue;
+            };
+            let segments = partition.segments().into_iter();
+            let newer = segments.filter(|segment| segment.base_offset >= end);
+            let start = manifest::retained_from(
+                &kept.manifest.files,
+                newer.map(|segment| segment.bytes).sum(),
+                now_ms,
+                retention_ms,
+                retention_bytes,
+            );
             if let Some(start) = start {
-                self.delete_before(partition, start).await?;
+                self.delete_before(partition.id(), start).await?;
             }
         }
         Ok(())
@@ -352,12 +366,6 @@ impl History {
             || Arc::new(Kept::new(Manifest::new(self.topic_id, partition), None)),
             Arc::clone,
         )
-    }
-
-    fn numbers(&self) -> Vec<PartitionId> {
-        (0..self.partitions.read().len() as u32)
-            .map(PartitionId)
-            .collect()
     }
 
     fn folder(&self, partition: PartitionId) -> Path {

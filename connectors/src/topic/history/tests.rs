@@ -372,7 +372,11 @@ async fn what_a_query_reads_is_removed_after_it() {
     world.drop_log();
     let view = world.history.view();
     let locations: Vec<String> = view.files().into_iter().map(|file| file.location).collect();
-    world.history.retain(i64::MAX, Some(0), None).await.unwrap();
+    world
+        .history
+        .retain(&world.topic, i64::MAX, Some(0), None)
+        .await
+        .unwrap();
     world.history.sweep().await.unwrap();
     assert!(world.history.view().is_empty());
     let there = || {
