@@ -1,6 +1,6 @@
 //! The engine as a whole: what all sessions share, its opening and its closing.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,13 +9,14 @@ use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool, TrackCons
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
 use tokio_util::sync::CancellationToken;
-use weir_base::{Classify, Clock, Kind, QueryId, SqlState, TopicId};
+use weir_base::{Classify, Clock, Kind, QueryId, SqlState, TopicId, TopicName};
 use weir_catalog::{Catalog, Entry};
 use weir_connectors::files::{FilePolicy, FileStores};
 use weir_topics::groups::is_internal;
 use weir_topics::{LogSettings, Topic, TopicLog};
 
 use crate::admission::Admission;
+use crate::dead_letters::DeadLetters;
 use crate::error::{Error, Result};
 use crate::functions;
 use crate::history::Histories;
@@ -50,6 +51,7 @@ pub(crate) struct Shared {
     pub(crate) histories: Histories,
     /// Cancelled when the engine closes.
     pub(crate) closing: CancellationToken,
+    pub(crate) dead_letters: DeadLetters,
     /// One definition changes at a time.
     pub(crate) ddl: tokio::sync::Mutex<()>,
     scratch: PathBuf,
@@ -152,6 +154,7 @@ impl Engine {
             tables: Tables::default(),
             histories: Histories::default(),
             closing: CancellationToken::new(),
+            dead_letters: DeadLetters::default(),
             ddl: tokio::sync::Mutex::default(),
             base_state,
             memory,
@@ -164,6 +167,7 @@ impl Engine {
             settings,
         }));
         Histories::start(&engine.0);
+        engine.0.tend_dead_letters();
         Ok(engine)
     }
 
@@ -209,6 +213,24 @@ impl Engine {
         }
     }
 
+    /// Of each topic that streams read, how many of its records could not be decoded, each as often as it was read.
+    pub fn decode_errors(&self) -> BTreeMap<TopicName, u64> {
+        let log = &self.0.log;
+        let counts = self.0.tables.all_decode_errors().into_iter();
+        counts
+            .filter_map(|(id, count)| Some((log.topic_by_id(id)?.name().clone(), count)))
+            .collect()
+    }
+
+    /// Of each topic with a stream that has dead letters, how many of them were copied since the start.
+    pub fn dead_letters(&self) -> BTreeMap<TopicName, u64> {
+        let mut counts = BTreeMap::new();
+        for (topic, count) in self.0.dead_letters.counts() {
+            *counts.entry(topic).or_default() += count;
+        }
+        counts
+    }
+
     /// Whether the engine can answer and write.
     ///
     /// # Errors
@@ -248,6 +270,7 @@ impl Engine {
     pub async fn close(&self) {
         self.0.closing.cancel();
         self.0.queries.close();
+        self.0.dead_letters.close();
         if let Err(error) = self.0.log.close().await {
             tracing::error!(%error, "the topic log did not close cleanly; it repairs itself at the next start");
         }

@@ -32,9 +32,10 @@ impl Execution {
             .collect();
         self.commit(&snapshot, changes).await?;
         for (entry, topic) in removed {
-            self.forget_topic(topic).await;
+            self.release_topic(topic).await;
             self.engine.histories.dropped(&self.engine, &entry).await;
         }
+        self.engine.tend_dead_letters();
         Ok(self.done(tag))
     }
 }

@@ -208,7 +208,9 @@ impl Scan {
 
     /// Whether records need not be looked at, only counted.
     fn counts_only(&self) -> bool {
-        self.projection.is_empty() && self.bounds.timestamp == Interval::ALL
+        self.projection.is_empty()
+            && self.bounds.timestamp == Interval::ALL
+            && self.rows.is_row_per_record()
     }
 }
 
@@ -307,6 +309,7 @@ impl ExecutionPlan for TopicScanExec {
         let metrics = Metrics {
             baseline: BaselineMetrics::new(&metrics, partition),
             bytes: MetricBuilder::new(&metrics).counter("bytes_scanned", partition),
+            errors: MetricBuilder::new(&metrics).counter("decode_errors", partition),
         };
         let reader = Reader::new(Arc::clone(&self.scan), runs, context, metrics);
         let batches = stream::try_unfold(reader, |mut reader| async move {

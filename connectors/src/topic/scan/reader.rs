@@ -28,6 +28,7 @@ const BATCH_BYTES: usize = 32 << 20;
 pub(super) struct Metrics {
     pub(super) baseline: BaselineMetrics,
     pub(super) bytes: Count,
+    pub(super) errors: Count,
 }
 
 /// One output partition, being read.
@@ -176,7 +177,7 @@ impl Reader {
         )))
     }
 
-    /// Passes rows of a file on, as many as may still be given.
+    /// Passes rows on, as many as may still be given.
     fn take(&mut self, batch: RecordBatch) {
         let rows = batch.num_rows().min(self.left);
         self.left -= rows;
@@ -206,18 +207,37 @@ impl Reader {
                 if record.offset < span.from || !time.contains(record.timestamp_ms) {
                     continue;
                 }
-                decoder.push(&record)?;
-                self.left -= 1;
-                if decoder.len() >= self.batch_rows || decoder.bytes() >= BATCH_BYTES {
-                    self.ready.push_back(decoder.finish()?);
+                if let Err(error) = decoder.push(&record) {
+                    self.count_errors(&mut decoder);
+                    return Err(error);
+                }
+                let is_full = decoder.rows().max(decoder.records()) >= self.batch_rows;
+                if is_full || decoder.bytes() >= BATCH_BYTES || decoder.rows() >= self.left {
+                    self.give(&mut decoder)?;
                 }
             }
         }
-        if decoder.len() > 0 {
-            self.ready.push_back(decoder.finish()?);
-        }
+        self.give(&mut decoder)?;
         self.decoder = Some((span.partition, decoder));
         Ok(())
+    }
+
+    /// Puts what is decoded among what is ready, up to the rows that may still be given.
+    fn give(&mut self, decoder: &mut RecordDecoder) -> Result<()> {
+        self.count_errors(decoder);
+        if decoder.records() > 0 {
+            self.take(decoder.finish()?);
+        }
+        Ok(())
+    }
+
+    fn count_errors(&self, decoder: &mut RecordDecoder) {
+        let errors = decoder.take_errors();
+        if errors > 0 {
+            let count = usize::try_from(errors).unwrap_or(usize::MAX);
+            self.metrics.errors.add(count);
+            self.scan.rows.decode_errors().add(errors);
+        }
     }
 
     /// Rows without columns: as many as there are records.

@@ -49,7 +49,7 @@ impl Run {
 impl Scan {
     /// How many rows a run of the log gives, if that is known without a look at its records.
     pub(super) fn rows_of(&self, span: Span) -> Option<u64> {
-        if self.bounds.timestamp != Interval::ALL {
+        if self.bounds.timestamp != Interval::ALL || !self.rows.is_row_per_record() {
             return None;
         }
         let partition = self.topic.partition(span.partition).ok()?;
