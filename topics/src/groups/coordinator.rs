@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::deadlines::Deadlines;
+use crate::deadlines::Deadlines;
 use super::error::GroupError;
-use super::group::Group;
+use super::group::{Group, Within};
 use super::members::{Answer, protocols_bytes};
 use super::requests::{GroupState, JoinRequest, Joined, Leaving, Membership, SyncRequest, Synced};
 use super::settings::{
@@ -112,11 +112,12 @@ impl Coordinator {
     pub(super) fn commit(
         &mut self,
         membership: &Membership,
+        within: Within,
         now_ms: i64,
     ) -> Result<(), GroupError> {
         check_group_id(&membership.group_id)?;
         let allowed = self.with(&membership.group_id, |group| {
-            group.commit(membership, now_ms)
+            group.commit(membership, within, now_ms)
         });
         allowed.unwrap_or(match membership.generation < 0 {
             true => Ok(()),

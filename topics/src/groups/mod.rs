@@ -13,11 +13,11 @@
 //!   256 MiB of what they say in all, and 256 MiB of offsets. Past that, [`GroupError::GroupFull`].
 
 mod coordinator;
-mod deadlines;
 mod error;
 mod group;
 mod members;
 mod offsets;
+mod pending;
 mod record;
 mod requests;
 mod settings;
@@ -26,7 +26,7 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -46,13 +46,14 @@ pub use settings::{
     GROUP_ID_BYTES_MAX, GroupSettings, OFFSET_METADATA_BYTES_MAX, SESSION_TIMEOUT_MS_MAX,
     SESSION_TIMEOUT_MS_MIN,
 };
-pub use store::is_internal;
-pub(crate) use store::{Loaded, load};
+pub(crate) use store::Loaded;
 
 use crate::Error;
+use crate::journal::Submitted;
 use crate::log::WeakLog;
 use coordinator::{Bounds, Coordinator, check_group_id};
-use record::Change;
+use group::Within;
+use record::{Change, Place};
 use store::Store;
 
 /// The longest sleep of the task that looks after deadlines.
@@ -71,7 +72,14 @@ struct Inner {
     tended: Mutex<Tended>,
     /// Wakes the task that looks after deadlines.
     wake: Arc<Notify>,
-    store: Arc<Store>,
+    store: Store,
+}
+
+/// Offsets that were checked, to be committed with a transaction.
+#[derive(Debug)]
+pub(crate) struct PendingCommit {
+    pub(crate) group_id: String,
+    offsets: Vec<(Place, CommittedOffset)>,
 }
 
 /// The groups, and the task that looks after their deadlines.
@@ -159,36 +167,40 @@ impl Groups {
     /// [`GroupError::RebalanceInProgress`] between a join and the assignment; [`GroupError::MetadataTooLarge`],
     /// [`GroupError::GroupFull`]; [`GroupError::Log`] when a topic or partition does not exist, or the log cannot write.
     pub async fn commit(&self, request: CommitRequest) -> Result<(), GroupError> {
-        let too_large = |commit: &OffsetCommit| commit.metadata.len() > OFFSET_METADATA_BYTES_MAX;
-        if request.offsets.iter().any(too_large) {
-            return Err(GroupError::MetadataTooLarge);
-        }
-        let membership = &request.membership;
-        let allowed = self.with(|coordinator, now_ms| {
-            coordinator.commit(membership, now_ms)?;
-            Ok::<_, GroupError>(now_ms)
-        })?;
-        let committed_at_ms = allowed?;
-        let log = self.0.log.upgrade()?;
-        let mut offsets = Vec::with_capacity(request.offsets.len());
-        for commit in request.offsets {
-            let topic = log.topic_by_id(commit.topic);
-            let topic = topic.ok_or_else(|| Error::TopicNotFound(commit.topic.to_string()))?;
-            topic.partition(commit.partition)?;
-            let committed = CommittedOffset {
-                offset: commit.offset,
-                leader_epoch: commit.leader_epoch,
-                metadata: commit.metadata,
-                committed_at_ms,
-            };
-            offsets.push(((commit.topic, commit.partition), committed));
-        }
-        drop(log);
+        let offsets = self.checked(request.offsets, &request.membership, Within::Nothing)?;
         if offsets.is_empty() {
             return Ok(());
         }
-        let change = Change::Commit(offsets);
-        self.0.store.change(&membership.group_id, change).await
+        let group_id = &request.membership.group_id;
+        self.0.store.change(group_id, Change::Commit(offsets)).await
+    }
+
+    /// The partitions of which transactions that are still open have offsets of the group: what is committed there may change any
+    /// moment, so a consumer that wants stable offsets (KIP-447) asks again later.
+    pub fn pending(&self, group_id: &str) -> BTreeSet<(TopicId, PartitionId)> {
+        self.0.store.pending(group_id).into_iter().collect()
+    }
+
+    /// Checks offsets that are to be committed with a transaction.
+    pub(crate) fn check_pending(&self, request: CommitRequest) -> Result<PendingCommit, GroupError> {
+        let offsets = self.checked(request.offsets, &request.membership, Within::Transaction)?;
+        Ok(PendingCommit {
+            group_id: request.membership.group_id,
+            offsets,
+        })
+    }
+
+    /// Notes offsets that are committed when the transaction of the producer is.
+    pub(crate) fn submit_pending(&self, producer_id: i64, commit: PendingCommit) -> Submitted {
+        let change = Change::Pending(producer_id, commit.offsets);
+        self.0.store.submit(&commit.group_id, change)
+    }
+
+    /// Commits or forgets what was noted for the transaction of the producer. What is submitted before this is a part of it.
+    pub(crate) fn submit_end(&self, group_id: &str, producer_id: i64, commit: bool) -> Submitted {
+        self.0
+            .store
+            .submit(group_id, Change::End(producer_id, commit))
     }
 
     /// What the group has committed, in topics that exist; in order of topic and partition.
@@ -298,6 +310,38 @@ impl Groups {
             self.0.store.change(group_id, change).await?;
         }
         Ok(answers)
+    }
+
+    /// Checks that the offsets may be committed and their partitions exist.
+    fn checked(
+        &self,
+        commits: Vec<OffsetCommit>,
+        membership: &Membership,
+        within: Within,
+    ) -> Result<Vec<(Place, CommittedOffset)>, GroupError> {
+        let too_large = |commit: &OffsetCommit| commit.metadata.len() > OFFSET_METADATA_BYTES_MAX;
+        if commits.iter().any(too_large) {
+            return Err(GroupError::MetadataTooLarge);
+        }
+        let committed_at_ms = self.with(|coordinator, now_ms| {
+            coordinator.commit(membership, within, now_ms)?;
+            Ok::<_, GroupError>(now_ms)
+        })??;
+        let log = self.0.log.upgrade()?;
+        let mut offsets = Vec::with_capacity(commits.len());
+        for commit in commits {
+            let topic = log.topic_by_id(commit.topic);
+            let topic = topic.ok_or_else(|| Error::TopicNotFound(commit.topic.to_string()))?;
+            topic.partition(commit.partition)?;
+            let committed = CommittedOffset {
+                offset: commit.offset,
+                leader_epoch: commit.leader_epoch,
+                metadata: commit.metadata,
+                committed_at_ms,
+            };
+            offsets.push(((commit.topic, commit.partition), committed));
+        }
+        Ok(offsets)
     }
 
     /// Lets all go who wait, and takes nobody in from now on.

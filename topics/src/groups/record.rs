@@ -7,6 +7,8 @@
 //! kind 2, offsets are deleted:     count u32, for each: topic [u8; 16], partition u32
 //! kind 3, the group is deleted
 //! kind 4, what came before is whole; the key is empty. A topic without it is not used.
+//! kind 5, a transaction will commit offsets:  producer id i64, then as kind 1
+//! kind 6, a transaction has ended:  producer id i64, committed u8 (0: aborted)
 //! ```
 
 use std::fmt;
@@ -21,6 +23,8 @@ const COMMIT: u8 = 1;
 const DELETE_OFFSETS: u8 = 2;
 const DELETE_GROUP: u8 = 3;
 const WHOLE: u8 = 4;
+const PENDING: u8 = 5;
+const END: u8 = 6;
 
 /// A partition of a topic.
 pub(super) type Place = (TopicId, PartitionId);
@@ -33,6 +37,10 @@ pub(super) enum Change {
     DeleteGroup,
     /// Of no group: all that lives has been written.
     Whole,
+    /// Offsets that are committed when the transaction of this producer is.
+    Pending(i64, Vec<(Place, CommittedOffset)>),
+    /// The transaction of this producer has ended, and was it committed?
+    End(i64, bool),
 }
 
 /// Why a value is no change.
@@ -67,16 +75,17 @@ impl Change {
         match self {
             Self::Commit(offsets) => {
                 value.push(COMMIT);
-                value.extend((offsets.len() as u32).to_le_bytes());
-                for (place, committed) in offsets {
-                    put_place(&mut value, place);
-                    value.extend(committed.offset.0.to_le_bytes());
-                    value.extend(committed.leader_epoch.to_le_bytes());
-                    value.extend(committed.committed_at_ms.to_le_bytes());
-                    // The length was checked when it came in.
-                    value.extend((committed.metadata.len() as u16).to_le_bytes());
-                    value.extend(committed.metadata.as_bytes());
-                }
+                put_offsets(&mut value, offsets);
+            }
+            Self::Pending(producer_id, offsets) => {
+                value.push(PENDING);
+                value.extend(producer_id.to_le_bytes());
+                put_offsets(&mut value, offsets);
+            }
+            Self::End(producer_id, committed) => {
+                value.push(END);
+                value.extend(producer_id.to_le_bytes());
+                value.push(u8::from(*committed));
             }
             Self::DeleteOffsets(places) => {
                 value.push(DELETE_OFFSETS);
@@ -99,11 +108,9 @@ impl Change {
             return Err(Unreadable::Version(version));
         }
         match kind {
-            COMMIT => {
-                let count = reader.u32()?;
-                let offsets = (0..count).map(|_| reader.committed());
-                Ok(Self::Commit(offsets.collect::<Result<_, _>>()?))
-            }
+            COMMIT => Ok(Self::Commit(reader.offsets()?)),
+            PENDING => Ok(Self::Pending(reader.i64()?, reader.offsets()?)),
+            END => Ok(Self::End(reader.i64()?, reader.take::<1>()? != [0])),
             DELETE_OFFSETS => {
                 let count = reader.u32()?;
                 let places = (0..count).map(|_| reader.place());
@@ -113,6 +120,19 @@ impl Change {
             WHOLE => Ok(Self::Whole),
             other => Err(Unreadable::Kind(other)),
         }
+    }
+}
+
+fn put_offsets(value: &mut Vec<u8>, offsets: &[(Place, CommittedOffset)]) {
+    value.extend((offsets.len() as u32).to_le_bytes());
+    for (place, committed) in offsets {
+        put_place(value, place);
+        value.extend(committed.offset.0.to_le_bytes());
+        value.extend(committed.leader_epoch.to_le_bytes());
+        value.extend(committed.committed_at_ms.to_le_bytes());
+        // The length was checked when it came in.
+        value.extend((committed.metadata.len() as u16).to_le_bytes());
+        value.extend(committed.metadata.as_bytes());
     }
 }
 
@@ -134,6 +154,15 @@ impl Reader<'_> {
         self.take().map(u32::from_le_bytes)
     }
 
+    fn i64(&mut self) -> Result<i64, Unreadable> {
+        self.take().map(i64::from_le_bytes)
+    }
+
+    fn offsets(&mut self) -> Result<Vec<(Place, CommittedOffset)>, Unreadable> {
+        let count = self.u32()?;
+        (0..count).map(|_| self.committed()).collect()
+    }
+
     fn place(&mut self) -> Result<Place, Unreadable> {
         let topic = TopicId(Uuid::from_bytes(self.take()?));
         Ok((topic, PartitionId(self.u32()?)))
@@ -141,9 +170,9 @@ impl Reader<'_> {
 
     fn committed(&mut self) -> Result<(Place, CommittedOffset), Unreadable> {
         let place = self.place()?;
-        let offset = Offset(i64::from_le_bytes(self.take()?));
+        let offset = Offset(self.i64()?);
         let leader_epoch = i32::from_le_bytes(self.take()?);
-        let committed_at_ms = i64::from_le_bytes(self.take()?);
+        let committed_at_ms = self.i64()?;
         let length = usize::from(u16::from_le_bytes(self.take()?));
         let (metadata, rest) = self.0.split_at_checked(length).ok_or(Unreadable::CutOff)?;
         self.0 = rest;
@@ -187,6 +216,8 @@ mod tests {
             vec(place(), 0..5).prop_map(Change::DeleteOffsets),
             Just(Change::DeleteGroup),
             Just(Change::Whole),
+            (any::<i64>(), vec((place(), committed()), 0..5)).prop_map(|(id, offsets)| Change::Pending(id, offsets)),
+            (any::<i64>(), any::<bool>()).prop_map(|(id, committed)| Change::End(id, committed)),
         ]
     }
 
@@ -222,6 +253,14 @@ mod tests {
         assert_eq!(
             Change::Commit(vec![(place, committed)]).encode(),
             b"\x01\x01\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x02\0\0\0\x03\0\0\0\0\0\0\0\xff\xff\xff\xff\x04\0\0\0\0\0\0\0\x01\0m"
+        );
+        assert_eq!(
+            Change::End(5, true).encode(),
+            b"\x01\x06\x05\0\0\0\0\0\0\0\x01"
+        );
+        assert_eq!(
+            Change::Pending(5, Vec::new()).encode(),
+            b"\x01\x05\x05\0\0\0\0\0\0\0\0\0\0\0"
         );
         assert_eq!(Change::decode(&[2, 1]), Err(Unreadable::Version(2)));
         assert_eq!(Change::decode(&[1, 9]), Err(Unreadable::Kind(9)));

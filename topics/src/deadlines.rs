@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 /// Each key has one deadline or none, in milliseconds since the epoch.
 #[derive(Debug)]
-pub(super) struct Deadlines<K> {
+pub(crate) struct Deadlines<K> {
     ordered: BTreeSet<(i64, K)>,
     by_key: HashMap<K, i64>,
 }
@@ -21,7 +21,7 @@ impl<K> Default for Deadlines<K> {
 
 impl<K: Ord + Hash + Clone> Deadlines<K> {
     /// Sets a key's deadline, in the place of the one it had.
-    pub(super) fn set(&mut self, key: K, at_ms: i64) {
+    pub(crate) fn set(&mut self, key: K, at_ms: i64) {
         if self.by_key.get(&key) == Some(&at_ms) {
             return;
         }
@@ -31,19 +31,19 @@ impl<K: Ord + Hash + Clone> Deadlines<K> {
     }
 
     /// Takes a key's deadline away.
-    pub(super) fn clear(&mut self, key: &K) {
+    pub(crate) fn clear(&mut self, key: &K) {
         if let Some((key, at_ms)) = self.by_key.remove_entry(key) {
             self.ordered.remove(&(at_ms, key));
         }
     }
 
     /// The next deadline.
-    pub(super) fn next_ms(&self) -> Option<i64> {
+    pub(crate) fn next_ms(&self) -> Option<i64> {
         self.ordered.first().map(|(at_ms, _)| *at_ms)
     }
 
     /// Takes out one whose time has come.
-    pub(super) fn take_due(&mut self, now_ms: i64) -> Option<K> {
+    pub(crate) fn take_due(&mut self, now_ms: i64) -> Option<K> {
         if self.next_ms()? > now_ms {
             return None;
         }
