@@ -7,6 +7,7 @@
 //! |---|---|
 //! | magic `WIDX`, version | 4 + 4 |
 //! | base offset, end offset, segment bytes | 8 + 8 + 8 |
+//! | flags: 1, each offset is one plain record (since version 4; before, it always was) | 4 |
 //! | minimum, maximum timestamp | 8 + 8 |
 //! | number of entries, number of tokens (2³² − 1: not known) | 4 + 4 |
 //! | entries: offset − base, position, minimum and maximum timestamp up to the next entry | 4 + 4 + 8 + 8 each |
@@ -14,12 +15,19 @@
 //! | number of producers (only when the tokens are known) | 4 |
 //! | producers: id, epoch, number of batches | 8 + 2 + 1 each |
 //! | each producer's last batches: first sequence number, base offset, records | 4 + 8 + 4 each |
+//! | of a producer without batches: the offset of the marker by which its epoch began | 8 |
+//! | number of open transactions, of aborted ones (with the producers; since version 5: before, there were none) | 4 + 4 |
+//! | open transactions: producer, epoch, first offset | 8 + 2 + 8 each |
+//! | aborted transactions in order of marker: producer, first offset, marker's offset | 8 + 8 + 8 each |
 //! | CRC-32C of all before | 4 |
+
+use std::collections::VecDeque;
 
 use bytes::{Buf, BufMut, Bytes};
 use weir_base::Offset;
 
 use crate::IdempotencyToken;
+use crate::isolation::{Aborted, KnownTransactions, Open};
 use crate::producers::{Producer, Sent};
 use crate::remembered::Known;
 use crate::segment::SavedIndex;
@@ -27,8 +35,13 @@ use crate::token::Fingerprint;
 use crate::tokens::Written;
 
 const MAGIC: &[u8; 4] = b"WIDX";
-const VERSION: u32 = 3;
-const HEADER_BYTES: usize = 56;
+const VERSION: u32 = 5;
+/// It has no transactions: they came later.
+const VERSION_PLAIN: u32 = 4;
+/// Besides, it has no flags: gaps came later.
+const VERSION_DENSE: u32 = 3;
+const DENSE: u32 = 1;
+const HEADER_BYTES: usize = 60;
 const ENTRY_BYTES: usize = 24;
 /// Says that nothing is known of tokens, instead of their number.
 const TOKENS_UNKNOWN: u32 = u32::MAX;
@@ -39,6 +52,8 @@ pub(crate) struct Index {
     pub(crate) base: Offset,
     pub(crate) end: Offset,
     pub(crate) bytes: u64,
+    /// Whether each offset is one plain record: no gap, no transaction, no marker of one.
+    pub(crate) dense: bool,
     /// `None` while there is no record.
     pub(crate) times: Option<Times>,
     entries: Vec<Entry>,
@@ -58,6 +73,8 @@ pub(crate) struct Indexed {
     pub(crate) end: Offset,
     pub(crate) bytes: u64,
     pub(crate) times: Times,
+    /// Whether each of its offsets is one plain record.
+    pub(crate) plain: bool,
 }
 
 /// A stretch of a segment between two entries of its index.
@@ -96,6 +113,7 @@ impl Index {
             base,
             end: base,
             bytes: 0,
+            dense: true,
             times: None,
             entries: Vec::new(),
         }
@@ -120,6 +138,7 @@ impl Index {
             (None, ..) => {}
         }
         self.times = Some(joined(self.times));
+        self.dense &= batch.plain && batch.base == self.end;
         self.end = batch.end;
         self.bytes += batch.bytes;
     }
@@ -175,6 +194,7 @@ impl Index {
         bytes.put_i64_le(self.base.0);
         bytes.put_i64_le(self.end.0);
         bytes.put_u64_le(self.bytes);
+        bytes.put_u32_le(if self.dense { DENSE } else { 0 });
         bytes.put_i64_le(times.min_ms);
         bytes.put_i64_le(times.max_ms);
         bytes.put_u32_le(self.entries.len() as u32);
@@ -194,6 +214,7 @@ impl Index {
         }
         if let Some(known) = known {
             put_producers(&mut bytes, &known.producers);
+            put_transactions(&mut bytes, &known.transactions);
         }
         let crc = crc32c::crc32c(&bytes);
         bytes.put_u32_le(crc);
@@ -207,12 +228,16 @@ impl Index {
             return None;
         }
         rest = rest.get(MAGIC.len()..)?;
-        if rest.try_get_u32_le().ok()? != VERSION {
+        let version = rest.try_get_u32_le().ok()?;
+        if !(VERSION_DENSE..=VERSION).contains(&version) {
             return None;
         }
         let mut index = Self::new(Offset(rest.try_get_i64_le().ok()?));
         index.end = Offset(rest.try_get_i64_le().ok()?);
         index.bytes = rest.try_get_u64_le().ok()?;
+        if version > VERSION_DENSE {
+            index.dense = rest.try_get_u32_le().ok()? & DENSE != 0;
+        }
         let times = take_times(&mut rest)?;
         index.times = (times.min_ms <= times.max_ms).then_some(times);
         let entries = rest.try_get_u32_le().ok()?;
@@ -232,7 +257,15 @@ impl Index {
                 let producers = rest.try_get_u32_le().ok()?;
                 let producers = (0..producers).map(|_| take_producer(&mut rest));
                 let producers = producers.collect::<Option<_>>()?;
-                Some(Known { tokens, producers })
+                let transactions = match version > VERSION_PLAIN {
+                    true => take_transactions(&mut rest)?,
+                    false => KnownTransactions::default(),
+                };
+                Some(Known {
+                    tokens,
+                    producers,
+                    transactions,
+                })
             }
         };
         rest.is_empty().then_some((index, known))
@@ -284,6 +317,9 @@ fn put_producers(bytes: &mut Vec<u8>, producers: &[(i64, Producer)]) {
             bytes.put_i64_le(sent.base.0);
             bytes.put_u32_le(sent.record_count);
         }
+        if producer.batches.is_empty() {
+            bytes.put_i64_le(producer.begun.unwrap_or_default().0);
+        }
     }
 }
 
@@ -298,8 +334,53 @@ fn take_producer(bytes: &mut &[u8]) -> Option<(i64, Producer)> {
             record_count: bytes.try_get_u32_le().ok()?,
         })
     });
-    let batches = batches.collect::<Option<_>>()?;
-    Some((id, Producer { epoch, batches }))
+    let batches = batches.collect::<Option<VecDeque<_>>>()?;
+    let begun = match batches.is_empty() {
+        true => Some(Offset(bytes.try_get_i64_le().ok()?)),
+        false => None,
+    };
+    let producer = Producer {
+        epoch,
+        begun,
+        batches,
+    };
+    Some((id, producer))
+}
+
+fn put_transactions(bytes: &mut Vec<u8>, known: &KnownTransactions) {
+    bytes.put_u32_le(known.open.len() as u32);
+    bytes.put_u32_le(known.aborted.len() as u32);
+    for (id, open) in &known.open {
+        bytes.put_i64_le(*id);
+        bytes.put_i16_le(open.epoch);
+        bytes.put_i64_le(open.first.0);
+    }
+    for aborted in &known.aborted {
+        bytes.put_i64_le(aborted.producer_id);
+        bytes.put_i64_le(aborted.first_offset.0);
+        bytes.put_i64_le(aborted.last_offset.0);
+    }
+}
+
+fn take_transactions(bytes: &mut &[u8]) -> Option<KnownTransactions> {
+    let open = bytes.try_get_u32_le().ok()?;
+    let aborted = bytes.try_get_u32_le().ok()?;
+    let open = (0..open).map(|_| {
+        let id = bytes.try_get_i64_le().ok()?;
+        let epoch = bytes.try_get_i16_le().ok()?;
+        let first = Offset(bytes.try_get_i64_le().ok()?);
+        Some((id, Open { epoch, first }))
+    });
+    let open = open.collect::<Option<_>>()?;
+    let aborted = (0..aborted).map(|_| {
+        Some(Aborted {
+            producer_id: bytes.try_get_i64_le().ok()?,
+            first_offset: Offset(bytes.try_get_i64_le().ok()?),
+            last_offset: Offset(bytes.try_get_i64_le().ok()?),
+        })
+    });
+    let aborted = aborted.collect::<Option<_>>()?;
+    Some(KnownTransactions { open, aborted })
 }
 
 #[cfg(test)]
@@ -322,6 +403,7 @@ mod tests {
                     min_ms: *time,
                     max_ms: time + 5,
                 },
+                plain: true,
             };
             index.add(batch, interval);
         }
@@ -369,6 +451,8 @@ mod tests {
                 (any::<i64>(), any::<i16>(), proptest::collection::vec((any::<i32>(), any::<i64>(), any::<u32>()), 0..=5)),
                 0..4,
             ),
+            open in proptest::collection::vec((any::<i64>(), any::<i16>(), any::<i64>()), 0..4),
+            aborted in proptest::collection::vec((any::<i64>(), any::<i64>(), any::<i64>()), 0..4),
             flip in any::<prop::sample::Index>(),
         ) {
             let batches: Vec<_> = batches.into_iter().map(|(n, b, t)| (n, b, i64::from(t))).collect();
@@ -386,9 +470,18 @@ mod tests {
                     base: Offset(base),
                     record_count,
                 });
-                (id, Producer { epoch, batches: batches.collect() })
+                let batches: VecDeque<_> = batches.collect();
+                let begun = batches.is_empty().then_some(Offset(id));
+                (id, Producer { epoch, begun, batches })
             });
-            let known = Known { tokens, producers: producers.collect() };
+            let open = open.into_iter().map(|(id, epoch, first)| (id, Open { epoch, first: Offset(first) }));
+            let aborted = aborted.into_iter().map(|(producer_id, first, last)| Aborted {
+                producer_id,
+                first_offset: Offset(first),
+                last_offset: Offset(last),
+            });
+            let transactions = KnownTransactions { open: open.collect(), aborted: aborted.collect() };
+            let known = Known { tokens, producers: producers.collect(), transactions };
             let unknown = index.encode(None);
             prop_assert_eq!(Index::decode(&unknown), Some((index.clone(), None)));
             let mut bytes = index.encode(Some(&known));

@@ -172,10 +172,7 @@ impl Isolation {
     /// Takes back what was noted at `from` and after it.
     pub(crate) fn truncate(&mut self, from: Offset) {
         self.open.retain(|_, open| open.first < from);
-        while let Some(closing) = self
-            .closing
-            .pop_back_if(|closing| closing.marker >= from)
-        {
+        while let Some(closing) = self.closing.pop_back_if(|closing| closing.marker >= from) {
             if closing.open.first < from {
                 self.open.insert(closing.producer_id, closing.open);
             }
@@ -196,16 +193,19 @@ impl Isolation {
         {}
     }
 
-    /// What was known before `end` was appended. Markers before it are on disk.
+    /// What was known before `end` was appended.
     pub(crate) fn before(&self, end: Offset) -> KnownTransactions {
         let mut open = self.all_open();
         let closing = self.closing.iter();
+        let closing = closing.filter(|closing| closing.marker >= end);
         open.extend(closing.map(|closing| (closing.producer_id, closing.open)));
         open.retain(|(_, open)| open.first < end);
         let aborted = self.aborted.iter().copied();
         KnownTransactions {
             open,
-            aborted: aborted.filter(|aborted| aborted.last_offset < end).collect(),
+            aborted: aborted
+                .filter(|aborted| aborted.last_offset < end)
+                .collect(),
         }
     }
 
@@ -213,5 +213,157 @@ impl Isolation {
     pub(crate) fn fill(&mut self, known: KnownTransactions) {
         self.open.extend(known.open);
         self.aborted.extend(known.aborted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Clone, Copy)]
+    enum Step {
+        Write(i64),
+        End(i64, Outcome),
+        /// So many of what is not on disk are.
+        Settle(usize),
+        GiveUp,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let outcome = prop_oneof![Just(Outcome::Abort), Just(Outcome::Commit)];
+        prop_oneof![
+            4 => (0..4i64).prop_map(Step::Write),
+            3 => (0..4i64, outcome).prop_map(|(id, outcome)| Step::End(id, outcome)),
+            3 => (1..6usize).prop_map(Step::Settle),
+            1 => Just(Step::GiveUp),
+        ]
+    }
+
+    fn marker(producer_id: i64, outcome: Outcome) -> Marker {
+        Marker {
+            producer_id,
+            epoch: 0,
+            outcome,
+            coordinator_epoch: 0,
+        }
+    }
+
+    /// What was written, one record an offset: by whom, and how it ended there, if it is a marker.
+    type Log = Vec<(i64, Option<Outcome>)>;
+
+    /// Tells by the records alone, of which those before `stable` are on disk: the last stable offset, and what was aborted.
+    fn told(log: &Log, stable: usize) -> (i64, Vec<Aborted>) {
+        let (mut open, mut aborted) = (BTreeMap::new(), Vec::new());
+        let mut undecided = stable as i64;
+        for (at, (id, outcome)) in log.iter().enumerate() {
+            let Some(outcome) = outcome else {
+                open.entry(*id).or_insert(at as i64);
+                continue;
+            };
+            let first: i64 = open.remove(id).unwrap();
+            if at >= stable {
+                undecided = undecided.min(first);
+            }
+            if *outcome == Outcome::Abort {
+                aborted.push(Aborted {
+                    producer_id: *id,
+                    first_offset: Offset(first),
+                    last_offset: Offset(at as i64),
+                });
+            }
+        }
+        let first = open.values().copied().min().unwrap_or(i64::MAX);
+        (undecided.min(first), aborted)
+    }
+
+    fn replay(isolation: &mut Isolation, log: &Log, from: usize) {
+        for (at, (id, outcome)) in log.iter().enumerate().skip(from) {
+            match outcome {
+                None => isolation.note(*id, 0, Offset(at as i64)),
+                Some(outcome) => isolation.end(&marker(*id, *outcome), Offset(at as i64)),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_agrees_with_what_the_records_say(
+            steps in proptest::collection::vec(step(), 0..60),
+            from in 0..60i64,
+            length in 0..60i64,
+        ) {
+            let (mut isolation, mut log, mut stable) = (Isolation::default(), Log::new(), 0);
+            for step in steps {
+                match step {
+                    Step::Write(id) => {
+                        log.push((id, None));
+                        replay(&mut isolation, &log, log.len() - 1);
+                    }
+                    Step::End(id, _) if isolation.open(id).is_none() => {}
+                    Step::End(id, outcome) => {
+                        log.push((id, Some(outcome)));
+                        replay(&mut isolation, &log, log.len() - 1);
+                    }
+                    Step::Settle(more) => {
+                        stable = (stable + more).min(log.len());
+                        isolation.settle(Offset(stable as i64));
+                    }
+                    Step::GiveUp => {
+                        log.truncate(stable);
+                        isolation.truncate(Offset(stable as i64));
+                    }
+                }
+                let (last_stable, aborted) = told(&log, stable);
+                prop_assert_eq!(isolation.last_stable(Offset(stable as i64)), Offset(last_stable));
+                prop_assert_eq!(isolation.aborted(Offset(0), Offset(i64::MAX)), aborted);
+            }
+
+            let (from, to) = (Offset(from), Offset(from + length));
+            let (_, mut aborted) = told(&log, stable);
+            aborted.retain(|aborted| aborted.last_offset >= from && aborted.first_offset < to);
+            prop_assert_eq!(isolation.aborted(from, to), aborted);
+
+            // As a start does: what was known at the end of what is on disk, and what follows.
+            let known = isolation.before(Offset(stable as i64));
+            let mut again = Isolation::default();
+            again.fill(known);
+            replay(&mut again, &log, stable);
+            let end = Offset(log.len() as i64);
+            again.settle(end);
+            isolation.settle(end);
+            prop_assert_eq!(again.last_stable(end), isolation.last_stable(end));
+            prop_assert_eq!(again.before(end), isolation.before(end));
+
+            isolation.prune(to);
+            let (_, mut aborted) = told(&log, stable);
+            aborted.retain(|aborted| aborted.last_offset >= to);
+            prop_assert_eq!(isolation.aborted(Offset(0), Offset(i64::MAX)), aborted);
+        }
+    }
+
+    #[test]
+    fn only_who_is_admitted_writes_within_a_transaction() {
+        let mut isolation = Isolation::default();
+        assert_eq!(isolation.check(7, 1, true), Err(Undue::Transaction));
+        assert_eq!(isolation.check(7, 1, false), Ok(()));
+        isolation.admit(7, 1);
+        assert_eq!(isolation.check(7, 1, true), Ok(()));
+        assert_eq!(isolation.check(7, 1, false), Err(Undue::Transaction));
+        assert_eq!(
+            isolation.check(7, 0, true),
+            Err(Undue::Epoch { current: 1 })
+        );
+        assert_eq!(isolation.check(7, 2, true), Err(Undue::Transaction));
+        assert_eq!(isolation.check(8, 1, true), Err(Undue::Transaction));
+        isolation.note(7, 1, Offset(3));
+        isolation.dismiss(7);
+        assert_eq!(isolation.check(7, 1, true), Err(Undue::Transaction));
+        assert_eq!(isolation.check(7, 1, false), Err(Undue::Transaction));
+        isolation.end(&marker(7, Outcome::Commit), Offset(4));
+        assert_eq!(isolation.check(7, 1, false), Ok(()));
     }
 }

@@ -5,7 +5,8 @@
 //! *stable offset*, and no reader sees past it.
 //!
 //! It knows nothing of SQL, of Arrow, or of the Kafka protocol's requests; it deletes no record of a topic that exists. Start
-//! at [`TopicLog`]; [`batch`] tells the format of what is stored, and [`groups`] who has read what.
+//! at [`TopicLog`]; [`batch`] tells the format of what is stored, and [`groups`] who has read what,
+//! and [`transactions`] what is written together.
 //!
 //! # The folder
 //! ```text
@@ -26,11 +27,17 @@
 
 pub mod batch;
 pub mod groups;
+pub mod transactions;
 
+mod bounds;
+mod config;
+mod deadlines;
 mod durable;
 mod error;
 mod faults;
 mod index;
+mod isolation;
+mod journal;
 mod log;
 mod mark;
 mod meta;
@@ -49,9 +56,13 @@ mod tokens;
 mod topic;
 
 pub use batch::{BatchBuilder, BatchView, EncodedBatch, Record, RecordRef};
+pub use config::{Cleanup, TopicConfig};
 pub use error::{Error, Result};
+pub use isolation::Aborted;
 pub use log::TopicLog;
-pub use partition::{Appended, Head, Partition, SegmentInfo};
+pub use partition::{
+    Appended, Batches, Head, Partition, Pin, ProducerState, SegmentInfo, StoredBatches,
+};
 pub use settings::LogSettings;
 pub use token::{Fingerprint, IdempotencyToken};
-pub use topic::{Topic, TopicSpec};
+pub use topic::{Topic, TopicSpec, is_internal};

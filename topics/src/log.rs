@@ -10,12 +10,17 @@ use std::thread::JoinHandle;
 use parking_lot::{Mutex, RwLock};
 use weir_base::{Clock, PartitionId, TopicId, TopicName};
 
-use crate::groups::{self, Groups};
+use crate::config::ConfigCell;
+use crate::groups::Groups;
+use crate::journal;
 use crate::meta::TopicMeta;
 use crate::producer_ids::ProducerIds;
 use crate::segment::Place;
 use crate::shared::Shared;
-use crate::{Error, LogSettings, Partition, Result, Topic, TopicSpec, durable};
+use crate::transactions::Transactions;
+use crate::{
+    Error, LogSettings, Partition, Result, Topic, TopicConfig, TopicSpec, durable, is_internal,
+};
 
 /// The most partitions that a topic has.
 const PARTITIONS_MAX: u32 = 4096;
@@ -29,15 +34,16 @@ const LOCK_FILE: &str = "LOCK";
 /// # let dir = tempfile::tempdir().unwrap();
 /// let log = TopicLog::open(LogSettings::new(dir.path()), Arc::new(SystemClock)).await?;
 /// let spec = TopicSpec { partitions: 1, owned: false };
-/// let topic = log.create_topic(&TopicName::new("bids").unwrap(), spec).await?;
+/// let topic = log.create_topic(&TopicName::new("bids").unwrap(), spec, TopicConfig::default()).await?;
 /// let partition = topic.partition(PartitionId(0))?;
 ///
 /// let mut builder = BatchBuilder::new();
 /// builder.push(RecordRef { timestamp_ms: 17, value: Some(b"{}"), ..RecordRef::default() })?;
 /// let (base, end) = partition.append(builder.build(), None)?.durable().await?;
 ///
-/// let batches = partition.read(base, end, 1 << 20)?;
-/// assert_eq!(batches[0].records().next().unwrap()?.value, Some(b"{}".as_slice()));
+/// let read = partition.read(base, end, 1 << 20)?;
+/// assert_eq!(read.next, end);
+/// assert_eq!(read.batches[0].records().next().unwrap()?.value, Some(b"{}".as_slice()));
 /// log.close().await
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(example()).unwrap();
@@ -63,7 +69,8 @@ struct Inner {
     shared: Arc<Shared>,
     topics: RwLock<Topics>,
     groups: Groups,
-    /// Held while topics are made or deleted.
+    transactions: Transactions,
+    /// Held while topics are made, changed or deleted.
     changing: Mutex<()>,
     writers: Mutex<Vec<JoinHandle<()>>>,
     producer_ids: ProducerIds,
@@ -78,26 +85,54 @@ struct Topics {
 }
 
 impl TopicLog {
-    /// Opens the log in the settings' folder, which is made if it is not there, and repairs what a crash left.
+    /// Opens the log in the settings' folder, which is made if it is not there, and repairs what a crash left. Transactions that
+    /// were decided are complete on return, if the disk takes their markers.
     ///
     /// # Errors
     /// [`Error::Locked`] when another process has the folder; [`Error::Corrupt`] when acknowledged rows are damaged;
     /// [`Error::Setting`]; [`Error::Io`].
     pub async fn open(settings: LogSettings, clock: Arc<dyn Clock>) -> Result<Self> {
-        blocking(move || Self::open_blocking(settings, clock)).await
+        let log = blocking(move || Self::open_blocking(settings, clock)).await?;
+        log.0.transactions.resume().await?;
+        Ok(log)
     }
 
     /// Makes a topic. It is durable on return.
     ///
     /// # Errors
-    /// [`Error::TopicExists`], [`Error::TopicReserved`], [`Error::PartitionCount`], [`Error::Closed`], [`Error::Stopped`],
-    /// [`Error::Io`].
-    pub async fn create_topic(&self, name: &TopicName, spec: TopicSpec) -> Result<Topic> {
-        if groups::is_internal(name) {
+    /// [`Error::TopicExists`], [`Error::TopicReserved`], [`Error::PartitionCount`], [`Error::Setting`], [`Error::Closed`],
+    /// [`Error::Stopped`], [`Error::Io`].
+    pub async fn create_topic(
+        &self,
+        name: &TopicName,
+        spec: TopicSpec,
+        config: TopicConfig,
+    ) -> Result<Topic> {
+        if is_internal(name) {
             return Err(Error::TopicReserved(name.clone()));
         }
         let (log, name) = (self.clone(), name.clone());
-        blocking(move || log.create_blocking(name, spec)).await
+        blocking(move || log.create_blocking(name, spec, config)).await
+    }
+
+    /// Changes how a topic keeps its records. It is durable on return, and all clones of the topic have it.
+    ///
+    /// # Errors
+    /// [`Error::TopicNotFound`], [`Error::Setting`], [`Error::Closed`], [`Error::Stopped`], [`Error::Io`]; nothing is changed.
+    pub async fn configure(&self, id: TopicId, config: TopicConfig) -> Result<Topic> {
+        let log = self.clone();
+        blocking(move || log.configure_blocking(id, config)).await
+    }
+
+    /// Gives a topic more partitions, `total` in all. They are durable on return. The topic that is answered has them, and so
+    /// has each that is asked for from now on; clones from before keep their number.
+    ///
+    /// # Errors
+    /// [`Error::PartitionCount`] when `total` is not more than it has, or too many; [`Error::TopicReserved`] for the log's own
+    /// topics; [`Error::TopicNotFound`], [`Error::Closed`], [`Error::Stopped`], [`Error::Io`].
+    pub async fn add_partitions(&self, id: TopicId, total: u32) -> Result<Topic> {
+        let log = self.clone();
+        blocking(move || log.add_partitions_blocking(id, total)).await
     }
 
     /// The topic of that name.
@@ -115,7 +150,12 @@ impl TopicLog {
         self.0.groups.clone()
     }
 
-    /// All topics, in order of name; also those of the log itself, see [`groups::is_internal`].
+    /// The transactions.
+    pub fn transactions(&self) -> Transactions {
+        self.0.transactions.clone()
+    }
+
+    /// All topics, in order of name; also those of the log itself, see [`is_internal`].
     pub fn topics(&self) -> Vec<Topic> {
         self.0.topics.read().by_name.values().cloned().collect()
     }
@@ -180,11 +220,12 @@ impl TopicLog {
                 });
             }
         }
-        let loaded = groups::load(topics.by_name.values())?;
-        for topic in &loaded.stale {
+        let offsets = journal::load(topics.by_name.values())?;
+        let ledger = journal::load(topics.by_name.values())?;
+        for topic in offsets.stale.iter().chain(&ledger.stale) {
             topics.remove(topic.id());
             if let Err(error) = remove_topic(&dir, topic) {
-                tracing::warn!(%error, "a topic of committed offsets that is not used stays");
+                tracing::warn!(%error, "an internal topic that is not used stays");
             }
         }
         let writers = shared
@@ -192,9 +233,13 @@ impl TopicLog {
             .map_err(|error| Error::io("start", "the topic log's writers", error))?;
         Ok(Self(Arc::new_cyclic(|log| {
             let log = WeakLog(log.clone());
-            let settings = shared.settings.groups.clone();
+            let (groups, transactions) = (
+                shared.settings.groups.clone(),
+                shared.settings.transactions.clone(),
+            );
             Inner {
-                groups: Groups::new(log, loaded, settings, Arc::clone(&clock)),
+                groups: Groups::new(log.clone(), offsets, groups, Arc::clone(&clock)),
+                transactions: Transactions::new(log, ledger, transactions, Arc::clone(&clock)),
                 dir,
                 clock,
                 shared,
@@ -207,20 +252,21 @@ impl TopicLog {
         })))
     }
 
-    pub(crate) fn create_blocking(&self, name: TopicName, spec: TopicSpec) -> Result<Topic> {
-        if !(1..=PARTITIONS_MAX).contains(&spec.partitions) {
-            return Err(Error::PartitionCount {
-                given: spec.partitions,
-                most: PARTITIONS_MAX,
-            });
-        }
+    pub(crate) fn create_blocking(
+        &self,
+        name: TopicName,
+        spec: TopicSpec,
+        config: TopicConfig,
+    ) -> Result<Topic> {
+        check_partitions(spec.partitions, 1)?;
+        config.check()?;
         let _changing = self.0.changing.lock();
         self.0.check_open()?;
         self.0.shared.check_running()?;
         if self.topic(&name).is_some() {
             return Err(Error::TopicExists(name));
         }
-        let meta = TopicMeta::new(name, spec, self.0.clock.now_ms());
+        let meta = TopicMeta::new(name, spec, config, self.0.clock.now_ms());
         meta.create(&self.0.dir)
             .map_err(|error| Error::io("make", format!("topic \"{}\"", meta.name), error))?;
         let topic = open_topic(&self.0.shared, &self.0.dir, &meta)?;
@@ -228,6 +274,60 @@ impl TopicLog {
         topics.by_id.insert(meta.id, topic.clone());
         topics.by_name.insert(meta.name, topic.clone());
         Ok(topic)
+    }
+
+    fn configure_blocking(&self, id: TopicId, config: TopicConfig) -> Result<Topic> {
+        config.check()?;
+        let _changing = self.0.changing.lock();
+        let topic = self.changeable(id)?;
+        let mut meta = topic.meta();
+        meta.config = config;
+        meta.replace(&self.0.dir, meta.spec.partitions)
+            .map_err(|error| Error::io("configure", format!("topic \"{}\"", meta.name), error))?;
+        topic.config_cell().set(config);
+        Ok(topic)
+    }
+
+    fn add_partitions_blocking(&self, id: TopicId, total: u32) -> Result<Topic> {
+        let _changing = self.0.changing.lock();
+        let topic = self.changeable(id)?;
+        if is_internal(topic.name()) {
+            return Err(Error::TopicReserved(topic.name().clone()));
+        }
+        let mut meta = topic.meta();
+        let before = std::mem::replace(&mut meta.spec.partitions, total);
+        check_partitions(total, before.saturating_add(1))?;
+        meta.replace(&self.0.dir, before).map_err(|error| {
+            Error::io(
+                "add partitions to",
+                format!("topic \"{}\"", meta.name),
+                error,
+            )
+        })?;
+        let config = topic.config_cell();
+        let mut partitions = topic.partitions().to_vec();
+        for partition in before..total {
+            partitions.push(open_partition(
+                &self.0.shared,
+                &self.0.dir,
+                &meta,
+                partition,
+                config,
+            )?);
+        }
+        let topic = Topic::new(meta, config.clone(), partitions);
+        let mut topics = self.0.topics.write();
+        topics.by_id.insert(id, topic.clone());
+        topics.by_name.insert(topic.name().clone(), topic.clone());
+        Ok(topic)
+    }
+
+    /// The topic as it is now, if it and the log may be changed.
+    fn changeable(&self, id: TopicId) -> Result<Topic> {
+        self.0.check_open()?;
+        self.0.shared.check_running()?;
+        let topic = self.topic_by_id(id);
+        topic.ok_or_else(|| Error::TopicNotFound(id.to_string()))
     }
 
     pub(crate) fn delete_blocking(&self, id: TopicId) -> Result<()> {
@@ -257,6 +357,7 @@ impl Inner {
 
     fn close(&self) -> Result<()> {
         self.groups.close();
+        self.transactions.close();
         let _changing = self.changing.lock();
         self.finish_writers();
         if self.lock.lock().is_none() {
@@ -297,23 +398,44 @@ impl Drop for Inner {
     /// What was appended is finished, and the folder is free; the next start scans a little, as nothing is saved here.
     fn drop(&mut self) {
         self.groups.close();
+        self.transactions.close();
         self.finish_writers();
         self.unlock();
     }
 }
 
 fn open_topic(shared: &Arc<Shared>, log: &Path, meta: &TopicMeta) -> Result<Topic> {
+    let config = ConfigCell::new(meta.config);
     let partitions = (0..meta.spec.partitions)
-        .map(|partition| {
-            let place = Place {
-                topic: meta.name.clone(),
-                partition: PartitionId(partition),
-            };
-            let dir = meta.partition_dir(log, place.partition);
-            Partition::open(shared, place, dir)
-        })
+        .map(|partition| open_partition(shared, log, meta, partition, &config))
         .collect::<Result<_>>()?;
-    Ok(Topic::new(meta.clone(), partitions))
+    Ok(Topic::new(meta.clone(), config, partitions))
+}
+
+fn open_partition(
+    shared: &Arc<Shared>,
+    log: &Path,
+    meta: &TopicMeta,
+    partition: u32,
+    config: &ConfigCell,
+) -> Result<Partition> {
+    let place = Place {
+        topic: meta.name.clone(),
+        partition: PartitionId(partition),
+    };
+    let dir = meta.partition_dir(log, place.partition);
+    Partition::open(shared, place, dir, config.clone())
+}
+
+fn check_partitions(given: u32, least: u32) -> Result<()> {
+    if (least..=PARTITIONS_MAX).contains(&given) {
+        return Ok(());
+    }
+    Err(Error::PartitionCount {
+        given,
+        least,
+        most: PARTITIONS_MAX,
+    })
 }
 
 /// Ends all use of a topic that is no longer listed, and removes its folder.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use weir_base::{PartitionId, TopicId, TopicName};
 
-use crate::{Error, Result, TopicSpec, durable};
+use crate::{Error, Result, TopicConfig, TopicSpec, durable};
 
 const FILE_NAME: &str = "topic.json";
 const VERSION: u32 = 1;
@@ -25,16 +25,25 @@ pub(crate) struct TopicMeta {
     pub(crate) name: TopicName,
     pub(crate) spec: TopicSpec,
     pub(crate) created_at_ms: i64,
+    /// Topics made before there was any have the default.
+    #[serde(default)]
+    pub(crate) config: TopicConfig,
 }
 
 impl TopicMeta {
-    pub(crate) fn new(name: TopicName, spec: TopicSpec, created_at_ms: i64) -> Self {
+    pub(crate) fn new(
+        name: TopicName,
+        spec: TopicSpec,
+        config: TopicConfig,
+        created_at_ms: i64,
+    ) -> Self {
         Self {
             version: VERSION,
             id: TopicId::random(),
             name,
             spec,
             created_at_ms,
+            config,
         }
     }
 
@@ -60,6 +69,21 @@ impl TopicMeta {
             let _ = fs::remove_dir_all(&unfinished);
         }
         made
+    }
+
+    /// Writes it anew, in one step and durable on return. Partitions that it has more than before get their folders first.
+    pub(crate) fn replace(&self, log: &Path, partitions_before: u32) -> io::Result<()> {
+        let dir = self.dir(log);
+        for partition in partitions_before..self.spec.partitions {
+            let dir = self.partition_dir(log, PartitionId(partition));
+            match fs::create_dir(&dir) {
+                // An attempt that failed has left it, and nobody could write there.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => made?,
+            }
+        }
+        durable::sync_dir(&dir)?;
+        self.write(&dir)
     }
 
     /// Removes the topic's folder; gone for good on return, even if its files take longer.
@@ -116,6 +140,9 @@ impl TopicMeta {
         if topic.id.to_string() != folder {
             return Err(corrupt(format!("it is about another topic, {}", topic.id)));
         }
+        topic
+            .remove_unfinished(dir)
+            .map_err(|error| Error::io("tidy up", folder, error))?;
         Ok(Some(topic))
     }
 
@@ -125,8 +152,27 @@ impl TopicMeta {
             // Empty: the topic folder's sync makes it durable.
             fs::create_dir(dir.join(partition.to_string()))?;
         }
+        self.write(dir)
+    }
+
+    fn write(&self, dir: &Path) -> io::Result<()> {
         let json = serde_json::to_vec_pretty(self)?;
         durable::replace(&dir.join(FILE_NAME), &json, true)?;
         durable::sync_dir(dir)
+    }
+
+    /// Removes what a change that a crash cut short has left: an unfinished file, folders of partitions that were to come.
+    fn remove_unfinished(&self, dir: &Path) -> io::Result<()> {
+        for entry in fs::read_dir(dir)? {
+            let path = entry?.path();
+            let number = path.file_name().and_then(OsStr::to_str);
+            let number = number.and_then(|name| name.parse::<u32>().ok());
+            if number.is_some_and(|number| number >= self.spec.partitions) {
+                fs::remove_dir_all(&path)?;
+            } else if path.extension() == Some(OsStr::new(durable::UNFINISHED)) {
+                fs::remove_file(&path)?;
+            }
+        }
+        Ok(())
     }
 }

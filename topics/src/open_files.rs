@@ -72,6 +72,11 @@ impl OpenFiles {
         Ok(file)
     }
 
+    /// Closes one file.
+    pub(crate) fn forget_file(&self, key: FileKey) {
+        self.open.lock().files.remove(&key);
+    }
+
     /// Closes all files of a partition.
     pub(crate) fn forget(&self, partition: u64) {
         let mut open = self.open.lock();

@@ -194,7 +194,8 @@ impl Producers {
 
     /// Forgets what was appended at `from` and after it.
     pub(crate) fn truncate(&mut self, from: Offset) {
-        self.by_id.retain(|_, producer| producer.retain_before(from));
+        self.by_id
+            .retain(|_, producer| producer.retain_before(from));
     }
 
     /// What was known before `end` was appended.

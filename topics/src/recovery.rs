@@ -11,6 +11,7 @@ use std::sync::Arc;
 use weir_base::Offset;
 
 use crate::batch::Malformed;
+use crate::bounds::Bounds;
 use crate::index::Index;
 use crate::mark::{self, Mark};
 use crate::remembered::Remembered;
@@ -22,6 +23,7 @@ use crate::{Error, LogSettings, Result, durable};
 #[derive(Debug)]
 pub(crate) struct Recovered {
     pub(crate) segments: Vec<Arc<Segment>>,
+    pub(crate) bounds: Bounds,
     pub(crate) remembered: Remembered,
     /// Whether the last segment's index on disk is older than the segment.
     pub(crate) dirty: bool,
@@ -61,10 +63,11 @@ pub(crate) fn recover(
     let io = |error| Error::io("read the folder of", place, error);
     let bases = segment_files(dir).map_err(io)?;
     let mark = Mark::read(&dir.join(mark::FILE_NAME)).map_err(io)?;
+    let bounds = Bounds::read(dir).map_err(io)?;
     let mut remembered = Remembered::new(settings.tokens_max, settings.producers_max);
     let Some(((last_base, last_path), closed)) = bases.split_last() else {
         return match mark {
-            Some(mark) if mark.end > Offset::ZERO => Err(Error::Corrupt {
+            Some(mark) if mark.end > bounds.unwrap_or_default().start => Err(Error::Corrupt {
                 place: place.to_string(),
                 position: 0,
                 reason: format!(
@@ -74,11 +77,27 @@ pub(crate) fn recover(
             }),
             _ => Ok(Recovered {
                 segments: Vec::new(),
+                bounds: bounds.unwrap_or_default(),
                 remembered,
                 dirty: false,
             }),
         };
     };
+    let first_base = bases.first().map_or(*last_base, |(first, _)| *first);
+    let bounds = bounds.unwrap_or(Bounds {
+        start: first_base,
+        compacted: first_base,
+    });
+    if first_base > bounds.start {
+        return Err(Error::Corrupt {
+            place: place.to_string(),
+            position: 0,
+            reason: format!(
+                "its first segment begins at offset {first_base}, and its records at {}",
+                bounds.start
+            ),
+        });
+    }
     let interval = settings.index_interval_bytes;
     let mut segments = Vec::with_capacity(bases.len());
     for (at, (base, path)) in closed.iter().enumerate() {
@@ -116,10 +135,13 @@ pub(crate) fn recover(
             Index::new(*last_base)
         }
     };
-    let dirty = recover_last(&last, index, mark, &mut remembered, settings)?;
+    // What starts at an offset had all before it acknowledged.
+    let acknowledged = mark.map_or(bounds.start, |mark| mark.end.max(bounds.start));
+    let dirty = recover_last(&last, index, mark, acknowledged, &mut remembered, settings)?;
     segments.push(Arc::new(last));
     Ok(Recovered {
         segments,
+        bounds,
         remembered,
         dirty,
     })
@@ -175,14 +197,14 @@ fn recover_last(
     segment: &Segment,
     saved: Index,
     mark: Option<Mark>,
+    acknowledged: Offset,
     remembered: &mut Remembered,
     settings: &LogSettings,
 ) -> Result<bool> {
     let io = |action| move |error| Error::io(action, segment.place(), error);
     let file_bytes = segment.extent.read().bytes;
-    let mut acknowledged = mark.map_or(Offset::ZERO, |mark| mark.end);
     // An index is saved after the sync of what it tells of.
-    acknowledged = acknowledged.max(saved.end);
+    let acknowledged = acknowledged.max(saved.end);
     if saved.bytes > file_bytes {
         let reason = format!(
             "it is shorter than it was; rows were acknowledged up to offset {acknowledged}"

@@ -136,6 +136,7 @@ impl BatchView {
             end: self.end_offset(),
             bytes: self.size_bytes() as u64,
             times: Times { min_ms, max_ms },
+            plain: self.header().is_dense(),
         })
     }
 }

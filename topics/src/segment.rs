@@ -110,6 +110,11 @@ impl Segment {
         self.extent.read().end
     }
 
+    /// Whether offsets may be missing in it.
+    pub(crate) fn has_gaps(&self) -> bool {
+        false
+    }
+
     /// Its file, open.
     pub(crate) fn open(&self, files: &OpenFiles) -> Result<Arc<OpenFile>> {
         files
@@ -220,6 +225,17 @@ impl Segment {
                 }
                 Scanned::Broken(reason) => return Err(self.corrupt(scan.position, reason)),
             }
+        }
+    }
+
+    /// Removes its files. Who has it open reads on.
+    pub(crate) fn remove(&self, files: &OpenFiles) -> std::io::Result<()> {
+        fs::remove_file(&self.path)?;
+        // After the file, so that nobody opens it again.
+        files.forget_file(self.key);
+        match fs::remove_file(self.index_path()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
         }
     }
 

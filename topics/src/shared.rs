@@ -71,6 +71,15 @@ impl Shared {
         }
     }
 
+    /// Refuses when the log is closing.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.work.lock().closing {
+            Err(Error::Closed)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Puts a partition in line for a writer.
     pub(crate) fn schedule(&self, partition: &Partition) -> Result<()> {
         let mut work = self.work.lock();

@@ -5,25 +5,40 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use weir_base::{Offset, PartitionId, TopicId, TopicName};
 
+use crate::config::ConfigCell;
+use crate::groups::Offsets;
+use crate::journal::{Kept, number_of};
 use crate::meta::TopicMeta;
-use crate::{Error, Partition, Result};
+use crate::transactions::Ledger;
+use crate::{Error, Partition, Result, TopicConfig};
 
 /// What a topic is made as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicSpec {
-    /// How many partitions it has, for good.
+    /// How many partitions it has. They become more by `TopicLog::add_partitions`, never fewer.
     pub partitions: u32,
     /// Whether only its owner (a table, a view) may write it.
     pub owned: bool,
 }
 
-/// A topic of the log. Clones are the same topic.
+/// Whether the topic is one of the log's own, which no catalog knows: it holds what consumer groups have committed, or the
+/// transactions.
+pub fn is_internal(name: &TopicName) -> bool {
+    let states = [Offsets::TOPIC, Ledger::TOPIC];
+    let mut states = states.into_iter();
+    states.any(|topic| number_of(topic, name).is_some())
+}
+
+/// A topic of the log. Clones are the same topic, with the partitions that it had when the first of them was asked for: after
+/// [`TopicLog::add_partitions`](crate::TopicLog::add_partitions) only a topic that is asked for anew has the new ones, so that
+/// the offsets that one clone gives stay one for each of its partitions. The configuration is that of now, in all of them.
 #[derive(Debug, Clone)]
 pub struct Topic(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     meta: TopicMeta,
+    config: ConfigCell,
     partitions: Vec<Partition>,
 }
 
@@ -41,6 +56,11 @@ impl Topic {
     /// What it was made as.
     pub fn spec(&self) -> TopicSpec {
         self.0.meta.spec
+    }
+
+    /// How it keeps its records, as of now.
+    pub fn config(&self) -> TopicConfig {
+        self.0.config.get()
     }
 
     /// When it was made, in milliseconds since the epoch.
@@ -74,7 +94,7 @@ impl Topic {
         partitions.map(Partition::stable_offset).collect()
     }
 
-    /// Each partition's first offset.
+    /// Each partition's log start offset.
     pub fn start_offsets(&self) -> Vec<Offset> {
         let partitions = self.0.partitions.iter();
         partitions.map(Partition::start_offset).collect()
@@ -85,11 +105,22 @@ impl Topic {
         self.0.partitions.iter().map(Partition::size_bytes).sum()
     }
 
-    pub(crate) fn new(meta: TopicMeta, partitions: Vec<Partition>) -> Self {
-        Self(Arc::new(Inner { meta, partitions }))
+    pub(crate) fn new(meta: TopicMeta, config: ConfigCell, partitions: Vec<Partition>) -> Self {
+        Self(Arc::new(Inner {
+            meta,
+            config,
+            partitions,
+        }))
     }
 
-    pub(crate) fn meta(&self) -> &TopicMeta {
-        &self.0.meta
+    /// What is durable about it.
+    pub(crate) fn meta(&self) -> TopicMeta {
+        let mut meta = self.0.meta.clone();
+        meta.config = self.config();
+        meta
+    }
+
+    pub(crate) fn config_cell(&self) -> &ConfigCell {
+        &self.0.config
     }
 }

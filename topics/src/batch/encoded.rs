@@ -46,7 +46,9 @@ impl EncodedBatch {
             reason,
         };
         if header.is_control() {
-            return Err(Error::Record("control records are written by the log alone"));
+            return Err(Error::Record(
+                "control records are written by the log alone",
+            ));
         }
         let numbered =
             header.producer_id >= 0 && header.producer_epoch >= 0 && header.base_sequence >= 0;
@@ -86,6 +88,11 @@ impl EncodedBatch {
     /// How many records it holds, and so, how many offsets it takes up.
     pub fn record_count(&self) -> u32 {
         self.record_count
+    }
+
+    /// Whether each of its offsets is one plain record.
+    pub(crate) fn is_dense(&self) -> bool {
+        BatchHeader::parse(&self.bytes).is_ok_and(|header| header.is_dense())
     }
 
     /// Its size, in bytes.

@@ -169,6 +169,12 @@ impl BatchHeader {
         self.attributes & CONTROL != 0
     }
 
+    /// Whether each of its offsets is one plain record: none was compacted away, and none is of a transaction.
+    pub fn is_dense(&self) -> bool {
+        self.attributes & (TRANSACTIONAL | CONTROL) == 0
+            && self.last_offset_delta == self.record_count.saturating_sub(1)
+    }
+
     /// Checks that `batch`, whose header this is, is whole and has the checksum that it says.
     ///
     /// # Errors

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use crate::deadlines::Deadlines;
 use super::error::GroupError;
 use super::group::{Group, Within};
 use super::members::{Answer, protocols_bytes};
@@ -13,6 +12,7 @@ use super::settings::{
     GROUP_ID_BYTES_MAX, GROUP_MEMBERS_MAX, GROUPS_MAX, MEMBERS_BYTES_MAX, MEMBERS_MAX,
     SESSION_TIMEOUT_MS_MAX, SESSION_TIMEOUT_MS_MIN,
 };
+use crate::deadlines::Deadlines;
 
 /// How much there may be.
 #[derive(Debug, Clone, Copy)]
@@ -231,7 +231,7 @@ impl Coordinator {
 }
 
 /// Refuses a group id that cannot be.
-pub(super) fn check_group_id(group_id: &str) -> Result<(), GroupError> {
+pub(crate) fn check_group_id(group_id: &str) -> Result<(), GroupError> {
     match (1..=GROUP_ID_BYTES_MAX).contains(&group_id.len()) {
         true => Ok(()),
         false => Err(GroupError::InvalidGroupId),

@@ -14,13 +14,13 @@ use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
 
-use crate::deadlines::Deadlines;
 use super::error::GroupError;
 use super::members::{Answer, Member, Members, Profile};
 use super::requests::{
     GroupState, JoinRequest, Joined, Leaving, MemberDescription, Membership, SyncRequest, Synced,
 };
 use super::subscription::subscribes;
+use crate::deadlines::Deadlines;
 
 /// A new member does not know its id while it waits, so it sends no heartbeats; it is given up after so long.
 const NEW_MEMBER_MS: i64 = 300_000;

@@ -27,16 +27,15 @@ mod subscription;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
-use tokio::task::JoinHandle;
 use weir_base::{Clock, PartitionId, TopicId};
 
 pub use error::GroupError;
+pub(crate) use offsets::Offsets;
 pub use requests::{
     CommitRequest, CommittedOffset, GroupDescription, GroupState, GroupSummary, JoinRequest,
     Joined, JoinedMember, Leaving, MemberDescription, Membership, OffsetCommit, SyncRequest,
@@ -49,15 +48,14 @@ pub use settings::{
 pub(crate) use store::Loaded;
 
 use crate::Error;
+use crate::deadlines::{Tender, Tick};
 use crate::journal::Submitted;
 use crate::log::WeakLog;
-use coordinator::{Bounds, Coordinator, check_group_id};
+pub(crate) use coordinator::check_group_id;
+use coordinator::{Bounds, Coordinator};
 use group::Within;
 use record::{Change, Place};
 use store::Store;
-
-/// The longest sleep of the task that looks after deadlines.
-const SLEEP_MS_MAX: i64 = 3_600_000;
 
 /// All consumer groups of a log. Clones are the same groups.
 ///
@@ -86,9 +84,7 @@ pub(crate) struct PendingCommit {
 #[derive(Debug)]
 struct Tended {
     coordinator: Coordinator,
-    task: Option<JoinHandle<()>>,
-    /// When the task wakes by itself.
-    wakes_at_ms: i64,
+    tender: Tender,
     closed: bool,
 }
 
@@ -100,17 +96,17 @@ impl Groups {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let delay_ms = settings.initial_delay_ms;
+        let wake = Arc::<Notify>::default();
         Self(Arc::new(Inner {
             store: Store::new(log.clone(), loaded, settings.compact_bytes_min),
             log,
             clock,
             tended: Mutex::new(Tended {
                 coordinator: Coordinator::new(delay_ms, Bounds::default()),
-                task: None,
-                wakes_at_ms: i64::MIN,
+                tender: Tender::new(Arc::clone(&wake)),
                 closed: false,
             }),
-            wake: Arc::default(),
+            wake,
         }))
     }
 
@@ -182,7 +178,10 @@ impl Groups {
     }
 
     /// Checks offsets that are to be committed with a transaction.
-    pub(crate) fn check_pending(&self, request: CommitRequest) -> Result<PendingCommit, GroupError> {
+    pub(crate) fn check_pending(
+        &self,
+        request: CommitRequest,
+    ) -> Result<PendingCommit, GroupError> {
         let offsets = self.checked(request.offsets, &request.membership, Within::Transaction)?;
         Ok(PendingCommit {
             group_id: request.membership.group_id,
@@ -359,24 +358,15 @@ impl Groups {
             return Err(Error::Closed.into());
         }
         let result = work(&mut tended.coordinator, self.0.clock.now_ms());
-        let Some(next_ms) = tended.coordinator.next_deadline_ms() else {
-            return Ok(result);
-        };
-        // A task ends with its runtime.
-        let runs = tended.task.as_ref().is_some_and(|task| !task.is_finished());
-        if !runs && let Ok(runtime) = Handle::try_current() {
-            let (groups, wake) = (Arc::downgrade(&self.0), Arc::clone(&self.0.wake));
-            tended.task = Some(runtime.spawn(tend(groups, wake)));
-        } else if next_ms < tended.wakes_at_ms {
-            self.0.wake.notify_one();
+        if let Some(next_ms) = tended.coordinator.next_deadline_ms() {
+            tended.tender.see_to(&self.0, next_ms);
         }
         Ok(result)
     }
 }
 
-impl Inner {
-    /// Does what the time has come for, and says how long there is nothing to do; `None` when that is for ever.
-    fn tick(&self) -> Option<Duration> {
+impl Tick for Inner {
+    fn tick(self: &Arc<Self>) -> Option<Duration> {
         let mut tended = self.tended.lock();
         if tended.closed {
             return None;
@@ -384,23 +374,12 @@ impl Inner {
         let now_ms = self.clock.now_ms();
         tended.coordinator.tick(now_ms);
         let next_ms = tended.coordinator.next_deadline_ms();
-        let sleep_ms = next_ms.map_or(SLEEP_MS_MAX, |at_ms| at_ms.saturating_sub(now_ms));
-        let sleep_ms = sleep_ms.clamp(1, SLEEP_MS_MAX);
-        tended.wakes_at_ms = now_ms.saturating_add(sleep_ms);
-        Some(Duration::from_millis(sleep_ms.unsigned_abs()))
+        Some(tended.tender.sleep(next_ms, now_ms))
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
         self.wake.notify_one();
-    }
-}
-
-/// Looks after deadlines until the groups are gone. While it sleeps, it keeps nothing alive.
-async fn tend(groups: Weak<Inner>, wake: Arc<Notify>) {
-    while let Some(sleep) = groups.upgrade().and_then(|groups| groups.tick()) {
-        // Woken or not, it looks again.
-        let _ = tokio::time::timeout(sleep, wake.notified()).await;
     }
 }

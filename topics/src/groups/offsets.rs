@@ -15,7 +15,7 @@ const SNAPSHOT_OFFSETS_MAX: usize = 1000;
 
 /// All groups' committed offsets.
 #[derive(Debug, Default)]
-pub(super) struct Offsets {
+pub(crate) struct Offsets {
     groups: BTreeMap<String, BTreeMap<Place, CommittedOffset>>,
     bytes: u64,
     pending: Pending,

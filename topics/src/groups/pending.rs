@@ -114,11 +114,7 @@ impl Pending {
     }
 
     /// Does something with a group's partitions, and keeps the sum right.
-    fn change(
-        &mut self,
-        group_id: &str,
-        change: impl FnOnce(&mut BTreeMap<Place, Vec<Entry>>),
-    ) {
+    fn change(&mut self, group_id: &str, change: impl FnOnce(&mut BTreeMap<Place, Vec<Entry>>)) {
         let mut places = self.groups.remove(group_id).unwrap_or_default();
         self.bytes -= sum_of(&places);
         change(&mut places);

@@ -11,12 +11,11 @@
 //! kind 6, a transaction has ended:  producer id i64, committed u8 (0: aborted)
 //! ```
 
-use std::fmt;
-
-use uuid::Uuid;
-use weir_base::{Offset, PartitionId, TopicId};
+use weir_base::Offset;
 
 use super::requests::CommittedOffset;
+pub(crate) use crate::journal::Place;
+use crate::journal::{Reader, Unreadable, put_place, put_text};
 
 const VERSION: u8 = 1;
 const COMMIT: u8 = 1;
@@ -26,12 +25,9 @@ const WHOLE: u8 = 4;
 const PENDING: u8 = 5;
 const END: u8 = 6;
 
-/// A partition of a topic.
-pub(super) type Place = (TopicId, PartitionId);
-
 /// What happens to a group's offsets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Change {
+pub(crate) enum Change {
     Commit(Vec<(Place, CommittedOffset)>),
     DeleteOffsets(Vec<Place>),
     DeleteGroup,
@@ -41,26 +37,6 @@ pub(super) enum Change {
     Pending(i64, Vec<(Place, CommittedOffset)>),
     /// The transaction of this producer has ended, and was it committed?
     End(i64, bool),
-}
-
-/// Why a value is no change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unreadable {
-    Version(u8),
-    Kind(u8),
-    CutOff,
-    Text,
-}
-
-impl fmt::Display for Unreadable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Version(version) => write!(f, "version {version} is not known here"),
-            Self::Kind(kind) => write!(f, "kind {kind} is not known here"),
-            Self::CutOff => f.write_str("it is cut off"),
-            Self::Text => f.write_str("a text is not UTF-8"),
-        }
-    }
 }
 
 /// How much an offset takes up in a record, in bytes.
@@ -131,56 +107,25 @@ fn put_offsets(value: &mut Vec<u8>, offsets: &[(Place, CommittedOffset)]) {
         value.extend(committed.leader_epoch.to_le_bytes());
         value.extend(committed.committed_at_ms.to_le_bytes());
         // The length was checked when it came in.
-        value.extend((committed.metadata.len() as u16).to_le_bytes());
-        value.extend(committed.metadata.as_bytes());
+        put_text(value, &committed.metadata);
     }
 }
-
-fn put_place(value: &mut Vec<u8>, (topic, partition): &Place) {
-    value.extend(topic.0.as_bytes());
-    value.extend(partition.0.to_le_bytes());
-}
-
-struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], Unreadable> {
-        let (taken, rest) = self.0.split_first_chunk().ok_or(Unreadable::CutOff)?;
-        self.0 = rest;
-        Ok(*taken)
-    }
-
-    fn u32(&mut self) -> Result<u32, Unreadable> {
-        self.take().map(u32::from_le_bytes)
-    }
-
-    fn i64(&mut self) -> Result<i64, Unreadable> {
-        self.take().map(i64::from_le_bytes)
-    }
-
     fn offsets(&mut self) -> Result<Vec<(Place, CommittedOffset)>, Unreadable> {
         let count = self.u32()?;
         (0..count).map(|_| self.committed()).collect()
     }
 
-    fn place(&mut self) -> Result<Place, Unreadable> {
-        let topic = TopicId(Uuid::from_bytes(self.take()?));
-        Ok((topic, PartitionId(self.u32()?)))
-    }
-
     fn committed(&mut self) -> Result<(Place, CommittedOffset), Unreadable> {
         let place = self.place()?;
         let offset = Offset(self.i64()?);
-        let leader_epoch = i32::from_le_bytes(self.take()?);
+        let leader_epoch = self.i32()?;
         let committed_at_ms = self.i64()?;
-        let length = usize::from(u16::from_le_bytes(self.take()?));
-        let (metadata, rest) = self.0.split_at_checked(length).ok_or(Unreadable::CutOff)?;
-        self.0 = rest;
-        let metadata = std::str::from_utf8(metadata).map_err(|_| Unreadable::Text)?;
         let committed = CommittedOffset {
             offset,
             leader_epoch,
-            metadata: metadata.to_owned(),
+            metadata: self.text()?,
             committed_at_ms,
         };
         Ok((place, committed))
@@ -191,6 +136,8 @@ impl Reader<'_> {
 mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
+    use uuid::Uuid;
+    use weir_base::{PartitionId, TopicId};
 
     use super::*;
 
@@ -216,7 +163,8 @@ mod tests {
             vec(place(), 0..5).prop_map(Change::DeleteOffsets),
             Just(Change::DeleteGroup),
             Just(Change::Whole),
-            (any::<i64>(), vec((place(), committed()), 0..5)).prop_map(|(id, offsets)| Change::Pending(id, offsets)),
+            (any::<i64>(), vec((place(), committed()), 0..5))
+                .prop_map(|(id, offsets)| Change::Pending(id, offsets)),
             (any::<i64>(), any::<bool>()).prop_map(|(id, committed)| Change::End(id, committed)),
         ]
     }

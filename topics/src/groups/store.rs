@@ -8,7 +8,6 @@ use super::error::GroupError;
 use super::offsets::Offsets;
 use super::record::{Change, Place};
 use super::requests::CommittedOffset;
-use crate::Result;
 use crate::journal::{Journal, Refused, Submitted};
 use crate::log::WeakLog;
 

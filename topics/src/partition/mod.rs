@@ -1,6 +1,9 @@
 //! A partition: records numbered from 0, in segments, with one writer and any number of readers.
 
 mod append;
+mod cut;
+mod isolation;
+mod pins;
 mod read;
 mod write;
 
@@ -14,14 +17,18 @@ use tokio::sync::watch;
 use weir_base::{Offset, PartitionId, TopicName};
 
 pub use append::{Appended, Head};
-pub use read::SegmentInfo;
+pub use isolation::ProducerState;
+pub use pins::Pin;
+pub use read::{Batches, SegmentInfo, StoredBatches};
 
+use crate::config::ConfigCell;
 use crate::open_files::FileKey;
 use crate::recovery::recover;
 use crate::segment::{Place, Segment};
 use crate::shared::Shared;
 use crate::{Error, Result};
 use append::Queue;
+use pins::Kept;
 use write::Writer;
 
 /// A partition of a topic. Clones are the same partition.
@@ -33,13 +40,20 @@ struct Inner {
     dir: PathBuf,
     number: u64,
     shared: Arc<Shared>,
+    config: ConfigCell,
     /// In order of base offset; the last one grows.
     segments: RwLock<Vec<Arc<Segment>>>,
     /// What is appended and not yet on disk. Held for moments only.
     queue: Mutex<Queue>,
     /// Held by the thread that writes.
     writer: Mutex<Writer>,
+    /// Held while files are removed or replaced; taken before the writer's.
+    upkeep: Mutex<()>,
+    /// From where on records are kept. Held for moments only.
+    kept: Mutex<Kept>,
     stable: watch::Sender<Offset>,
+    /// The last stable offset. It moves with `stable`, under the queue's lock.
+    committed: watch::Sender<Offset>,
     deleted: AtomicBool,
 }
 
@@ -60,13 +74,14 @@ impl Partition {
         self.0.place.partition
     }
 
-    /// The first offset.
+    /// The log start offset: the first one that new readers see. It moves on by retention and [`Partition::delete_before`];
+    /// who must not lose what is there now takes a [`Partition::pin`].
     pub fn start_offset(&self) -> Offset {
-        let segments = self.0.segments.read();
-        segments.first().map_or(Offset::ZERO, |first| first.base)
+        self.0.kept.lock().bounds.start
     }
 
-    /// The exclusive end of what is on disk: readers see all before it, and nothing after it.
+    /// The exclusive end of what is on disk: nothing after it is read. Who reads only what is committed ends at
+    /// [`Partition::last_stable_offset`].
     pub fn stable_offset(&self) -> Offset {
         *self.0.stable.borrow()
     }
@@ -98,29 +113,43 @@ impl Partition {
     }
 
     /// Opens the partition in `dir`, repairing what a crash left.
-    pub(crate) fn open(shared: &Arc<Shared>, place: Place, dir: PathBuf) -> Result<Self> {
+    pub(crate) fn open(
+        shared: &Arc<Shared>,
+        place: Place,
+        dir: PathBuf,
+        config: ConfigCell,
+    ) -> Result<Self> {
         let number = shared.next_number();
-        let found = recover(&dir, &place, number, &shared.settings)?;
-        let end = found
-            .segments
-            .last()
-            .map_or(Offset::ZERO, |last| last.end());
-        Ok(Self(Arc::new(Inner {
+        let mut found = recover(&dir, &place, number, &shared.settings)?;
+        let end = found.segments.last().map(|last| last.end());
+        let end = end.unwrap_or(found.bounds.start);
+        let isolation = &mut found.remembered.isolation;
+        isolation.settle(end);
+        isolation.prune(found.bounds.start);
+        let committed = isolation.last_stable(end);
+        let partition = Self(Arc::new(Inner {
             place,
             dir,
             number,
             shared: Arc::clone(shared),
+            config,
             segments: RwLock::new(found.segments),
             queue: Mutex::new(Queue::new(end, found.remembered)),
             writer: Mutex::new(Writer::new(found.dirty)),
+            upkeep: Mutex::default(),
+            kept: Mutex::new(Kept::new(found.bounds)),
             stable: watch::Sender::new(end),
+            committed: watch::Sender::new(committed),
             deleted: AtomicBool::new(false),
-        })))
+        }));
+        partition.remove_doomed();
+        Ok(partition)
     }
 
     /// Ends all use of it: the topic is gone. Waits for a write under way.
     pub(crate) fn delete(&self) {
         self.0.deleted.store(true, Ordering::Release);
+        let _upkeep = self.0.upkeep.lock();
         let _writer = self.0.writer.lock();
         self.fail_waiting(&self.gone());
         self.0.shared.files.forget(self.0.number);

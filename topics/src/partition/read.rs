@@ -9,6 +9,7 @@ use bytes::Bytes;
 use weir_base::Offset;
 
 use super::Partition;
+use super::isolation::Hidden;
 use crate::batch::{BatchHeader, HEADER_BYTES, Malformed};
 use crate::index::{Stretch, Times};
 use crate::segment::Segment;
@@ -32,33 +33,65 @@ pub struct SegmentInfo {
     pub max_timestamp_ms: i64,
 }
 
+/// Batches that were read, and where to go on.
+#[derive(Debug, Clone)]
+pub struct Batches {
+    /// Whole batches in order. Between them offsets may be missing: their records were compacted away.
+    pub batches: Vec<BatchView>,
+    /// Where the next read goes on; it is past what was asked for from, unless nothing stable is there.
+    pub next: Offset,
+}
+
+/// Batches as they are stored, and where to go on.
+#[derive(Debug, Clone)]
+pub struct StoredBatches {
+    /// Whole batches in order, back to back.
+    pub pieces: Vec<Bytes>,
+    /// As [`Batches::next`].
+    pub next: Offset,
+}
+
 impl Partition {
     /// Reads whole batches that hold offsets of `[from, to)`, as many as `bytes_max` allows, and at least one if there is one.
-    /// The first and the last may hold offsets outside of it. Nothing means that nothing stable is there. Blocks on the disk;
-    /// checksums are checked.
+    /// The first and the last may hold offsets outside of it. `next` is where to go on: there may be no batch and still a step,
+    /// where all records were compacted away. Only when nothing stable is there, `next` is `from`. Blocks on the disk; checksums
+    /// are checked.
+    ///
+    /// It gives what is committed: nothing at or past [`Partition::last_stable_offset`], which `next` does not pass either, and no
+    /// markers and no batches of aborted transactions, over which `next` goes on.
+    ///
+    /// From before [`Partition::start_offset`] it reads what a [`super::Pin`] holds.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] names segment and byte; [`Error::TopicNotFound`] when the topic was deleted; [`Error::Io`].
-    pub fn read(&self, from: Offset, to: Offset, bytes_max: usize) -> Result<Vec<BatchView>> {
+    /// [`Error::OffsetOutOfRange`] when `from` is not kept any more; [`Error::Corrupt`] names segment and byte;
+    /// [`Error::TopicNotFound`] when the topic was deleted; [`Error::Io`].
+    pub fn read(&self, from: Offset, to: Offset, bytes_max: usize) -> Result<Batches> {
+        let to = to.min(self.last_stable_offset());
+        let hidden = match from < to {
+            true => Hidden::new(self.aborted(from, to)),
+            false => Hidden::default(),
+        };
         let mut batches = Vec::new();
-        self.read_each(from, to, bytes_max, |segment, found| {
-            let bytes = found.chunk.slice(found.range);
-            let checked = found.header.verify(&bytes);
-            checked.map_err(|reason| segment.corrupt(found.position, reason))?;
-            batches.push(BatchView::checked(bytes, found.header));
+        let next = self.read_each(from, to, bytes_max, |segment, found| {
+            // Also what is hidden, for a damaged header might hide it.
+            let batch = found.check(segment)?;
+            if !hidden.hides(batch.header()) {
+                batches.push(batch);
+            }
             Ok(())
         })?;
-        Ok(batches)
+        Ok(Batches { batches, next })
     }
 
-    /// As [`Partition::read`], the batches as they are stored, back to back in few pieces. Their checksums are for the reader to
-    /// check, as Kafka's consumers do.
+    /// Reads batches as they are stored, committed or not and markers too, back to back in few pieces. Their checksums are for
+    /// the reader to check, as Kafka's consumers do. Who wants only what is committed reads to [`Partition::last_stable_offset`]
+    /// and drops the batches of [`Partition::aborted`] transactions.
     ///
     /// # Errors
     /// As [`Partition::read`].
-    pub fn read_stored(&self, from: Offset, to: Offset, bytes_max: usize) -> Result<Vec<Bytes>> {
+    pub fn read_stored(&self, from: Offset, to: Offset, bytes_max: usize) -> Result<StoredBatches> {
         let mut pieces: Vec<(Bytes, Range<usize>)> = Vec::new();
-        self.read_each(from, to, bytes_max, |_, found| {
+        let next = self.read_each(from, to, bytes_max, |_, found| {
             match pieces.last_mut() {
                 Some((chunk, range))
                     if chunk.as_ptr() == found.chunk.as_ptr() && range.end == found.range.start =>
@@ -70,42 +103,68 @@ impl Partition {
             Ok(())
         })?;
         let pieces = pieces.into_iter();
-        Ok(pieces.map(|(chunk, range)| chunk.slice(range)).collect())
+        Ok(StoredBatches {
+            pieces: pieces.map(|(chunk, range)| chunk.slice(range)).collect(),
+            next,
+        })
     }
 
-    /// Gives each batch of [`Partition::read`] to `give`.
+    /// Gives each batch of [`Partition::read`] to `give`; answers where to go on.
     fn read_each(
         &self,
         from: Offset,
         to: Offset,
         bytes_max: usize,
         mut give: impl FnMut(&Segment, Found<'_>) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<Offset> {
         self.check_exists()?;
-        let (mut from, to) = self.stable_part(from, to);
+        let to = to.min(self.stable_offset());
+        let mut next = from;
         let mut left = Left {
             bytes: bytes_max as u64,
             any: false,
         };
-        for segment in self.segments_of(from, to) {
-            let end = segment.end();
-            if from >= to || (left.bytes == 0 && left.any) {
-                break;
+        while next < to && (left.bytes > 0 || !left.any) {
+            if next < self.kept_from() {
+                return Err(self.out_of_range(next));
             }
-            let read = self.read_segment(&segment, from, to.min(end), &mut left, &mut give);
-            // A file that cannot be opened may have been deleted with its topic a moment ago.
-            match read.or_else(|error| self.check_exists().and(Err(error)))? {
-                Some(next) if next >= end => from = next,
-                // The rest of this segment did not fit.
-                _ => break,
+            let Some(segment) = self.segment_of(next) else {
+                return Err(Error::Internal(format!(
+                    "{} has no offset {next}",
+                    self.0.place
+                )));
+            };
+            if let Err(error) = self.read_segment(&segment, &mut next, to, &mut left, &mut give) {
+                // A file that cannot be opened may have been deleted with its topic a moment ago, or been removed or replaced
+                // since it was looked up.
+                self.check_exists()?;
+                if self
+                    .segment_of(next)
+                    .is_some_and(|now| Arc::ptr_eq(&now, &segment))
+                {
+                    return Err(error);
+                }
             }
         }
-        Ok(())
+        Ok(next)
+    }
+
+    /// How many records there are of `[from, to)` that are stable, if that is known without reading them.
+    pub fn records_between(&self, from: Offset, to: Offset) -> Option<u64> {
+        let (from, to) = (from.max(self.kept_from()), to.min(self.stable_offset()));
+        for segment in self.segments_of(from, to) {
+            // A segment whose index cannot be had is read, and the read says why.
+            let dense = segment.with_index(&self.0.shared.files, |index| index.dense);
+            if !dense.unwrap_or(false) {
+                return None;
+            }
+        }
+        Some(u64::try_from(to.0.saturating_sub(from.0)).unwrap_or(0))
     }
 
     /// Cuts `[from, to)` into ranges of about `bytes_target` bytes that begin where batches begin, for reading in parallel.
     pub fn ranges(&self, from: Offset, to: Offset, bytes_target: u64) -> Vec<Range<Offset>> {
-        let (from, to) = self.stable_part(from, to);
+        let to = to.min(self.stable_offset());
         let mut ranges = Vec::new();
         let (mut start, mut bytes) = (from, 0);
         for segment in self.segments_of(from, to) {
@@ -131,9 +190,14 @@ impl Partition {
         min_ms: i64,
         max_ms: i64,
     ) -> Vec<Range<Offset>> {
-        let (from, to) = self.stable_part(from, to);
+        let to = to.min(self.stable_offset());
         let wanted = Times { min_ms, max_ms };
         let mut ranges: Vec<Range<Offset>> = Vec::new();
+        let kept_from = self.kept_from();
+        if from < kept_from.min(to) {
+            // Nothing is known of what is not kept: who reads it is told so.
+            ranges.push(from..kept_from.min(to));
+        }
         for segment in self.segments_of(from, to) {
             // A segment whose times cannot be told is read, and the read says why.
             let times = segment.times(&self.0.shared.files).ok().flatten();
@@ -154,7 +218,7 @@ impl Partition {
         ranges
     }
 
-    /// The first offset whose record has a timestamp of `timestamp_ms` or later; the stable offset when there is none.
+    /// The first offset from the start on whose record has a timestamp of `timestamp_ms` or later; the stable offset when there is none.
     ///
     /// # Errors
     /// As [`Partition::read`].
@@ -175,41 +239,54 @@ impl Partition {
             max_ms: i64::MAX,
         };
         let stable = self.stable_offset();
-        for segment in self.segments_of(self.start_offset(), stable) {
+        let pin = self.pin();
+        for segment in self.segments_of(pin.start(), stable) {
             let files = &self.0.shared.files;
             if !segment.times(files)?.is_some_and(|t| t.overlap(wanted)) {
                 continue;
             }
             let stretch = segment.with_index(files, |index| {
-                let mut all = index.stretches(segment.base, index.end);
+                let mut all = index.stretches(segment.base.max(pin.start()), index.end);
                 all.find(|stretch| stretch.times.overlap(wanted))
             })?;
             let Some(stretch) = stretch else { continue };
-            let mut from = stretch.base;
-            while from < stretch.end.min(stable) {
-                let batches = self.read(from, stretch.end, READ_BYTES_MIN as usize)?;
-                for batch in &batches {
-                    if batch.max_timestamp_ms() < timestamp_ms {
-                        continue;
-                    }
-                    let batch = batch.clone().decompressed()?;
-                    for record in batch.records() {
-                        let record = record?;
-                        if record.timestamp_ms >= timestamp_ms && record.offset < stable {
-                            return Ok(Some((record.offset, record.timestamp_ms)));
-                        }
-                    }
-                }
-                match batches.last() {
-                    Some(last) => from = last.end_offset(),
-                    None => break,
-                }
+            let found = self.first_in_time(stretch.base.max(pin.start()), timestamp_ms)?;
+            if found.is_some() {
+                return Ok(found);
             }
         }
         Ok(None)
     }
 
-    /// All segments, in order of offset.
+    /// The first record from `from` on that has a timestamp of `timestamp_ms` or later, by reading.
+    fn first_in_time(&self, from: Offset, timestamp_ms: i64) -> Result<Option<(Offset, i64)>> {
+        let stable = self.stable_offset();
+        let mut next = from;
+        while next < stable {
+            let mut batches = Vec::new();
+            let read_to =
+                self.read_each(next, stable, READ_BYTES_MIN as usize, |segment, found| {
+                    batches.push(found.check(segment)?);
+                    Ok(())
+                })?;
+            for batch in batches {
+                if batch.max_timestamp_ms() < timestamp_ms || batch.header().is_control() {
+                    continue;
+                }
+                let batch = batch.decompressed()?;
+                for record in batch.records() {
+                    let record = record?;
+                    if record.timestamp_ms >= timestamp_ms && record.offset >= from {
+                        return Ok(Some((record.offset, record.timestamp_ms)));
+                    }
+                }
+            }
+            next = read_to;
+        }
+        Ok(None)
+    }
+
+    /// All segments, in order of offset. The first may begin before the start offset.
     pub fn segments(&self) -> Vec<SegmentInfo> {
         let segments = self.0.segments.read().clone();
         segments
@@ -233,9 +310,11 @@ impl Partition {
             .collect()
     }
 
-    /// The part of `[from, to)` that is there.
-    fn stable_part(&self, from: Offset, to: Offset) -> (Offset, Offset) {
-        (from.max(self.start_offset()), to.min(self.stable_offset()))
+    /// The segment that holds `offset`, if one does.
+    fn segment_of(&self, offset: Offset) -> Option<Arc<Segment>> {
+        let segments = self.0.segments.read();
+        let after = segments.partition_point(|segment| segment.base <= offset);
+        segments.get(after.checked_sub(1)?).cloned()
     }
 
     /// The segments that hold offsets of `[from, to)`.
@@ -272,24 +351,25 @@ impl Partition {
         })
     }
 
-    /// Gives the batches of one segment, and says where the next one would begin, if there was any.
+    /// Gives the batches of a segment that hold offsets of `[next, to)`, and moves `next` behind what was given or passed over.
     fn read_segment(
         &self,
         segment: &Segment,
-        from: Offset,
+        next: &mut Offset,
         to: Offset,
         left: &mut Left,
         give: &mut impl FnMut(&Segment, Found<'_>) -> Result<()>,
-    ) -> Result<Option<Offset>> {
+    ) -> Result<()> {
         let files = &self.0.shared.files;
+        let from = *next;
         let (mut position, past) = segment.with_index(files, |index| {
             (index.position_of(from), index.position_past(to))
         })?;
+        let to = to.min(segment.end());
         let open = segment.open(files)?;
         let (mut chunk, mut at) = (Bytes::new(), 0);
         // What must come next; before the first batch, only that it is not past what is wanted.
-        let mut next = None;
-        let mut given = None;
+        let mut follows = None;
         while position < past {
             if chunk.len() - at < HEADER_BYTES {
                 let size = left.bytes.max(READ_BYTES_MIN).min(past - position);
@@ -298,29 +378,30 @@ impl Partition {
             let header = BatchHeader::parse(chunk.get(at..).unwrap_or_default());
             let header = header.map_err(|reason| segment.corrupt(position, reason))?;
             let size = header.total_bytes() as u64;
-            let expected = next.unwrap_or(from);
-            let follows = match next {
-                Some(next) => header.base_offset == next,
-                None => header.base_offset <= from && header.base_offset >= segment.base,
+            let base = header.base_offset;
+            let in_place = match follows {
+                Some(follows) if segment.has_gaps() => base >= follows,
+                Some(follows) => base == follows,
+                None => base >= segment.base && (base <= from || segment.has_gaps()),
             };
-            if !follows {
+            if !in_place {
                 let reason = Malformed::Sequence {
-                    expected,
-                    found: header.base_offset,
+                    expected: follows.unwrap_or(from),
+                    found: base,
                 };
                 return Err(segment.corrupt(position, reason));
             }
-            if header.base_offset >= to {
+            if base >= to {
                 break;
             }
             if size > past - position {
                 return Err(segment.corrupt(position, Malformed::CutOff));
             }
-            next = Some(header.end_offset());
+            follows = Some(header.end_offset());
             let wanted = header.end_offset() > from;
             if wanted && size > left.bytes && left.any {
                 left.bytes = 0;
-                break;
+                return Ok(());
             }
             if size > (chunk.len() - at) as u64 {
                 if !wanted {
@@ -333,9 +414,6 @@ impl Partition {
             }
             let end = at + size as usize;
             if wanted {
-                left.bytes = left.bytes.saturating_sub(size);
-                left.any = true;
-                given = next;
                 let found = Found {
                     chunk: &chunk,
                     range: at..end,
@@ -343,11 +421,18 @@ impl Partition {
                     position,
                 };
                 give(segment, found)?;
+                left.bytes = left.bytes.saturating_sub(size);
+                left.any = true;
+                *next = header.end_offset();
             }
             at = end;
             position += size;
         }
-        Ok(given)
+        if *next < to && !segment.has_gaps() {
+            return Err(segment.corrupt(position, Malformed::CutOff));
+        }
+        *next = to.max(*next);
+        Ok(())
     }
 }
 
@@ -359,6 +444,16 @@ struct Found<'a> {
     header: BatchHeader,
     /// Where in the segment.
     position: u64,
+}
+
+impl Found<'_> {
+    /// The batch, if its checksum is right.
+    fn check(self, segment: &Segment) -> Result<BatchView> {
+        let bytes = self.chunk.slice(self.range);
+        let checked = self.header.verify(&bytes);
+        checked.map_err(|reason| segment.corrupt(self.position, reason))?;
+        Ok(BatchView::checked(bytes, self.header))
+    }
 }
 
 /// How much more may be read.

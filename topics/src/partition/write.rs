@@ -69,6 +69,8 @@ impl Partition {
 
     /// Saves the last segment's index if it has grown, so that the next start need not scan.
     pub(crate) fn save(&self) -> io::Result<()> {
+        // What is being removed is removed first: the folder is about to be another process's.
+        let _upkeep = self.0.upkeep.lock();
         let mut writer = self.0.writer.lock();
         let last = self.0.segments.read().last().cloned();
         match last {
@@ -210,6 +212,7 @@ impl Partition {
                     min_ms: pending.batch.min_timestamp_ms(),
                     max_ms: pending.batch.max_timestamp_ms(),
                 },
+                plain: pending.batch.is_dense(),
             };
             if let Some(index) = &mut extent.growing {
                 index.add(indexed, interval);
@@ -252,6 +255,16 @@ impl Partition {
             // An old mark is a right one: it only tells less.
             tracing::warn!(partition = %self.0.place, %error, "cannot note the stable offset");
             writer.mark_failed = true;
+        }
+    }
+
+    /// Saves the growing segment's index on disk, so that what is remembered outlives the segments before it.
+    pub(super) fn save_remembered(&self) -> io::Result<()> {
+        let mut writer = self.0.writer.lock();
+        let last = self.0.segments.read().last().cloned();
+        match last {
+            Some(last) => self.save_index(&mut writer, &last, true),
+            None => Ok(()),
         }
     }
 

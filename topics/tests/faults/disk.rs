@@ -2,7 +2,7 @@
 
 use fail::FailScenario;
 use weir_base::{Classify, Kind, Offset, SqlState};
-use weir_topics::{Error, IdempotencyToken};
+use weir_topics::{Error, IdempotencyToken, TopicConfig};
 
 use crate::support::{bids, one, open, run, scratch, small, values};
 
@@ -111,7 +111,11 @@ fn after_a_failed_sync_nothing_is_written_until_a_restart() {
                 assert!(matches!(partition.ready().await, Err(Error::Stopped(_))));
             }
             let made = log
-                .create_topic(&crate::support::name("late"), other_spec())
+                .create_topic(
+                    &crate::support::name("late"),
+                    other_spec(),
+                    TopicConfig::default(),
+                )
                 .await;
             assert!(matches!(made, Err(Error::Stopped(_))));
             assert_eq!(values(&partition), ["a"]);
@@ -200,6 +204,7 @@ fn a_second_attempt_waits_for_the_first_and_shares_its_fate() {
             partition
                 .read(Offset(0), Offset(2), 100)
                 .unwrap()
+                .batches
                 .is_empty()
         );
         fail::cfg("topics::append", "1*return(enospc)").unwrap();

@@ -5,6 +5,7 @@ mod support;
 
 mod appending;
 mod full_disk;
+mod life;
 mod reading;
 mod recovery;
 mod topics;

@@ -158,6 +158,7 @@ fn a_reader_sees_only_what_is_stable() {
             partition
                 .read(Offset(0), Offset(9), 100)
                 .unwrap()
+                .batches
                 .is_empty()
         );
         let mut watch = partition.watch();

@@ -1,7 +1,7 @@
 //! Topics are made, found again and deleted; a folder has one owner.
 
 use weir_base::{Classify, Kind, Offset, PartitionId, SqlState, TopicId};
-use weir_topics::{Error, TopicSpec};
+use weir_topics::{Error, TopicConfig, TopicSpec};
 
 use crate::support::{bids, make, name, one, open, run, scratch, small, values};
 
@@ -14,9 +14,15 @@ fn topics_are_there_after_a_restart() {
             partitions: 3,
             owned: true,
         };
-        let made = log.create_topic(&name("a.b-c_D"), spec).await.unwrap();
+        let made = log
+            .create_topic(&name("a.b-c_D"), spec, TopicConfig::default())
+            .await
+            .unwrap();
         make(&log, "Zebra", 1).await;
-        let error = log.create_topic(&name("a.b-c_D"), spec).await.unwrap_err();
+        let error = log
+            .create_topic(&name("a.b-c_D"), spec, TopicConfig::default())
+            .await
+            .unwrap_err();
         assert_eq!(error.to_string(), "topic \"a.b-c_D\" exists already");
         assert_eq!(error.sqlstate(), SqlState::DUPLICATE_TABLE);
         drop(log);
@@ -50,7 +56,10 @@ fn a_number_of_partitions_that_cannot_be_is_refused() {
                 partitions,
                 owned: false,
             };
-            let error = log.create_topic(&name("bids"), spec).await.unwrap_err();
+            let error = log
+                .create_topic(&name("bids"), spec, TopicConfig::default())
+                .await
+                .unwrap_err();
             assert_eq!(error.kind(), Kind::Invalid);
         }
         assert!(log.topics().is_empty());
@@ -125,7 +134,9 @@ fn a_folder_has_one_owner_at_a_time() {
             partitions: 1,
             owned: false,
         };
-        let made = log.create_topic(&name("late"), spec).await;
+        let made = log
+            .create_topic(&name("late"), spec, TopicConfig::default())
+            .await;
         assert!(matches!(made, Err(Error::Closed)));
         let deleted = log.delete_topic(TopicId::random()).await;
         assert!(matches!(deleted, Err(Error::Closed)));

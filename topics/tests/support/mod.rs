@@ -7,7 +7,7 @@ use std::sync::Arc;
 use weir_base::{ManualClock, Offset, PartitionId, TopicName};
 use weir_topics::{
     BatchBuilder, BatchView, EncodedBatch, LogSettings, Partition, RecordRef, Result, Topic,
-    TopicLog, TopicSpec,
+    TopicConfig, TopicLog, TopicSpec,
 };
 
 /// A folder in memory where there is one: a test of many syncs should not wait for a disk.
@@ -57,7 +57,9 @@ pub(crate) async fn make(log: &TopicLog, topic: &str, partitions: u32) -> Topic 
         partitions,
         owned: false,
     };
-    log.create_topic(&name(topic), spec).await.unwrap()
+    log.create_topic(&name(topic), spec, TopicConfig::default())
+        .await
+        .unwrap()
 }
 
 /// A batch of records (timestamp, value).
@@ -89,10 +91,12 @@ pub(crate) fn read(
     let mut rows = Vec::new();
     let mut next = from;
     loop {
-        let batches = partition.read(next, to, bytes_max)?;
-        let Some(last) = batches.last() else {
+        let read = partition.read(next, to, bytes_max)?;
+        let batches = read.batches;
+        if batches.is_empty() {
+            assert!(read.next == next || read.next >= to);
             return Ok(rows);
-        };
+        }
         assert!(batches[0].base_offset() <= next && next < batches[0].end_offset());
         assert!(
             batches
@@ -110,7 +114,8 @@ pub(crate) fn read(
                 }
             }
         }
-        next = last.end_offset();
+        assert_eq!(read.next, batches[batches.len() - 1].end_offset());
+        next = read.next;
         if next >= to {
             return Ok(rows);
         }
@@ -154,6 +159,25 @@ pub(crate) fn produced(epoch: i16, first: i32, values: &[&str]) -> EncodedBatch 
         .as_bytes()
         .to_vec();
     bytes[43..51].copy_from_slice(&7i64.to_be_bytes());
+    bytes[51..53].copy_from_slice(&epoch.to_be_bytes());
+    bytes[53..57].copy_from_slice(&first.to_be_bytes());
+    let crc = crc32c::crc32c(&bytes[21..]);
+    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    EncodedBatch::from_bytes(bytes).unwrap()
+}
+
+/// A batch of a producer's transaction: one record a value, numbered from `first`.
+pub(crate) fn transactional(
+    producer_id: i64,
+    epoch: i16,
+    first: i32,
+    values: &[&str],
+) -> EncodedBatch {
+    let mut bytes = batch(values.iter().map(|value| (5, *value)))
+        .as_bytes()
+        .to_vec();
+    bytes[21..23].copy_from_slice(&0x10i16.to_be_bytes());
+    bytes[43..51].copy_from_slice(&producer_id.to_be_bytes());
     bytes[51..53].copy_from_slice(&epoch.to_be_bytes());
     bytes[53..57].copy_from_slice(&first.to_be_bytes());
     let crc = crc32c::crc32c(&bytes[21..]);

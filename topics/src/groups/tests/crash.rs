@@ -8,8 +8,8 @@ use std::sync::Arc;
 use weir_base::{ManualClock, Offset, PartitionId, TopicName};
 
 use super::*;
-use crate::groups::{CommitRequest, OffsetCommit, is_internal};
-use crate::{LogSettings, TopicLog, TopicSpec};
+use crate::groups::{CommitRequest, OffsetCommit};
+use crate::{LogSettings, TopicConfig, TopicLog, TopicSpec, is_internal};
 
 const DIR: &str = "WEIR_TOPICS_TEST_GROUPS_CRASH";
 const THIS: &str = "groups::tests::crash::what_was_committed_is_there_after_a_kill";
@@ -81,7 +81,11 @@ fn child(dir: &Path) {
         };
         let topic = match log.topic(&name) {
             Some(topic) => topic.id(),
-            None => log.create_topic(&name, spec).await.unwrap().id(),
+            None => log
+                .create_topic(&name, spec, TopicConfig::default())
+                .await
+                .unwrap()
+                .id(),
         };
         let groups = log.groups();
         let found = groups.committed("g");

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use weir_base::{ManualClock, Offset, PartitionId, TopicId, TopicName};
 
 use super::*;
+use crate::groups::Offsets;
 use crate::groups::record::Change;
-use crate::groups::store::{SPEC, append};
 use crate::groups::{
     CommitRequest, CommittedOffset, GroupState, Groups, OFFSET_METADATA_BYTES_MAX, OffsetCommit,
-    is_internal,
 };
-use crate::{Error, LogSettings, Topic, TopicLog, TopicSpec};
+use crate::journal::{SPEC, append};
+use crate::{Error, LogSettings, Topic, TopicConfig, TopicLog, TopicSpec, is_internal};
 
 fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
@@ -36,7 +36,10 @@ async fn make(log: &TopicLog, topic: &str) -> TopicId {
         partitions: 3,
         owned: false,
     };
-    log.create_topic(&name(topic), spec).await.unwrap().id()
+    log.create_topic(&name(topic), spec, TopicConfig::default())
+        .await
+        .unwrap()
+        .id()
 }
 
 /// What a consumer without a group's members commits: partition and offset.
@@ -169,8 +172,15 @@ fn what_cannot_be_committed_is_refused() {
         groups.commit(commit("z", bids, &[])).await.unwrap();
         assert_eq!(groups.list().len(), 1);
 
-        for reserved in ["__weir_groups", "__weir_groups.12"] {
-            let refused = log.create_topic(&name(reserved), SPEC).await;
+        for reserved in [
+            "__weir_groups",
+            "__weir_groups.12",
+            "__weir_transactions",
+            "__weir_transactions.3",
+        ] {
+            let refused = log
+                .create_topic(&name(reserved), SPEC, TopicConfig::default())
+                .await;
             assert!(matches!(refused, Err(Error::TopicReserved(_))));
         }
         for free in [
@@ -349,9 +359,11 @@ fn record(group_id: &str, topic: TopicId, offset: i64) -> (String, Change) {
 async fn write(log: &TopicLog, topic: &str, batches: Vec<Vec<(String, Change)>>) {
     let (log, topic) = (log.clone(), name(topic));
     let written = tokio::task::spawn_blocking(move || {
-        let topic = log.create_blocking(topic, SPEC).unwrap();
+        let topic = log
+            .create_blocking(topic, SPEC, TopicConfig::default())
+            .unwrap();
         for batch in batches {
-            append(topic.partition(PartitionId(0)).unwrap(), &batch).unwrap();
+            append::<Offsets>(topic.partition(PartitionId(0)).unwrap(), &batch).unwrap();
         }
     });
     written.await.unwrap();

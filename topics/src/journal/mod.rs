@@ -7,6 +7,8 @@
 //!
 //! One thread at a time writes: what came in while it waited for the disk is its next batch.
 
+mod reader;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
@@ -16,8 +18,12 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use weir_base::{PartitionId, TopicId, TopicName};
 
+pub(crate) use reader::{Place, Reader, Unreadable, put_place, put_text};
+
 use crate::log::WeakLog;
-use crate::{BatchBuilder, Error, Partition, RecordRef, Result, Topic, TopicLog, TopicSpec};
+use crate::{
+    BatchBuilder, Error, Partition, RecordRef, Result, Topic, TopicConfig, TopicLog, TopicSpec,
+};
 
 pub(crate) const SPEC: TopicSpec = TopicSpec {
     partitions: 1,
@@ -271,7 +277,7 @@ impl<K: Kept> Journal<K> {
     fn begin_topic(&self, log: &TopicLog, current: &mut Current) -> Result<Topic> {
         let name = name_of(K::TOPIC, current.next_number)?;
         current.next_number = current.next_number.saturating_add(1);
-        let topic = log.create_blocking(name, SPEC)?;
+        let topic = log.create_blocking(name, SPEC, TopicConfig::default())?;
         let written = self.write_snapshot(&topic);
         if written.is_err() {
             delete(log, &topic);
@@ -373,8 +379,8 @@ fn read<K: Kept>(topic: &Topic) -> Result<Option<K>> {
     let end = partition.stable_offset();
     let (mut next, mut state, mut whole) = (partition.start_offset(), K::default(), false);
     while next < end {
-        let batches = partition.read(next, end, READ_BYTES)?;
-        for batch in &batches {
+        let read = partition.read(next, end, READ_BYTES)?;
+        for batch in &read.batches {
             for record in batch.records() {
                 let record = record?;
                 let corrupt = |reason: String| Error::Corrupt {
@@ -389,16 +395,16 @@ fn read<K: Kept>(topic: &Topic) -> Result<Option<K>> {
                 state.apply(key, change);
             }
         }
-        match batches.last() {
-            Some(last) => next = last.end_offset(),
-            None => break,
-        }
+        next = read.next;
     }
     Ok(whole.then_some(state))
 }
 
 /// Appends the changes as one batch, durable on return. Blocks; outside of asynchronous code only.
-pub(crate) fn append<K: Kept>(partition: &Partition, changes: &[(String, K::Change)]) -> Result<()> {
+pub(crate) fn append<K: Kept>(
+    partition: &Partition,
+    changes: &[(String, K::Change)],
+) -> Result<()> {
     let mut builder = BatchBuilder::new();
     for (key, change) in changes {
         builder.push(RecordRef {
