@@ -56,6 +56,12 @@ pub enum Error {
     /// A record cannot be written as it is.
     #[error("record cannot be written: {0}")]
     Record(&'static str),
+    /// A topic that is compacted by key was given a record without one.
+    #[error("topic \"{topic}\" is compacted by key: each of its records must have one")]
+    KeyMissing {
+        /// The topic's name.
+        topic: TopicName,
+    },
     /// An idempotency token is empty or too long.
     #[error("an idempotency token of {0} bytes is not valid: use 1 to 64 bytes")]
     Token(usize),
@@ -277,6 +283,7 @@ impl Classify for Error {
             | Self::EmptyBatch
             | Self::OffsetOutOfRange { .. }
             | Self::Record(_)
+            | Self::KeyMissing { .. }
             | Self::Token(_)
             | Self::TransactionalId { .. }
             | Self::TransactionTimeout { .. } => Kind::Invalid,
@@ -326,6 +333,7 @@ impl Classify for Error {
             Self::Locked(_) => "stop the other process, or choose another data folder",
             Self::Stopped(_) => "check the disk, then restart the service",
             Self::BatchTooLarge { .. } => "send fewer rows at a time",
+            Self::KeyMissing { .. } => "give each record a key",
             Self::OffsetOutOfRange { .. } => "read on from the partition's first offset",
             Self::Corrupt { .. } => "restore the file from a backup",
             _ => return None,

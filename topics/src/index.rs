@@ -143,6 +143,12 @@ impl Index {
         self.bytes += batch.bytes;
     }
 
+    /// Ends a segment at `end`, before which offsets may be missing.
+    pub(crate) fn finish(&mut self, end: Offset) {
+        self.dense &= self.end == end;
+        self.end = end;
+    }
+
     /// From which byte on to look for `offset`.
     pub(crate) fn position_of(&self, offset: Offset) -> u64 {
         let after = self.entries_up_to(offset);

@@ -12,7 +12,7 @@ use std::collections::{HashMap, VecDeque};
 
 use weir_base::Offset;
 
-use crate::batch::{Marker, Outcome};
+use crate::batch::{BatchHeader, Marker, Outcome};
 
 /// A transaction that was aborted, as a reader of only what is committed needs to know it: the batches of the producer from the
 /// first to the last offset are not for it.
@@ -184,7 +184,15 @@ impl Isolation {
         {}
     }
 
-    /// Forgets what ended before `start`, where the partition begins.
+    /// What is before `start` was deleted, so it need not be decided any more.
+    pub(crate) fn cut(&mut self, start: Offset) {
+        let closing = self.closing.iter_mut().map(|closing| &mut closing.open);
+        for open in self.open.values_mut().chain(closing) {
+            open.first = open.first.max(start);
+        }
+    }
+
+    /// Forgets what ended before `start`, from where on records can be read.
     pub(crate) fn prune(&mut self, start: Offset) {
         while self
             .aborted
@@ -213,6 +221,38 @@ impl Isolation {
     pub(crate) fn fill(&mut self, known: KnownTransactions) {
         self.open.extend(known.open);
         self.aborted.extend(known.aborted);
+    }
+}
+
+/// What of a range only those see who read also what is not committed.
+#[derive(Debug, Default)]
+pub(crate) struct Hidden(HashMap<i64, Vec<Aborted>>);
+
+impl Hidden {
+    pub(crate) fn new(aborted: Vec<Aborted>) -> Self {
+        let mut by_producer: HashMap<i64, Vec<Aborted>> = HashMap::new();
+        for aborted in aborted {
+            let producer = by_producer.entry(aborted.producer_id);
+            producer.or_default().push(aborted);
+        }
+        Self(by_producer)
+    }
+
+    /// Whether the batch is a marker, or of a transaction that was aborted.
+    pub(crate) fn hides(&self, header: &BatchHeader) -> bool {
+        if header.is_control() {
+            return true;
+        }
+        if !header.is_transactional() {
+            return false;
+        }
+        let Some(aborted) = self.0.get(&header.producer_id) else {
+            return false;
+        };
+        // A producer's transactions follow one another.
+        let ended = aborted.partition_point(|aborted| aborted.last_offset < header.base_offset);
+        let next = aborted.get(ended);
+        next.is_some_and(|aborted| aborted.first_offset <= header.base_offset)
     }
 }
 

@@ -30,6 +30,7 @@ pub mod groups;
 pub mod transactions;
 
 mod bounds;
+mod compaction;
 mod config;
 mod deadlines;
 mod durable;
@@ -47,6 +48,7 @@ mod producer_ids;
 mod producers;
 mod recovery;
 mod remembered;
+mod retention;
 mod scan;
 mod segment;
 mod settings;
@@ -54,6 +56,7 @@ mod shared;
 mod token;
 mod tokens;
 mod topic;
+mod upkeep;
 
 pub use batch::{BatchBuilder, BatchView, EncodedBatch, Record, RecordRef};
 pub use config::{Cleanup, TopicConfig};

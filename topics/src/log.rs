@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use weir_base::{Clock, PartitionId, TopicId, TopicName};
@@ -18,8 +19,10 @@ use crate::producer_ids::ProducerIds;
 use crate::segment::Place;
 use crate::shared::Shared;
 use crate::transactions::Transactions;
+use crate::upkeep::Upkeep;
 use crate::{
-    Error, LogSettings, Partition, Result, Topic, TopicConfig, TopicSpec, durable, is_internal,
+    Error, LogSettings, Partition, Result, Topic, TopicConfig, TopicSpec, durable, faults,
+    is_internal,
 };
 
 /// The most partitions that a topic has.
@@ -67,12 +70,14 @@ struct Inner {
     dir: PathBuf,
     clock: Arc<dyn Clock>,
     shared: Arc<Shared>,
-    topics: RwLock<Topics>,
+    /// Shared with the thread of the upkeep, which must not keep the log itself alive.
+    topics: Arc<RwLock<Topics>>,
     groups: Groups,
     transactions: Transactions,
     /// Held while topics are made, changed or deleted.
     changing: Mutex<()>,
     writers: Mutex<Vec<JoinHandle<()>>>,
+    upkeep: Mutex<Option<JoinHandle<()>>>,
     producer_ids: ProducerIds,
     /// The folder's lock, until the log is closed.
     lock: Mutex<Option<File>>,
@@ -169,6 +174,17 @@ impl TopicLog {
         blocking(move || log.delete_blocking(id)).await
     }
 
+    /// Looks after all topics once: closes segments that are due, moves starts by retention, compacts, and removes files that
+    /// nobody holds any more. A thread of the log does the same every `upkeep_interval_ms`. `now_ms` is the time in
+    /// milliseconds since the epoch.
+    ///
+    /// # Errors
+    /// The first one that was met, when all partitions have been looked at.
+    pub async fn maintain(&self, now_ms: i64) -> Result<()> {
+        let log = self.clone();
+        blocking(move || maintain(&log.0.shared, &log.0.topics, now_ms)).await
+    }
+
     /// A number for an idempotent producer, which none had before.
     ///
     /// # Errors
@@ -206,7 +222,7 @@ impl TopicLog {
         let metas = TopicMeta::read_all(&dir)?;
         let producer_ids = ProducerIds::open(&dir)
             .map_err(|error| Error::io("read", "the producers' numbers", error))?;
-        let shared = Shared::new(settings);
+        let shared = Shared::new(settings, Arc::clone(&clock));
         let opened = in_parallel(&metas, |meta| open_topic(&shared, &dir, meta));
         let mut topics = Topics::default();
         for topic in opened {
@@ -231,6 +247,22 @@ impl TopicLog {
         let writers = shared
             .start_writers()
             .map_err(|error| Error::io("start", "the topic log's writers", error))?;
+        let topics = Arc::new(RwLock::new(topics));
+        let interval = Duration::from_millis(shared.settings.upkeep_interval_ms);
+        let looked_after = Arc::clone(&topics);
+        let weak = Arc::downgrade(&shared);
+        let upkeep = Upkeep::start(&shared, interval, move || {
+            let Some(shared) = weak.upgrade() else { return };
+            let now_ms = shared.clock.now_ms();
+            match maintain(&shared, &looked_after, now_ms) {
+                Ok(()) | Err(Error::Closed | Error::Stopped(_)) => {}
+                Err(error) => tracing::warn!(%error, "the upkeep of the topic log failed"),
+            }
+        });
+        let upkeep = upkeep.map_err(|error| {
+            shared.begin_close();
+            Error::io("start", "the topic log's upkeep", error)
+        })?;
         Ok(Self(Arc::new_cyclic(|log| {
             let log = WeakLog(log.clone());
             let (groups, transactions) = (
@@ -243,8 +275,9 @@ impl TopicLog {
                 dir,
                 clock,
                 shared,
-                topics: RwLock::new(topics),
+                topics,
                 changing: Mutex::default(),
+                upkeep: Mutex::new(Some(upkeep)),
                 writers: Mutex::new(writers),
                 producer_ids,
                 lock: Mutex::new(Some(lock)),
@@ -281,11 +314,23 @@ impl TopicLog {
         let _changing = self.0.changing.lock();
         let topic = self.changeable(id)?;
         let mut meta = topic.meta();
-        meta.config = config;
-        meta.replace(&self.0.dir, meta.spec.partitions)
-            .map_err(|error| Error::io("configure", format!("topic \"{}\"", meta.name), error))?;
-        topic.config_cell().set(config);
-        Ok(topic)
+        let before = std::mem::replace(&mut meta.config, config);
+        if before.flush_ms.is_some() && config.flush_ms.is_none() {
+            // What was acknowledged unsynced is synced before it is written down that nothing is.
+            topic.config_cell().set(TopicConfig {
+                flush_ms: None,
+                ..before
+            });
+        }
+        let flushed = topic.partitions().iter().try_for_each(Partition::flush);
+        let replaced = flushed.and_then(|()| {
+            faults::configure()
+                .and_then(|()| meta.replace(&self.0.dir, meta.spec.partitions))
+                .map_err(|error| Error::io("configure", format!("topic \"{}\"", meta.name), error))
+        });
+        let now = if replaced.is_ok() { config } else { before };
+        topic.config_cell().set(now);
+        replaced.map(|()| topic)
     }
 
     fn add_partitions_blocking(&self, id: TopicId, total: u32) -> Result<Topic> {
@@ -391,6 +436,11 @@ impl Inner {
             // It has answered for its own failures.
             let _ = writer.join();
         }
+        // After them, so that all that they wrote is synced.
+        self.shared.upkeep.begin_close();
+        if let Some(upkeep) = self.upkeep.lock().take() {
+            let _ = upkeep.join();
+        }
     }
 }
 
@@ -436,6 +486,19 @@ fn check_partitions(given: u32, least: u32) -> Result<()> {
         least,
         most: PARTITIONS_MAX,
     })
+}
+
+/// One round of upkeep.
+fn maintain(shared: &Shared, topics: &RwLock<Topics>, now_ms: i64) -> Result<()> {
+    let topics: Vec<Topic> = topics.read().by_name.values().cloned().collect();
+    let partitions: Vec<Partition> = topics
+        .iter()
+        .flat_map(|topic| topic.partitions().iter().cloned())
+        .collect();
+    drop(topics);
+    shared
+        .upkeep
+        .go_round(&partitions, |partition| partition.maintain(now_ms))
 }
 
 /// Ends all use of a topic that is no longer listed, and removes its folder.

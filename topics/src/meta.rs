@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use weir_base::{PartitionId, TopicId, TopicName};
 
-use crate::{Error, Result, TopicConfig, TopicSpec, durable};
+use crate::{Error, Result, TopicConfig, TopicSpec, durable, faults};
 
 const FILE_NAME: &str = "topic.json";
 const VERSION: u32 = 1;
@@ -83,6 +83,7 @@ impl TopicMeta {
             }
         }
         durable::sync_dir(&dir)?;
+        faults::partitions()?;
         self.write(&dir)
     }
 

@@ -16,8 +16,8 @@ use crate::index::Index;
 pub(crate) struct FileKey {
     /// The partition's number in this process.
     pub(crate) partition: u64,
-    /// A segment's base offset; `None` is the partition's mark.
-    pub(crate) segment: Option<Offset>,
+    /// A segment's base offset and generation; `None` is the partition's mark.
+    pub(crate) segment: Option<(Offset, u64)>,
 }
 
 /// An open file, and the index of the closed segment that it is, once somebody needed it.
@@ -97,7 +97,7 @@ mod tests {
             File::create(&path).unwrap();
             let key = FileKey {
                 partition: base as u64 % 2,
-                segment: Some(Offset(base)),
+                segment: Some((Offset(base), 0)),
             };
             files.get(key, &path).unwrap()
         };

@@ -3,6 +3,7 @@
 //! After a clean stop nothing is scanned: mark, index and file of the last segment agree. After a crash the last segment is
 //! scanned from its last saved index on, a few megabytes at most.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use crate::index::Index;
 use crate::mark::{self, Mark};
 use crate::remembered::Remembered;
 use crate::scan::{Scan, Scanned, reach};
-use crate::segment::{Extent, Place, Segment, base_of};
+use crate::segment::{Extent, Name, Place, Segment, superseded};
 use crate::{Error, LogSettings, Result, durable};
 
 /// A partition as it was found and repaired.
@@ -42,6 +43,16 @@ struct Found {
     later_group: bool,
 }
 
+/// What is known of acknowledged rows before the last segment is looked at.
+#[derive(Debug, Clone, Copy)]
+struct Acknowledged {
+    mark: Option<Mark>,
+    /// Up to here they were.
+    end: Offset,
+    /// Whether more were, before they were synced: those may be gone.
+    flushed_later: bool,
+}
+
 /// What to do about the end of the last segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Repair {
@@ -53,19 +64,21 @@ enum Repair {
     Refuse(String),
 }
 
-/// Reads and repairs the partition in `dir`; `number` is its key among open files.
+/// Reads and repairs the partition in `dir`; `number` is its key among open files. Where writes are `flushed_later`, the disk
+/// need not have taken them in their order, and whole ones may lie behind a broken one.
 pub(crate) fn recover(
     dir: &Path,
     place: &Place,
     number: u64,
     settings: &LogSettings,
+    flushed_later: bool,
 ) -> Result<Recovered> {
     let io = |error| Error::io("read the folder of", place, error);
     let bases = segment_files(dir).map_err(io)?;
     let mark = Mark::read(&dir.join(mark::FILE_NAME)).map_err(io)?;
     let bounds = Bounds::read(dir).map_err(io)?;
     let mut remembered = Remembered::new(settings.tokens_max, settings.producers_max);
-    let Some(((last_base, last_path), closed)) = bases.split_last() else {
+    let Some(((last_name, last_path), closed)) = bases.split_last() else {
         return match mark {
             Some(mark) if mark.end > bounds.unwrap_or_default().start => Err(Error::Corrupt {
                 place: place.to_string(),
@@ -83,7 +96,9 @@ pub(crate) fn recover(
             }),
         };
     };
-    let first_base = bases.first().map_or(*last_base, |(first, _)| *first);
+    let first_base = bases
+        .first()
+        .map_or(last_name.base, |(first, _)| first.base);
     let bounds = bounds.unwrap_or(Bounds {
         start: first_base,
         compacted: first_base,
@@ -100,17 +115,20 @@ pub(crate) fn recover(
     }
     let interval = settings.index_interval_bytes;
     let mut segments = Vec::with_capacity(bases.len());
-    for (at, (base, path)) in closed.iter().enumerate() {
+    for (at, (name, path)) in closed.iter().enumerate() {
         let extent = Extent {
-            end: bases.get(at + 1).map_or(*last_base, |(next, _)| *next),
+            end: bases
+                .get(at + 1)
+                .map_or(last_name.base, |(next, _)| next.base),
             bytes: fs::metadata(path).map_err(io)?.len(),
             growing: None,
         };
-        let segment = Segment::new(place, number, path.clone(), extent, *base, interval);
+        let segment = Segment::new(place, number, path.clone(), extent, *name, interval);
+        check_end(&segment, *name)?;
         segments.push(Arc::new(segment));
     }
     let extent = Extent {
-        end: *last_base,
+        end: last_name.base,
         bytes: fs::metadata(last_path).map_err(io)?.len(),
         growing: None,
     };
@@ -119,9 +137,10 @@ pub(crate) fn recover(
         number,
         last_path.clone(),
         extent,
-        *last_base,
+        *last_name,
         interval,
     );
+    check_end(&last, *last_name)?;
 
     let saved = last.load_index();
     let saved = saved.and_then(|(index, known)| Some((index, known?)));
@@ -132,12 +151,17 @@ pub(crate) fn recover(
         }
         None => {
             recover_remembered(&segments, &mut remembered)?;
-            Index::new(*last_base)
+            Index::new(last.base)
         }
     };
     // What starts at an offset had all before it acknowledged.
     let acknowledged = mark.map_or(bounds.start, |mark| mark.end.max(bounds.start));
-    let dirty = recover_last(&last, index, mark, acknowledged, &mut remembered, settings)?;
+    let acknowledged = Acknowledged {
+        mark,
+        end: acknowledged,
+        flushed_later,
+    };
+    let dirty = recover_last(&last, index, acknowledged, &mut remembered, settings)?;
     segments.push(Arc::new(last));
     Ok(Recovered {
         segments,
@@ -147,19 +171,52 @@ pub(crate) fn recover(
     })
 }
 
-/// Segment files in order of base offset. What an earlier run did not finish is removed.
-fn segment_files(dir: &Path) -> std::io::Result<Vec<(Offset, PathBuf)>> {
-    let mut bases = Vec::new();
+/// Segment files in order of base offset. What an earlier run did not finish is removed: unfinished files, segments that
+/// compaction replaced, indexes without a segment.
+fn segment_files(dir: &Path) -> std::io::Result<Vec<(Name, PathBuf)>> {
+    let mut found = BTreeMap::new();
+    let mut indexes = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         if path.extension() == Some(OsStr::new(durable::UNFINISHED)) {
             fs::remove_file(&path)?;
-        } else if let Some(base) = base_of(&path) {
-            bases.push((base, path));
+        } else if path.extension() == Some(OsStr::new("index")) {
+            indexes.push(path);
+        } else if let Some(name) = Name::of(&path) {
+            found.insert(name, path);
         }
     }
-    bases.sort();
-    Ok(bases)
+    let names: Vec<Name> = found.keys().copied().collect();
+    for name in superseded(&names) {
+        if let Some(path) = found.remove(&name) {
+            fs::remove_file(path)?;
+        }
+    }
+    for index in indexes {
+        let name = Name::of(&index.with_extension("log"));
+        if name.is_some_and(|name| !found.contains_key(&name)) {
+            fs::remove_file(index)?;
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// A compacted segment says where it ends, and there is always one after it.
+fn check_end(segment: &Segment, name: Name) -> Result<()> {
+    let (end, bytes) = {
+        let extent = segment.extent.read();
+        (extent.end, extent.bytes)
+    };
+    match name.compacted {
+        Some(compacted) if compacted.end != end => Err(segment.corrupt(
+            bytes,
+            format!(
+                "no segment begins at offset {}, where it ends",
+                compacted.end
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Finds what was remembered at the end of the closed segments: from the newest index that tells it, and from the batches of
@@ -196,15 +253,14 @@ fn recover_remembered(closed: &[Arc<Segment>], remembered: &mut Remembered) -> R
 fn recover_last(
     segment: &Segment,
     saved: Index,
-    mark: Option<Mark>,
-    acknowledged: Offset,
+    known: Acknowledged,
     remembered: &mut Remembered,
     settings: &LogSettings,
 ) -> Result<bool> {
     let io = |action| move |error| Error::io(action, segment.place(), error);
     let file_bytes = segment.extent.read().bytes;
     // An index is saved after the sync of what it tells of.
-    let acknowledged = acknowledged.max(saved.end);
+    let acknowledged = known.end.max(saved.end);
     if saved.bytes > file_bytes {
         let reason = format!(
             "it is shorter than it was; rows were acknowledged up to offset {acknowledged}"
@@ -227,7 +283,7 @@ fn recover_last(
                 Scanned::Broken(reason) => break Some(reason),
             }
         };
-        let later_group = broken.is_some() && {
+        let later_group = broken.is_some() && !known.flushed_later && {
             let mut front = [0; 12];
             let at = index.bytes;
             let read = std::os::unix::fs::FileExt::read_at(&file, &mut front, at);
@@ -256,8 +312,9 @@ fn recover_last(
             Repair::Refuse(reason) => return Err(segment.corrupt(index.bytes, reason)),
         }
         // What the crash left in the system's cache must be on disk before anybody reads it as stable.
-        let synced =
-            mark.is_some_and(|mark| (mark.segment, mark.position) == (segment.base, file_bytes));
+        let synced = known
+            .mark
+            .is_some_and(|mark| (mark.segment, mark.position) == (segment.base, file_bytes));
         if !synced {
             file.sync_data().map_err(io("sync"))?;
         }

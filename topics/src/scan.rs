@@ -21,6 +21,7 @@ pub(crate) struct Scan<'a> {
     pub(crate) position: u64,
     /// The offset that it must have.
     pub(crate) next: Offset,
+    gaps: bool,
     chunk: Bytes,
     chunk_at: u64,
 }
@@ -44,9 +45,15 @@ impl<'a> Scan<'a> {
             file_bytes,
             position,
             next,
+            gaps: false,
             chunk: Bytes::new(),
             chunk_at: position,
         }
+    }
+
+    /// Whether offsets may be missing between batches.
+    pub(crate) fn with_gaps(self, gaps: bool) -> Self {
+        Self { gaps, ..self }
     }
 
     /// Goes to the next batch. It does not go past what is broken.
@@ -60,7 +67,9 @@ impl<'a> Scan<'a> {
             Ok(header) => header,
             Err(reason) => return broken(reason),
         };
-        if header.base_offset != self.next {
+        let follows =
+            header.base_offset == self.next || (self.gaps && header.base_offset > self.next);
+        if !follows {
             return broken(Malformed::Sequence {
                 expected: self.next,
                 found: header.base_offset,

@@ -1,7 +1,9 @@
 //! A segment: a file of record batches, one after another, and its index.
 //!
 //! `00000000000000004711.log` holds the batches from offset 4711 on, up to the next segment's; `….index` beside it is
-//! [`Index`]. The last segment grows; all others never change again.
+//! [`Index`]. The last segment grows; all others never change again. Compaction writes a new file that takes the place of
+//! some: `00000000000000004711-00000000000000009000-2.log` holds what is left of the offsets 4711 to 8999, and the file of the
+//! highest last number, the generation, is the one that counts. So no name ever stands for two contents.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -34,6 +36,7 @@ impl std::fmt::Display for Place {
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) base: Offset,
+    pub(crate) generation: u64,
     pub(crate) path: PathBuf,
     pub(crate) extent: RwLock<Extent>,
     key: FileKey,
@@ -54,19 +57,94 @@ pub(crate) struct Extent {
 /// An index as it was saved, and what the partition remembered then, unless that is not known.
 pub(crate) type SavedIndex = (Index, Option<Known>);
 
-/// The name of the segment that begins at `base`.
-pub(crate) fn file_name(base: Offset) -> String {
-    format!("{:020}.log", base.0)
+/// What the name of a segment's file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Name {
+    pub(crate) base: Offset,
+    /// Of a segment that compaction wrote.
+    pub(crate) compacted: Option<Compacted>,
 }
 
-/// The base offset that a file name says, if it is a segment's.
-pub(crate) fn base_of(path: &Path) -> Option<Offset> {
-    if path.extension() != Some(OsStr::new("log")) {
-        return None;
+/// What the name of a compacted segment says besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Compacted {
+    /// The exclusive end of the offsets whose place it takes.
+    pub(crate) end: Offset,
+    /// 1 or more, and higher than that of each file whose place it takes.
+    pub(crate) generation: u64,
+}
+
+impl Name {
+    /// That of the segment that begins at `base`, as it was written.
+    pub(crate) fn plain(base: Offset) -> Self {
+        Self {
+            base,
+            compacted: None,
+        }
     }
-    let stem = path.file_stem()?.to_str()?;
-    let digits = stem.len() == 20 && stem.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| stem.parse().ok().map(Offset))?
+
+    /// What the file at `path` is called, if it is a segment.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        if path.extension() != Some(OsStr::new("log")) {
+            return None;
+        }
+        let offset = |digits: &str| {
+            let all = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+            all.then(|| digits.parse().ok().map(Offset))?
+        };
+        let mut parts = path.file_stem()?.to_str()?.split('-');
+        let base = offset(parts.next()?)?;
+        let compacted = match (parts.next(), parts.next(), parts.next()) {
+            (None, ..) => None,
+            (Some(end), Some(generation), None) => Some(Compacted {
+                end: offset(end)?,
+                generation: generation
+                    .parse()
+                    .ok()
+                    .filter(|generation| *generation > 0)?,
+            }),
+            _ => return None,
+        };
+        Some(Self { base, compacted })
+    }
+
+    pub(crate) fn generation(self) -> u64 {
+        self.compacted.map_or(0, |compacted| compacted.generation)
+    }
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let base = self.base.0;
+        match self.compacted {
+            None => write!(f, "{base:020}.log"),
+            Some(Compacted { end, generation }) => {
+                write!(f, "{base:020}-{:020}-{generation}.log", end.0)
+            }
+        }
+    }
+}
+
+/// Which of the files another one has taken the place of: those whose removal a crash cut short.
+pub(crate) fn superseded(names: &[Name]) -> Vec<Name> {
+    let mut sorted = names.to_vec();
+    sorted.sort_by_key(|name| (name.base, std::cmp::Reverse(name.generation())));
+    let mut superseded = Vec::new();
+    // Those that reach over what comes next.
+    let mut over: Vec<Compacted> = Vec::new();
+    for name in sorted {
+        over.retain(|compacted| compacted.end > name.base);
+        let generation = name.generation();
+        if over
+            .iter()
+            .any(|compacted| compacted.generation > generation)
+        {
+            superseded.push(name);
+        } else {
+            over.extend(name.compacted);
+        }
+    }
+    superseded
 }
 
 impl Segment {
@@ -76,16 +154,17 @@ impl Segment {
         partition: u64,
         path: PathBuf,
         extent: Extent,
-        base: Offset,
+        name: Name,
         interval: u32,
     ) -> Self {
         Self {
-            base,
+            base: name.base,
+            generation: name.generation(),
             path,
             extent: RwLock::new(extent),
             key: FileKey {
                 partition,
-                segment: Some(base),
+                segment: Some((name.base, name.generation())),
             },
             place: place.clone(),
             interval,
@@ -95,7 +174,8 @@ impl Segment {
 
     /// What messages call it.
     pub(crate) fn place(&self) -> String {
-        format!("{} segment {}", self.place, file_name(self.base))
+        let name = self.path.file_name().unwrap_or_default();
+        format!("{} segment {}", self.place, name.display())
     }
 
     pub(crate) fn corrupt(&self, position: u64, reason: impl ToString) -> Error {
@@ -112,7 +192,7 @@ impl Segment {
 
     /// Whether offsets may be missing in it.
     pub(crate) fn has_gaps(&self) -> bool {
-        false
+        self.generation > 0
     }
 
     /// Its file, open.
@@ -207,7 +287,7 @@ impl Segment {
             (extent.end, extent.bytes)
         };
         let mut index = Index::new(self.base);
-        let mut scan = Scan::new(file, bytes, 0, self.base);
+        let mut scan = Scan::new(file, bytes, 0, self.base).with_gaps(self.has_gaps());
         loop {
             let scanned = scan.step();
             match scanned.map_err(|error| Error::io("read", self.place(), error))? {
@@ -215,7 +295,10 @@ impl Segment {
                     index.add(batch.indexed()?, self.interval);
                     see(&batch)?;
                 }
-                Scanned::End if scan.next == end => return Ok(index),
+                Scanned::End if scan.next == end || (self.has_gaps() && scan.next < end) => {
+                    index.finish(end);
+                    return Ok(index);
+                }
                 Scanned::End => {
                     let reason = format!(
                         "it ends at offset {}, and the next segment begins at {end}",
@@ -241,5 +324,64 @@ impl Segment {
 
     fn index_path(&self) -> PathBuf {
         self.path.with_extension("index")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compacted(base: i64, end: i64, generation: u64) -> Name {
+        Name {
+            base: Offset(base),
+            compacted: Some(Compacted {
+                end: Offset(end),
+                generation,
+            }),
+        }
+    }
+
+    #[test]
+    fn names_read_back() {
+        for name in [Name::plain(Offset(4711)), compacted(0, 1 << 40, 17)] {
+            assert_eq!(Name::of(Path::new(&name.to_string())), Some(name));
+        }
+        for other in [
+            "4711.log",
+            "00000000000000004711.index",
+            "0000000000000000471x.log",
+            "00000000000000004711-00000000000000004712.log",
+            "00000000000000004711-00000000000000004712-0.log",
+            "00000000000000004711-00000000000000004712-1-1.log",
+            "00000000000000004711-4712-1.log",
+        ] {
+            assert_eq!(Name::of(Path::new(other)), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_highest_generation_takes_the_place_of_what_it_reaches_over() {
+        let plain = |base| Name::plain(Offset(base));
+        assert!(superseded(&[plain(0), plain(5), plain(9)]).is_empty());
+        let names = [plain(0), plain(5), compacted(0, 9, 1), plain(9)];
+        assert_eq!(superseded(&names), [plain(0), plain(5)]);
+        let names = [
+            compacted(0, 9, 1),
+            compacted(9, 20, 1),
+            compacted(0, 20, 2),
+            plain(20),
+            compacted(0, 9, 3),
+        ];
+        assert!(superseded(&names).contains(&compacted(0, 9, 1)));
+        let names = [
+            compacted(0, 9, 1),
+            compacted(9, 20, 1),
+            compacted(0, 20, 2),
+            plain(20),
+        ];
+        assert_eq!(
+            superseded(&names),
+            [compacted(0, 9, 1), compacted(9, 20, 1)]
+        );
     }
 }

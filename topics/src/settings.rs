@@ -32,6 +32,14 @@ pub struct LogSettings {
     pub tokens_max: usize,
     /// How many idempotent producers a partition remembers, those that wrote last. Default 4096.
     pub producers_max: usize,
+    /// How often the log looks for what retention and compaction take, and for segments to be closed by time, in
+    /// milliseconds. Default 5 s.
+    pub upkeep_interval_ms: u64,
+    /// A partition is compacted when so much of what could be has not been, in percent of its bytes. Default 50.
+    pub compaction_dirty_percent: u8,
+    /// About how much memory a compaction uses for the keys that it looks for; with more keys it takes several passes.
+    /// Default 64 MiB.
+    pub compaction_bytes: usize,
     /// How consumer groups work.
     pub groups: GroupSettings,
     /// How transactions work.
@@ -53,6 +61,9 @@ impl LogSettings {
             writer_threads: 4,
             tokens_max: 4096,
             producers_max: 4096,
+            upkeep_interval_ms: 5000,
+            compaction_dirty_percent: 50,
+            compaction_bytes: 64 << 20,
             groups: GroupSettings::default(),
             transactions: TransactionSettings::default(),
         }
@@ -83,6 +94,15 @@ impl LogSettings {
             return wrong(
                 "transactions.timeout_ms_max",
                 "use 1 or more, and so for id_expiration_ms",
+            );
+        }
+        if self.upkeep_interval_ms == 0 {
+            return wrong("upkeep_interval_ms", "it cannot be 0");
+        }
+        if self.compaction_dirty_percent > 100 || self.compaction_bytes == 0 {
+            return wrong(
+                "compaction_dirty_percent",
+                "use 0 to 100, and compaction_bytes above 0",
             );
         }
         Ok(())

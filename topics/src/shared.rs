@@ -7,9 +7,11 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use parking_lot::{Condvar, Mutex};
+use weir_base::Clock;
 
 use crate::open_files::OpenFiles;
 use crate::partition::Partition;
+use crate::upkeep::Upkeep;
 use crate::{Error, LogSettings, Result};
 
 /// Shared by the log and all its partitions.
@@ -17,6 +19,8 @@ use crate::{Error, LogSettings, Result};
 pub(crate) struct Shared {
     pub(crate) settings: LogSettings,
     pub(crate) files: OpenFiles,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) upkeep: Upkeep,
     failure: OnceLock<String>,
     work: Mutex<Work>,
     work_came: Condvar,
@@ -32,10 +36,12 @@ struct Work {
 }
 
 impl Shared {
-    pub(crate) fn new(settings: LogSettings) -> Arc<Self> {
+    pub(crate) fn new(settings: LogSettings, clock: Arc<dyn Clock>) -> Arc<Self> {
         Arc::new(Self {
             files: OpenFiles::new(settings.open_files_max),
             settings,
+            clock,
+            upkeep: Upkeep::default(),
             failure: OnceLock::new(),
             work: Mutex::default(),
             work_came: Condvar::new(),

@@ -2,7 +2,7 @@
 
 use weir_base::Offset;
 
-use super::encoded::EncodedBatch;
+use super::encoded::{EncodedBatch, Keys};
 use super::header::{BatchHeader, HEADER_BYTES, LENGTH_BASE};
 use super::{TOKEN_HEADER, varint};
 use crate::{Error, Result};
@@ -32,6 +32,7 @@ pub struct BatchBuilder {
     base_timestamp_ms: i64,
     min_timestamp_ms: i64,
     max_timestamp_ms: i64,
+    keys: Keys,
 }
 
 impl Default for BatchBuilder {
@@ -56,6 +57,7 @@ impl BatchBuilder {
             base_timestamp_ms: 0,
             min_timestamp_ms: i64::MAX,
             max_timestamp_ms: i64::MIN,
+            keys: Keys::All,
         }
     }
 
@@ -111,6 +113,9 @@ impl BatchBuilder {
         self.base_timestamp_ms = base;
         self.min_timestamp_ms = self.min_timestamp_ms.min(record.timestamp_ms);
         self.max_timestamp_ms = self.max_timestamp_ms.max(record.timestamp_ms);
+        if record.key.is_none() {
+            self.keys = Keys::Missing;
+        }
         self.count += 1;
         Ok(())
     }
@@ -152,7 +157,7 @@ impl BatchBuilder {
             record_count: self.count,
         };
         set(&mut header);
-        EncodedBatch::seal(self.bytes, header, self.min_timestamp_ms)
+        EncodedBatch::seal(self.bytes, header, self.min_timestamp_ms).with_keys(self.keys)
     }
 }
 

@@ -4,7 +4,7 @@
 //! attributes (Kafka protocol guide, "Record Batch"): 1 gzip, 2 Snappy, 3 LZ4 frames, 4 Zstandard. Snappy is in the frames
 //! of xerial's Java library, or plain, as some clients send it.
 
-use std::io::Read;
+use std::io::{self, Read, Write};
 
 use super::header::Malformed;
 
@@ -44,6 +44,35 @@ impl Codec {
         }))
     }
 
+    /// Compresses records, appended to `out`.
+    pub(super) fn compress(self, records: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+        match self {
+            Self::Gzip => {
+                let mut encoder =
+                    flate2::write::GzEncoder::new(out, flate2::Compression::default());
+                encoder.write_all(records)?;
+                encoder.finish()?;
+            }
+            Self::Lz4 => {
+                let mut encoder = lz4_flex::frame::FrameEncoder::new(out);
+                encoder.write_all(records)?;
+                encoder.finish()?;
+            }
+            Self::Zstd => zstd::stream::copy_encode(records, out, zstd::DEFAULT_COMPRESSION_LEVEL)?,
+            Self::Snappy => {
+                out.extend_from_slice(XERIAL_MAGIC);
+                out.extend_from_slice(&1u32.to_be_bytes());
+                out.extend_from_slice(&1u32.to_be_bytes());
+                for block in records.chunks(XERIAL_BLOCK_BYTES) {
+                    let block = snap::raw::Encoder::new().compress_vec(block)?;
+                    out.extend_from_slice(&(block.len() as u32).to_be_bytes());
+                    out.extend_from_slice(&block);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The records, appended to `out`.
     pub(super) fn decompress(self, records: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
         let failed = |_| Malformed::Compression;
@@ -74,6 +103,9 @@ impl Codec {
         }
     }
 }
+
+/// How much xerial's library puts into a block.
+const XERIAL_BLOCK_BYTES: usize = 32 << 10;
 
 fn read_all(reader: impl Read, out: &mut Vec<u8>) -> Result<(), Malformed> {
     let most = DECOMPRESSED_BYTES_MAX as u64;

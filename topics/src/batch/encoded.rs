@@ -22,6 +22,16 @@ pub struct EncodedBatch {
     max_timestamp_ms: i64,
     sequence: Option<Sequence>,
     transactional: bool,
+    keys: Keys,
+}
+
+/// Whether all records of a batch have keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keys {
+    All,
+    Missing,
+    /// They are compressed.
+    Unknown,
 }
 
 impl EncodedBatch {
@@ -55,6 +65,10 @@ impl EncodedBatch {
         if header.is_transactional() && !numbered {
             return Err(malformed(Malformed::Attributes(header.attributes)));
         }
+        if header.delete_horizon_ms().is_some() {
+            // Only the log says when a deletion may be forgotten.
+            return Err(malformed(Malformed::Attributes(header.attributes)));
+        }
         if view.size_bytes() != view.as_bytes().len() {
             return Err(malformed(Malformed::TrailingBytes));
         }
@@ -64,12 +78,18 @@ impl EncodedBatch {
                 last_offset_delta: header.last_offset_delta,
             }));
         }
+        let mut keys = Keys::Unknown;
         if view.codec()?.is_none() {
+            keys = Keys::All;
             if view.token_header()?.is_some() {
                 return Err(Error::Record("the header name \"weir-token\" is reserved"));
             }
             for record in view.records() {
-                for field in record?.headers() {
+                let record = record?;
+                if record.key.is_none() {
+                    keys = Keys::Missing;
+                }
+                for field in record.headers() {
                     field?;
                 }
             }
@@ -81,6 +101,7 @@ impl EncodedBatch {
             max_timestamp_ms,
             sequence: Sequence::of(&header),
             transactional: header.is_transactional(),
+            keys,
             bytes: view.into_bytes().into(),
         })
     }
@@ -88,6 +109,28 @@ impl EncodedBatch {
     /// How many records it holds, and so, how many offsets it takes up.
     pub fn record_count(&self) -> u32 {
         self.record_count
+    }
+
+    /// The same batch, of which it is known whether all records have keys.
+    pub(super) fn with_keys(self, keys: Keys) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// Whether each record has a key. Compressed ones are looked at for it.
+    ///
+    /// # Errors
+    /// [`Error::Batch`] when they do not decompress.
+    pub(crate) fn has_keys(&self) -> Result<bool> {
+        if self.keys != Keys::Unknown {
+            return Ok(self.keys == Keys::All);
+        }
+        let view = BatchView::parse(Bytes::copy_from_slice(&self.bytes))?.decompressed()?;
+        for record in view.records() {
+            if record?.key.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether each of its offsets is one plain record.
@@ -143,6 +186,7 @@ impl EncodedBatch {
             max_timestamp_ms: header.max_timestamp_ms,
             sequence: Sequence::of(&header),
             transactional: header.is_transactional(),
+            keys: Keys::Unknown,
         };
         batch.checksum();
         batch

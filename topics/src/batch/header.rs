@@ -14,6 +14,7 @@ pub(super) const CODEC: i16 = 0b111;
 const LOG_APPEND_TIME: i16 = 1 << 3;
 pub(super) const TRANSACTIONAL: i16 = 1 << 4;
 pub(super) const CONTROL: i16 = 1 << 5;
+const DELETE_HORIZON: i16 = 1 << 6;
 
 /// The fields of a batch's header, as they are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,6 +168,18 @@ impl BatchHeader {
     /// Whether the records are transaction markers and no data.
     pub fn is_control(&self) -> bool {
         self.attributes & CONTROL != 0
+    }
+
+    /// From when on compaction may drop its records that delete a key (KIP-534), in milliseconds since the epoch. Its base
+    /// timestamp is that then.
+    pub fn delete_horizon_ms(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON != 0).then_some(self.base_timestamp_ms)
+    }
+
+    /// Says from when on records that delete a key may go. The records' timestamp deltas are then from that time.
+    pub(super) fn set_delete_horizon(&mut self, horizon_ms: i64) {
+        self.attributes |= DELETE_HORIZON;
+        self.base_timestamp_ms = horizon_ms;
     }
 
     /// Whether each of its offsets is one plain record: none was compacted away, and none is of a transaction.

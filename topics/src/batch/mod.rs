@@ -9,9 +9,9 @@
 //! | 12..16 | partition leader epoch | 0: there is one leader; not under the checksum |
 //! | 16 | magic | 2 |
 //! | 17..21 | CRC-32C of everything from byte 21 | |
-//! | 21..23 | attributes: codec, timestamp type, transactional, control | as the producer sent them; 0 in our own, but for [`Marker`] |
+//! | 21..23 | attributes: codec, timestamp type, transactional, control, delete horizon | as the producer sent them; 0 in our own, but for [`Marker`]; the last is compaction's |
 //! | 23..27 | last offset delta | |
-//! | 27..35 | base timestamp | the first record's |
+//! | 27..35 | base timestamp | the first record's; with a delete horizon, that (KIP-534) |
 //! | 35..43 | maximum timestamp | |
 //! | 43..57 | producer id, producer epoch, base sequence | as the producer sent them; −1: none |
 //! | 57..61 | number of records | |
@@ -24,6 +24,7 @@ mod codec;
 mod encoded;
 mod header;
 mod marker;
+mod rewrite;
 mod varint;
 mod view;
 
@@ -33,6 +34,7 @@ pub use encoded::EncodedBatch;
 pub(crate) use header::LENGTH_BASE;
 pub use header::{BatchHeader, HEADER_BYTES, Malformed};
 pub use marker::{Marker, Outcome};
+pub(crate) use rewrite::Left;
 pub use view::{BatchView, Headers, Record, Records};
 
 /// The record header that carries an idempotency token: on a batch's first record, and hidden from readers here. Its value

@@ -179,6 +179,71 @@ proptest! {
     }
 
     #[test]
+    fn what_is_retained_is_what_it_was(
+        records in records(),
+        stays in proptest::collection::vec(any::<bool>(), 60),
+        codec in 0..5usize,
+        horizon_ms in proptest::option::of(any::<i64>()),
+        base in 0..i64::MAX / 2,
+    ) {
+        let plain = build(&records);
+        let body = &plain.as_bytes()[HEADER_BYTES..];
+        let (attributes, body) = match codec {
+            0 => (0, body.to_vec()),
+            1 => (1, gzip(body)),
+            2 => (2, xerial(body)),
+            3 => (3, lz4(body)),
+            _ => (4, zstd::encode_all(body, 1).unwrap()),
+        };
+        let bytes = with_attributes(&plain, attributes, &body);
+        let mut batch = EncodedBatch::from_bytes(bytes).unwrap();
+        batch.place_at(Offset(base));
+        let stored = view(&batch);
+        let keep = |record: &Record<'_>| stays[(record.offset.0 - base) as usize];
+        let expected: Vec<_> = (base..)
+            .zip(records.iter().cloned())
+            .filter(|(offset, _)| stays[(offset - base) as usize])
+            .collect();
+        let deletes = expected.iter().any(|(_, r)| r.key.is_some() && r.value.is_none());
+        let horizon_due = horizon_ms.filter(|_| deletes);
+        match stored.retain(keep, horizon_ms).unwrap() {
+            Left::Nothing => prop_assert!(expected.is_empty()),
+            Left::Whole => {
+                prop_assert_eq!(expected.len(), records.len());
+                prop_assert_eq!(horizon_due, None);
+            }
+            Left::Part(left) => {
+                prop_assert!(horizon_due.is_some() || expected.len() < records.len());
+                prop_assert_eq!(left.header().delete_horizon_ms(), horizon_due);
+                prop_assert_eq!(left.codec().unwrap(), stored.codec().unwrap());
+                prop_assert_eq!(left.base_offset(), stored.base_offset());
+                prop_assert_eq!(left.end_offset(), stored.end_offset());
+                prop_assert_eq!(left.record_count(), expected.len());
+                let latest = expected.iter().map(|(_, record)| record.timestamp_ms).max();
+                prop_assert_eq!(Some(left.max_timestamp_ms()), latest);
+                prop_assert_eq!(read(&left.clone().decompressed().unwrap()), expected.clone());
+                // A second time it stays as it is, also under another horizon.
+                let again = left.retain(|_| true, Some(1)).unwrap();
+                let whole = matches!(again, Left::Whole);
+                prop_assert!(whole || (horizon_ms.is_none() && deletes));
+            }
+        }
+    }
+
+    #[test]
+    fn whether_all_records_have_keys_is_known(records in records(), compressed in any::<bool>()) {
+        let all = records.iter().all(|record| record.key.is_some());
+        let plain = build(&records);
+        prop_assert_eq!(plain.has_keys().unwrap(), all);
+        let body = &plain.as_bytes()[HEADER_BYTES..];
+        let sent = match compressed {
+            true => with_attributes(&plain, 3, &lz4(body)),
+            false => plain.as_bytes().to_vec(),
+        };
+        prop_assert_eq!(EncodedBatch::from_bytes(sent).unwrap().has_keys().unwrap(), all);
+    }
+
+    #[test]
     fn a_producers_batch_is_taken_as_it_is(records in records()) {
         let batch = build(&records);
         let taken = EncodedBatch::from_bytes(batch.as_bytes().to_vec()).unwrap();
@@ -279,6 +344,7 @@ fn what_cannot_be_stored_is_refused() {
         (0x07, "no codec"),
         (0x10, "transactional"),
         (0x20, "control"),
+        (0x40, "a delete horizon"),
     ] {
         let bytes = with_attributes(&plain, attributes, &plain.as_bytes()[HEADER_BYTES..]);
         assert!(EncodedBatch::from_bytes(bytes).is_err(), "{what}");

@@ -155,7 +155,7 @@ impl BatchView {
         })
     }
 
-    fn malformed(&self, reason: Malformed) -> Error {
+    pub(super) fn malformed(&self, reason: Malformed) -> Error {
         Error::Batch {
             base_offset: self.header.base_offset,
             reason,
@@ -239,6 +239,11 @@ impl<'a> Iterator for Records<'a> {
 }
 
 impl<'a> Records<'a> {
+    /// The bytes that have not been read yet.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// The next record's timestamp alone.
     fn next_timestamp_ms(&mut self) -> Result<Option<i64>> {
         self.step(|records, mut body| {

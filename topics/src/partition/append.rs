@@ -74,7 +74,7 @@ impl Pending {
 }
 
 impl Appended {
-    /// Waits until the batch is on disk; answers its first offset and its exclusive end.
+    /// Waits until the batch is on disk, or written where the topic has `flush_ms`; answers its first offset and its exclusive end.
     ///
     /// # Errors
     /// [`Error::DiskFull`] and [`Error::Io`] when nothing of it was kept, so that a later try may succeed; [`Error::Stopped`] when a write or sync failed, so that it may or may
@@ -143,7 +143,8 @@ impl Partition {
     /// the answer is that of the first append.
     ///
     /// # Errors
-    /// [`Error::EmptyBatch`] and [`Error::BatchTooLarge`]; [`Error::TokenReused`] when the token's name stands for something
+    /// [`Error::EmptyBatch`] and [`Error::BatchTooLarge`]; [`Error::KeyMissing`] when the topic is compacted, and
+    /// [`Error::Batch`] when that cannot be told; [`Error::TokenReused`] when the token's name stands for something
     /// else; [`Error::OutOfSequence`] and [`Error::ProducerFenced`] when the producer's earlier batches are missing, or it has
     /// been replaced; [`Error::NotInTransaction`] when the batch is of a transaction that has not this partition (KIP-890), or of a
     /// producer that has one and is not of it; [`Error::Busy`] when too much waits already (see [`Partition::ready`]); [`Error::Stopped`], [`Error::Closed`] and
@@ -215,6 +216,11 @@ impl Partition {
             return Err(Error::BatchTooLarge {
                 bytes: batch.size_bytes() as u64,
                 limit,
+            });
+        }
+        if config.cleanup.compacts() && !batch.has_keys()? {
+            return Err(Error::KeyMissing {
+                topic: self.0.place.topic.clone(),
             });
         }
         // The token goes into the batch, and that changes its checksum: not under the lock.
@@ -376,6 +382,13 @@ impl Partition {
             // Who no longer waits need not know.
             let _ = done.send(Ok(()));
         }
+    }
+
+    /// Nothing before `start` is there any more that would have to be decided.
+    pub(super) fn undecided_from(&self, start: Offset) {
+        let mut queue = self.0.queue.lock();
+        queue.remembered.isolation.cut(start);
+        self.commit_up_to(&mut queue, self.stable_offset());
     }
 
     /// Moves the last stable offset, if more is decided by what is on disk now.

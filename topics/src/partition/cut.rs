@@ -7,10 +7,10 @@ use weir_base::Offset;
 use super::Partition;
 use crate::bounds::Bounds;
 use crate::segment::Segment;
-use crate::{Error, Result};
+use crate::{Error, Result, faults};
 
 impl Partition {
-    /// Deletes the records before `offset`, which becomes the start offset if it is after the one of now; answers the start
+    /// Deletes the records before `offset`, also those of open transactions, which becomes the start offset if it is after the one of now; answers the start
     /// offset. It is durable on return. Whole segments before it go at once, unless a [`super::Pin`] holds them; what lies in
     /// a segment with later records goes with that segment. Blocks on the disk.
     ///
@@ -57,32 +57,46 @@ impl Partition {
             queue.remembered.isolation.prune(kept.from());
             removed
         };
-        for segment in removed {
-            if let Err(error) = segment.remove(&self.0.shared.files) {
+        self.remove_files(&removed);
+    }
+
+    /// Removes the files of segments that are no longer listed.
+    pub(super) fn remove_files(&self, segments: &[Arc<Segment>]) {
+        for segment in segments {
+            let removed = faults::remove().and_then(|()| segment.remove(&self.0.shared.files));
+            if let Err(error) = removed {
                 tracing::warn!(segment = %segment.place(), %error, "cannot remove a segment's files; the next start will");
             }
         }
     }
 
     /// Moves the start to `offset` if that is further on; durable on return. The caller keeps others from it.
-    fn move_start(&self, offset: Offset) -> Result<()> {
+    pub(super) fn move_start(&self, offset: Offset) -> Result<()> {
         let bounds = self.0.kept.lock().bounds;
         if offset <= bounds.start {
             return Ok(());
         }
-        let bounds = Bounds {
+        // A start is taken to say that all before it was on disk.
+        self.flush()?;
+        self.set_bounds(Bounds {
             start: offset,
             ..bounds
-        };
-        bounds
-            .write(&self.0.dir)
-            .map_err(|error| Error::io("note the start of", &self.0.place, error))?;
+        })?;
+        self.undecided_from(offset);
+        Ok(())
+    }
+
+    /// Notes the bounds, durable on return. The caller keeps others from it.
+    pub(super) fn set_bounds(&self, bounds: Bounds) -> Result<()> {
+        faults::bounds()
+            .and_then(|()| bounds.write(&self.0.dir))
+            .map_err(|error| Error::io("note the bounds of", &self.0.place, error))?;
         self.0.kept.lock().bounds = bounds;
         Ok(())
     }
 
     /// Refuses when nothing may be changed any more.
-    fn check_writable(&self) -> Result<()> {
+    pub(super) fn check_writable(&self) -> Result<()> {
         self.check_exists()?;
         self.0.shared.check_open()?;
         self.0.shared.check_running()

@@ -1,13 +1,11 @@
 //! Transactions in a partition: who may write within one, markers, and what is decided (KIP-98, KIP-890).
 
-use std::collections::HashMap;
-
 use tokio::sync::watch;
 use weir_base::Offset;
 
 use super::Partition;
 use super::append::{Appended, Pending};
-use crate::batch::{BatchHeader, Marker};
+use crate::batch::Marker;
 use crate::isolation::{Aborted, Open, Undue};
 use crate::{Error, Result};
 
@@ -117,37 +115,5 @@ impl Partition {
                 producer_id,
             },
         }
-    }
-}
-
-/// What of a range only those see who read also what is not committed.
-#[derive(Debug, Default)]
-pub(super) struct Hidden(HashMap<i64, Vec<Aborted>>);
-
-impl Hidden {
-    pub(super) fn new(aborted: Vec<Aborted>) -> Self {
-        let mut by_producer: HashMap<i64, Vec<Aborted>> = HashMap::new();
-        for aborted in aborted {
-            let producer = by_producer.entry(aborted.producer_id);
-            producer.or_default().push(aborted);
-        }
-        Self(by_producer)
-    }
-
-    /// Whether the batch is a marker, or of a transaction that was aborted.
-    pub(super) fn hides(&self, header: &BatchHeader) -> bool {
-        if header.is_control() {
-            return true;
-        }
-        if !header.is_transactional() {
-            return false;
-        }
-        let Some(aborted) = self.0.get(&header.producer_id) else {
-            return false;
-        };
-        // A producer's transactions follow one another.
-        let ended = aborted.partition_point(|aborted| aborted.last_offset < header.base_offset);
-        let next = aborted.get(ended);
-        next.is_some_and(|aborted| aborted.first_offset <= header.base_offset)
     }
 }

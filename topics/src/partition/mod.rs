@@ -1,10 +1,12 @@
 //! A partition: records numbered from 0, in segments, with one writer and any number of readers.
 
 mod append;
+mod compact;
 mod cut;
 mod isolation;
 mod pins;
 mod read;
+mod upkeep;
 mod write;
 
 use std::fmt;
@@ -112,6 +114,11 @@ impl Partition {
         segments.iter().map(|s| s.extent.read().bytes).sum()
     }
 
+    /// Its key among all partitions of this process.
+    pub(crate) fn number(&self) -> u64 {
+        self.0.number
+    }
+
     /// Opens the partition in `dir`, repairing what a crash left.
     pub(crate) fn open(
         shared: &Arc<Shared>,
@@ -120,12 +127,19 @@ impl Partition {
         config: ConfigCell,
     ) -> Result<Self> {
         let number = shared.next_number();
-        let mut found = recover(&dir, &place, number, &shared.settings)?;
+        let mut found = recover(
+            &dir,
+            &place,
+            number,
+            &shared.settings,
+            config.get().flush_ms.is_some(),
+        )?;
         let end = found.segments.last().map(|last| last.end());
         let end = end.unwrap_or(found.bounds.start);
         let isolation = &mut found.remembered.isolation;
         isolation.settle(end);
         isolation.prune(found.bounds.start);
+        isolation.cut(found.bounds.start);
         let committed = isolation.last_stable(end);
         let partition = Self(Arc::new(Inner {
             place,
@@ -135,7 +149,7 @@ impl Partition {
             config,
             segments: RwLock::new(found.segments),
             queue: Mutex::new(Queue::new(end, found.remembered)),
-            writer: Mutex::new(Writer::new(found.dirty)),
+            writer: Mutex::new(Writer::new(found.dirty, shared.clock.now_ms())),
             upkeep: Mutex::default(),
             kept: Mutex::new(Kept::new(found.bounds)),
             stable: watch::Sender::new(end),

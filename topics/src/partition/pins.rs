@@ -96,6 +96,11 @@ impl Kept {
         pinned.map_or(self.bounds.start, |pinned| self.bounds.start.min(*pinned))
     }
 
+    /// Before which nobody holds anything; `None` when nobody does at all.
+    pub(super) fn free(&self) -> Option<Offset> {
+        self.pins.keys().next().copied()
+    }
+
     fn hold(&mut self, start: Offset) {
         *self.pins.entry(start).or_default() += 1;
     }

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use weir_base::Offset;
 
 use super::Partition;
-use super::isolation::Hidden;
 use crate::batch::{BatchHeader, HEADER_BYTES, Malformed};
 use crate::index::{Stretch, Times};
+use crate::isolation::Hidden;
 use crate::segment::Segment;
 use crate::{BatchView, Error, Result};
 
@@ -27,9 +27,9 @@ pub struct SegmentInfo {
     pub end_offset: Offset,
     /// Its size, in bytes.
     pub bytes: u64,
-    /// No timestamp in it is smaller; milliseconds since the epoch.
+    /// No timestamp in it is smaller; milliseconds since the epoch. The largest number when it has no record.
     pub min_timestamp_ms: i64,
-    /// No timestamp in it is larger; milliseconds since the epoch.
+    /// No timestamp in it is larger; milliseconds since the epoch. The smallest number when it has no record.
     pub max_timestamp_ms: i64,
 }
 
@@ -151,6 +151,8 @@ impl Partition {
 
     /// How many records there are of `[from, to)` that are stable, if that is known without reading them.
     pub fn records_between(&self, from: Offset, to: Offset) -> Option<u64> {
+        // So that no segment goes while it is looked at.
+        let _pin = self.pin();
         let (from, to) = (from.max(self.kept_from()), to.min(self.stable_offset()));
         for segment in self.segments_of(from, to) {
             // A segment whose index cannot be had is read, and the read says why.
@@ -164,6 +166,7 @@ impl Partition {
 
     /// Cuts `[from, to)` into ranges of about `bytes_target` bytes that begin where batches begin, for reading in parallel.
     pub fn ranges(&self, from: Offset, to: Offset, bytes_target: u64) -> Vec<Range<Offset>> {
+        let _pin = self.pin();
         let to = to.min(self.stable_offset());
         let mut ranges = Vec::new();
         let (mut start, mut bytes) = (from, 0);
@@ -190,6 +193,7 @@ impl Partition {
         min_ms: i64,
         max_ms: i64,
     ) -> Vec<Range<Offset>> {
+        let _pin = self.pin();
         let to = to.min(self.stable_offset());
         let wanted = Times { min_ms, max_ms };
         let mut ranges: Vec<Range<Offset>> = Vec::new();
@@ -238,8 +242,8 @@ impl Partition {
             min_ms: timestamp_ms,
             max_ms: i64::MAX,
         };
-        let stable = self.stable_offset();
         let pin = self.pin();
+        let stable = self.stable_offset();
         for segment in self.segments_of(pin.start(), stable) {
             let files = &self.0.shared.files;
             if !segment.times(files)?.is_some_and(|t| t.overlap(wanted)) {
@@ -288,6 +292,7 @@ impl Partition {
 
     /// All segments, in order of offset. The first may begin before the start offset.
     pub fn segments(&self) -> Vec<SegmentInfo> {
+        let _pin = self.pin();
         let segments = self.0.segments.read().clone();
         segments
             .iter()
@@ -296,15 +301,18 @@ impl Partition {
                 let times = times.unwrap_or_else(|error| {
                     // It is read then, and the read says why it cannot be.
                     tracing::warn!(segment = %segment.place(), %error, "cannot tell a segment's times");
-                    None
+                    Some(Times {
+                        min_ms: i64::MIN,
+                        max_ms: i64::MAX,
+                    })
                 });
                 let extent = segment.extent.read();
                 SegmentInfo {
                     base_offset: segment.base,
                     end_offset: extent.end,
                     bytes: extent.bytes,
-                    min_timestamp_ms: times.map_or(i64::MIN, |times| times.min_ms),
-                    max_timestamp_ms: times.map_or(i64::MAX, |times| times.max_ms),
+                    min_timestamp_ms: times.map_or(i64::MAX, |times| times.min_ms),
+                    max_timestamp_ms: times.map_or(i64::MIN, |times| times.max_ms),
                 }
             })
             .collect()

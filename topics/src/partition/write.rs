@@ -9,8 +9,8 @@ use super::Partition;
 use super::append::Pending;
 use crate::index::{Index, Indexed, Times};
 use crate::mark::{self, Mark};
-use crate::segment::{Extent, Segment, file_name};
-use crate::{Error, durable, faults};
+use crate::segment::{Extent, Name, Segment};
+use crate::{Error, Result, durable, faults};
 
 /// Batches below this size are gathered, so that many small ones cost one system call.
 const GATHERED_BYTES_MAX: usize = 64 << 10;
@@ -25,6 +25,10 @@ pub(super) struct Writer {
     gathered: Vec<u8>,
     /// Said once, not at each group.
     mark_failed: bool,
+    /// The mark of what was acknowledged and is still to be synced, all of it in the last segment.
+    unsynced: Option<Mark>,
+    /// When the last segment got its first batch, as far as this process knows.
+    begun_ms: i64,
 }
 
 /// Why a group is not on disk.
@@ -36,12 +40,14 @@ enum Failed {
 }
 
 impl Writer {
-    pub(super) fn new(dirty: bool) -> Self {
+    pub(super) fn new(dirty: bool, begun_ms: i64) -> Self {
         Self {
             since_saved: 0,
             dirty,
             gathered: Vec::new(),
             mark_failed: false,
+            unsynced: None,
+            begun_ms,
         }
     }
 }
@@ -72,6 +78,9 @@ impl Partition {
         // What is being removed is removed first: the folder is about to be another process's.
         let _upkeep = self.0.upkeep.lock();
         let mut writer = self.0.writer.lock();
+        if self.check_exists().is_ok() {
+            self.sync_written(&mut writer)?;
+        }
         let last = self.0.segments.read().last().cloned();
         match last {
             Some(last) if writer.dirty && self.check_exists().is_ok() => {
@@ -81,10 +90,68 @@ impl Partition {
         }
     }
 
-    fn write_next(&self, writer: &mut Writer) -> Result<(), Failed> {
+    /// Puts on disk what was acknowledged before it was there.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] when that fails: nobody knows what is on disk then.
+    pub(crate) fn flush(&self) -> Result<()> {
+        let mut writer = self.0.writer.lock();
+        self.check_exists()?;
+        self.0.shared.check_running()?;
+        self.sync_written(&mut writer).map_err(|error| {
+            let reason = format!("cannot sync {}: {error}", self.0.place);
+            self.0.shared.stop(reason)
+        })
+    }
+
+    /// Closes the last segment, if it has any record, and if it `is_due` by the time when it got its first.
+    pub(super) fn roll_if(&self, is_due: impl FnOnce(i64) -> bool) -> Result<()> {
+        let mut writer = self.0.writer.lock();
+        self.check_exists()?;
+        self.0.shared.check_running()?;
+        let last = self.0.segments.read().last().cloned();
+        let Some(last) = last.filter(|last| last.extent.read().bytes > 0) else {
+            return Ok(());
+        };
+        if !is_due(writer.begun_ms) {
+            return Ok(());
+        }
+        match self.roll(&mut writer, &last) {
+            Ok(_) => Ok(()),
+            Err(Failed::Refused(error)) => Err(error),
+            Err(Failed::Unknown(reason)) => {
+                let error = self.0.shared.stop(reason);
+                self.fail_waiting(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// How large a segment becomes, in bytes.
+    pub(super) fn segment_bytes(&self) -> u64 {
+        let own = self.0.config.get().segment_bytes;
+        own.unwrap_or(self.0.shared.settings.segment_bytes_max)
+    }
+
+    fn sync_written(&self, writer: &mut Writer) -> io::Result<()> {
+        let Some(mark) = writer.unsynced else {
+            return Ok(());
+        };
+        let last = self.0.segments.read().last().cloned();
+        if let Some(last) = last {
+            let open = last.open(&self.0.shared.files).map_err(io::Error::other)?;
+            sync(&open.file)?;
+        }
+        writer.unsynced = None;
+        self.note_mark(writer, mark);
+        Ok(())
+    }
+
+    fn write_next(&self, writer: &mut Writer) -> std::result::Result<(), Failed> {
         let mut segment = self.growing_segment()?;
         let mut position = segment.extent.read().bytes;
         let mut group = self.take_group(position);
+        let config = self.0.config.get();
         if group.is_empty() {
             if self.0.queue.lock().pending.is_empty() {
                 return Ok(());
@@ -99,29 +166,43 @@ impl Partition {
         if let Err(error) = write_batches(&open.file, position, &group, &mut writer.gathered) {
             return Err(self.take_back(&open.file, position, &segment, error));
         }
-        faults::before_sync()
-            .and_then(|()| open.file.sync_data())
-            .and_then(|()| faults::after_sync())
-            .map_err(|error| unknown("sync", &segment, &error))?;
+        if config.flush_ms.is_none() {
+            sync(&open.file).map_err(|error| unknown("sync", &segment, &error))?;
+        }
+        if position == 0 {
+            writer.begun_ms = self.0.shared.clock.now_ms();
+        }
 
         let bytes = self.extend(&segment, &group);
         let Some(end) = group.last().map(Pending::end) else {
             return Ok(());
         };
-        self.note_mark(
-            writer,
-            Mark {
-                segment: segment.base,
-                position: position + bytes,
-                end,
-            },
-        );
+        let mark = Mark {
+            segment: segment.base,
+            position: position + bytes,
+            end,
+        };
+        match config.flush_ms {
+            None => {
+                writer.unsynced = None;
+                self.note_mark(writer, mark);
+            }
+            Some(flush_ms) => {
+                // The mark would say of rows that are lost in a power cut that they must be there.
+                if writer.unsynced.replace(mark).is_none() {
+                    self.0.shared.upkeep.flush_within(flush_ms, self);
+                }
+            }
+        }
         self.acknowledge(end, bytes);
         writer.dirty = true;
         writer.since_saved += bytes;
-        if writer.since_saved >= self.0.shared.settings.checkpoint_bytes
-            && let Err(error) = self.save_index(writer, &segment, false)
-        {
+        if writer.since_saved < self.0.shared.settings.checkpoint_bytes {
+            return Ok(());
+        }
+        self.sync_written(writer)
+            .map_err(|error| unknown("sync", &segment, &error))?;
+        if let Err(error) = self.save_index(writer, &segment, false) {
             // Only a start after a crash takes longer for it.
             tracing::warn!(segment = %segment.place(), %error, "cannot save a segment's index");
         }
@@ -129,7 +210,7 @@ impl Partition {
     }
 
     /// The segment to write to, which the first append makes.
-    fn growing_segment(&self) -> Result<Arc<Segment>, Failed> {
+    fn growing_segment(&self) -> std::result::Result<Arc<Segment>, Failed> {
         if let Some(last) = self.0.segments.read().last() {
             return Ok(Arc::clone(last));
         }
@@ -137,8 +218,15 @@ impl Partition {
     }
 
     /// Closes a full segment, and begins the next one.
-    fn roll(&self, writer: &mut Writer, full: &Segment) -> Result<Arc<Segment>, Failed> {
+    fn roll(
+        &self,
+        writer: &mut Writer,
+        full: &Segment,
+    ) -> std::result::Result<Arc<Segment>, Failed> {
         faults::roll().map_err(|error| self.not_made(error))?;
+        // A closed segment is whole, whatever happens.
+        self.sync_written(writer)
+            .map_err(|error| unknown("sync", full, &error))?;
         if let Err(error) = self.save_index(writer, full, true) {
             // It is made again when somebody needs it.
             tracing::warn!(segment = %full.place(), %error, "cannot save a segment's index");
@@ -148,9 +236,10 @@ impl Partition {
         Ok(next)
     }
 
-    fn begin_segment(&self) -> Result<Arc<Segment>, Failed> {
+    fn begin_segment(&self) -> std::result::Result<Arc<Segment>, Failed> {
         let base = self.stable_offset();
-        let path = self.0.dir.join(file_name(base));
+        let name = Name::plain(base);
+        let path = self.0.dir.join(name.to_string());
         // An attempt that failed may have left an empty one.
         let made = File::options()
             .create(true)
@@ -170,7 +259,7 @@ impl Partition {
             growing: Some(Index::new(base)),
         };
         let interval = self.0.shared.settings.index_interval_bytes;
-        let segment = Segment::new(&self.0.place, self.0.number, path, extent, base, interval);
+        let segment = Segment::new(&self.0.place, self.0.number, path, extent, name, interval);
         let segment = Arc::new(segment);
         self.0.segments.write().push(Arc::clone(&segment));
         Ok(segment)
@@ -180,13 +269,14 @@ impl Partition {
     /// segment.
     fn take_group(&self, position: u64) -> Vec<Pending> {
         let settings = &self.0.shared.settings;
+        let segment_bytes = self.segment_bytes();
         let mut group = Vec::new();
         let mut bytes = 0;
         let mut queue = self.0.queue.lock();
         while let Some(next) = queue.pending.front() {
             let size = next.batch.size_bytes() as u64;
             let end = position + bytes;
-            let rolls = end > 0 && end + size > settings.segment_bytes_max;
+            let rolls = end > 0 && end + size > segment_bytes;
             let enough = bytes > 0 && bytes + size > settings.group_bytes_max as u64;
             if rolls || enough {
                 break;
@@ -289,12 +379,18 @@ impl Partition {
         })
     }
 
-    fn full(&self) -> Error {
+    pub(super) fn full(&self) -> Error {
         Error::DiskFull {
             topic: self.0.place.topic.clone(),
             partition: self.0.place.partition,
         }
     }
+}
+
+fn sync(file: &File) -> io::Result<()> {
+    faults::before_sync()?;
+    file.sync_data()?;
+    faults::after_sync()
 }
 
 fn write_batches(

@@ -85,7 +85,10 @@ impl Inner {
             return;
         }
         let done = match told.and_then(|()| faults::transaction_told()) {
-            Ok(()) => self.write(id, completed).await,
+            Ok(()) => match self.flush(ended).await {
+                Ok(()) => self.write(id, completed).await,
+                Err(error) => Err(error),
+            },
             Err(error) => Err(error),
         };
         if let Err(error) = done {
@@ -124,6 +127,29 @@ impl Inner {
             })?;
         }
         Ok(())
+    }
+
+    /// Syncs the markers of topics that acknowledge before they sync: when the transaction is complete, nobody writes them again.
+    async fn flush(&self, ended: &Transaction) -> Result<()> {
+        let log = self.log.upgrade()?;
+        let unsynced = ended.partitions.iter().filter_map(|place| {
+            let topic = log.topic_by_id(place.0)?;
+            topic.config().flush_ms?;
+            topic.partition(place.1).ok().cloned()
+        });
+        let unsynced: Vec<Partition> = unsynced.collect();
+        drop(log);
+        if unsynced.is_empty() {
+            return Ok(());
+        }
+        let flush = move || {
+            let mut flushed = unsynced
+                .iter()
+                .map(|partition| gone_is_done(partition.flush()));
+            flushed.try_for_each(|flushed| flushed.map(|_| ()))
+        };
+        let flushed = tokio::task::spawn_blocking(flush).await;
+        flushed.unwrap_or_else(|error| Err(Error::Internal(error.to_string())))
     }
 
     /// Aborts what is open in a partition and is not of an open transaction that has the partition. Nobody could end it, and it

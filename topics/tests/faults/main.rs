@@ -7,4 +7,5 @@ mod support;
 
 mod crash;
 mod disk;
+mod life;
 mod transactions;

@@ -6,6 +6,8 @@ mod support;
 mod appending;
 mod full_disk;
 mod life;
+mod model;
 mod reading;
 mod recovery;
 mod topics;
+mod upkeep;

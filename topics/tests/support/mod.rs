@@ -26,6 +26,8 @@ pub(crate) fn small(dir: &Path) -> LogSettings {
         checkpoint_bytes: 700,
         writer_threads: 2,
         open_files_max: 4,
+        upkeep_interval_ms: 3_600_000,
+        compaction_dirty_percent: 0,
         ..LogSettings::new(dir)
     }
 }
