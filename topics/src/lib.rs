@@ -23,6 +23,7 @@
 //!   names the place.
 //! - A batch is there whole or not at all, and so is a topic.
 //! - What a start cuts off the end of a partition had not been acknowledged to anybody.
+//! - Who reads only what is committed sees all of a transaction or nothing, and never less than before.
 //! - After a sync has failed, nothing is written until a restart.
 
 pub mod batch;
