@@ -416,6 +416,51 @@ mod tests {
         (index, positions)
     }
 
+    #[test]
+    fn one_from_before_there_were_gaps_is_read() {
+        let (index, _) = index(&[(3, 100, 5), (4, 200, 7)], 50);
+        let mut bytes = index.encode(None);
+        bytes[4..8].copy_from_slice(&VERSION_DENSE.to_le_bytes());
+        bytes.drain(32..36);
+        let body = bytes.len() - 4;
+        let crc = crc32c::crc32c(&bytes[..body]);
+        bytes[body..].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(Index::decode(&bytes), Some((index, None)));
+    }
+
+    #[test]
+    fn it_knows_whether_an_offset_is_missing_or_no_plain_record() {
+        let add = |index: &mut Index, base: i64, plain| {
+            index.add(
+                Indexed {
+                    base: Offset(base),
+                    end: Offset(base + 5),
+                    bytes: 100,
+                    times: Times {
+                        min_ms: 0,
+                        max_ms: 0,
+                    },
+                    plain,
+                },
+                10,
+            );
+        };
+        let (dense, _) = index(&[(5, 100, 0)], 10);
+        let mut whole = dense.clone();
+        add(&mut whole, 105, true);
+        whole.finish(Offset(110));
+        assert!(whole.dense);
+        let mut ends_early = dense.clone();
+        ends_early.finish(Offset(106));
+        assert!(!ends_early.dense && ends_early.end == Offset(106));
+        for (base, plain) in [(106, true), (105, false)] {
+            let mut other = dense.clone();
+            add(&mut other, base, plain);
+            assert!(!other.dense);
+            assert_eq!(Index::decode(&other.encode(None)), Some((other, None)));
+        }
+    }
+
     proptest! {
         #[test]
         fn it_agrees_with_the_list_of_batches(

@@ -123,7 +123,8 @@ impl TopicLog {
     /// Changes how a topic keeps its records. It is durable on return, and all clones of the topic have it.
     ///
     /// # Errors
-    /// [`Error::TopicNotFound`], [`Error::Setting`], [`Error::Closed`], [`Error::Stopped`], [`Error::Io`]; nothing is changed.
+    /// [`Error::TopicNotFound`], [`Error::TopicReserved`] for the log's own topics, [`Error::Setting`], [`Error::Closed`],
+    /// [`Error::Stopped`], [`Error::Io`]; nothing is changed.
     pub async fn configure(&self, id: TopicId, config: TopicConfig) -> Result<Topic> {
         let log = self.clone();
         blocking(move || log.configure_blocking(id, config)).await
@@ -251,13 +252,23 @@ impl TopicLog {
         let interval = Duration::from_millis(shared.settings.upkeep_interval_ms);
         let looked_after = Arc::clone(&topics);
         let weak = Arc::downgrade(&shared);
+        // Said once, not at each round.
+        let said = Mutex::new(None);
         let upkeep = Upkeep::start(&shared, interval, move || {
             let Some(shared) = weak.upgrade() else { return };
             let now_ms = shared.clock.now_ms();
-            match maintain(&shared, &looked_after, now_ms) {
-                Ok(()) | Err(Error::Closed | Error::Stopped(_)) => {}
-                Err(error) => tracing::warn!(%error, "the upkeep of the topic log failed"),
+            let failed = match maintain(&shared, &looked_after, now_ms) {
+                Ok(()) | Err(Error::Closed | Error::Stopped(_)) => None,
+                Err(error) => Some(error),
+            };
+            let text = failed.as_ref().map(Error::to_string);
+            let mut said = said.lock();
+            if let Some(error) = failed
+                && *said != text
+            {
+                tracing::warn!(%error, "the upkeep of the topic log failed; it is tried again");
             }
+            *said = text;
         });
         let upkeep = upkeep.map_err(|error| {
             shared.begin_close();
@@ -313,6 +324,9 @@ impl TopicLog {
         config.check()?;
         let _changing = self.0.changing.lock();
         let topic = self.changeable(id)?;
+        if groups::is_internal(topic.name()) {
+            return Err(Error::TopicReserved(topic.name().clone()));
+        }
         let mut meta = topic.meta();
         let before = std::mem::replace(&mut meta.config, config);
         if before.flush_ms.is_some() && config.flush_ms.is_none() {
@@ -450,6 +464,9 @@ impl Drop for Inner {
         self.groups.close();
         self.transactions.close();
         self.finish_writers();
+        for topic in self.topics.read().by_name.values() {
+            topic.partitions().iter().for_each(Partition::finish_upkeep);
+        }
         self.unlock();
     }
 }

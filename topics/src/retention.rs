@@ -127,7 +127,7 @@ mod tests {
             let to = retention(&found, &config, Offset(start), now_ms);
             prop_assert!(to.0 >= start);
             let there = found.iter().filter(|segment| segment.end_offset.0 > start);
-            let (gone, left): (Vec<_>, Vec<_>) = there.partition(|segment| segment.end_offset <= to);
+            let (gone, left): (Vec<&SegmentInfo>, Vec<&SegmentInfo>) = there.partition(|segment| segment.end_offset <= to);
             let size: u64 = left.iter().map(|segment| segment.bytes).sum();
             let old = |segment: &SegmentInfo| {
                 retention_ms.is_some_and(|ms| segment.max_timestamp_ms < now_ms - ms as i64)

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 pub struct LogSettings {
     /// The folder that holds everything. It is made if it is not there, and belongs to one process at a time.
     pub dir: PathBuf,
-    /// A segment that would grow past this is closed, and the next one begun. Default 128 MiB, at most 2 GiB.
+    /// A segment that would grow past this is closed, and the next one begun, unless its topic says otherwise. Default 128 MiB, at most 2 GiB.
     pub segment_bytes_max: u64,
     /// Between entries of a segment's index there are at least so many bytes: a read skips fewer than this. Default 16 KiB.
     pub index_interval_bytes: u32,

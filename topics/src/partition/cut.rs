@@ -60,6 +60,11 @@ impl Partition {
         self.remove_files(&removed);
     }
 
+    /// Waits for a change of files that is under way. The log is closing: none begins.
+    pub(crate) fn finish_upkeep(&self) {
+        drop(self.0.upkeep.lock());
+    }
+
     /// Removes the files of segments that are no longer listed.
     pub(super) fn remove_files(&self, segments: &[Arc<Segment>]) {
         for segment in segments {

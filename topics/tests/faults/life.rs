@@ -165,11 +165,12 @@ async fn configure(log: &TopicLog, round: u64) {
 
 async fn put(partition: &Partition) {
     let offset = partition.next_offset().0;
+    let (key, value) = (key(offset), format!("value {offset}"));
     let mut builder = BatchBuilder::new();
     let record = RecordRef {
         timestamp_ms: 1000,
-        key: Some(key(offset).as_bytes()),
-        value: Some(format!("value {offset}").as_bytes()),
+        key: Some(key.as_bytes()),
+        value: Some(value.as_bytes()),
         ..RecordRef::default()
     };
     builder.push(record).unwrap();
