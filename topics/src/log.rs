@@ -324,7 +324,7 @@ impl TopicLog {
         config.check()?;
         let _changing = self.0.changing.lock();
         let topic = self.changeable(id)?;
-        if groups::is_internal(topic.name()) {
+        if is_internal(topic.name()) {
             return Err(Error::TopicReserved(topic.name().clone()));
         }
         let mut meta = topic.meta();
