@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use weir_base::{Classify, Clock, Kind, QueryId, SqlState, TopicId, TopicName};
 use weir_catalog::{Catalog, Entry};
 use weir_connectors::files::{FilePolicy, FileStores};
-use weir_topics::groups::is_internal;
+use weir_topics::is_internal;
 use weir_topics::{LogSettings, Topic, TopicLog};
 
 use crate::admission::Admission;

@@ -1,6 +1,8 @@
 //! Rounds of upkeep: what goes by time and size, what is closed, what is compacted, what is synced later.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use weir_base::{Classify, Kind, ManualClock, Offset};
 use weir_topics::{
@@ -283,6 +285,50 @@ fn what_is_held_or_young_is_not_compacted() {
         log.maintain(50).await.unwrap();
         let offsets: Vec<i64> = table(&partition).iter().map(|row| row.0).collect();
         assert_eq!(offsets, [2, 3]);
+    });
+}
+
+#[test]
+fn readers_without_a_pin_go_on_while_segments_are_replaced() {
+    let dir = scratch();
+    run(async {
+        let log = open(small(dir.path())).await.unwrap();
+        let config = TopicConfig {
+            cleanup: Cleanup::Compact,
+            segment_bytes: Some(400),
+            ..TopicConfig::default()
+        };
+        let partition = configure(&log, config).await;
+        let done = Arc::new(AtomicBool::new(false));
+        let reader = {
+            let (partition, done) = (partition.clone(), Arc::clone(&done));
+            std::thread::spawn(move || {
+                let mut rounds = 0;
+                while !done.load(Ordering::Acquire) || rounds == 0 {
+                    let rows = table(&partition);
+                    assert!(rows.windows(2).all(|two| two[0].0 < two[1].0));
+                    let pinned = partition.pin();
+                    let rows = table(&partition);
+                    let keys: HashSet<_> = rows.iter().map(|row| &row.1).collect();
+                    // From the last ten on, each key is there whatever is replaced.
+                    assert!(rows.len() < 10 || keys.len() == 5, "{rows:?}");
+                    drop(pinned);
+                    rounds += 1;
+                }
+            })
+        };
+        for round in 0..60 {
+            for key in ["a", "b", "c", "d", "e"] {
+                put(&partition, key, Some(&round.to_string())).await;
+            }
+            log.maintain(0).await.unwrap();
+        }
+        done.store(true, Ordering::Release);
+        reader.join().unwrap();
+        log.maintain(0).await.unwrap();
+        let keys: HashSet<_> = table(&partition).into_iter().map(|row| row.1).collect();
+        assert_eq!(keys.len(), 5);
+        assert!(table(&partition).len() < 30);
     });
 }
 
