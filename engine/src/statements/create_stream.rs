@@ -11,7 +11,7 @@ use weir_catalog::{
 };
 use weir_connectors::topic::{Format, OnError, RAW_COLUMN, RecordFormat};
 use weir_sql::statement;
-use weir_topics::groups::is_internal;
+use weir_topics::is_internal;
 use weir_topics::{Topic, TopicConfig, TopicSpec};
 
 use super::columns::schema_of;
