@@ -7,6 +7,7 @@ use parking_lot::RwLock;
 use tokio::time::Instant;
 use weir_base::Kind;
 use weir_topics::groups::Groups;
+use weir_topics::transactions::Transactions;
 
 use crate::answer::Answer;
 use crate::engine::Shared;
@@ -107,6 +108,16 @@ impl Session {
     /// The consumer groups of the log.
     pub fn groups(&self) -> Groups {
         self.0.engine.log.groups()
+    }
+
+    /// The transactions of the log.
+    pub fn transactions(&self) -> Transactions {
+        self.0.engine.log.transactions()
+    }
+
+    /// The time by the engine's clock, in milliseconds since the epoch.
+    pub fn now_ms(&self) -> i64 {
+        self.0.engine.clock.now_ms()
     }
 
     pub(crate) fn change_variables<T>(&self, change: impl FnOnce(&mut Variables) -> T) -> T {

@@ -255,16 +255,20 @@ impl Source {
                         start: first.0,
                     });
                 }
-                if *wanted > partition.stable_offset() {
+                if *wanted > partition.last_stable_offset() {
                     return Err(Error::WrongPosition(format!(
                         "topic {name} partition {number} ends at offset {}, before {wanted}",
-                        partition.stable_offset()
+                        partition.last_stable_offset()
                     )));
                 }
             }
             at = wanted.to_vec();
         }
-        let stable = topic.partitions().iter().map(Partition::watch).collect();
+        let stable = topic
+            .partitions()
+            .iter()
+            .map(Partition::watch_committed)
+            .collect();
         Ok(Self { topic, at, stable })
     }
 

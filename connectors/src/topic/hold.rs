@@ -16,9 +16,10 @@ pub struct TopicHold {
 impl TopicHold {
     /// Everything that is there now.
     pub fn now(topic: Topic) -> Self {
-        // In this order: what is stable after the log was pinned is in the log, or in a history that is looked at after this.
+        // What open transactions have written is not decided. In this order: what is stable after the log was pinned is in the log, or in a history that is looked at after this.
         let pins: Vec<Pin> = topic.partitions().iter().map(Partition::pin).collect();
-        let ends = topic.stable_offsets();
+        let partitions = topic.partitions().iter();
+        let ends = partitions.map(Partition::last_stable_offset).collect();
         Self {
             topic,
             starts: Vec::new(),

@@ -10,6 +10,7 @@ use kafka_protocol::messages::{
 use super::{CLUSTER_ID, Kafka, NODE, code, text};
 
 const KEY_GROUP: i8 = 0;
+const KEY_TRANSACTION: i8 = 1;
 const ENDPOINT_BROKERS: i8 = 1;
 /// KIP-919: a client that asks controllers is told that these are brokers.
 const MISMATCHED_ENDPOINT_TYPE: i16 = 114;
@@ -35,46 +36,37 @@ impl Kafka {
         response.with_controller_id(NODE).with_brokers(vec![broker])
     }
 
-    /// Who coordinates a group: the one broker. Nobody coordinates transactions yet.
+    /// Who coordinates a group or a transactional id: the one broker.
     pub(super) fn find_coordinator(
         &self,
         request: &FindCoordinatorRequest,
         version: i16,
     ) -> FindCoordinatorResponse {
-        let refusal = (request.key_type != KEY_GROUP).then(|| {
-            (
-                code::TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-                text(code::NO_TRANSACTIONS),
-            )
-        });
+        let is_known = matches!(request.key_type, KEY_GROUP | KEY_TRANSACTION);
         let response = FindCoordinatorResponse::default();
         if version < 4 {
-            return match refusal {
-                None => response
+            return match is_known {
+                true => response
                     .with_node_id(NODE)
                     .with_host(self.host())
                     .with_port(self.port.into()),
-                Some((code, message)) => {
-                    let response = response
-                        .with_node_id(BrokerId(-1))
-                        .with_port(-1)
-                        .with_error_code(code);
-                    response.with_error_message(Some(message))
-                }
+                false => response
+                    .with_node_id(BrokerId(-1))
+                    .with_port(-1)
+                    .with_error_code(code::INVALID_REQUEST),
             };
         }
         let coordinators = request.coordinator_keys.iter().map(|key| {
             let coordinator = Coordinator::default().with_key(key.clone());
-            match &refusal {
-                None => coordinator
+            match is_known {
+                true => coordinator
                     .with_node_id(NODE)
                     .with_host(self.host())
                     .with_port(self.port.into()),
-                Some((code, message)) => coordinator
+                false => coordinator
                     .with_node_id(BrokerId(-1))
                     .with_port(-1)
-                    .with_error_code(*code)
-                    .with_error_message(Some(message.clone())),
+                    .with_error_code(code::INVALID_REQUEST),
             }
         });
         response.with_coordinators(coordinators.collect())

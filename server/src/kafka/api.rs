@@ -4,15 +4,17 @@
 //! broker that does not say so for one that cannot take compressed batches (KAFKA-18659).
 
 use bytes::{Buf, Bytes};
-use kafka_protocol::messages::api_versions_response::ApiVersion;
+use kafka_protocol::messages::api_versions_response::{
+    ApiVersion, FinalizedFeatureKey, SupportedFeatureKey,
+};
 use kafka_protocol::messages::{ApiKey, ApiVersionsResponse, RequestHeader, ResponseHeader};
-use kafka_protocol::protocol::{Decodable, Encodable};
+use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
 use super::code;
 use super::gather::{Gather, Pieces};
 
 /// The APIs that are answered: key, first and last version.
-pub(super) const SUPPORTED: [(ApiKey, i16, i16); 25] = [
+pub(super) const SUPPORTED: [(ApiKey, i16, i16); 32] = [
     (ApiKey::Produce, 3, 13),
     (ApiKey::Fetch, 4, 17),
     (ApiKey::ListOffsets, 1, 9),
@@ -32,13 +34,23 @@ pub(super) const SUPPORTED: [(ApiKey, i16, i16); 25] = [
     (ApiKey::DeleteRecords, 0, 2),
     (ApiKey::InitProducerId, 0, 5),
     (ApiKey::OffsetForLeaderEpoch, 2, 4),
+    (ApiKey::AddPartitionsToTxn, 0, 5),
+    (ApiKey::AddOffsetsToTxn, 0, 4),
+    (ApiKey::EndTxn, 0, 5),
+    (ApiKey::TxnOffsetCommit, 0, 5),
     (ApiKey::DescribeConfigs, 1, 4),
     (ApiKey::CreatePartitions, 0, 3),
     (ApiKey::DeleteGroups, 0, 2),
     (ApiKey::IncrementalAlterConfigs, 0, 1),
     (ApiKey::OffsetDelete, 0, 0),
     (ApiKey::DescribeCluster, 0, 2),
+    (ApiKey::DescribeProducers, 0, 0),
+    (ApiKey::DescribeTransactions, 0, 0),
+    (ApiKey::ListTransactions, 0, 1),
 ];
+
+/// The rules of transactions that are offered (KIP-890).
+const TRANSACTION_VERSION: i16 = 2;
 
 /// Why a connection is closed without an answer.
 #[derive(Debug, thiserror::Error)]
@@ -160,7 +172,7 @@ pub(super) fn answer_with<T: Encodable>(
 }
 
 /// What is answered, and in which versions.
-pub(super) fn versions() -> ApiVersionsResponse {
+pub(super) fn versions(version: i16) -> ApiVersionsResponse {
     let keys = SUPPORTED.iter().map(|(api, first, last)| {
         let first = if *api == ApiKey::Produce { 0 } else { *first };
         ApiVersion::default()
@@ -168,7 +180,24 @@ pub(super) fn versions() -> ApiVersionsResponse {
             .with_min_version(first)
             .with_max_version(*last)
     });
-    ApiVersionsResponse::default().with_api_keys(keys.collect())
+    let mut response = ApiVersionsResponse::default().with_api_keys(keys.collect());
+    if version >= 3 {
+        // By this clients follow the rules of KIP-890.
+        let name = StrBytes::from_static_str("transaction.version");
+        response.supported_features = vec![
+            SupportedFeatureKey::default()
+                .with_name(name.clone())
+                .with_max_version(TRANSACTION_VERSION),
+        ];
+        response.finalized_features_epoch = 0;
+        response.finalized_features = vec![
+            FinalizedFeatureKey::default()
+                .with_name(name)
+                .with_min_version_level(TRANSACTION_VERSION)
+                .with_max_version_level(TRANSACTION_VERSION),
+        ];
+    }
+    response
 }
 
 /// The answer to an ApiVersions request of a version that is not known.
@@ -181,7 +210,7 @@ pub(super) fn versions_too_new(correlation_id: i32) -> Result<Pieces, Broken> {
     };
     answer(
         &head,
-        &versions().with_error_code(code::UNSUPPORTED_VERSION),
+        &versions(0).with_error_code(code::UNSUPPORTED_VERSION),
     )
 }
 
@@ -207,7 +236,7 @@ mod tests {
             let valid = api.valid_versions();
             assert!(valid.min <= first && last <= valid.max, "{api:?}");
         }
-        let keys = versions().api_keys;
+        let keys = versions(4).api_keys;
         assert_eq!(keys[0].min_version, 0, "Produce");
         assert!(
             keys.windows(2)
@@ -251,10 +280,10 @@ mod tests {
             correlation_id: 5,
             client_id: String::new(),
         };
-        let mut frame = answer(&head, &versions()).unwrap();
+        let mut frame = answer(&head, &versions(4)).unwrap();
         frame.advance(8);
         let mut body = BytesMut::new();
-        versions().encode(&mut body, 4).unwrap();
+        versions(4).encode(&mut body, 4).unwrap();
         assert_eq!(frame.copy_to_bytes(frame.remaining()), body);
     }
 }

@@ -33,7 +33,11 @@ pub(super) const UNSUPPORTED_FOR_MESSAGE_FORMAT: i16 = 43;
 pub(super) const POLICY_VIOLATION: i16 = 44;
 pub(super) const OUT_OF_ORDER_SEQUENCE_NUMBER: i16 = 45;
 pub(super) const INVALID_PRODUCER_EPOCH: i16 = 47;
-pub(super) const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: i16 = 53;
+pub(super) const INVALID_TXN_STATE: i16 = 48;
+pub(super) const INVALID_PRODUCER_ID_MAPPING: i16 = 49;
+pub(super) const INVALID_TRANSACTION_TIMEOUT: i16 = 50;
+pub(super) const CONCURRENT_TRANSACTIONS: i16 = 51;
+pub(super) const OPERATION_NOT_ATTEMPTED: i16 = 55;
 pub(super) const KAFKA_STORAGE_ERROR: i16 = 56;
 pub(super) const NON_EMPTY_GROUP: i16 = 68;
 pub(super) const GROUP_ID_NOT_FOUND: i16 = 69;
@@ -43,10 +47,11 @@ pub(super) const GROUP_MAX_SIZE_REACHED: i16 = 81;
 pub(super) const FENCED_INSTANCE_ID: i16 = 82;
 pub(super) const GROUP_SUBSCRIBED_TO_TOPIC: i16 = 86;
 pub(super) const INVALID_RECORD: i16 = 87;
+pub(super) const UNSTABLE_OFFSET_COMMIT: i16 = 88;
+pub(super) const PRODUCER_FENCED: i16 = 90;
 pub(super) const UNKNOWN_TOPIC_ID: i16 = 100;
-
-/// What a transactional client is told.
-pub(super) const NO_TRANSACTIONS: &str = "transactions are not supported yet";
+pub(super) const TRANSACTIONAL_ID_NOT_FOUND: i16 = 105;
+pub(super) const TRANSACTION_ABORTABLE: i16 = 120;
 
 /// That of a failure of the log.
 pub(super) fn of_log(error: &weir_topics::Error) -> i16 {
@@ -63,6 +68,13 @@ pub(super) fn of_log(error: &weir_topics::Error) -> i16 {
         Error::Record(_) => INVALID_RECORD,
         Error::OutOfSequence { .. } => OUT_OF_ORDER_SEQUENCE_NUMBER,
         Error::ProducerFenced { .. } => INVALID_PRODUCER_EPOCH,
+        Error::NotInTransaction { .. } | Error::TransactionState { .. } => INVALID_TXN_STATE,
+        Error::NotAttempted => OPERATION_NOT_ATTEMPTED,
+        Error::TransactionalId { .. } => INVALID_REQUEST,
+        Error::TransactionTimeout { .. } => INVALID_TRANSACTION_TIMEOUT,
+        Error::ProducerUnknown(_) => INVALID_PRODUCER_ID_MAPPING,
+        Error::TransactionFenced { .. } => PRODUCER_FENCED,
+        Error::TransactionEnding(_) => CONCURRENT_TRANSACTIONS,
         Error::DiskFull { .. } | Error::Stopped(_) | Error::Io { .. } | Error::Corrupt { .. } => {
             KAFKA_STORAGE_ERROR
         }

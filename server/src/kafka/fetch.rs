@@ -6,12 +6,14 @@ use bytes::{Bytes, BytesMut};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use kafka_protocol::messages::fetch_request::FetchPartition;
-use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
-use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse, TopicName};
+use kafka_protocol::messages::fetch_response::{
+    AbortedTransaction, FetchableTopicResponse, PartitionData,
+};
+use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse, ProducerId, TopicName};
 use tokio::time::Instant;
 use uuid::Uuid;
 use weir_base::{Offset, PartitionId};
-use weir_topics::{Partition, StoredBatches};
+use weir_topics::{Aborted, Partition, StoredBatches};
 
 use super::{Kafka, code};
 
@@ -19,6 +21,9 @@ use super::{Kafka, code};
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// The longest that a fetch waits.
 const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// The isolation level of a reader of what is committed.
+pub(super) const READ_COMMITTED: i8 = 1;
 
 /// What is asked of one partition.
 struct Wanted {
@@ -39,8 +44,11 @@ struct WantedTopic {
 struct Found {
     code: i16,
     stable: Offset,
+    last_stable: Offset,
     start: Offset,
     records: Bytes,
+    /// Of a reader of what is committed: the aborted transactions whose batches it is to drop.
+    aborted: Option<Vec<Aborted>>,
 }
 
 impl Kafka {
@@ -56,6 +64,7 @@ impl Kafka {
         let bytes_max = usize::try_from(request.max_bytes)
             .unwrap_or(0)
             .min(ANSWER_BYTES_MAX);
+        let committed = request.isolation_level == READ_COMMITTED;
         let mut topics: Vec<WantedTopic> = request
             .topics
             .into_iter()
@@ -87,13 +96,16 @@ impl Kafka {
                 .iter()
                 .flat_map(|topic| &topic.partitions)
                 .filter_map(|wanted| wanted.partition.as_ref().ok())
-                .map(Partition::watch)
+                .map(|partition| match committed {
+                    true => partition.watch_committed(),
+                    false => partition.watch(),
+                })
                 .collect();
             moved.iter_mut().for_each(|watch| {
                 watch.borrow_and_update();
             });
             let reading = tokio::task::spawn_blocking(move || {
-                let found = read(&topics, bytes_max);
+                let found = read(&topics, bytes_max, committed);
                 (topics, found)
             });
             let found;
@@ -137,36 +149,44 @@ fn wanted(wanted: &FetchPartition, partition: Result<Partition, i16>) -> Wanted 
 
 /// Reads what is wanted, in the order of the request, until the answer is full. The first partition with something gives a
 /// batch however large it is.
-fn read(topics: &[WantedTopic], bytes_max: usize) -> Vec<Vec<Found>> {
+fn read(topics: &[WantedTopic], bytes_max: usize, committed: bool) -> Vec<Vec<Found>> {
     let mut bytes_left = bytes_max;
     let mut is_first = true;
     let mut one = |wanted: &Wanted| {
         let failed = |code| Found {
             code,
             stable: Offset(-1),
+            last_stable: Offset(-1),
             start: Offset(-1),
             records: Bytes::new(),
+            aborted: None,
         };
         let partition = match &wanted.partition {
             Ok(partition) => partition,
             Err(code) => return failed(*code),
         };
-        let (start, stable) = (partition.start_offset(), partition.stable_offset());
+        let start = partition.start_offset();
+        // In this order: what is decided is on disk.
+        let last_stable = partition.last_stable_offset();
+        let stable = partition.stable_offset();
+        let end = if committed { last_stable } else { stable };
         let found = |code, records| Found {
             code,
             stable,
+            last_stable,
             start,
             records,
+            aborted: committed.then(Vec::new),
         };
         if wanted.from < start || wanted.from > stable {
             return found(code::OFFSET_OUT_OF_RANGE, Bytes::new());
         }
-        if wanted.from == stable || (bytes_left == 0 && !is_first) {
+        if wanted.from >= end || (bytes_left == 0 && !is_first) {
             return found(code::NONE, Bytes::new());
         }
         let most = wanted.bytes_max.min(bytes_left);
-        match partition.read_stored(wanted.from, stable, most) {
-            Ok(StoredBatches { pieces, .. }) => {
+        match partition.read_stored(wanted.from, end, most) {
+            Ok(StoredBatches { pieces, next }) => {
                 let size = pieces.iter().map(Bytes::len).sum();
                 if size > bytes_left && !is_first {
                     bytes_left = 0;
@@ -184,7 +204,10 @@ fn read(topics: &[WantedTopic], bytes_max: usize) -> Vec<Vec<Found>> {
                         records.freeze()
                     }
                 };
-                found(code::NONE, records)
+                Found {
+                    aborted: committed.then(|| partition.aborted(wanted.from, next.min(end))),
+                    ..found(code::NONE, records)
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "a fetch failed");
@@ -205,8 +228,16 @@ fn answer(topics: Vec<WantedTopic>, found: Vec<Vec<Found>>, version: i16) -> Fet
                 .with_partition_index(wanted.index)
                 .with_error_code(found.code)
                 .with_high_watermark(found.stable.0)
-                .with_last_stable_offset(found.stable.0)
+                .with_last_stable_offset(found.last_stable.0)
                 .with_records(Some(found.records));
+            if let Some(aborted) = found.aborted {
+                let aborted = aborted.iter().map(|aborted| {
+                    AbortedTransaction::default()
+                        .with_producer_id(ProducerId(aborted.producer_id))
+                        .with_first_offset(aborted.first_offset.0)
+                });
+                data.aborted_transactions = Some(aborted.collect());
+            }
             if version >= 5 {
                 data.log_start_offset = found.start.0;
             }

@@ -18,6 +18,7 @@ mod groups;
 mod offsets;
 mod produce;
 mod topics;
+mod transactions;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use weir_base::TopicId;
 use weir_engine::{Session, TopicAccess};
 use weir_topics::groups::Groups;
+use weir_topics::transactions::Transactions;
 
 use crate::config::KafkaSettings;
 use api::{Broken, Head};
@@ -47,6 +49,7 @@ const CLUSTER_ID: &str = "weir";
 pub(crate) struct Kafka {
     session: Session,
     groups: Groups,
+    transactions: Transactions,
     settings: KafkaSettings,
     host: String,
     port: u16,
@@ -73,6 +76,7 @@ impl Kafka {
         let permits = usize::try_from(settings.requests_bytes.0 >> 10).unwrap_or(usize::MAX);
         Arc::new(Self {
             groups: session.groups(),
+            transactions: session.transactions(),
             session,
             host,
             port,
@@ -157,10 +161,27 @@ impl Kafka {
             ApiKey::OffsetCommit => ask!(async |request| self.offset_commit(request).await),
             ApiKey::OffsetFetch => ask!(async |request| self.offset_fetch(&request, version)),
             ApiKey::OffsetDelete => ask!(async |request| self.offset_delete(request).await),
-            ApiKey::InitProducerId => ask!(async |request| self.init_producer_id(&request).await),
+            ApiKey::InitProducerId => {
+                ask!(async |request| self.init_producer_id(&request, version).await)
+            }
+            ApiKey::AddPartitionsToTxn => {
+                ask!(async |request| self.add_partitions_to_txn(request, version).await)
+            }
+            ApiKey::AddOffsetsToTxn => {
+                ask!(async |request| self.add_offsets_to_txn(request, version).await)
+            }
+            ApiKey::TxnOffsetCommit => {
+                ask!(async |request| self.txn_offset_commit(request, version).await)
+            }
+            ApiKey::EndTxn => ask!(async |request| self.end_txn(request, version).await),
+            ApiKey::ListTransactions => ask!(async |request| self.list_transactions(&request)),
+            ApiKey::DescribeTransactions => {
+                ask!(async |request| self.describe_transactions(&request))
+            }
+            ApiKey::DescribeProducers => ask!(async |request| self.describe_producers(request)),
             ApiKey::ApiVersions => {
                 let _: ApiVersionsRequest = api::body(&head, body)?;
-                api::answer(&head, &api::versions()).map(Some)
+                api::answer(&head, &api::versions(version)).map(Some)
             }
             _ => Err(Broken::Unsupported {
                 key: head.api as i16,

@@ -1,6 +1,6 @@
 //! Offsets by time and by leader epoch, and those that groups have committed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use kafka_protocol::messages::delete_records_request::DeleteRecordsPartition;
 use kafka_protocol::messages::delete_records_response::{
@@ -36,6 +36,7 @@ use weir_topics::groups::{
     CommitRequest, CommittedOffset, Membership, OFFSET_METADATA_BYTES_MAX, OffsetCommit,
 };
 
+use super::fetch::READ_COMMITTED;
 use super::{Kafka, LEADER_EPOCH, code, text};
 
 /// What a client asks for instead of a time (KIP-79, KIP-734, KIP-405).
@@ -48,7 +49,8 @@ const LATEST_TIERED: i64 = -5;
 /// A name of a topic in answers and requests.
 type Name = kafka_protocol::messages::TopicName;
 /// A topic, and what is committed of its partitions.
-type TopicOffsets = (Name, Vec<(i32, Option<CommittedOffset>)>);
+type TopicOffsets = (Name, Vec<(i32, Result<Option<CommittedOffset>, i16>)>);
+type Pending = BTreeSet<(TopicId, PartitionId)>;
 type Committed = HashMap<(TopicId, PartitionId), CommittedOffset>;
 
 /// The watermark that stands for "everything that is there".
@@ -113,7 +115,7 @@ impl Kafka {
         })
     }
 
-    fn partition(&self, name: &str, index: i32) -> Result<Partition, i16> {
+    pub(super) fn partition(&self, name: &str, index: i32) -> Result<Partition, i16> {
         partition_of(&self.named(name)?, index)
     }
 
@@ -123,13 +125,14 @@ impl Kafka {
         request: ListOffsetsRequest,
         version: i16,
     ) -> ListOffsetsResponse {
+        let committed = request.isolation_level == READ_COMMITTED;
         let mut topics = Vec::with_capacity(request.topics.len());
         for topic in request.topics {
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for wanted in &topic.partitions {
                 let partition = self.partition(&topic.name, wanted.partition_index);
                 let found = match partition {
-                    Ok(partition) => offset_of(partition, wanted.timestamp).await,
+                    Ok(partition) => offset_of(partition, wanted.timestamp, committed).await,
                     Err(code) => Err(code),
                 };
                 let mut response = ListOffsetsPartitionResponse::default()
@@ -259,19 +262,21 @@ impl Kafka {
         if version >= 8 {
             let groups = request.groups.iter().map(|group| {
                 let committed = self.committed(&group.group_id);
+                let pending = self.pending(&group.group_id, request.require_stable);
                 let wanted = group.topics.as_ref().map(|topics| {
                     let topics = topics.iter();
                     topics.map(|topic| (&topic.name, topic.partition_indexes.as_slice()))
                 });
-                let topics = self.offsets_of(&committed, wanted);
+                let topics = self.offsets_of(&committed, &pending, wanted);
                 let topics = topics.into_iter().map(|(name, partitions)| {
                     let partitions = partitions.into_iter().map(|(index, offset)| {
-                        let (offset, epoch, metadata) = shown(offset);
+                        let (offset, epoch, metadata, code) = shown(offset);
                         OffsetFetchResponsePartitions::default()
                             .with_partition_index(index)
                             .with_committed_offset(offset)
                             .with_committed_leader_epoch(epoch)
                             .with_metadata(Some(metadata))
+                            .with_error_code(code)
                     });
                     OffsetFetchResponseTopics::default()
                         .with_name(name)
@@ -284,18 +289,20 @@ impl Kafka {
             return OffsetFetchResponse::default().with_groups(groups.collect());
         }
         let committed = self.committed(&request.group_id);
+        let pending = self.pending(&request.group_id, request.require_stable);
         let wanted = request.topics.as_ref().map(|topics| {
             let topics = topics.iter();
             topics.map(|topic| (&topic.name, topic.partition_indexes.as_slice()))
         });
-        let topics = self.offsets_of(&committed, wanted);
+        let topics = self.offsets_of(&committed, &pending, wanted);
         let topics = topics.into_iter().map(|(name, partitions)| {
             let partitions = partitions.into_iter().map(|(index, offset)| {
-                let (offset, epoch, metadata) = shown(offset);
+                let (offset, epoch, metadata, code) = shown(offset);
                 let mut response = OffsetFetchResponsePartition::default()
                     .with_partition_index(index)
                     .with_committed_offset(offset)
-                    .with_metadata(Some(metadata));
+                    .with_metadata(Some(metadata))
+                    .with_error_code(code);
                 if version >= 5 {
                     response.committed_leader_epoch = epoch;
                 }
@@ -359,10 +366,19 @@ impl Kafka {
             .collect()
     }
 
-    /// Offsets of the partitions that are wanted, or of all that there are.
+    /// The partitions whose committed offsets an open transaction may change; none for a client that does not ask (KIP-447).
+    fn pending(&self, group_id: &str, require_stable: bool) -> Pending {
+        match require_stable {
+            true => self.groups.pending(group_id),
+            false => Pending::new(),
+        }
+    }
+
+    /// Offsets of the partitions that are wanted, or of all that there are; an error's code for those that are `pending`.
     fn offsets_of<'a>(
         &self,
         committed: &Committed,
+        pending: &Pending,
         wanted: Option<impl Iterator<Item = (&'a Name, &'a [i32])>>,
     ) -> Vec<TopicOffsets> {
         if let Some(wanted) = wanted {
@@ -371,8 +387,8 @@ impl Kafka {
                     let id = self.named(name).ok().map(|access| access.topic().id());
                     let offsets = indexes.iter().map(|index| {
                         let number = PartitionId(index.unsigned_abs());
-                        let offset = id.and_then(|id| committed.get(&(id, number)));
-                        (*index, offset.cloned())
+                        let place = id.map(|id| (id, number));
+                        (*index, settled(committed, pending, place))
                     });
                     (name.clone(), offsets.collect())
                 })
@@ -384,9 +400,9 @@ impl Kafka {
             let mut offsets: Vec<_> = committed
                 .iter()
                 .filter(|((id, _), _)| *id == topic.id())
-                .map(|((_, partition), offset)| {
-                    let index = i32::try_from(partition.0).unwrap_or(i32::MAX);
-                    (index, Some(offset.clone()))
+                .map(|(place, _)| {
+                    let index = i32::try_from(place.1.0).unwrap_or(i32::MAX);
+                    (index, settled(committed, pending, Some(*place)))
                 })
                 .collect();
             offsets.sort_by_key(|(index, _)| *index);
@@ -402,16 +418,39 @@ fn partition_of(access: &TopicAccess, index: i32) -> Result<Partition, i16> {
     partition.cloned().map_err(|error| code::of_log(&error))
 }
 
-fn shown(offset: Option<CommittedOffset>) -> (i64, i32, StrBytes) {
+/// What is committed of a partition, unless an open transaction may change it.
+fn settled(
+    committed: &Committed,
+    pending: &Pending,
+    place: Option<(TopicId, PartitionId)>,
+) -> Result<Option<CommittedOffset>, i16> {
+    match place {
+        Some(place) if pending.contains(&place) => Err(code::UNSTABLE_OFFSET_COMMIT),
+        Some(place) => Ok(committed.get(&place).cloned()),
+        None => Ok(None),
+    }
+}
+
+/// An offset as answers have it: with its leader's epoch, metadata, and an error's code.
+fn shown(offset: Result<Option<CommittedOffset>, i16>) -> (i64, i32, StrBytes, i16) {
     match offset {
-        Some(offset) => (offset.offset.0, offset.leader_epoch, text(&offset.metadata)),
-        None => (-1, -1, StrBytes::default()),
+        Ok(Some(offset)) => {
+            let metadata = text(&offset.metadata);
+            (offset.offset.0, offset.leader_epoch, metadata, code::NONE)
+        }
+        Ok(None) => (-1, -1, StrBytes::default(), code::NONE),
+        Err(code) => (-1, -1, StrBytes::default(), code),
     }
 }
 
 /// The offset that a time, or a word for one, stands for; and the record's time.
-async fn offset_of(partition: Partition, timestamp: i64) -> Result<(i64, i64), i16> {
+async fn offset_of(
+    partition: Partition,
+    timestamp: i64,
+    committed: bool,
+) -> Result<(i64, i64), i16> {
     let found = match timestamp {
+        LATEST if committed => return Ok((partition.last_stable_offset().0, -1)),
         LATEST => return Ok((partition.stable_offset().0, -1)),
         EARLIEST | EARLIEST_LOCAL => return Ok((partition.start_offset().0, -1)),
         LATEST_TIERED => return Ok((-1, -1)),

@@ -5,18 +5,22 @@ use kafka_protocol::messages::produce_request::PartitionProduceData;
 use kafka_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
 };
-use kafka_protocol::messages::{
-    InitProducerIdRequest, InitProducerIdResponse, ProduceRequest, ProduceResponse, ProducerId,
-};
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use tokio::sync::oneshot;
 use weir_base::PartitionId;
 use weir_engine::TopicAccess;
 use weir_topics::{Appended, BatchView, EncodedBatch};
 
+use weir_topics::transactions::TransactionVersion;
+
+use super::transactions::{producer, rules};
 use super::{Kafka, code, text};
 
 /// Batches whose records are looked at are looked at here and now when they are no larger; others on a thread of their own.
 const INLINE_BYTES: usize = 64 << 10;
+/// The first version whose clients know that a transaction can only be aborted, and the first that adds partitions by itself.
+const VERSION_OF_ABORTABLE: i16 = 11;
+const VERSION_OF_KIP_890: i16 = 12;
 
 /// Gives each request of a connection its turn to append, in the order in which they came.
 #[derive(Default)]
@@ -111,16 +115,7 @@ impl Kafka {
     ) -> Option<ProduceResponse> {
         turn.begin().await;
         let acks = request.acks;
-        let refused_whole = if !(-1..=1).contains(&acks) {
-            Some((code::INVALID_REQUIRED_ACKS, None))
-        } else if request.transactional_id.is_some() {
-            Some((
-                code::TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-                Some(code::NO_TRANSACTIONS),
-            ))
-        } else {
-            None
-        };
+        let transactional_id = request.transactional_id.as_ref().map(|id| id.as_str());
         let mut begun = Vec::new();
         for topic in request.topic_data {
             let access = match version {
@@ -130,13 +125,10 @@ impl Kafka {
             let mut partitions = Vec::with_capacity(topic.partition_data.len());
             for data in topic.partition_data {
                 let index = data.index;
-                let appended = match (&refused_whole, &access) {
-                    (Some((code, message)), _) => Err(Refused {
-                        message: message.map(str::to_owned),
-                        ..(*code).into()
-                    }),
-                    (None, Err(code)) => Err((*code).into()),
-                    (None, Ok(access)) => append(access, data).await,
+                let appended = match &access {
+                    _ if !(-1..=1).contains(&acks) => Err(code::INVALID_REQUIRED_ACKS.into()),
+                    Err(code) => Err((*code).into()),
+                    Ok(access) => self.append(access, data, transactional_id, version).await,
                 };
                 partitions.push((index, appended));
             }
@@ -163,50 +155,52 @@ impl Kafka {
         }
         (acks != 0).then(|| ProduceResponse::default().with_responses(responses))
     }
-
-    /// Gives an idempotent producer its number.
-    pub(super) async fn init_producer_id(
-        &self,
-        request: &InitProducerIdRequest,
-    ) -> InitProducerIdResponse {
-        let response = InitProducerIdResponse::default();
-        if request.transactional_id.is_some() {
-            return response
-                .with_producer_id(ProducerId(-1))
-                .with_producer_epoch(-1)
-                .with_error_code(code::TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
-        }
-        match self.session.new_producer_id().await {
-            Ok(id) => response.with_producer_id(ProducerId(id)),
-            Err(error) => {
-                tracing::warn!(%error, "a producer got no id");
-                response
-                    .with_producer_id(ProducerId(-1))
-                    .with_producer_epoch(-1)
-                    .with_error_code(code::of_engine(&error))
-            }
-        }
-    }
 }
 
-/// Checks a partition's batch and puts it in line for the disk.
-async fn append(access: &TopicAccess, data: PartitionProduceData) -> Result<Appended, Refused> {
-    let records = data.records.filter(|records| !records.is_empty());
-    let records = records.ok_or(code::INVALID_RECORD)?;
-    let number = u32::try_from(data.index).map_err(|_| code::UNKNOWN_TOPIC_OR_PARTITION)?;
-    let partition = access.topic().partition(PartitionId(number))?;
-    let batch = if records.len() <= INLINE_BYTES {
-        checked(access, records)?
-    } else {
-        let access = access.clone();
-        let checking = tokio::task::spawn_blocking(move || checked(&access, records));
-        checking.await.map_err(|error| {
-            tracing::error!(%error, "a batch could not be checked");
-            Refused::from(code::UNKNOWN_SERVER_ERROR)
-        })??
-    };
-    partition.ready().await?;
-    Ok(partition.append(batch, None)?)
+impl Kafka {
+    /// Checks a partition's batch and puts it in line for the disk. A batch of a transaction that follows KIP-890 makes its
+    /// partition part of it.
+    async fn append(
+        &self,
+        access: &TopicAccess,
+        data: PartitionProduceData,
+        transactional_id: Option<&str>,
+        version: i16,
+    ) -> Result<Appended, Refused> {
+        let records = data.records.filter(|records| !records.is_empty());
+        let records = records.ok_or(code::INVALID_RECORD)?;
+        let number = u32::try_from(data.index).map_err(|_| code::UNKNOWN_TOPIC_OR_PARTITION)?;
+        let partition = access.topic().partition(PartitionId(number))?;
+        let batch = if records.len() <= INLINE_BYTES {
+            checked(access, records)?
+        } else {
+            let access = access.clone();
+            let checking = tokio::task::spawn_blocking(move || checked(&access, records));
+            checking.await.map_err(|error| {
+                tracing::error!(%error, "a batch could not be checked");
+                Refused::from(code::UNKNOWN_SERVER_ERROR)
+            })??
+        };
+        if let Some(id) = transactional_id
+            && batch.is_transactional()
+            && let Some((producer_id, epoch)) = batch.producer()
+            && rules(version, VERSION_OF_KIP_890) == TransactionVersion::V2
+        {
+            let producer = producer(id, producer_id, epoch);
+            let place = [(access.topic().id(), partition.id())];
+            for added in self.transactions.add_partitions(&producer, &place).await? {
+                added?;
+            }
+        }
+        partition.ready().await?;
+        partition.append(batch, None).map_err(|error| {
+            let mut refused = Refused::from(error);
+            if refused.code == code::INVALID_TXN_STATE && version >= VERSION_OF_ABORTABLE {
+                refused.code = code::TRANSACTION_ABORTABLE;
+            }
+            refused
+        })
+    }
 }
 
 fn checked(access: &TopicAccess, records: Bytes) -> Result<EncodedBatch, Refused> {

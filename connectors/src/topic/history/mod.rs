@@ -179,7 +179,7 @@ impl History {
         let next = next::next(
             &kept.manifest,
             &log.segments(),
-            log.stable_offset(),
+            log.last_stable_offset(),
             &shape,
             bytes_target,
         );
