@@ -141,13 +141,51 @@ public class KafkaClient {
             ListOffsetsResult latest = admin.listOffsets(Map.of(new TopicPartition("java", 0), OffsetSpec.maxTimestamp()));
             check(latest.all().get().values().iterator().next().offset() >= 0, "the latest record");
 
+            // Exactly once: what is read, what is written of it and how far it was read are one.
+            admin.createTopics(List.of(new NewTopic("moved", 2, (short) 1))).all().get();
             Map<String, Object> transactional = settings("transactional.id", "t", "max.block.ms", 20000);
-            try (KafkaProducer<String, String> producer = new KafkaProducer<>(transactional, new StringSerializer(), new StringSerializer())) {
+            try (KafkaProducer<String, String> producer = new KafkaProducer<>(transactional, new StringSerializer(), new StringSerializer());
+                 KafkaConsumer<String, String> careful = consumer("java careful", "isolation.level", "read_committed");
+                 KafkaConsumer<String, String> mover = consumer("java mover", "isolation.level", "read_committed")) {
                 producer.initTransactions();
-                throw new AssertionError("transactions are not there yet");
-            } catch (TransactionalIdAuthorizationException expected) {
-                // Refused at once, and not waited for.
+                mover.subscribe(List.of("java"));
+                int moved = 0;
+                for (int round = 0; moved < 2500; round++) {
+                    List<ConsumerRecord<String, String>> records = read(mover, 1);
+                    producer.beginTransaction();
+                    Map<TopicPartition, OffsetAndMetadata> offsets = new HashMap<>();
+                    for (ConsumerRecord<String, String> record : records) {
+                        producer.send(new ProducerRecord<>("moved", record.key(), record.value()));
+                        offsets.put(new TopicPartition(record.topic(), record.partition()), new OffsetAndMetadata(record.offset() + 1));
+                    }
+                    producer.sendOffsetsToTransaction(offsets, mover.groupMetadata());
+                    if (round % 3 == 1) {
+                        producer.abortTransaction();
+                        // Back to what is committed.
+                        for (TopicPartition partition : offsets.keySet()) {
+                            OffsetAndMetadata at = mover.committed(Set.of(partition)).get(partition);
+                            if (at == null) mover.seekToBeginning(List.of(partition));
+                            else mover.seek(partition, at);
+                        }
+                    } else {
+                        producer.commitTransaction();
+                        moved += records.size();
+                    }
+                }
+                check(moved == 2500, moved);
+                careful.subscribe(List.of("moved"));
+                Set<String> values = new TreeSet<>();
+                for (ConsumerRecord<String, String> record : read(careful, 2500)) values.add(record.value());
+                check(values.size() == 2500, values.size());
+                check(admin.listTransactions().all().get().stream().anyMatch(listed -> listed.transactionalId().equals("t")), "listed");
+                check(admin.describeTransactions(List.of("t")).description("t").get().state() == TransactionState.COMPLETE_COMMIT, "described");
+                try (KafkaProducer<String, String> heir = new KafkaProducer<>(transactional, new StringSerializer(), new StringSerializer())) {
+                    heir.initTransactions();
+                    producer.beginTransaction();
+                    check(refusal(producer.send(new ProducerRecord<>("moved", "k", "never"))) instanceof ApiException, "fenced off");
+                }
             }
+            admin.deleteTopics(List.of("moved")).all().get();
             admin.deleteConsumerGroups(List.of("java readers")).all().get();
             admin.deleteTopics(List.of("java")).all().get();
             check(refusal(admin.deleteTopics(List.of("java")).all()) instanceof UnknownTopicOrPartitionException, "gone");

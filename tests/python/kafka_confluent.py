@@ -15,7 +15,14 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+)
 
 bootstrap, url = sys.argv[1:]
 
@@ -309,6 +316,147 @@ def wrong_records():
     reader.close()
 
 
+def transactions():
+    """What is committed is seen together, by consumers, groups and SQL; what is aborted by none of them."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for future in admin.create_topics([NewTopic("in", 1, 1), NewTopic("out", 2, 1)]).values():
+        future.result(60)
+    produce("in", [(None, f"{n}") for n in range(30)])
+
+    def count(topic):
+        return sql(f'SELECT count(*) AS n FROM "{topic}"')[0]["n"]
+
+    writer = producer(transactional_id="mover")
+    writer.init_transactions(60)
+    writer.begin_transaction()
+    for n in range(10):
+        writer.produce("out", f"first {n}", str(n), partition=n % 2)
+    writer.flush(60)
+    # Written, and seen by those who do not mind.
+    eager = consumer("eager", isolation_level="read_uncommitted")
+    eager.assign([TopicPartition("out", p, OFFSET_BEGINNING) for p in range(2)])
+    assert len(read(eager, 10)) == 10
+    eager.close()
+    assert count("out") == 0
+    writer.commit_transaction(60)
+    assert count("out") == 10
+    writer.begin_transaction()
+    for n in range(10):
+        writer.produce("out", f"aborted {n}", str(n), partition=n % 2)
+    writer.flush(60)
+    writer.abort_transaction(60)
+    assert count("out") == 10
+    careful = consumer("careful", isolation_level="read_committed")
+    careful.assign([TopicPartition("out", p, OFFSET_BEGINNING) for p in range(2)])
+    assert {m.value() for m in read(careful, 10)} == {b"first %d" % n for n in range(10)}
+
+    # Read, write, and commit what was read, in one: the first try is aborted, the second is the only one.
+    mover = consumer("movers", isolation_level="read_committed")
+    mover.subscribe(["in"])
+    for commit in [False, True]:
+        messages = read(mover, 30)
+        writer.begin_transaction()
+        for message in messages:
+            writer.produce("out", b"moved " + message.value(), partition=0)
+        position = mover.position(mover.assignment())
+        writer.send_offsets_to_transaction(position, mover.consumer_group_metadata(), 60)
+        if commit:
+            writer.commit_transaction(60)
+        else:
+            writer.abort_transaction(60)
+            mover.seek(TopicPartition("in", 0, 0))
+    committed = mover.committed([TopicPartition("in", 0)], timeout=60)
+    assert committed[0].offset == 30, committed
+    mover.close()
+    assert {m.value() for m in read(careful, 30)} == {b"moved %d" % n for n in range(30)}
+    assert count("out") == 40
+
+    # One that takes over fences the one before off.
+    writer.begin_transaction()
+    writer.produce("out", "never")
+    heir = producer(transactional_id="mover")
+    heir.init_transactions(60)
+    try:
+        writer.commit_transaction(60)
+        raise AssertionError("it was fenced off")
+    except KafkaException as error:
+        assert error.args[0].fatal() or error.args[0].code() in (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH), error
+    assert count("out") == 40
+    # Live readers and those of the past see what is committed, too.
+    heir.begin_transaction()
+    heir.produce("out", "last", partition=1)
+    heir.commit_transaction(60)
+    assert read(careful, 1)[0].value() == b"last"
+    assert count("out") == 41
+    careful.close()
+
+
+def upkeep():
+    """A topic is made, configured, grown and cut by an admin client."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    new = NewTopic("kept", 1, 1, config={"retention.ms": "86400000", "segment.bytes": "1048576"})
+    admin.create_topics([new])["kept"].result(60)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, "kept")
+
+    def config():
+        return {name: entry.value for name, entry in admin.describe_configs([resource])[resource].result(60).items()}
+
+    assert config()["retention.ms"] == "86400000" and config()["segment.bytes"] == "1048576", config()
+    shown = sql('SHOW CREATE STREAM "kept"')[0]["create_statement"]
+    assert "\"retention.ms\" = '86400000'" in shown, shown
+    change = ConfigResource(
+        ConfigResource.Type.TOPIC,
+        "kept",
+        incremental_configs=[
+            ConfigEntry("retention.ms", None, incremental_operation=AlterConfigOpType.DELETE),
+            ConfigEntry("flush.ms", "50", incremental_operation=AlterConfigOpType.SET),
+        ],
+    )
+    admin.incremental_alter_configs([change])[change].result(60)
+    assert config()["retention.ms"] == "-1" and config()["flush.ms"] == "50", config()
+    wrong = ConfigResource(
+        ConfigResource.Type.TOPIC,
+        "kept",
+        incremental_configs=[ConfigEntry("min.insync.replicas", "2", incremental_operation=AlterConfigOpType.SET)],
+    )
+    try:
+        admin.incremental_alter_configs([wrong])[wrong].result(60)
+        raise AssertionError("there is one replica")
+    except KafkaException as error:
+        assert error.args[0].code() == KafkaError.INVALID_CONFIG, error
+    produce("kept", [(None, f"{n}") for n in range(100)])
+    deleted = admin.delete_records([TopicPartition("kept", 0, 40)])
+    assert [future.result(60).low_watermark for future in deleted.values()] == [40]
+    assert sql("SELECT count(*) AS n, min(_offset) AS first FROM kept WHERE _offset >= 0") == [{"n": 60, "first": 40}]
+    reader = consumer("kept")
+    reader.subscribe(["kept"])
+    assert [m.offset() for m in read(reader, 60)] == list(range(40, 100))
+    reader.close()
+    admin.create_partitions([NewPartitions("kept", 3)])["kept"].result(60)
+    assert len(admin.list_topics("kept", 60).topics["kept"].partitions) == 3
+    sender = producer()
+    for p in range(3):
+        sender.produce("kept", f"in {p}", partition=p)
+    assert sender.flush(60) == 0
+    assert sql("SELECT count(*) AS n FROM kept") == [{"n": 63}]
+    assert sql("SELECT partitions AS n FROM weir.streams WHERE name = 'kept'") == [{"n": 3}]
+    # Of each key the last record stays, once the segment is closed.
+    new = NewTopic("latest", 1, 1, config={"cleanup.policy": "compact", "segment.bytes": "16384"})
+    admin.create_topics([new])["latest"].result(60)
+    for _ in range(20):
+        produce("latest", [(f"{n % 10}".encode(), "x" * 100) for n in range(100)])
+    until = time.monotonic() + 60
+    while sql("SELECT count(*) AS n FROM latest")[0]["n"] >= 1000:
+        assert time.monotonic() < until, "nothing is compacted"
+        time.sleep(0.1)
+    assert sql("SELECT count(DISTINCT _key) AS n, max(_offset) AS last FROM latest") == [{"n": 10, "last": 1999}]
+    try:
+        produce("latest", [(None, "no key")])
+        raise AssertionError("a compacted topic needs keys")
+    except AssertionError as error:
+        assert "INVALID_RECORD" in str(error), error
+
+
 def raw():
     sender = producer()
     sender.produce("made-by-use", b"\x00\xff", b"k", headers=[("h", b"v")], timestamp=1_700_000_000_000)
@@ -325,7 +473,7 @@ def raw():
     reader.close()
 
 
-for part in [codecs, idempotence, groups, crashes, static_member, times, administration, streams, wrong_records, raw]:
+for part in [codecs, idempotence, groups, crashes, static_member, times, administration, streams, wrong_records, transactions, upkeep, raw]:
     part()
     print(part.__name__)
 print("ok")
