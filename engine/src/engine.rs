@@ -11,7 +11,7 @@ use datafusion::execution::session_state::SessionState;
 use weir_base::{Classify, Clock, Kind, QueryId, SqlState, TopicId};
 use weir_catalog::{Catalog, Entry};
 use weir_connectors::files::{FilePolicy, FileStores};
-use weir_topics::groups::is_internal;
+use weir_topics::is_internal;
 use weir_topics::{LogSettings, Topic, TopicLog};
 
 use crate::admission::Admission;

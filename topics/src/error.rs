@@ -101,6 +101,64 @@ pub enum Error {
         /// The epoch that writes now.
         current: i16,
     },
+    /// A batch is not part of the open transaction of its producer: the transaction has not this partition, or has ended, or the
+    /// batch was written outside of it. Kafka's INVALID_TXN_STATE, and TRANSACTION_ABORTABLE for clients that know it (KIP-890).
+    #[error(
+        "topic \"{topic}\" partition {partition}: the batch is not part of an open transaction of producer {producer_id}"
+    )]
+    NotInTransaction {
+        /// The topic's name.
+        topic: TopicName,
+        /// The partition.
+        partition: PartitionId,
+        /// The producer.
+        producer_id: i64,
+    },
+    /// A transactional id is empty or too long. Kafka's INVALID_REQUEST.
+    #[error("the transactional id is not valid: use 1 to {most} bytes")]
+    TransactionalId {
+        /// The longest, in bytes.
+        most: usize,
+    },
+    /// A transaction's timeout is not offered. Kafka's INVALID_TRANSACTION_TIMEOUT.
+    #[error("a transaction timeout of {given} ms is not possible: use 1 to {most}")]
+    TransactionTimeout {
+        /// What was asked for, in milliseconds.
+        given: i32,
+        /// The longest, in milliseconds.
+        most: i32,
+    },
+    /// No producer has the transactional id, or one of another number. Kafka's INVALID_PRODUCER_ID_MAPPING.
+    #[error("transactional id \"{0}\" does not belong to the producer")]
+    ProducerUnknown(String),
+    /// The transactional id belongs to a producer of a later epoch. Kafka's PRODUCER_FENCED, INVALID_PRODUCER_EPOCH for old
+    /// clients (KIP-588).
+    #[error(
+        "transactional id \"{transactional_id}\": the producer was replaced by one of epoch {current}"
+    )]
+    TransactionFenced {
+        /// The transactional id.
+        transactional_id: String,
+        /// The epoch that it has now.
+        current: i16,
+    },
+    /// The transaction before is still being ended. Kafka's CONCURRENT_TRANSACTIONS.
+    #[error("transactional id \"{0}\": the transaction is being ended")]
+    TransactionEnding(String),
+    /// What is asked for is not possible in the transaction's state. Kafka's INVALID_TXN_STATE.
+    #[error("transactional id \"{transactional_id}\": this is not possible in state {state}")]
+    TransactionState {
+        /// The transactional id.
+        transactional_id: String,
+        /// The state, by Kafka's name.
+        state: &'static str,
+    },
+    /// A bound on transactions is reached.
+    #[error("no more transactional ids or partitions of transactions are taken")]
+    TransactionsFull,
+    /// Nothing was done, because something else of the same request cannot be. Kafka's OPERATION_NOT_ATTEMPTED.
+    #[error("nothing was done, for another part of the request is not possible")]
+    NotAttempted,
     /// An append that depended on what was there before came too late.
     #[error("topic \"{topic}\" partition {partition} was changed in between")]
     Moved {
@@ -211,8 +269,14 @@ impl Classify for Error {
             Self::TopicExists(_)
             | Self::TokenReused { .. }
             | Self::OutOfSequence { .. }
-            | Self::ProducerFenced { .. } => Kind::Conflict,
-            Self::TopicNotFound(_) | Self::PartitionNotFound { .. } => Kind::NotFound,
+            | Self::ProducerFenced { .. }
+            | Self::NotInTransaction { .. }
+            | Self::TransactionFenced { .. }
+            | Self::TransactionState { .. }
+            | Self::NotAttempted => Kind::Conflict,
+            Self::TopicNotFound(_) | Self::PartitionNotFound { .. } | Self::ProducerUnknown(_) => {
+                Kind::NotFound
+            }
             Self::TopicReserved(_)
             | Self::PartitionCount { .. }
             | Self::Setting { .. }
@@ -220,11 +284,16 @@ impl Classify for Error {
             | Self::OffsetOutOfRange { .. }
             | Self::Record(_)
             | Self::KeyMissing { .. }
-            | Self::Token(_) => Kind::Invalid,
-            Self::BatchTooLarge { .. } | Self::Busy { .. } => Kind::LimitExceeded,
+            | Self::Token(_)
+            | Self::TransactionalId { .. }
+            | Self::TransactionTimeout { .. } => Kind::Invalid,
+            Self::BatchTooLarge { .. } | Self::Busy { .. } | Self::TransactionsFull => {
+                Kind::LimitExceeded
+            }
             // What was sent is right, and a later try may succeed.
             Self::DiskFull { .. }
             | Self::Moved { .. }
+            | Self::TransactionEnding(_)
             | Self::Locked(_)
             | Self::Stopped(_)
             | Self::Closed => Kind::Unavailable,
@@ -257,7 +326,8 @@ impl Classify for Error {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::TokenReused { .. } => "give other records a token of their own",
-            Self::Moved { .. } => "try again",
+            Self::Moved { .. } | Self::TransactionEnding(_) => "try again",
+            Self::NotInTransaction { .. } => "abort the transaction, and begin it again",
             Self::Busy { .. } => "wait for earlier writes to be acknowledged, then try again",
             Self::DiskFull { .. } => "free space on the disk, then try again",
             Self::Locked(_) => "stop the other process, or choose another data folder",

@@ -1,7 +1,8 @@
 //! The places where a test makes a write fail or the process die, with the cargo feature `failpoints`.
 //!
 //! Each of `topics::append`, `topics::before_sync`, `topics::after_sync`, `topics::roll`, `topics::bounds`, `topics::remove`,
-//! `topics::configure`, `topics::partitions`, `topics::compacting` and `topics::compacted` takes the actions of the `fail` crate
+//! `topics::configure`, `topics::partitions`, `topics::compacting`, `topics::compacted`, `topics::transaction_prepared`,
+//! `topics::transaction_marker` and `topics::transaction_told` takes the actions of the `fail` crate
 //! (`sleep`, `pause`, `panic`, a callback …) and these: `return(abort)` ends the process on the spot, as a crash would;
 //! `return(enospc)` and `return(eio)` are the operating system's errors.
 
@@ -29,6 +30,29 @@ pub(crate) fn after_sync() -> io::Result<()> {
 pub(crate) fn roll() -> io::Result<()> {
     fail::fail_point!("topics::roll", act);
     Ok(())
+}
+
+/// After a transaction's outcome is durable, before anybody is told.
+pub(crate) fn transaction_prepared() -> crate::Result<()> {
+    fail::fail_point!("topics::transaction_prepared", act_on_transaction);
+    Ok(())
+}
+
+/// Before each of a transaction's markers.
+pub(crate) fn transaction_marker() -> crate::Result<()> {
+    fail::fail_point!("topics::transaction_marker", act_on_transaction);
+    Ok(())
+}
+
+/// After all of a transaction's markers are on disk, before that is noted.
+pub(crate) fn transaction_told() -> crate::Result<()> {
+    fail::fail_point!("topics::transaction_told", act_on_transaction);
+    Ok(())
+}
+
+#[cfg_attr(not(feature = "failpoints"), allow(dead_code))]
+fn act_on_transaction(action: Option<String>) -> crate::Result<()> {
+    act(action).map_err(|error| crate::Error::io("end", "a transaction", error))
 }
 
 /// Before the bounds of a partition are noted: its start, or up to where it is compacted.

@@ -15,12 +15,19 @@
 //! | number of producers (only when the tokens are known) | 4 |
 //! | producers: id, epoch, number of batches | 8 + 2 + 1 each |
 //! | each producer's last batches: first sequence number, base offset, records | 4 + 8 + 4 each |
+//! | of a producer without batches: the offset of the marker by which its epoch began | 8 |
+//! | number of open transactions, of aborted ones (with the producers; since version 5: before, there were none) | 4 + 4 |
+//! | open transactions: producer, epoch, first offset | 8 + 2 + 8 each |
+//! | aborted transactions in order of marker: producer, first offset, marker's offset | 8 + 8 + 8 each |
 //! | CRC-32C of all before | 4 |
+
+use std::collections::VecDeque;
 
 use bytes::{Buf, BufMut, Bytes};
 use weir_base::Offset;
 
 use crate::IdempotencyToken;
+use crate::isolation::{Aborted, KnownTransactions, Open};
 use crate::producers::{Producer, Sent};
 use crate::remembered::Known;
 use crate::segment::SavedIndex;
@@ -28,8 +35,10 @@ use crate::token::Fingerprint;
 use crate::tokens::Written;
 
 const MAGIC: &[u8; 4] = b"WIDX";
-const VERSION: u32 = 4;
-/// It has no flags: gaps and transactions came later.
+const VERSION: u32 = 5;
+/// It has no transactions: they came later.
+const VERSION_PLAIN: u32 = 4;
+/// Besides, it has no flags: gaps came later.
 const VERSION_DENSE: u32 = 3;
 const DENSE: u32 = 1;
 const HEADER_BYTES: usize = 60;
@@ -211,6 +220,7 @@ impl Index {
         }
         if let Some(known) = known {
             put_producers(&mut bytes, &known.producers);
+            put_transactions(&mut bytes, &known.transactions);
         }
         let crc = crc32c::crc32c(&bytes);
         bytes.put_u32_le(crc);
@@ -253,7 +263,15 @@ impl Index {
                 let producers = rest.try_get_u32_le().ok()?;
                 let producers = (0..producers).map(|_| take_producer(&mut rest));
                 let producers = producers.collect::<Option<_>>()?;
-                Some(Known { tokens, producers })
+                let transactions = match version > VERSION_PLAIN {
+                    true => take_transactions(&mut rest)?,
+                    false => KnownTransactions::default(),
+                };
+                Some(Known {
+                    tokens,
+                    producers,
+                    transactions,
+                })
             }
         };
         rest.is_empty().then_some((index, known))
@@ -305,6 +323,9 @@ fn put_producers(bytes: &mut Vec<u8>, producers: &[(i64, Producer)]) {
             bytes.put_i64_le(sent.base.0);
             bytes.put_u32_le(sent.record_count);
         }
+        if producer.batches.is_empty() {
+            bytes.put_i64_le(producer.begun.unwrap_or_default().0);
+        }
     }
 }
 
@@ -319,8 +340,53 @@ fn take_producer(bytes: &mut &[u8]) -> Option<(i64, Producer)> {
             record_count: bytes.try_get_u32_le().ok()?,
         })
     });
-    let batches = batches.collect::<Option<_>>()?;
-    Some((id, Producer { epoch, batches }))
+    let batches = batches.collect::<Option<VecDeque<_>>>()?;
+    let begun = match batches.is_empty() {
+        true => Some(Offset(bytes.try_get_i64_le().ok()?)),
+        false => None,
+    };
+    let producer = Producer {
+        epoch,
+        begun,
+        batches,
+    };
+    Some((id, producer))
+}
+
+fn put_transactions(bytes: &mut Vec<u8>, known: &KnownTransactions) {
+    bytes.put_u32_le(known.open.len() as u32);
+    bytes.put_u32_le(known.aborted.len() as u32);
+    for (id, open) in &known.open {
+        bytes.put_i64_le(*id);
+        bytes.put_i16_le(open.epoch);
+        bytes.put_i64_le(open.first.0);
+    }
+    for aborted in &known.aborted {
+        bytes.put_i64_le(aborted.producer_id);
+        bytes.put_i64_le(aborted.first_offset.0);
+        bytes.put_i64_le(aborted.last_offset.0);
+    }
+}
+
+fn take_transactions(bytes: &mut &[u8]) -> Option<KnownTransactions> {
+    let open = bytes.try_get_u32_le().ok()?;
+    let aborted = bytes.try_get_u32_le().ok()?;
+    let open = (0..open).map(|_| {
+        let id = bytes.try_get_i64_le().ok()?;
+        let epoch = bytes.try_get_i16_le().ok()?;
+        let first = Offset(bytes.try_get_i64_le().ok()?);
+        Some((id, Open { epoch, first }))
+    });
+    let open = open.collect::<Option<_>>()?;
+    let aborted = (0..aborted).map(|_| {
+        Some(Aborted {
+            producer_id: bytes.try_get_i64_le().ok()?,
+            first_offset: Offset(bytes.try_get_i64_le().ok()?),
+            last_offset: Offset(bytes.try_get_i64_le().ok()?),
+        })
+    });
+    let aborted = aborted.collect::<Option<_>>()?;
+    Some(KnownTransactions { open, aborted })
 }
 
 #[cfg(test)]
@@ -436,6 +502,8 @@ mod tests {
                 (any::<i64>(), any::<i16>(), proptest::collection::vec((any::<i32>(), any::<i64>(), any::<u32>()), 0..=5)),
                 0..4,
             ),
+            open in proptest::collection::vec((any::<i64>(), any::<i16>(), any::<i64>()), 0..4),
+            aborted in proptest::collection::vec((any::<i64>(), any::<i64>(), any::<i64>()), 0..4),
             flip in any::<prop::sample::Index>(),
         ) {
             let batches: Vec<_> = batches.into_iter().map(|(n, b, t)| (n, b, i64::from(t))).collect();
@@ -453,9 +521,18 @@ mod tests {
                     base: Offset(base),
                     record_count,
                 });
-                (id, Producer { epoch, batches: batches.collect() })
+                let batches: VecDeque<_> = batches.collect();
+                let begun = batches.is_empty().then_some(Offset(id));
+                (id, Producer { epoch, begun, batches })
             });
-            let known = Known { tokens, producers: producers.collect() };
+            let open = open.into_iter().map(|(id, epoch, first)| (id, Open { epoch, first: Offset(first) }));
+            let aborted = aborted.into_iter().map(|(producer_id, first, last)| Aborted {
+                producer_id,
+                first_offset: Offset(first),
+                last_offset: Offset(last),
+            });
+            let transactions = KnownTransactions { open: open.collect(), aborted: aborted.collect() };
+            let known = Known { tokens, producers: producers.collect(), transactions };
             let unknown = index.encode(None);
             prop_assert_eq!(Index::decode(&unknown), Some((index.clone(), None)));
             let mut bytes = index.encode(Some(&known));

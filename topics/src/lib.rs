@@ -8,7 +8,7 @@
 //! round and sees to it ([`TopicLog::maintain`]); who must not lose what is there now takes a [`Pin`].
 //!
 //! It knows nothing of SQL, of Arrow, or of the Kafka protocol's requests. Start at [`TopicLog`]; [`batch`] tells the format of
-//! what is stored, and [`groups`] who has read what.
+//! what is stored, [`groups`] who has read what, and [`transactions`] what is written together.
 //!
 //! # The folder
 //! ```text
@@ -33,18 +33,23 @@
 //!   replaces others is on disk before those are: a crash between leaves files too many, and a start removes them.
 //! - A batch is there whole or not at all, and so is a topic.
 //! - What a start cuts off the end of a partition had not been acknowledged to anybody.
+//! - Who reads only what is committed sees all of a transaction or nothing, and never less than before.
 //! - After a sync has failed, nothing is written until a restart.
 
 pub mod batch;
 pub mod groups;
+pub mod transactions;
 
 mod bounds;
 mod compaction;
 mod config;
+mod deadlines;
 mod durable;
 mod error;
 mod faults;
 mod index;
+mod isolation;
+mod journal;
 mod log;
 mod mark;
 mod meta;
@@ -67,8 +72,11 @@ mod upkeep;
 pub use batch::{BatchBuilder, BatchView, EncodedBatch, Record, RecordRef};
 pub use config::{Cleanup, TopicConfig};
 pub use error::{Error, Result};
+pub use isolation::Aborted;
 pub use log::TopicLog;
-pub use partition::{Appended, Batches, Head, Partition, Pin, SegmentInfo, StoredBatches};
+pub use partition::{
+    Appended, Batches, Head, Partition, Pin, ProducerState, SegmentInfo, StoredBatches,
+};
 pub use settings::LogSettings;
 pub use token::{Fingerprint, IdempotencyToken};
-pub use topic::{Topic, TopicSpec};
+pub use topic::{Topic, TopicSpec, is_internal};

@@ -12,14 +12,17 @@ use parking_lot::{Mutex, RwLock};
 use weir_base::{Clock, PartitionId, TopicId, TopicName};
 
 use crate::config::ConfigCell;
-use crate::groups::{self, Groups};
+use crate::groups::Groups;
+use crate::journal;
 use crate::meta::TopicMeta;
 use crate::producer_ids::ProducerIds;
 use crate::segment::Place;
 use crate::shared::Shared;
+use crate::transactions::Transactions;
 use crate::upkeep::Upkeep;
 use crate::{
     Error, LogSettings, Partition, Result, Topic, TopicConfig, TopicSpec, durable, faults,
+    is_internal,
 };
 
 /// The most partitions that a topic has.
@@ -70,6 +73,7 @@ struct Inner {
     /// Shared with the thread of the upkeep, which must not keep the log itself alive.
     topics: Arc<RwLock<Topics>>,
     groups: Groups,
+    transactions: Transactions,
     /// Held while topics are made, changed or deleted.
     changing: Mutex<()>,
     writers: Mutex<Vec<JoinHandle<()>>>,
@@ -86,13 +90,16 @@ struct Topics {
 }
 
 impl TopicLog {
-    /// Opens the log in the settings' folder, which is made if it is not there, and repairs what a crash left.
+    /// Opens the log in the settings' folder, which is made if it is not there, and repairs what a crash left. Transactions that
+    /// were decided are complete on return, if the disk takes their markers.
     ///
     /// # Errors
     /// [`Error::Locked`] when another process has the folder; [`Error::Corrupt`] when acknowledged rows are damaged;
     /// [`Error::Setting`]; [`Error::Io`].
     pub async fn open(settings: LogSettings, clock: Arc<dyn Clock>) -> Result<Self> {
-        blocking(move || Self::open_blocking(settings, clock)).await
+        let log = blocking(move || Self::open_blocking(settings, clock)).await?;
+        log.0.transactions.resume().await?;
+        Ok(log)
     }
 
     /// Makes a topic. It is durable on return.
@@ -106,7 +113,7 @@ impl TopicLog {
         spec: TopicSpec,
         config: TopicConfig,
     ) -> Result<Topic> {
-        if groups::is_internal(name) {
+        if is_internal(name) {
             return Err(Error::TopicReserved(name.clone()));
         }
         let (log, name) = (self.clone(), name.clone());
@@ -149,7 +156,12 @@ impl TopicLog {
         self.0.groups.clone()
     }
 
-    /// All topics, in order of name; also those of the log itself, see [`groups::is_internal`].
+    /// The transactions.
+    pub fn transactions(&self) -> Transactions {
+        self.0.transactions.clone()
+    }
+
+    /// All topics, in order of name; also those of the log itself, see [`is_internal`].
     pub fn topics(&self) -> Vec<Topic> {
         self.0.topics.read().by_name.values().cloned().collect()
     }
@@ -225,11 +237,12 @@ impl TopicLog {
                 });
             }
         }
-        let loaded = groups::load(topics.by_name.values())?;
-        for topic in &loaded.stale {
+        let offsets = journal::load(topics.by_name.values())?;
+        let ledger = journal::load(topics.by_name.values())?;
+        for topic in offsets.stale.iter().chain(&ledger.stale) {
             topics.remove(topic.id());
             if let Err(error) = remove_topic(&dir, topic) {
-                tracing::warn!(%error, "a topic of committed offsets that is not used stays");
+                tracing::warn!(%error, "an internal topic that is not used stays");
             }
         }
         let writers = shared
@@ -263,9 +276,13 @@ impl TopicLog {
         })?;
         Ok(Self(Arc::new_cyclic(|log| {
             let log = WeakLog(log.clone());
-            let settings = shared.settings.groups.clone();
+            let (groups, transactions) = (
+                shared.settings.groups.clone(),
+                shared.settings.transactions.clone(),
+            );
             Inner {
-                groups: Groups::new(log, loaded, settings, Arc::clone(&clock)),
+                groups: Groups::new(log.clone(), offsets, groups, Arc::clone(&clock)),
+                transactions: Transactions::new(log, ledger, transactions, Arc::clone(&clock)),
                 dir,
                 clock,
                 shared,
@@ -307,7 +324,7 @@ impl TopicLog {
         config.check()?;
         let _changing = self.0.changing.lock();
         let topic = self.changeable(id)?;
-        if groups::is_internal(topic.name()) {
+        if is_internal(topic.name()) {
             return Err(Error::TopicReserved(topic.name().clone()));
         }
         let mut meta = topic.meta();
@@ -333,7 +350,7 @@ impl TopicLog {
     fn add_partitions_blocking(&self, id: TopicId, total: u32) -> Result<Topic> {
         let _changing = self.0.changing.lock();
         let topic = self.changeable(id)?;
-        if groups::is_internal(topic.name()) {
+        if is_internal(topic.name()) {
             return Err(Error::TopicReserved(topic.name().clone()));
         }
         let mut meta = topic.meta();
@@ -399,6 +416,7 @@ impl Inner {
 
     fn close(&self) -> Result<()> {
         self.groups.close();
+        self.transactions.close();
         let _changing = self.changing.lock();
         self.finish_writers();
         if self.lock.lock().is_none() {
@@ -444,6 +462,7 @@ impl Drop for Inner {
     /// What was appended is finished, and the folder is free; the next start scans a little, as nothing is saved here.
     fn drop(&mut self) {
         self.groups.close();
+        self.transactions.close();
         self.finish_writers();
         for topic in self.topics.read().by_name.values() {
             topic.partitions().iter().for_each(Partition::finish_upkeep);

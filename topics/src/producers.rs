@@ -42,7 +42,9 @@ pub(crate) struct Producers {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Producer {
     pub(crate) epoch: i16,
-    /// Its last batches in order, at most [`BATCHES_MAX`].
+    /// The marker by which its epoch began, as long as it wrote nothing in it (KIP-890).
+    pub(crate) begun: Option<Offset>,
+    /// Its last batches in order, at most [`BATCHES_MAX`]; none only if its epoch has just begun.
     pub(crate) batches: VecDeque<Sent>,
 }
 
@@ -57,7 +59,7 @@ pub(crate) struct Sent {
 impl Sequence {
     /// That of a batch with this header; none if its producer is not idempotent.
     pub(crate) fn of(header: &BatchHeader) -> Option<Self> {
-        (header.producer_id >= 0).then(|| Self {
+        (header.producer_id >= 0 && !header.is_control()).then(|| Self {
             producer_id: header.producer_id,
             epoch: header.producer_epoch,
             first: header.base_sequence,
@@ -83,6 +85,25 @@ impl Sent {
             record_count: self.record_count,
             fingerprint: Default::default(),
         }
+    }
+}
+
+impl Producer {
+    /// Forgets what is not before `end`; whether anything is left.
+    fn retain_before(&mut self, end: Offset) -> bool {
+        self.begun = self.begun.filter(|begun| *begun < end);
+        self.batches.retain(|sent| sent.base < end);
+        self.begun.is_some() || !self.batches.is_empty()
+    }
+
+    /// Where it was last heard of.
+    fn last_at(&self) -> Option<Offset> {
+        self.batches.back().map(|sent| sent.base).or(self.begun)
+    }
+
+    /// The number of its last record.
+    pub(crate) fn last_sequence(&self) -> Option<i32> {
+        self.batches.back().map(|sent| sent.last())
     }
 }
 
@@ -118,6 +139,7 @@ impl Producers {
             Some(last) if sequence.first != advanced(last.last(), 1) => Err(Rejected::Sequence {
                 expected: advanced(last.last(), 1),
             }),
+            None if sequence.first != 0 => Err(Rejected::Sequence { expected: 0 }),
             _ => Ok(None),
         }
     }
@@ -134,6 +156,7 @@ impl Producers {
                 producer.epoch = sequence.epoch;
                 producer.batches.clear();
             }
+            producer.begun = None;
             producer.batches.push_back(sent);
             if producer.batches.len() > BATCHES_MAX {
                 producer.batches.pop_front();
@@ -142,25 +165,44 @@ impl Producers {
         }
         let producer = Producer {
             epoch: sequence.epoch,
+            begun: None,
             batches: [sent].into(),
         };
         self.insert(sequence.producer_id, producer);
     }
 
+    /// Fences off what a known producer sends under earlier epochs from the marker at `at` on. One that is not known has written
+    /// nothing that its next batch would have to follow.
+    pub(crate) fn begin_epoch(&mut self, producer_id: i64, epoch: i16, at: Offset) {
+        if let Some(producer) = self.by_id.get_mut(&producer_id)
+            && producer.epoch < epoch
+        {
+            *producer = Producer {
+                epoch,
+                begun: Some(at),
+                batches: VecDeque::new(),
+            };
+        }
+    }
+
+    /// The producers that are known, in order of id.
+    pub(crate) fn known(&self) -> Vec<(i64, &Producer)> {
+        let mut known: Vec<_> = self.by_id.iter().map(|(id, known)| (*id, known)).collect();
+        known.sort_by_key(|(id, _)| *id);
+        known
+    }
+
     /// Forgets what was appended at `from` and after it.
     pub(crate) fn truncate(&mut self, from: Offset) {
-        self.by_id.retain(|_, producer| {
-            producer.batches.retain(|sent| sent.base < from);
-            !producer.batches.is_empty()
-        });
+        self.by_id
+            .retain(|_, producer| producer.retain_before(from));
     }
 
     /// What was known before `end` was appended.
     pub(crate) fn before(&self, end: Offset) -> Vec<(i64, Producer)> {
         let known = self.by_id.iter().filter_map(|(id, producer)| {
             let mut producer = producer.clone();
-            producer.batches.retain(|sent| sent.base < end);
-            (!producer.batches.is_empty()).then_some((*id, producer))
+            producer.retain_before(end).then_some((*id, producer))
         });
         let mut known: Vec<_> = known.collect();
         known.sort_by_key(|(id, _)| *id);
@@ -170,8 +212,7 @@ impl Producers {
     /// Remembers a producer that is not known; the one that has been silent longest makes room.
     pub(crate) fn insert(&mut self, id: i64, producer: Producer) {
         if self.by_id.len() >= self.most {
-            let last_at = |producer: &Producer| producer.batches.back().map(|sent| sent.base);
-            let silent = self.by_id.iter().min_by_key(|(_, other)| last_at(other));
+            let silent = self.by_id.iter().min_by_key(|(_, other)| other.last_at());
             if let Some(silent) = silent.map(|(id, _)| *id) {
                 self.by_id.remove(&silent);
             }

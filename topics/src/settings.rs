@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::groups::GroupSettings;
+use crate::transactions::TransactionSettings;
 use crate::{Error, Result};
 
 /// How the log works. Plain data; [`TopicLog::open`](crate::TopicLog::open) checks it.
@@ -41,6 +42,8 @@ pub struct LogSettings {
     pub compaction_bytes: usize,
     /// How consumer groups work.
     pub groups: GroupSettings,
+    /// How transactions work.
+    pub transactions: TransactionSettings,
 }
 
 impl LogSettings {
@@ -62,6 +65,7 @@ impl LogSettings {
             compaction_dirty_percent: 50,
             compaction_bytes: 64 << 20,
             groups: GroupSettings::default(),
+            transactions: TransactionSettings::default(),
         }
     }
 
@@ -84,6 +88,13 @@ impl LogSettings {
         }
         if self.open_files_max == 0 || self.writer_threads == 0 {
             return wrong("open_files_max", "it cannot be 0, nor writer_threads");
+        }
+        let transactions = &self.transactions;
+        if transactions.timeout_ms_max < 1 || transactions.id_expiration_ms < 1 {
+            return wrong(
+                "transactions.timeout_ms_max",
+                "use 1 or more, and so for id_expiration_ms",
+            );
         }
         if self.upkeep_interval_ms == 0 {
             return wrong("upkeep_interval_ms", "it cannot be 0");

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use weir_base::{Offset, PartitionId, TopicId, TopicName};
 
 use crate::config::ConfigCell;
+use crate::groups::Offsets;
+use crate::journal::{Kept, number_of};
 use crate::meta::TopicMeta;
+use crate::transactions::Ledger;
 use crate::{Error, Partition, Result, TopicConfig};
 
 /// What a topic is made as.
@@ -16,6 +19,14 @@ pub struct TopicSpec {
     pub partitions: u32,
     /// Whether only its owner (a table, a view) may write it.
     pub owned: bool,
+}
+
+/// Whether the topic is one of the log's own, which no catalog knows: it holds what consumer groups have committed, or the
+/// transactions.
+pub fn is_internal(name: &TopicName) -> bool {
+    let states = [Offsets::TOPIC, Ledger::TOPIC];
+    let mut states = states.into_iter();
+    states.any(|topic| number_of(topic, name).is_some())
 }
 
 /// A topic of the log. Clones are the same topic, with the partitions that it had when the first of them was asked for: after

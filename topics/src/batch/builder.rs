@@ -137,7 +137,12 @@ impl BatchBuilder {
 
     /// Finishes the batch: header and checksum.
     pub fn build(self) -> EncodedBatch {
-        let header = BatchHeader {
+        self.build_with(|_| ())
+    }
+
+    /// As [`BatchBuilder::build`], with a header that says more.
+    pub(super) fn build_with(self, set: impl FnOnce(&mut BatchHeader)) -> EncodedBatch {
+        let mut header = BatchHeader {
             base_offset: Offset::ZERO,
             length: (self.bytes.len() - LENGTH_BASE) as i32,
             partition_leader_epoch: -1,
@@ -151,6 +156,7 @@ impl BatchBuilder {
             base_sequence: -1,
             record_count: self.count,
         };
+        set(&mut header);
         EncodedBatch::seal(self.bytes, header, self.min_timestamp_ms).with_keys(self.keys)
     }
 }

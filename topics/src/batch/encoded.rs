@@ -21,6 +21,7 @@ pub struct EncodedBatch {
     min_timestamp_ms: i64,
     max_timestamp_ms: i64,
     sequence: Option<Sequence>,
+    transactional: bool,
     keys: Keys,
 }
 
@@ -37,8 +38,9 @@ impl EncodedBatch {
     /// Takes a batch as a Kafka producer sends it.
     ///
     /// # Errors
-    /// [`Error::Batch`] when it is not one whole, well-formed batch with the right checksum, or when it is of a transaction;
-    /// [`Error::Record`] when it uses the reserved header name [`TOKEN_HEADER`]. Compressed records are not looked at.
+    /// [`Error::Batch`] when it is not one whole, well-formed batch with the right checksum, or when it is of a transaction and
+    /// no producer's; [`Error::Record`] when it uses the reserved header name [`TOKEN_HEADER`], or is a marker, which only the
+    /// log writes. Compressed records are not looked at.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
         Self::from_view(BatchView::parse(Bytes::from(bytes))?)
     }
@@ -53,7 +55,14 @@ impl EncodedBatch {
             base_offset: header.base_offset,
             reason,
         };
-        if header.is_control() || header.is_transactional() {
+        if header.is_control() {
+            return Err(Error::Record(
+                "control records are written by the log alone",
+            ));
+        }
+        let numbered =
+            header.producer_id >= 0 && header.producer_epoch >= 0 && header.base_sequence >= 0;
+        if header.is_transactional() && !numbered {
             return Err(malformed(Malformed::Attributes(header.attributes)));
         }
         if header.delete_horizon_ms().is_some() {
@@ -91,6 +100,7 @@ impl EncodedBatch {
             min_timestamp_ms,
             max_timestamp_ms,
             sequence: Sequence::of(&header),
+            transactional: header.is_transactional(),
             keys,
             bytes: view.into_bytes().into(),
         })
@@ -148,6 +158,17 @@ impl EncodedBatch {
         self.sequence
     }
 
+    /// Whether its records are part of a transaction of its producer (KIP-98).
+    pub fn is_transactional(&self) -> bool {
+        self.transactional
+    }
+
+    /// The idempotent producer that made it, and its epoch, if one did.
+    pub fn producer(&self) -> Option<(i64, i16)> {
+        let sequence = self.sequence?;
+        Some((sequence.producer_id, sequence.epoch))
+    }
+
     /// The bytes as they will be stored, but for the base offset (and the token, if one is given).
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
@@ -164,6 +185,7 @@ impl EncodedBatch {
             min_timestamp_ms,
             max_timestamp_ms: header.max_timestamp_ms,
             sequence: Sequence::of(&header),
+            transactional: header.is_transactional(),
             keys: Keys::Unknown,
         };
         batch.checksum();

@@ -12,8 +12,8 @@ pub(super) const CRC_FROM: usize = 21;
 const MAGIC: i8 = 2;
 pub(super) const CODEC: i16 = 0b111;
 const LOG_APPEND_TIME: i16 = 1 << 3;
-const TRANSACTIONAL: i16 = 1 << 4;
-const CONTROL: i16 = 1 << 5;
+pub(super) const TRANSACTIONAL: i16 = 1 << 4;
+pub(super) const CONTROL: i16 = 1 << 5;
 const DELETE_HORIZON: i16 = 1 << 6;
 
 /// The fields of a batch's header, as they are stored.

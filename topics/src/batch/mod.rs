@@ -9,7 +9,7 @@
 //! | 12..16 | partition leader epoch | 0: there is one leader; not under the checksum |
 //! | 16 | magic | 2 |
 //! | 17..21 | CRC-32C of everything from byte 21 | |
-//! | 21..23 | attributes: codec, timestamp type, transactional, control, delete horizon | as the producer sent them; 0 in our own; the last is compaction's |
+//! | 21..23 | attributes: codec, timestamp type, transactional, control, delete horizon | as the producer sent them; 0 in our own, but for [`Marker`]; the last is compaction's |
 //! | 23..27 | last offset delta | |
 //! | 27..35 | base timestamp | the first record's; with a delete horizon, that (KIP-534) |
 //! | 35..43 | maximum timestamp | |
@@ -23,6 +23,7 @@ mod builder;
 mod codec;
 mod encoded;
 mod header;
+mod marker;
 mod rewrite;
 mod varint;
 mod view;
@@ -32,6 +33,7 @@ pub use codec::Codec;
 pub use encoded::EncodedBatch;
 pub(crate) use header::LENGTH_BASE;
 pub use header::{BatchHeader, HEADER_BYTES, Malformed};
+pub use marker::{Marker, Outcome};
 pub(crate) use rewrite::Left;
 pub use view::{BatchView, Headers, Record, Records};
 

@@ -6,8 +6,8 @@
 //! has become small becomes one. Offsets never change: what is dropped leaves a gap.
 //!
 //! A record without a value deletes its key. It stays for `delete_retention_ms` after the first pass that saw it, in which all
-//! before it went: whoever began to read before that pass has so long to come by. Batches of transactions, and the markers that
-//! end them, stay as they are, and so does a record without a key, from before the topic was compacted.
+//! before it went: whoever began to read before that pass has so long to come by. Only what is
+//! decided is looked at: batches of aborted transactions go, those of committed ones are as others, and markers stay. So does a record without a key, from before the topic was compacted.
 
 mod keys;
 mod plan;
@@ -70,7 +70,7 @@ impl Pass<'_> {
 
 /// Whether a batch's records are looked at.
 fn is_compacted(batch: &BatchView) -> bool {
-    !batch.header().is_control() && !batch.header().is_transactional()
+    !batch.header().is_control()
 }
 
 #[cfg(test)]

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::deadlines::Deadlines;
 use super::error::GroupError;
-use super::group::Group;
+use super::group::{Group, Within};
 use super::members::{Answer, protocols_bytes};
 use super::requests::{GroupState, JoinRequest, Joined, Leaving, Membership, SyncRequest, Synced};
 use super::settings::{
     GROUP_ID_BYTES_MAX, GROUP_MEMBERS_MAX, GROUPS_MAX, MEMBERS_BYTES_MAX, MEMBERS_MAX,
     SESSION_TIMEOUT_MS_MAX, SESSION_TIMEOUT_MS_MIN,
 };
+use crate::deadlines::Deadlines;
 
 /// How much there may be.
 #[derive(Debug, Clone, Copy)]
@@ -112,11 +112,12 @@ impl Coordinator {
     pub(super) fn commit(
         &mut self,
         membership: &Membership,
+        within: Within,
         now_ms: i64,
     ) -> Result<(), GroupError> {
         check_group_id(&membership.group_id)?;
         let allowed = self.with(&membership.group_id, |group| {
-            group.commit(membership, now_ms)
+            group.commit(membership, within, now_ms)
         });
         allowed.unwrap_or(match membership.generation < 0 {
             true => Ok(()),
@@ -230,7 +231,7 @@ impl Coordinator {
 }
 
 /// Refuses a group id that cannot be.
-pub(super) fn check_group_id(group_id: &str) -> Result<(), GroupError> {
+pub(crate) fn check_group_id(group_id: &str) -> Result<(), GroupError> {
     match (1..=GROUP_ID_BYTES_MAX).contains(&group_id.len()) {
         true => Ok(()),
         false => Err(GroupError::InvalidGroupId),

@@ -14,13 +14,13 @@ use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
 
-use super::deadlines::Deadlines;
 use super::error::GroupError;
 use super::members::{Answer, Member, Members, Profile};
 use super::requests::{
     GroupState, JoinRequest, Joined, Leaving, MemberDescription, Membership, SyncRequest, Synced,
 };
 use super::subscription::subscribes;
+use crate::deadlines::Deadlines;
 
 /// A new member does not know its id while it waits, so it sends no heartbeats; it is given up after so long.
 const NEW_MEMBER_MS: i64 = 300_000;
@@ -51,6 +51,15 @@ struct InitialWait {
     until_ms: i64,
     /// Whether somebody came since it was last extended.
     came: bool,
+}
+
+/// What offsets are committed as part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Within {
+    /// They are committed at once.
+    Nothing,
+    /// They are committed with a producer's transaction.
+    Transaction,
 }
 
 /// What a join is, seen from the group.
@@ -254,14 +263,22 @@ impl Group {
     pub(super) fn commit(
         &mut self,
         membership: &Membership,
+        within: Within,
         now_ms: i64,
     ) -> Result<(), GroupError> {
         // A consumer that assigns its partitions itself.
         if membership.generation < 0 && self.members.is_empty() {
             return Ok(());
         }
+        let anonymous = membership.generation < 0
+            && membership.member_id.is_empty()
+            && membership.instance_id.is_none();
+        if within == Within::Transaction && anonymous {
+            // Before KIP-447 a producer said nothing of the group: it fenced by its transactional id alone.
+            return Ok(());
+        }
         self.check_generation(membership)?;
-        if self.state == GroupState::CompletingRebalance {
+        if within == Within::Nothing && self.state == GroupState::CompletingRebalance {
             return Err(GroupError::RebalanceInProgress);
         }
         // While others join, too: the heartbeat tells the member of it, and its offsets are not lost.

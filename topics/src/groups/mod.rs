@@ -13,11 +13,11 @@
 //!   256 MiB of what they say in all, and 256 MiB of offsets. Past that, [`GroupError::GroupFull`].
 
 mod coordinator;
-mod deadlines;
 mod error;
 mod group;
 mod members;
 mod offsets;
+mod pending;
 mod record;
 mod requests;
 mod settings;
@@ -26,17 +26,16 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
-use tokio::task::JoinHandle;
 use weir_base::{Clock, PartitionId, TopicId};
 
 pub use error::GroupError;
+pub(crate) use offsets::Offsets;
 pub use requests::{
     CommitRequest, CommittedOffset, GroupDescription, GroupState, GroupSummary, JoinRequest,
     Joined, JoinedMember, Leaving, MemberDescription, Membership, OffsetCommit, SyncRequest,
@@ -46,17 +45,17 @@ pub use settings::{
     GROUP_ID_BYTES_MAX, GroupSettings, OFFSET_METADATA_BYTES_MAX, SESSION_TIMEOUT_MS_MAX,
     SESSION_TIMEOUT_MS_MIN,
 };
-pub use store::is_internal;
-pub(crate) use store::{Loaded, load};
+pub(crate) use store::Loaded;
 
 use crate::Error;
+use crate::deadlines::{Tender, Tick};
+use crate::journal::Submitted;
 use crate::log::WeakLog;
-use coordinator::{Bounds, Coordinator, check_group_id};
-use record::Change;
+pub(crate) use coordinator::check_group_id;
+use coordinator::{Bounds, Coordinator};
+use group::Within;
+use record::{Change, Place};
 use store::Store;
-
-/// The longest sleep of the task that looks after deadlines.
-const SLEEP_MS_MAX: i64 = 3_600_000;
 
 /// All consumer groups of a log. Clones are the same groups.
 ///
@@ -71,16 +70,21 @@ struct Inner {
     tended: Mutex<Tended>,
     /// Wakes the task that looks after deadlines.
     wake: Arc<Notify>,
-    store: Arc<Store>,
+    store: Store,
+}
+
+/// Offsets that were checked, to be committed with a transaction.
+#[derive(Debug)]
+pub(crate) struct PendingCommit {
+    pub(crate) group_id: String,
+    offsets: Vec<(Place, CommittedOffset)>,
 }
 
 /// The groups, and the task that looks after their deadlines.
 #[derive(Debug)]
 struct Tended {
     coordinator: Coordinator,
-    task: Option<JoinHandle<()>>,
-    /// When the task wakes by itself.
-    wakes_at_ms: i64,
+    tender: Tender,
     closed: bool,
 }
 
@@ -92,17 +96,17 @@ impl Groups {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let delay_ms = settings.initial_delay_ms;
+        let wake = Arc::<Notify>::default();
         Self(Arc::new(Inner {
             store: Store::new(log.clone(), loaded, settings.compact_bytes_min),
             log,
             clock,
             tended: Mutex::new(Tended {
                 coordinator: Coordinator::new(delay_ms, Bounds::default()),
-                task: None,
-                wakes_at_ms: i64::MIN,
+                tender: Tender::new(Arc::clone(&wake)),
                 closed: false,
             }),
-            wake: Arc::default(),
+            wake,
         }))
     }
 
@@ -159,36 +163,43 @@ impl Groups {
     /// [`GroupError::RebalanceInProgress`] between a join and the assignment; [`GroupError::MetadataTooLarge`],
     /// [`GroupError::GroupFull`]; [`GroupError::Log`] when a topic or partition does not exist, or the log cannot write.
     pub async fn commit(&self, request: CommitRequest) -> Result<(), GroupError> {
-        let too_large = |commit: &OffsetCommit| commit.metadata.len() > OFFSET_METADATA_BYTES_MAX;
-        if request.offsets.iter().any(too_large) {
-            return Err(GroupError::MetadataTooLarge);
-        }
-        let membership = &request.membership;
-        let allowed = self.with(|coordinator, now_ms| {
-            coordinator.commit(membership, now_ms)?;
-            Ok::<_, GroupError>(now_ms)
-        })?;
-        let committed_at_ms = allowed?;
-        let log = self.0.log.upgrade()?;
-        let mut offsets = Vec::with_capacity(request.offsets.len());
-        for commit in request.offsets {
-            let topic = log.topic_by_id(commit.topic);
-            let topic = topic.ok_or_else(|| Error::TopicNotFound(commit.topic.to_string()))?;
-            topic.partition(commit.partition)?;
-            let committed = CommittedOffset {
-                offset: commit.offset,
-                leader_epoch: commit.leader_epoch,
-                metadata: commit.metadata,
-                committed_at_ms,
-            };
-            offsets.push(((commit.topic, commit.partition), committed));
-        }
-        drop(log);
+        let offsets = self.checked(request.offsets, &request.membership, Within::Nothing)?;
         if offsets.is_empty() {
             return Ok(());
         }
-        let change = Change::Commit(offsets);
-        self.0.store.change(&membership.group_id, change).await
+        let group_id = &request.membership.group_id;
+        self.0.store.change(group_id, Change::Commit(offsets)).await
+    }
+
+    /// The partitions of which transactions that are still open have offsets of the group: what is committed there may change any
+    /// moment, so a consumer that wants stable offsets (KIP-447) asks again later.
+    pub fn pending(&self, group_id: &str) -> BTreeSet<(TopicId, PartitionId)> {
+        self.0.store.pending(group_id).into_iter().collect()
+    }
+
+    /// Checks offsets that are to be committed with a transaction.
+    pub(crate) fn check_pending(
+        &self,
+        request: CommitRequest,
+    ) -> Result<PendingCommit, GroupError> {
+        let offsets = self.checked(request.offsets, &request.membership, Within::Transaction)?;
+        Ok(PendingCommit {
+            group_id: request.membership.group_id,
+            offsets,
+        })
+    }
+
+    /// Notes offsets that are committed when the transaction of the producer is.
+    pub(crate) fn submit_pending(&self, producer_id: i64, commit: PendingCommit) -> Submitted {
+        let change = Change::Pending(producer_id, commit.offsets);
+        self.0.store.submit(&commit.group_id, change)
+    }
+
+    /// Commits or forgets what was noted for the transaction of the producer. What is submitted before this is a part of it.
+    pub(crate) fn submit_end(&self, group_id: &str, producer_id: i64, commit: bool) -> Submitted {
+        self.0
+            .store
+            .submit(group_id, Change::End(producer_id, commit))
     }
 
     /// What the group has committed, in topics that exist; in order of topic and partition.
@@ -300,6 +311,38 @@ impl Groups {
         Ok(answers)
     }
 
+    /// Checks that the offsets may be committed and their partitions exist.
+    fn checked(
+        &self,
+        commits: Vec<OffsetCommit>,
+        membership: &Membership,
+        within: Within,
+    ) -> Result<Vec<(Place, CommittedOffset)>, GroupError> {
+        let too_large = |commit: &OffsetCommit| commit.metadata.len() > OFFSET_METADATA_BYTES_MAX;
+        if commits.iter().any(too_large) {
+            return Err(GroupError::MetadataTooLarge);
+        }
+        let committed_at_ms = self.with(|coordinator, now_ms| {
+            coordinator.commit(membership, within, now_ms)?;
+            Ok::<_, GroupError>(now_ms)
+        })??;
+        let log = self.0.log.upgrade()?;
+        let mut offsets = Vec::with_capacity(commits.len());
+        for commit in commits {
+            let topic = log.topic_by_id(commit.topic);
+            let topic = topic.ok_or_else(|| Error::TopicNotFound(commit.topic.to_string()))?;
+            topic.partition(commit.partition)?;
+            let committed = CommittedOffset {
+                offset: commit.offset,
+                leader_epoch: commit.leader_epoch,
+                metadata: commit.metadata,
+                committed_at_ms,
+            };
+            offsets.push(((commit.topic, commit.partition), committed));
+        }
+        Ok(offsets)
+    }
+
     /// Lets all go who wait, and takes nobody in from now on.
     pub(crate) fn close(&self) {
         let mut tended = self.0.tended.lock();
@@ -315,24 +358,15 @@ impl Groups {
             return Err(Error::Closed.into());
         }
         let result = work(&mut tended.coordinator, self.0.clock.now_ms());
-        let Some(next_ms) = tended.coordinator.next_deadline_ms() else {
-            return Ok(result);
-        };
-        // A task ends with its runtime.
-        let runs = tended.task.as_ref().is_some_and(|task| !task.is_finished());
-        if !runs && let Ok(runtime) = Handle::try_current() {
-            let (groups, wake) = (Arc::downgrade(&self.0), Arc::clone(&self.0.wake));
-            tended.task = Some(runtime.spawn(tend(groups, wake)));
-        } else if next_ms < tended.wakes_at_ms {
-            self.0.wake.notify_one();
+        if let Some(next_ms) = tended.coordinator.next_deadline_ms() {
+            tended.tender.see_to(&self.0, next_ms);
         }
         Ok(result)
     }
 }
 
-impl Inner {
-    /// Does what the time has come for, and says how long there is nothing to do; `None` when that is for ever.
-    fn tick(&self) -> Option<Duration> {
+impl Tick for Inner {
+    fn tick(self: &Arc<Self>) -> Option<Duration> {
         let mut tended = self.tended.lock();
         if tended.closed {
             return None;
@@ -340,23 +374,12 @@ impl Inner {
         let now_ms = self.clock.now_ms();
         tended.coordinator.tick(now_ms);
         let next_ms = tended.coordinator.next_deadline_ms();
-        let sleep_ms = next_ms.map_or(SLEEP_MS_MAX, |at_ms| at_ms.saturating_sub(now_ms));
-        let sleep_ms = sleep_ms.clamp(1, SLEEP_MS_MAX);
-        tended.wakes_at_ms = now_ms.saturating_add(sleep_ms);
-        Some(Duration::from_millis(sleep_ms.unsigned_abs()))
+        Some(tended.tender.sleep(next_ms, now_ms))
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
         self.wake.notify_one();
-    }
-}
-
-/// Looks after deadlines until the groups are gone. While it sleeps, it keeps nothing alive.
-async fn tend(groups: Weak<Inner>, wake: Arc<Notify>) {
-    while let Some(sleep) = groups.upgrade().and_then(|groups| groups.tick()) {
-        // Woken or not, it looks again.
-        let _ = tokio::time::timeout(sleep, wake.notified()).await;
     }
 }

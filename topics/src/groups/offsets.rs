@@ -4,31 +4,32 @@ use std::collections::BTreeMap;
 
 use weir_base::TopicId;
 
+use super::pending::Pending;
 use super::record::{Change, Place, offset_bytes};
 use super::requests::CommittedOffset;
+use super::settings::{GROUPS_MAX, OFFSETS_BYTES_MAX};
+use crate::journal::Kept;
 
 /// How many offsets one record of a snapshot holds at most.
 const SNAPSHOT_OFFSETS_MAX: usize = 1000;
 
 /// All groups' committed offsets.
 #[derive(Debug, Default)]
-pub(super) struct Offsets {
+pub(crate) struct Offsets {
     groups: BTreeMap<String, BTreeMap<Place, CommittedOffset>>,
     bytes: u64,
+    pending: Pending,
 }
 
 impl Offsets {
-    /// About how much a snapshot takes up, in bytes.
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.groups.len()
-    }
-
+    /// Whether the group has offsets, committed or pending.
     pub(super) fn contains(&self, group_id: &str) -> bool {
-        self.groups.contains_key(group_id)
+        self.groups.contains_key(group_id) || self.pending.contains(group_id)
+    }
+
+    /// The partitions of which open transactions have offsets of the group.
+    pub(super) fn pending(&self, group_id: &str) -> impl Iterator<Item = Place> {
+        self.pending.places(group_id)
     }
 
     /// A group's offsets, in order of topic and partition.
@@ -42,48 +43,127 @@ impl Offsets {
         groups.map(|(id, offsets)| (id, offsets.keys().map(|(topic, _)| *topic)))
     }
 
-    /// Does what a record says.
-    pub(super) fn apply(&mut self, group_id: &str, change: Change) {
+    /// Commits offsets, in the place of what was there.
+    fn commit(&mut self, group_id: &str, offsets: Vec<(Place, CommittedOffset)>) {
+        if offsets.is_empty() {
+            return;
+        }
+        if !self.groups.contains_key(group_id) {
+            self.bytes += group_bytes(group_id);
+        }
+        let group = self.groups.entry(group_id.to_owned()).or_default();
+        for (place, committed) in offsets {
+            self.bytes += offset_bytes(&committed);
+            if let Some(old) = group.insert(place, committed) {
+                self.bytes -= offset_bytes(&old);
+            }
+        }
+    }
+
+    fn delete(&mut self, group_id: &str, places: &[Place]) {
+        let Some(group) = self.groups.get_mut(group_id) else {
+            return;
+        };
+        for place in places {
+            if let Some(old) = group.remove(place) {
+                self.bytes -= offset_bytes(&old);
+            }
+        }
+        if group.is_empty() {
+            self.groups.remove(group_id);
+            self.bytes -= group_bytes(group_id);
+        }
+    }
+}
+
+impl Kept for Offsets {
+    type Change = Change;
+    const TOPIC: &'static str = "__weir_groups";
+
+    fn encode(change: &Change) -> Vec<u8> {
+        change.encode()
+    }
+
+    fn decode(value: &[u8]) -> Result<Change, String> {
+        Change::decode(value).map_err(|reason| reason.to_string())
+    }
+
+    fn whole() -> Change {
+        Change::Whole
+    }
+
+    fn is_whole(change: &Change) -> bool {
+        *change == Change::Whole
+    }
+
+    fn apply(&mut self, group_id: &str, change: Change) {
         match change {
-            Change::Commit(offsets) if offsets.is_empty() => {}
             Change::Commit(offsets) => {
-                if !self.contains(group_id) {
-                    self.bytes += group_bytes(group_id);
-                }
-                let group = self.groups.entry(group_id.to_owned()).or_default();
-                for (place, committed) in offsets {
-                    self.bytes += offset_bytes(&committed);
-                    if let Some(old) = group.insert(place, committed) {
-                        self.bytes -= offset_bytes(&old);
-                    }
-                }
+                let places = offsets.iter().map(|(place, _)| *place);
+                self.pending.forget(group_id, places);
+                self.commit(group_id, offsets);
             }
             Change::DeleteOffsets(places) => {
-                let Some(group) = self.groups.get_mut(group_id) else {
-                    return;
-                };
-                for place in places {
-                    if let Some(old) = group.remove(&place) {
-                        self.bytes -= offset_bytes(&old);
-                    }
-                }
-                if group.is_empty() {
-                    self.groups.remove(group_id);
-                    self.bytes -= group_bytes(group_id);
-                }
+                self.pending.forget(group_id, places.iter().copied());
+                self.delete(group_id, &places);
             }
             Change::DeleteGroup => {
+                self.pending.forget_group(group_id);
                 if let Some(group) = self.groups.remove(group_id) {
                     let bytes: u64 = group.values().map(offset_bytes).sum();
                     self.bytes -= bytes + group_bytes(group_id);
                 }
             }
+            Change::Pending(producer_id, offsets) => {
+                self.pending.add(group_id, producer_id, offsets);
+            }
+            Change::End(producer_id, committed) => {
+                let offsets = self.pending.end(group_id, producer_id, committed);
+                self.commit(group_id, offsets);
+            }
             Change::Whole => {}
         }
     }
 
-    /// Drops the offsets of topics that do not exist.
-    pub(super) fn drop_topics(&mut self, exists: impl Fn(TopicId) -> bool) {
+    fn snapshot(&self) -> Vec<(String, Change)> {
+        let mut records = Vec::new();
+        for (group_id, group) in &self.groups {
+            let all: Vec<_> = group.iter().map(|(at, what)| (*at, what.clone())).collect();
+            for part in all.chunks(SNAPSHOT_OFFSETS_MAX) {
+                records.push((group_id.clone(), Change::Commit(part.to_vec())));
+            }
+        }
+        // After what is committed, which would take their place.
+        records.extend(self.pending.snapshot());
+        records
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes + self.pending.bytes()
+    }
+
+    fn bytes_of(change: &Change) -> u64 {
+        match change {
+            Change::Commit(offsets) | Change::Pending(_, offsets) => {
+                let offsets = offsets.iter();
+                offsets.map(|(_, committed)| offset_bytes(committed)).sum()
+            }
+            Change::DeleteOffsets(places) => size_of::<Place>() as u64 * places.len() as u64,
+            Change::DeleteGroup | Change::Whole | Change::End(..) => 0,
+        }
+    }
+
+    fn has_room(&self, group_id: &str, change: &Change) -> bool {
+        if !matches!(change, Change::Commit(_) | Change::Pending(..)) {
+            return true;
+        }
+        let groups_max = GROUPS_MAX - usize::from(!self.groups.contains_key(group_id));
+        let bytes = self.bytes().saturating_add(Self::bytes_of(change));
+        self.groups.len() <= groups_max && bytes <= OFFSETS_BYTES_MAX
+    }
+
+    fn forget_topics(&mut self, exists: impl Fn(TopicId) -> bool) {
+        self.pending.forget_topics(&exists);
         self.groups.retain(|group_id, group| {
             group.retain(|(topic, _), committed| {
                 let keep = exists(*topic);
@@ -97,18 +177,6 @@ impl Offsets {
             }
             !group.is_empty()
         });
-    }
-
-    /// The records that say all that there is.
-    pub(super) fn snapshot(&self) -> Vec<(String, Change)> {
-        let mut records = Vec::new();
-        for (group_id, group) in &self.groups {
-            let all: Vec<_> = group.iter().map(|(at, what)| (*at, what.clone())).collect();
-            for part in all.chunks(SNAPSHOT_OFFSETS_MAX) {
-                records.push((group_id.clone(), Change::Commit(part.to_vec())));
-            }
-        }
-        records
     }
 }
 

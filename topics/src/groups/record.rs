@@ -7,52 +7,36 @@
 //! kind 2, offsets are deleted:     count u32, for each: topic [u8; 16], partition u32
 //! kind 3, the group is deleted
 //! kind 4, what came before is whole; the key is empty. A topic without it is not used.
+//! kind 5, a transaction will commit offsets:  producer id i64, then as kind 1
+//! kind 6, a transaction has ended:  producer id i64, committed u8 (0: aborted)
 //! ```
 
-use std::fmt;
-
-use uuid::Uuid;
-use weir_base::{Offset, PartitionId, TopicId};
+use weir_base::Offset;
 
 use super::requests::CommittedOffset;
+pub(crate) use crate::journal::Place;
+use crate::journal::{Reader, Unreadable, put_place, put_text};
 
 const VERSION: u8 = 1;
 const COMMIT: u8 = 1;
 const DELETE_OFFSETS: u8 = 2;
 const DELETE_GROUP: u8 = 3;
 const WHOLE: u8 = 4;
-
-/// A partition of a topic.
-pub(super) type Place = (TopicId, PartitionId);
+const PENDING: u8 = 5;
+const END: u8 = 6;
 
 /// What happens to a group's offsets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Change {
+pub(crate) enum Change {
     Commit(Vec<(Place, CommittedOffset)>),
     DeleteOffsets(Vec<Place>),
     DeleteGroup,
     /// Of no group: all that lives has been written.
     Whole,
-}
-
-/// Why a value is no change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unreadable {
-    Version(u8),
-    Kind(u8),
-    CutOff,
-    Text,
-}
-
-impl fmt::Display for Unreadable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Version(version) => write!(f, "version {version} is not known here"),
-            Self::Kind(kind) => write!(f, "kind {kind} is not known here"),
-            Self::CutOff => f.write_str("it is cut off"),
-            Self::Text => f.write_str("a text is not UTF-8"),
-        }
-    }
+    /// Offsets that are committed when the transaction of this producer is.
+    Pending(i64, Vec<(Place, CommittedOffset)>),
+    /// The transaction of this producer has ended, and was it committed?
+    End(i64, bool),
 }
 
 /// How much an offset takes up in a record, in bytes.
@@ -67,16 +51,17 @@ impl Change {
         match self {
             Self::Commit(offsets) => {
                 value.push(COMMIT);
-                value.extend((offsets.len() as u32).to_le_bytes());
-                for (place, committed) in offsets {
-                    put_place(&mut value, place);
-                    value.extend(committed.offset.0.to_le_bytes());
-                    value.extend(committed.leader_epoch.to_le_bytes());
-                    value.extend(committed.committed_at_ms.to_le_bytes());
-                    // The length was checked when it came in.
-                    value.extend((committed.metadata.len() as u16).to_le_bytes());
-                    value.extend(committed.metadata.as_bytes());
-                }
+                put_offsets(&mut value, offsets);
+            }
+            Self::Pending(producer_id, offsets) => {
+                value.push(PENDING);
+                value.extend(producer_id.to_le_bytes());
+                put_offsets(&mut value, offsets);
+            }
+            Self::End(producer_id, committed) => {
+                value.push(END);
+                value.extend(producer_id.to_le_bytes());
+                value.push(u8::from(*committed));
             }
             Self::DeleteOffsets(places) => {
                 value.push(DELETE_OFFSETS);
@@ -99,11 +84,9 @@ impl Change {
             return Err(Unreadable::Version(version));
         }
         match kind {
-            COMMIT => {
-                let count = reader.u32()?;
-                let offsets = (0..count).map(|_| reader.committed());
-                Ok(Self::Commit(offsets.collect::<Result<_, _>>()?))
-            }
+            COMMIT => Ok(Self::Commit(reader.offsets()?)),
+            PENDING => Ok(Self::Pending(reader.i64()?, reader.offsets()?)),
+            END => Ok(Self::End(reader.i64()?, reader.take::<1>()? != [0])),
             DELETE_OFFSETS => {
                 let count = reader.u32()?;
                 let places = (0..count).map(|_| reader.place());
@@ -116,42 +99,33 @@ impl Change {
     }
 }
 
-fn put_place(value: &mut Vec<u8>, (topic, partition): &Place) {
-    value.extend(topic.0.as_bytes());
-    value.extend(partition.0.to_le_bytes());
+fn put_offsets(value: &mut Vec<u8>, offsets: &[(Place, CommittedOffset)]) {
+    value.extend((offsets.len() as u32).to_le_bytes());
+    for (place, committed) in offsets {
+        put_place(value, place);
+        value.extend(committed.offset.0.to_le_bytes());
+        value.extend(committed.leader_epoch.to_le_bytes());
+        value.extend(committed.committed_at_ms.to_le_bytes());
+        // The length was checked when it came in.
+        put_text(value, &committed.metadata);
+    }
 }
 
-struct Reader<'a>(&'a [u8]);
-
 impl Reader<'_> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], Unreadable> {
-        let (taken, rest) = self.0.split_first_chunk().ok_or(Unreadable::CutOff)?;
-        self.0 = rest;
-        Ok(*taken)
-    }
-
-    fn u32(&mut self) -> Result<u32, Unreadable> {
-        self.take().map(u32::from_le_bytes)
-    }
-
-    fn place(&mut self) -> Result<Place, Unreadable> {
-        let topic = TopicId(Uuid::from_bytes(self.take()?));
-        Ok((topic, PartitionId(self.u32()?)))
+    fn offsets(&mut self) -> Result<Vec<(Place, CommittedOffset)>, Unreadable> {
+        let count = self.u32()?;
+        (0..count).map(|_| self.committed()).collect()
     }
 
     fn committed(&mut self) -> Result<(Place, CommittedOffset), Unreadable> {
         let place = self.place()?;
-        let offset = Offset(i64::from_le_bytes(self.take()?));
-        let leader_epoch = i32::from_le_bytes(self.take()?);
-        let committed_at_ms = i64::from_le_bytes(self.take()?);
-        let length = usize::from(u16::from_le_bytes(self.take()?));
-        let (metadata, rest) = self.0.split_at_checked(length).ok_or(Unreadable::CutOff)?;
-        self.0 = rest;
-        let metadata = std::str::from_utf8(metadata).map_err(|_| Unreadable::Text)?;
+        let offset = Offset(self.i64()?);
+        let leader_epoch = self.i32()?;
+        let committed_at_ms = self.i64()?;
         let committed = CommittedOffset {
             offset,
             leader_epoch,
-            metadata: metadata.to_owned(),
+            metadata: self.text()?,
             committed_at_ms,
         };
         Ok((place, committed))
@@ -162,6 +136,8 @@ impl Reader<'_> {
 mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
+    use uuid::Uuid;
+    use weir_base::{PartitionId, TopicId};
 
     use super::*;
 
@@ -187,6 +163,9 @@ mod tests {
             vec(place(), 0..5).prop_map(Change::DeleteOffsets),
             Just(Change::DeleteGroup),
             Just(Change::Whole),
+            (any::<i64>(), vec((place(), committed()), 0..5))
+                .prop_map(|(id, offsets)| Change::Pending(id, offsets)),
+            (any::<i64>(), any::<bool>()).prop_map(|(id, committed)| Change::End(id, committed)),
         ]
     }
 
@@ -222,6 +201,14 @@ mod tests {
         assert_eq!(
             Change::Commit(vec![(place, committed)]).encode(),
             b"\x01\x01\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x02\0\0\0\x03\0\0\0\0\0\0\0\xff\xff\xff\xff\x04\0\0\0\0\0\0\0\x01\0m"
+        );
+        assert_eq!(
+            Change::End(5, true).encode(),
+            b"\x01\x06\x05\0\0\0\0\0\0\0\x01"
+        );
+        assert_eq!(
+            Change::Pending(5, Vec::new()).encode(),
+            b"\x01\x05\x05\0\0\0\0\0\0\0\0\0\0\0"
         );
         assert_eq!(Change::decode(&[2, 1]), Err(Unreadable::Version(2)));
         assert_eq!(Change::decode(&[1, 9]), Err(Unreadable::Kind(9)));

@@ -62,6 +62,12 @@ pub(super) struct Pending {
 }
 
 impl Pending {
+    /// Gives the batch its offsets.
+    pub(super) fn new(base: Offset, mut batch: EncodedBatch) -> Self {
+        batch.place_at(base);
+        Self { base, batch }
+    }
+
     pub(super) fn end(&self) -> Offset {
         Offset(self.base.0 + i64::from(self.batch.record_count()))
     }
@@ -95,6 +101,21 @@ impl Queue {
         }
     }
 
+    /// Puts a batch in line.
+    pub(super) fn push(&mut self, pending: Pending) -> Appended {
+        let (base_offset, record_count) = (pending.base, pending.batch.record_count());
+        self.next = pending.end();
+        self.pending_bytes += pending.batch.size_bytes() as u64;
+        let synced = self.wait_for(pending.end());
+        self.pending.push_back(pending);
+        Appended {
+            base_offset,
+            record_count,
+            duplicate: false,
+            synced: Some(synced),
+        }
+    }
+
     /// A wait until the stable offset is at `end`. A duplicate may wait for what was appended long before the last.
     fn wait_for(&mut self, end: Offset) -> oneshot::Receiver<Result<()>> {
         let (done, synced) = oneshot::channel();
@@ -125,7 +146,8 @@ impl Partition {
     /// [`Error::EmptyBatch`] and [`Error::BatchTooLarge`]; [`Error::KeyMissing`] when the topic is compacted, and
     /// [`Error::Batch`] when that cannot be told; [`Error::TokenReused`] when the token's name stands for something
     /// else; [`Error::OutOfSequence`] and [`Error::ProducerFenced`] when the producer's earlier batches are missing, or it has
-    /// been replaced; [`Error::Busy`] when too much waits already (see [`Partition::ready`]); [`Error::Stopped`], [`Error::Closed`] and
+    /// been replaced; [`Error::NotInTransaction`] when the batch is of a transaction that has not this partition (KIP-890), or of a
+    /// producer that has one and is not of it; [`Error::Busy`] when too much waits already (see [`Partition::ready`]); [`Error::Stopped`], [`Error::Closed`] and
     /// [`Error::TopicNotFound`] when no more is taken.
     pub fn append(
         &self,
@@ -202,7 +224,7 @@ impl Partition {
             });
         }
         // The token goes into the batch, and that changes its checksum: not under the lock.
-        let mut batch = match token {
+        let batch = match token {
             None => batch,
             Some(token) => match self.known(token)? {
                 Some(appended) => return Ok(appended),
@@ -210,7 +232,6 @@ impl Partition {
             },
         };
 
-        let bytes = batch.size_bytes() as u64;
         let mut queue = self.0.queue.lock();
         self.check_exists()?;
         self.0.shared.check_running()?;
@@ -227,6 +248,10 @@ impl Partition {
                 Ok(Some(written)) => return Ok(self.duplicate(&mut queue, written)),
                 Err(rejected) => return Err(self.rejected(rejected)),
             }
+            let (id, epoch) = (sequence.producer_id, sequence.epoch);
+            let isolation = &queue.remembered.isolation;
+            let due = isolation.check(id, epoch, batch.is_transactional());
+            due.map_err(|undue| self.undue(undue, id))?;
         }
         if let Some(head) = head
             && (head.next, head.given_up) != (queue.next, queue.given_up)
@@ -240,22 +265,13 @@ impl Partition {
                 bytes: queue.pending_bytes,
             });
         }
-        if !queue.scheduled {
-            self.0.shared.schedule(self)?;
-            queue.scheduled = true;
-        }
+        self.schedule(&mut queue)?;
         let written = Written {
             base: queue.next,
             record_count: batch.record_count(),
             fingerprint: token.map_or_else(Fingerprint::default, IdempotencyToken::fingerprint),
         };
-        batch.place_at(written.base);
-        let pending = Pending {
-            base: written.base,
-            batch,
-        };
-        queue.next = pending.end();
-        queue.pending_bytes += bytes;
+        let pending = Pending::new(written.base, batch);
         if let Some(token) = token {
             queue
                 .remembered
@@ -263,17 +279,20 @@ impl Partition {
                 .insert(token.name().clone(), written);
         }
         if let Some(sequence) = sequence {
-            let producers = &mut queue.remembered.producers;
-            producers.note(sequence, written.base, written.record_count);
+            let transactional = pending.batch.is_transactional();
+            let remembered = &mut queue.remembered;
+            remembered.note_produced(sequence, transactional, written.base, written.record_count);
         }
-        let synced = queue.wait_for(pending.end());
-        queue.pending.push_back(pending);
-        Ok(Appended {
-            base_offset: written.base,
-            record_count: written.record_count,
-            duplicate: false,
-            synced: Some(synced),
-        })
+        Ok(queue.push(pending))
+    }
+
+    /// Puts the partition in line for a writer, unless it is.
+    pub(super) fn schedule(&self, queue: &mut Queue) -> Result<()> {
+        if !queue.scheduled {
+            self.0.shared.schedule(self)?;
+            queue.scheduled = true;
+        }
+        Ok(())
     }
 
     /// Waits until the partition would take one more batch, so that a fast writer goes at the disk's pace. Others may be
@@ -356,12 +375,32 @@ impl Partition {
         queue.pending_bytes = queue.pending_bytes.saturating_sub(bytes);
         // Under the lock, so that nobody begins to wait for an offset that has just been passed.
         self.0.stable.send_replace(end);
+        self.commit_up_to(&mut queue, end);
         let reached = queue.waiting_up_to(end);
         drop(queue);
         for done in reached {
             // Who no longer waits need not know.
             let _ = done.send(Ok(()));
         }
+    }
+
+    /// Nothing before `start` is there any more that would have to be decided.
+    pub(super) fn undecided_from(&self, start: Offset) {
+        let mut queue = self.0.queue.lock();
+        queue.remembered.isolation.cut(start);
+        self.commit_up_to(&mut queue, self.stable_offset());
+    }
+
+    /// Moves the last stable offset, if more is decided by what is on disk now.
+    fn commit_up_to(&self, queue: &mut Queue, stable: Offset) {
+        let isolation = &mut queue.remembered.isolation;
+        isolation.settle(stable);
+        let committed = isolation.last_stable(stable);
+        self.0.committed.send_if_modified(|last| {
+            let moved = *last < committed;
+            *last = committed.max(*last);
+            moved
+        });
     }
 
     /// Gives up all that is not on disk: its offsets are free again, its tokens forgotten.
@@ -381,5 +420,6 @@ impl Partition {
         }
         // Those who wait for room, and live readers of a deleted topic, look again.
         self.0.stable.send_modify(|_| ());
+        self.0.committed.send_modify(|_| ());
     }
 }

@@ -16,6 +16,7 @@ use crate::batch::Left;
 use crate::bounds::Bounds;
 use crate::compaction::{Candidate, Latest, Pass, groups, is_due};
 use crate::index::Index;
+use crate::isolation::Hidden;
 use crate::scan::{Scan, Scanned};
 use crate::segment::{Compacted, Extent, Name, Segment};
 use crate::{BatchView, Error, Result, durable, faults};
@@ -28,7 +29,7 @@ impl Partition {
         let mut goal = None;
         loop {
             let segments = self.compactable(now_ms)?;
-            let candidates: Vec<Candidate> = segments.iter().map(|s| candidate(s)).collect();
+            let candidates: Vec<Candidate> = segments.iter().map(candidate).collect();
             let bounds = self.0.kept.lock().bounds;
             let due = match goal {
                 None => is_due(
@@ -44,7 +45,9 @@ impl Partition {
             }
             goal = goal.or_else(|| candidates.last().map(|last| last.end));
             let mut latest = Latest::new(settings.compaction_bytes);
-            let Some(end) = self.note_keys(&segments, bounds.compacted, &mut latest)? else {
+            let hidden = Hidden::new(self.aborted(Offset::ZERO, self.last_stable_offset()));
+            let noted = self.note_keys(&segments, bounds.compacted, &hidden, &mut latest)?;
+            let Some(end) = noted else {
                 return Ok(());
             };
             let pass = Pass {
@@ -62,7 +65,7 @@ impl Partition {
             };
             for group in groups(candidates, self.segment_bytes()) {
                 let sources = segments.get(group).unwrap_or_default();
-                if !self.compact_group(sources, &pass)? {
+                if !self.compact_group(sources, &pass, &hidden)? {
                     return Ok(());
                 }
             }
@@ -76,15 +79,16 @@ impl Partition {
         }
     }
 
-    /// The leading segments that are closed, held by nobody, and older than the lag.
+    /// The leading segments that are closed, held by nobody, older than the lag, and before every open transaction.
     fn compactable(&self, now_ms: i64) -> Result<Vec<Arc<Segment>>> {
         let lag_ms = self.0.config.get().min_compaction_lag_ms;
+        let decided = self.last_stable_offset();
         let free = self.0.kept.lock().free();
         let segments = self.0.segments.read().clone();
         let closed = segments.len().saturating_sub(1);
         let mut compactable = Vec::new();
         for segment in segments.into_iter().take(closed) {
-            if free.is_some_and(|free| segment.end() > free) {
+            if segment.end() > decided || free.is_some_and(|free| segment.end() > free) {
                 break;
             }
             if lag_ms > 0 {
@@ -106,6 +110,7 @@ impl Partition {
         &self,
         segments: &[Arc<Segment>],
         from: Offset,
+        hidden: &Hidden,
         latest: &mut Latest,
     ) -> Result<Option<Offset>> {
         let mut reached = from;
@@ -114,7 +119,10 @@ impl Partition {
             let read = self.each_batch(segment, |batch| {
                 full = full || (latest.is_full() && reached > from);
                 if !full && batch.end_offset() > from {
-                    latest.note(batch);
+                    // What was aborted takes nothing's place.
+                    if !hidden.hides(batch.header()) {
+                        latest.note(batch);
+                    }
                     reached = batch.end_offset();
                 }
                 Ok(!full)
@@ -132,14 +140,19 @@ impl Partition {
 
     /// Writes what stays of neighbouring segments as one, and puts it in their place; `false` when somebody holds them now or
     /// they have gone. Nothing is written when all of one segment stays.
-    fn compact_group(&self, sources: &[Arc<Segment>], pass: &Pass<'_>) -> Result<bool> {
+    fn compact_group(
+        &self,
+        sources: &[Arc<Segment>],
+        pass: &Pass<'_>,
+        hidden: &Hidden,
+    ) -> Result<bool> {
         let (Some(first), Some(last)) = (sources.first(), sources.last()) else {
             return Ok(true);
         };
         if let [only] = sources {
             let mut whole = true;
             let read = self.each_batch(only, |batch| {
-                whole = matches!(pass.filter(batch)?, Left::Whole);
+                whole = matches!(left_of(batch, pass, hidden)?, Left::Whole);
                 Ok(whole)
             })?;
             if !read || whole {
@@ -156,7 +169,7 @@ impl Partition {
         };
         let path = self.0.dir.join(name.to_string());
         let unfinished = path.with_added_extension(durable::UNFINISHED);
-        let written = self.write_compacted(sources, pass, &unfinished, name);
+        let written = self.write_compacted(sources, pass, hidden, &unfinished, name);
         let swapped = match written {
             Ok(Some(segment)) => self.swap(sources, segment, &unfinished),
             Ok(None) => Ok(false),
@@ -175,6 +188,7 @@ impl Partition {
         &self,
         sources: &[Arc<Segment>],
         pass: &Pass<'_>,
+        hidden: &Hidden,
         unfinished: &Path,
         name: Name,
     ) -> Result<Option<Segment>> {
@@ -191,7 +205,7 @@ impl Partition {
         let mut out = BufWriter::new(File::create(unfinished).map_err(failed)?);
         for source in sources {
             let read = self.each_batch(source, |batch| {
-                let left = match pass.filter(batch)? {
+                let left = match left_of(batch, pass, hidden)? {
                     Left::Nothing => return Ok(true),
                     Left::Whole => batch.clone(),
                     Left::Part(left) => left,
@@ -311,6 +325,15 @@ impl Partition {
         {
             tracing::warn!(partition = %self.0.place, %error, "cannot remove an unfinished segment; the next start will");
         }
+    }
+}
+
+/// What stays of a batch: nothing of an aborted transaction. Markers stay, for who reads on behind them has to know that the
+/// transaction is over.
+fn left_of(batch: &BatchView, pass: &Pass<'_>, hidden: &Hidden) -> Result<Left> {
+    match !batch.header().is_control() && hidden.hides(batch.header()) {
+        true => Ok(Left::Nothing),
+        false => pass.filter(batch),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::segment::Segment;
 use crate::{Error, Result, faults};
 
 impl Partition {
-    /// Deletes the records before `offset`, which becomes the start offset if it is after the one of now; answers the start
+    /// Deletes the records before `offset`, also those of open transactions, which becomes the start offset if it is after the one of now; answers the start
     /// offset. It is durable on return. Whole segments before it go at once, unless a [`super::Pin`] holds them; what lies in
     /// a segment with later records goes with that segment. Blocks on the disk.
     ///
@@ -52,7 +52,10 @@ impl Partition {
             let kept = self.0.kept.lock();
             let mut segments = self.0.segments.write();
             let doomed = self::doomed(&segments, kept.from());
-            segments.drain(..doomed).collect()
+            let removed = segments.drain(..doomed).collect();
+            let mut queue = self.0.queue.lock();
+            queue.remembered.isolation.prune(kept.from());
+            removed
         };
         self.remove_files(&removed);
     }
@@ -83,7 +86,9 @@ impl Partition {
         self.set_bounds(Bounds {
             start: offset,
             ..bounds
-        })
+        })?;
+        self.undecided_from(offset);
+        Ok(())
     }
 
     /// Notes the bounds, durable on return. The caller keeps others from it.

@@ -3,6 +3,7 @@
 mod append;
 mod compact;
 mod cut;
+mod isolation;
 mod pins;
 mod read;
 mod upkeep;
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 use weir_base::{Offset, PartitionId, TopicName};
 
 pub use append::{Appended, Head};
+pub use isolation::ProducerState;
 pub use pins::Pin;
 pub use read::{Batches, SegmentInfo, StoredBatches};
 
@@ -52,6 +54,8 @@ struct Inner {
     /// From where on records are kept. Held for moments only.
     kept: Mutex<Kept>,
     stable: watch::Sender<Offset>,
+    /// The last stable offset. It moves with `stable`, under the queue's lock.
+    committed: watch::Sender<Offset>,
     deleted: AtomicBool,
 }
 
@@ -78,7 +82,8 @@ impl Partition {
         self.0.kept.lock().bounds.start
     }
 
-    /// The exclusive end of what is on disk: readers see all before it, and nothing after it.
+    /// The exclusive end of what is on disk: nothing after it is read. Who reads only what is committed ends at
+    /// [`Partition::last_stable_offset`].
     pub fn stable_offset(&self) -> Offset {
         *self.0.stable.borrow()
     }
@@ -122,7 +127,7 @@ impl Partition {
         config: ConfigCell,
     ) -> Result<Self> {
         let number = shared.next_number();
-        let found = recover(
+        let mut found = recover(
             &dir,
             &place,
             number,
@@ -131,6 +136,11 @@ impl Partition {
         )?;
         let end = found.segments.last().map(|last| last.end());
         let end = end.unwrap_or(found.bounds.start);
+        let isolation = &mut found.remembered.isolation;
+        isolation.settle(end);
+        isolation.prune(found.bounds.start);
+        isolation.cut(found.bounds.start);
+        let committed = isolation.last_stable(end);
         let partition = Self(Arc::new(Inner {
             place,
             dir,
@@ -143,6 +153,7 @@ impl Partition {
             upkeep: Mutex::default(),
             kept: Mutex::new(Kept::new(found.bounds)),
             stable: watch::Sender::new(end),
+            committed: watch::Sender::new(committed),
             deleted: AtomicBool::new(false),
         }));
         partition.remove_doomed();

@@ -11,6 +11,7 @@ use weir_base::Offset;
 use super::Partition;
 use crate::batch::{BatchHeader, HEADER_BYTES, Malformed};
 use crate::index::{Stretch, Times};
+use crate::isolation::Hidden;
 use crate::segment::Segment;
 use crate::{BatchView, Error, Result};
 
@@ -56,25 +57,35 @@ impl Partition {
     /// where all records were compacted away. Only when nothing stable is there, `next` is `from`. Blocks on the disk; checksums
     /// are checked.
     ///
+    /// It gives what is committed: nothing at or past [`Partition::last_stable_offset`], which `next` does not pass either, and no
+    /// markers and no batches of aborted transactions, over which `next` goes on.
+    ///
     /// From before [`Partition::start_offset`] it reads what a [`super::Pin`] holds.
     ///
     /// # Errors
     /// [`Error::OffsetOutOfRange`] when `from` is not kept any more; [`Error::Corrupt`] names segment and byte;
     /// [`Error::TopicNotFound`] when the topic was deleted; [`Error::Io`].
     pub fn read(&self, from: Offset, to: Offset, bytes_max: usize) -> Result<Batches> {
+        let to = to.min(self.last_stable_offset());
+        let hidden = match from < to {
+            true => Hidden::new(self.aborted(from, to)),
+            false => Hidden::default(),
+        };
         let mut batches = Vec::new();
         let next = self.read_each(from, to, bytes_max, |segment, found| {
-            let bytes = found.chunk.slice(found.range);
-            let checked = found.header.verify(&bytes);
-            checked.map_err(|reason| segment.corrupt(found.position, reason))?;
-            batches.push(BatchView::checked(bytes, found.header));
+            // Also what is hidden, for a damaged header might hide it.
+            let batch = found.check(segment)?;
+            if !hidden.hides(batch.header()) {
+                batches.push(batch);
+            }
             Ok(())
         })?;
         Ok(Batches { batches, next })
     }
 
-    /// As [`Partition::read`], the batches as they are stored, back to back in few pieces. Their checksums are for the reader to
-    /// check, as Kafka's consumers do.
+    /// Reads batches as they are stored, committed or not and markers too, back to back in few pieces. Their checksums are for
+    /// the reader to check, as Kafka's consumers do. Who wants only what is committed reads to [`Partition::last_stable_offset`]
+    /// and drops the batches of [`Partition::aborted`] transactions.
     ///
     /// # Errors
     /// As [`Partition::read`].
@@ -256,8 +267,13 @@ impl Partition {
         let stable = self.stable_offset();
         let mut next = from;
         while next < stable {
-            let read = self.read(next, stable, READ_BYTES_MIN as usize)?;
-            for batch in read.batches {
+            let mut batches = Vec::new();
+            let read_to =
+                self.read_each(next, stable, READ_BYTES_MIN as usize, |segment, found| {
+                    batches.push(found.check(segment)?);
+                    Ok(())
+                })?;
+            for batch in batches {
                 if batch.max_timestamp_ms() < timestamp_ms || batch.header().is_control() {
                     continue;
                 }
@@ -269,7 +285,7 @@ impl Partition {
                     }
                 }
             }
-            next = read.next;
+            next = read_to;
         }
         Ok(None)
     }
@@ -436,6 +452,16 @@ struct Found<'a> {
     header: BatchHeader,
     /// Where in the segment.
     position: u64,
+}
+
+impl Found<'_> {
+    /// The batch, if its checksum is right.
+    fn check(self, segment: &Segment) -> Result<BatchView> {
+        let bytes = self.chunk.slice(self.range);
+        let checked = self.header.verify(&bytes);
+        checked.map_err(|reason| segment.corrupt(self.position, reason))?;
+        Ok(BatchView::checked(bytes, self.header))
+    }
 }
 
 /// How much more may be read.

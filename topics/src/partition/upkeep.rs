@@ -42,8 +42,9 @@ impl Partition {
             let to = retention(&segments, &config, self.start_offset(), now_ms);
             let _upkeep = self.0.upkeep.lock();
             self.check_writable()?;
-            // What came to the last segment meanwhile stays.
-            self.move_start(to)?;
+            // What came to the last segment meanwhile stays, and so does what is not decided: of a transaction that is committed
+            // later, all is seen.
+            self.move_start(to.min(self.last_stable_offset()))?;
         }
         let start = self.start_offset();
         self.roll_if(|_| start == self.stable_offset())

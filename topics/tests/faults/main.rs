@@ -8,3 +8,4 @@ mod support;
 mod crash;
 mod disk;
 mod life;
+mod transactions;

@@ -167,3 +167,22 @@ pub(crate) fn produced(epoch: i16, first: i32, values: &[&str]) -> EncodedBatch 
     bytes[17..21].copy_from_slice(&crc.to_be_bytes());
     EncodedBatch::from_bytes(bytes).unwrap()
 }
+
+/// A batch of a producer's transaction: one record a value, numbered from `first`.
+pub(crate) fn transactional(
+    producer_id: i64,
+    epoch: i16,
+    first: i32,
+    values: &[&str],
+) -> EncodedBatch {
+    let mut bytes = batch(values.iter().map(|value| (5, *value)))
+        .as_bytes()
+        .to_vec();
+    bytes[21..23].copy_from_slice(&0x10i16.to_be_bytes());
+    bytes[43..51].copy_from_slice(&producer_id.to_be_bytes());
+    bytes[51..53].copy_from_slice(&epoch.to_be_bytes());
+    bytes[53..57].copy_from_slice(&first.to_be_bytes());
+    let crc = crc32c::crc32c(&bytes[21..]);
+    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    EncodedBatch::from_bytes(bytes).unwrap()
+}

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use weir_base::{ManualClock, Offset, PartitionId, TopicName};
 
 use super::*;
-use crate::groups::{CommitRequest, OffsetCommit, is_internal};
-use crate::{LogSettings, TopicConfig, TopicLog, TopicSpec};
+use crate::groups::{CommitRequest, OffsetCommit};
+use crate::{LogSettings, TopicConfig, TopicLog, TopicSpec, is_internal};
 
 const DIR: &str = "WEIR_TOPICS_TEST_GROUPS_CRASH";
 const THIS: &str = "groups::tests::crash::what_was_committed_is_there_after_a_kill";

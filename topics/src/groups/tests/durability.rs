@@ -6,13 +6,13 @@ use std::sync::Arc;
 use weir_base::{ManualClock, Offset, PartitionId, TopicId, TopicName};
 
 use super::*;
+use crate::groups::Offsets;
 use crate::groups::record::Change;
-use crate::groups::store::{SPEC, append};
 use crate::groups::{
     CommitRequest, CommittedOffset, GroupState, Groups, OFFSET_METADATA_BYTES_MAX, OffsetCommit,
-    is_internal,
 };
-use crate::{Error, LogSettings, Topic, TopicConfig, TopicLog, TopicSpec};
+use crate::journal::{SPEC, append};
+use crate::{Error, LogSettings, Topic, TopicConfig, TopicLog, TopicSpec, is_internal};
 
 fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
@@ -172,7 +172,12 @@ fn what_cannot_be_committed_is_refused() {
         groups.commit(commit("z", bids, &[])).await.unwrap();
         assert_eq!(groups.list().len(), 1);
 
-        for reserved in ["__weir_groups", "__weir_groups.12"] {
+        for reserved in [
+            "__weir_groups",
+            "__weir_groups.12",
+            "__weir_transactions",
+            "__weir_transactions.3",
+        ] {
             let refused = log
                 .create_topic(&name(reserved), SPEC, TopicConfig::default())
                 .await;
@@ -358,7 +363,7 @@ async fn write(log: &TopicLog, topic: &str, batches: Vec<Vec<(String, Change)>>)
             .create_blocking(topic, SPEC, TopicConfig::default())
             .unwrap();
         for batch in batches {
-            append(topic.partition(PartitionId(0)).unwrap(), &batch).unwrap();
+            append::<Offsets>(topic.partition(PartitionId(0)).unwrap(), &batch).unwrap();
         }
     });
     written.await.unwrap();

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::groups::GroupState;
+use crate::groups::group::Within;
 
 fn fixed(instance_id: &str) -> JoinRequest {
     JoinRequest {
@@ -377,7 +378,7 @@ fn a_static_member_that_comes_back_takes_its_place_without_a_rebalance() {
         bench.heartbeat("b", 1),
         Err(GroupError::UnknownMember)
     ));
-    let committed = bench.group.commit(&old, bench.now_ms);
+    let committed = bench.group.commit(&old, Within::Nothing, bench.now_ms);
     assert!(matches!(committed, Err(GroupError::FencedInstance)));
 
     // The leader that comes back is told not to assign.
@@ -458,25 +459,35 @@ fn a_static_member_stays_until_its_session_is_over() {
 fn who_may_commit() {
     let mut bench = Bench::stable(&["a"]);
     let alone = membership("", -1);
-    let refused = bench.group.commit(&alone, bench.now_ms);
+    let refused = bench.group.commit(&alone, Within::Nothing, bench.now_ms);
     assert!(matches!(refused, Err(GroupError::UnknownMember)));
     bench
         .group
-        .commit(&membership("a", 1), bench.now_ms)
+        .commit(&membership("a", 1), Within::Nothing, bench.now_ms)
         .unwrap();
-    let refused = bench.group.commit(&membership("a", 0), bench.now_ms);
+    let refused = bench
+        .group
+        .commit(&membership("a", 0), Within::Nothing, bench.now_ms);
     assert!(matches!(refused, Err(GroupError::IllegalGeneration)));
 
     drop(bench.join(request("a"), ""));
-    let early = bench.group.commit(&membership("a", 2), bench.now_ms);
+    let early = bench
+        .group
+        .commit(&membership("a", 2), Within::Nothing, bench.now_ms);
     assert!(matches!(early, Err(GroupError::RebalanceInProgress)));
     bench.leave("a").unwrap();
-    bench.group.commit(&alone, bench.now_ms).unwrap();
+    bench
+        .group
+        .commit(&alone, Within::Nothing, bench.now_ms)
+        .unwrap();
     let named = Membership {
         instance_id: Some("one".to_owned()),
         ..alone
     };
-    bench.group.commit(&named, bench.now_ms).unwrap();
+    bench
+        .group
+        .commit(&named, Within::Nothing, bench.now_ms)
+        .unwrap();
 
     // A commit is heard like a heartbeat, and taken while others join.
     let mut bench = Bench::stable(&["a"]);
@@ -484,7 +495,7 @@ fn who_may_commit() {
     bench.pass(9_999);
     bench
         .group
-        .commit(&membership("a", 1), bench.now_ms)
+        .commit(&membership("a", 1), Within::Nothing, bench.now_ms)
         .unwrap();
     bench.pass(9_999);
     assert_eq!(bench.group.members().ids(), ["a", "b"]);

@@ -224,7 +224,7 @@ fn the_end_of_the_log_lets_all_go() {
             while groups.describe("g").state == GroupState::Stable {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            let task = groups.0.tended.lock().task.take().unwrap();
+            let task = groups.0.tended.lock().tender.take_task().unwrap();
             match close {
                 true => log.close().await.unwrap(),
                 false => drop(log),
