@@ -26,6 +26,8 @@ impl Partition {
     /// The exclusive end of what is decided: the stable offset, or the first offset of an open transaction, if that is before it.
     /// What lies before it is committed or aborted for good, and it never moves back.
     pub fn last_stable_offset(&self) -> Offset {
+        // Both offsets move under this lock, the stable one first: who has seen that one move sees this one moved.
+        let _queue = self.0.queue.lock();
         *self.0.committed.borrow()
     }
 

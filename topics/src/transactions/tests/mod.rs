@@ -36,6 +36,8 @@ async fn open(dir: &Path, clock: &Arc<ManualClock>) -> TopicLog {
     settings.segment_bytes_max = 2000;
     settings.checkpoint_bytes = 700;
     settings.transactions.compact_bytes_min = 3000;
+    settings.compaction_dirty_percent = 0;
+    settings.upkeep_interval_ms = 3_600_000;
     TopicLog::open(settings, Arc::<ManualClock>::clone(clock))
         .await
         .unwrap()
@@ -71,10 +73,11 @@ async fn comes(log: &TopicLog, id: &str) -> TransactionalProducer {
     }
 }
 
-/// A batch of one record of the producer's transaction.
+/// A batch of one record of the producer's transaction, whose key is what its value begins with.
 fn batch(producer: ProducerEpoch, sequence: i32, value: &str) -> EncodedBatch {
     let mut builder = BatchBuilder::new();
     let record = RecordRef {
+        key: value.split('/').next().map(str::as_bytes),
         value: Some(value.as_bytes()),
         ..RecordRef::default()
     };

@@ -1,7 +1,9 @@
 //! Transactions as partitions and groups see them.
 
+use std::collections::BTreeMap;
+
 use super::*;
-use crate::Aborted;
+use crate::{Aborted, Cleanup};
 
 const COMMIT: Outcome = Outcome::Commit;
 const ABORT: Outcome = Outcome::Abort;
@@ -423,4 +425,133 @@ fn what_is_open_for_no_transaction_is_aborted_at_the_start() {
         watch.wait_for(|end| *end == Offset(2)).await.unwrap();
         assert!(values(left).is_empty());
     });
+}
+
+#[test]
+fn retention_and_compaction_heed_what_is_decided() {
+    let (dir, clock) = (scratch(), Arc::new(ManualClock::at(1_000)));
+    run(async {
+        let log = open(dir.path(), &clock).await;
+        let (topic, transactions) = (bids(&log).await, log.transactions());
+        let left = topic.partitions()[0].clone();
+        let (good, bad) = (comes(&log, "good").await, comes(&log, "bad").await);
+        let both = [(&good, Outcome::Commit), (&bad, Outcome::Abort)];
+        let (mut sequence, mut last) = (0, BTreeMap::new());
+        for round in 0..20 {
+            for (producer, outcome) in both {
+                let place = places(&topic, &[0]);
+                let added = transactions.add_partitions(producer, &place).await;
+                added.unwrap()[0].clone().unwrap();
+                for key in 0..3 {
+                    let value = format!("{key}/{round}/{outcome:?}");
+                    let number = sequence + key;
+                    write(&left, producer.producer, number, &value)
+                        .await
+                        .unwrap();
+                    if outcome == Outcome::Commit {
+                        last.insert(key, value);
+                    }
+                }
+                let ended = transactions.end(producer, outcome, TransactionVersion::V1);
+                ended.await.unwrap();
+            }
+            sequence += 3;
+        }
+        // One stays open, and all after it is not touched.
+        let place = places(&topic, &[0]);
+        let added = transactions.add_partitions(&good, &place).await;
+        added.unwrap()[0].clone().unwrap();
+        let open_at = write(&left, good.producer, sequence, "0/open")
+            .await
+            .unwrap();
+        for number in 0..60 {
+            let (producer, value) = (bad.producer, format!("1/{number}/late"));
+            let added = transactions.add_partitions(&bad, &place).await;
+            added.unwrap()[0].clone().unwrap();
+            write(&left, producer, sequence + number, &value)
+                .await
+                .unwrap();
+        }
+        transactions
+            .end(&bad, COMMIT, TransactionVersion::V1)
+            .await
+            .unwrap();
+
+        let mut config = topic.config();
+        config.cleanup = Cleanup::Compact;
+        log.configure(topic.id(), config).await.unwrap();
+        log.maintain(clock.now_ms()).await.unwrap();
+        assert_eq!(left.last_stable_offset(), open_at);
+        let stored = stored(&left);
+        let aborted = stored.iter().filter(|value| value.ends_with("Abort"));
+        assert!(
+            aborted.count() < 12,
+            "only in the segment of the open transaction"
+        );
+        let late = stored.iter().filter(|value| value.ends_with("late"));
+        assert_eq!(late.count(), 60);
+        let seen: BTreeMap<_, _> = values(&left)
+            .into_iter()
+            .map(|value| {
+                let key: i32 = value.split('/').next().unwrap().parse().unwrap();
+                (key, value)
+            })
+            .collect();
+        assert_eq!(seen, last);
+
+        config.cleanup = Cleanup::Delete;
+        config.retention_bytes = Some(0);
+        log.configure(topic.id(), config).await.unwrap();
+        log.maintain(clock.now_ms()).await.unwrap();
+        assert_eq!(left.last_stable_offset(), open_at);
+        assert!(left.start_offset() <= open_at);
+        transactions
+            .end(&good, COMMIT, TransactionVersion::V1)
+            .await
+            .unwrap();
+        assert_eq!(
+            values(&left)
+                .iter()
+                .filter(|value| *value == "0/open")
+                .count(),
+            1
+        );
+
+        // What somebody deletes in spite of an open transaction need not be decided.
+        let added = transactions.add_partitions(&good, &place).await;
+        added.unwrap()[0].clone().unwrap();
+        write(&left, good.producer, sequence + 1, "0/deleted")
+            .await
+            .unwrap();
+        let end = left.stable_offset();
+        left.delete_before(end).unwrap();
+        assert_eq!((left.start_offset(), left.last_stable_offset()), (end, end));
+        transactions
+            .end(&good, COMMIT, TransactionVersion::V1)
+            .await
+            .unwrap();
+        assert_eq!(left.last_stable_offset(), left.stable_offset());
+    });
+}
+
+/// The values of all records that are stored, but for markers.
+fn stored(partition: &Partition) -> Vec<String> {
+    let (mut next, end) = (partition.start_offset(), partition.stable_offset());
+    let mut values = Vec::new();
+    while next < end {
+        let read = partition.read_stored(next, end, 1000).unwrap();
+        for mut piece in read.pieces {
+            while !piece.is_empty() {
+                let batch = crate::BatchView::parse(piece.clone()).unwrap();
+                let _ = piece.split_to(batch.size_bytes());
+                let records = batch.records().filter(|_| !batch.header().is_control());
+                values.extend(records.map(|record| {
+                    String::from_utf8(record.unwrap().value.unwrap().to_vec()).unwrap()
+                }));
+            }
+        }
+        assert!(read.next > next);
+        next = read.next;
+    }
+    values
 }

@@ -235,7 +235,7 @@ async fn act(world: &mut World, log: &TopicLog, topic: &Topic, clock: &ManualClo
                     }
                     Ok(_) => assert_eq!(world.ids[id].ended, Some((producer, outcome))),
                     Err(error) => {
-                        assert!(matches!(error, Error::TransactionState { .. }), "{error}")
+                        assert!(matches!(error, Error::TransactionState { .. }), "{error}");
                     }
                 }
                 return;
