@@ -449,6 +449,7 @@ async fn offset_of(
     timestamp: i64,
     committed: bool,
 ) -> Result<(i64, i64), i16> {
+    let decided = partition.last_stable_offset();
     let found = match timestamp {
         LATEST if committed => return Ok((partition.last_stable_offset().0, -1)),
         LATEST => return Ok((partition.stable_offset().0, -1)),
@@ -469,6 +470,8 @@ async fn offset_of(
         }),
     };
     match found.await {
+        // What is not decided, a reader of what is committed does not see.
+        Ok(Ok(Some((offset, _)))) if committed && offset >= decided => Ok((-1, -1)),
         Ok(Ok(Some((offset, timestamp_ms)))) => Ok((offset.0, timestamp_ms)),
         Ok(Ok(None)) => Ok((-1, -1)),
         Ok(Err(error)) => Err(code::of_log(&error)),
