@@ -231,7 +231,7 @@ def administration():
     refused(admin.create_topics([NewTopic("admin", 1, 1)])["admin"], KafkaError.TOPIC_ALREADY_EXISTS)
     refused(admin.create_topics([NewTopic("copies", 1, 3)])["copies"], KafkaError.INVALID_REPLICATION_FACTOR)
     said = refused(
-        admin.create_topics([NewTopic("compacted", 1, 1, config={"cleanup.policy": "compact"})])["compacted"],
+        admin.create_topics([NewTopic("shredded", 1, 1, config={"cleanup.policy": "shred"})])["shredded"],
         KafkaError.INVALID_CONFIG,
     )
     assert "cleanup.policy" in said, said
