@@ -23,6 +23,7 @@ mod planning_error;
 mod queries;
 mod request;
 mod rows;
+mod schemas;
 mod session;
 mod settings;
 mod sql_types;
@@ -40,9 +41,12 @@ pub use metrics::MetricsSnapshot;
 pub use parameters::parameter_from_json;
 pub use queries::{QueryInfo, QueryState};
 pub use request::{Ingest, IngestFormat, Ingested, IngestedPartition, Request};
+pub use schemas::RegistryError;
 pub use session::Session;
 pub use settings::{Limits, Settings};
 pub use topic_access::TopicAccess;
 pub use variables::session_config;
 
 pub use datafusion::scalar::ScalarValue;
+/// What the schema registry is made of: a door answers in its terms.
+pub use weir_schemas as registry;

@@ -117,14 +117,16 @@ impl Parser {
         depth: usize,
     ) -> Result<Type> {
         let mut types: Vec<Type> = Vec::with_capacity(branches.len());
+        let mut kinds = BTreeSet::new();
         for (at, branch) in branches.iter().enumerate() {
             let path = format!("{path}/{at}");
             let of = self.parse_type(branch, namespace, &path, depth + 1)?;
             if matches!(of.shape, Shape::Union(_)) {
                 return Err(invalid(&path, "a union is directly in a union"));
             }
-            if types.iter().any(|other| same_branch(other, &of)) {
-                let name = of.describe(|name| self.named.get(name).cloned());
+            // Of each kind of type without a name there is one at most, and of each name.
+            let name = of.describe(|name| self.named.get(name).cloned());
+            if !kinds.insert(name.clone()) {
                 return Err(invalid(&path, format!("{name} is twice in the union")));
             }
             types.push(of);
@@ -324,7 +326,6 @@ fn logical(object: &Map<String, Value>, of: &Shape, fixed: Option<usize>) -> Opt
     Some(match (name, of) {
         ("decimal", Shape::Bytes) => decimal(object, None)?,
         ("decimal", Shape::Named(_)) => decimal(object, Some(fixed?))?,
-        ("big-decimal", Shape::Bytes) => Logical::BigDecimal,
         ("uuid", Shape::String) => Logical::Uuid,
         ("uuid", Shape::Named(_)) if fixed == Some(16) => Logical::Uuid,
         ("duration", Shape::Named(_)) if fixed == Some(12) => Logical::Duration,
@@ -356,13 +357,6 @@ fn decimal(object: &Map<String, Value>, fixed: Option<usize>) -> Option<Logical>
         precision: u32::try_from(precision).ok()?,
         scale: u32::try_from(scale).ok()?,
     })
-}
-
-fn same_branch(one: &Type, other: &Type) -> bool {
-    match (&one.shape, &other.shape) {
-        (Shape::Named(one), Shape::Named(other)) => one == other,
-        (one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
-    }
 }
 
 fn attribute<'a>(object: &'a Map<String, Value>, name: &str, path: &str) -> Result<&'a Value> {

@@ -1,7 +1,7 @@
 //! Whether a reader's schema can read what a writer's schema wrote, by the specification's *schema resolution*, with the
 //! rules' names of Avro's Java library, which the Confluent registry shows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{AvroSchema, Field, Named, NamedBody, Shape, Type};
@@ -201,9 +201,10 @@ impl Check<'_> {
     }
 
     fn fields(&mut self, fields: &[Field], written: &[Field], path: &str) {
+        let by_name = by_name(written);
         for (at, field) in fields.iter().enumerate() {
             let path = format!("{path}/fields/{at}");
-            match written_as(field, written) {
+            match written_as(field, &by_name) {
                 Some(writer) => self.types(&field.of, &writer.of, &format!("{path}/type")),
                 None if field.default.is_none() => self.report(
                     "READER_FIELD_MISSING_DEFAULT_VALUE",
@@ -219,10 +220,19 @@ impl Check<'_> {
     }
 }
 
+/// A writer's fields by their names.
+pub(super) fn by_name(written: &[Field]) -> BTreeMap<&str, &Field> {
+    let fields = written.iter();
+    fields.map(|field| (field.name.as_str(), field)).collect()
+}
+
 /// The writer's field that a reader's field is read from: by its name, else by an alias.
-pub(super) fn written_as<'a>(field: &Field, written: &'a [Field]) -> Option<&'a Field> {
-    let by = |name: &str| written.iter().find(|writer| writer.name == name);
-    by(&field.name).or_else(|| field.aliases.iter().find_map(|alias| by(alias)))
+pub(super) fn written_as<'a>(
+    field: &Field,
+    written: &BTreeMap<&str, &'a Field>,
+) -> Option<&'a Field> {
+    let mut names = std::iter::once(&field.name).chain(&field.aliases);
+    names.find_map(|name| written.get(name.as_str()).copied())
 }
 
 /// Whether a writer's type without parts is read as the reader's.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use super::pointer::Document;
 use super::{JsonSchema, count, types};
 use crate::Incompatibility;
 
@@ -31,7 +32,7 @@ pub fn cannot_read(reader: &JsonSchema, writer: &JsonSchema) -> Vec<Incompatibil
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     pub(super) schema: &'a Value,
-    document: &'a Value,
+    document: &'a Document,
     owner: &'a JsonSchema,
 }
 
@@ -52,7 +53,7 @@ static ANYTHING: Value = Value::Bool(true);
 impl<'a> Place<'a> {
     fn root(owner: &'a JsonSchema) -> Self {
         Self {
-            schema: owner.document(),
+            schema: &owner.document().value,
             document: owner.document(),
             owner,
         }

@@ -14,18 +14,17 @@ const PATTERN_BYTES_MAX: usize = 1 << 18;
 
 impl Check {
     pub(super) fn objects(&mut self, reader: Place<'_>, writer: Place<'_>, path: &str) {
-        let (wanted, written) = (properties(reader), properties(writer));
-        for (name, property) in &wanted {
+        for (name, is) in properties(reader) {
             let path = format!("{path}/properties/{}", escaped(name));
-            match written.iter().find(|(other, _)| other == name) {
-                Some((_, was)) => self.schemas(*property, *was, &path),
-                None => self.added(name, *property, writer, &path),
+            match property(writer, name) {
+                Some(was) => self.schemas(is, was, &path),
+                None => self.added(name, is, writer, &path),
             }
         }
-        for (name, was) in &written {
-            if !wanted.iter().any(|(other, _)| other == name) {
+        for (name, was) in properties(writer) {
+            if property(reader, name).is_none() {
                 let path = format!("{path}/properties/{}", escaped(name));
-                self.removed(name, *was, reader, &path);
+                self.removed(name, was, reader, &path);
             }
         }
         self.required(reader, writer, path);
@@ -80,18 +79,13 @@ impl Check {
     fn required(&mut self, reader: Place<'_>, writer: Place<'_>, path: &str) {
         let (wanted, promised) = (required(reader), required(writer));
         let has_default = |name: &str| {
-            let properties = reader.keyword("properties");
-            let property = properties.and_then(|properties| properties.get(name));
-            property.is_some_and(|property| property.get("default").is_some())
+            property(reader, name).is_some_and(|property| property.keyword("default").is_some())
         };
         for name in wanted.difference(&promised) {
             if has_default(name) {
                 continue;
             }
-            let known = writer
-                .keyword("properties")
-                .is_some_and(|properties| properties.get(*name).is_some());
-            let rule = if known {
+            let rule = if property(writer, name).is_some() {
                 "REQUIRED_ATTRIBUTE_ADDED"
             } else {
                 "REQUIRED_PROPERTY_ADDED_TO_UNOPEN_CONTENT_MODEL"
@@ -274,8 +268,13 @@ fn matches(pattern: &str, name: &str) -> bool {
         .map_or(true, |pattern: Regex| pattern.is_match(name))
 }
 
-fn properties(place: Place<'_>) -> Vec<(&str, Place<'_>)> {
-    named(place, "properties").collect()
+fn properties(place: Place<'_>) -> impl Iterator<Item = (&str, Place<'_>)> {
+    named(place, "properties")
+}
+
+fn property<'a>(place: Place<'a>, name: &str) -> Option<Place<'a>> {
+    let properties = place.keyword("properties")?;
+    properties.get(name).map(|schema| place.at(schema))
 }
 
 fn patterns(place: Place<'_>) -> impl Iterator<Item = (&str, Place<'_>)> {
@@ -290,7 +289,7 @@ fn named<'a>(place: Place<'a>, keyword: &str) -> impl Iterator<Item = (&'a str, 
         .map(move |(name, schema)| (name.as_str(), place.at(schema)))
 }
 
-/// Properties that must be there: a list beside them, or, as in draft 3, a word in each.
+/// Properties that must be there.
 fn required(place: Place<'_>) -> BTreeSet<&str> {
     let list = place.keyword("required").and_then(Value::as_array);
     list.into_iter()
@@ -307,7 +306,7 @@ fn additional(place: Place<'_>) -> Place<'_> {
 
 /// What a writer may write under names of which only the reader has a pattern.
 fn kept_elsewhere(writer: Place<'_>) -> Place<'_> {
-    let names_some = !properties(writer).is_empty() || patterns(writer).next().is_some();
+    let names_some = properties(writer).next().is_some() || patterns(writer).next().is_some();
     if names_some {
         // Its named properties may fit the pattern as well: nothing is known of them.
         writer.anything()

@@ -9,6 +9,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use pointer::Document;
 use serde_json::{Map, Value};
 
 pub use comparison::cannot_read;
@@ -21,9 +22,9 @@ const DEPTH_MAX: usize = 64;
 /// A JSON Schema with what it refers to.
 #[derive(Debug, Clone)]
 pub struct JsonSchema {
-    document: Arc<Value>,
+    document: Arc<Document>,
     /// Other documents, by the URI that `$ref` gives.
-    others: BTreeMap<String, Arc<Value>>,
+    others: BTreeMap<String, Arc<Document>>,
 }
 
 impl JsonSchema {
@@ -48,25 +49,24 @@ impl JsonSchema {
             others.insert(name.to_owned(), Arc::clone(&schema.document));
         }
         let schema = Self {
-            document: Arc::new(document),
+            document: Arc::new(Document::new(document)),
             others,
         };
-        schema.check(&schema.document, "", 0)?;
+        schema.check(&schema.document.value, "", 0)?;
         Ok(schema)
     }
 
     /// The schema without spaces.
     pub fn canonical(&self) -> String {
-        self.document.to_string()
+        self.document.value.to_string()
     }
 
     /// The schema without spaces, with sorted keys.
     pub fn normalized(&self) -> String {
-        sorted(&self.document).to_string()
+        sorted(&self.document.value).to_string()
     }
 
-    /// The whole schema.
-    pub fn document(&self) -> &Value {
+    pub(crate) fn document(&self) -> &Document {
         &self.document
     }
 
@@ -154,27 +154,23 @@ impl JsonSchema {
     /// The schema that a `$ref` in `document` names, and the document that it is in.
     pub(crate) fn resolve<'a>(
         &'a self,
-        document: &'a Value,
+        document: &'a Document,
         reference: &str,
-    ) -> Option<(&'a Value, &'a Value)> {
+    ) -> Option<(&'a Value, &'a Document)> {
         let (uri, fragment) = reference.split_once('#').unwrap_or((reference, ""));
-        let own_id = document
-            .get("$id")
-            .or_else(|| document.get("id"))
-            .and_then(Value::as_str);
-        let document = if uri.is_empty() || own_id == Some(uri) {
-            document
-        } else if let Some(other) = self.others.get(uri) {
-            other
-        } else if let Some(inner) = pointer::with_id(document, uri) {
-            return pointer::find(inner, fragment).map(|found| (found, document));
-        } else if uri.contains("json-schema.org/") {
-            // The drafts' own schemas describe schemas: of those nothing is compared.
-            return Some((&Value::Bool(true), document));
-        } else {
-            return None;
-        };
-        pointer::find(document, fragment).map(|found| (found, document))
+        if uri.is_empty() {
+            return document.find(fragment).map(|found| (found, document));
+        }
+        if let Some(other) = self.others.get(uri) {
+            return other.find(fragment).map(|found| (found, &**other));
+        }
+        if let Some(inner) = document.with_id(uri) {
+            let found = pointer::within(inner, fragment).or_else(|| document.find(fragment));
+            return found.map(|found| (found, document));
+        }
+        // The drafts' own schemas describe schemas: of those nothing is compared.
+        uri.contains("json-schema.org/")
+            .then_some((&Value::Bool(true), document))
     }
 }
 

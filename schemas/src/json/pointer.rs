@@ -1,47 +1,82 @@
 //! Places in a JSON document: pointers (RFC 6901), anchors and identifiers.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
-/// What a `$ref`'s part after `#` names: nothing, a JSON pointer, or an anchor.
-pub(super) fn find<'a>(document: &'a Value, fragment: &str) -> Option<&'a Value> {
-    if fragment.is_empty() {
-        return Some(document);
-    }
-    if fragment.starts_with('/') {
-        return document
-            .pointer(fragment)
-            .or_else(|| document.pointer(&percent_decoded(fragment)?));
-    }
-    search(document, &|object| {
-        object.get("$anchor").and_then(Value::as_str) == Some(fragment)
-            || object
-                .get("$id")
-                .and_then(Value::as_str)
-                .is_some_and(|id| id.strip_prefix('#') == Some(fragment))
-    })
+/// A document, and where in it schemas have names of their own.
+#[derive(Debug)]
+pub(crate) struct Document {
+    pub(crate) value: Value,
+    /// Pointers by `$id`, and by `#` and `$anchor`. They are looked up often, which a search each time would not bear.
+    named: BTreeMap<String, String>,
 }
 
-/// The schema in a document that has this `$id`.
-pub(super) fn with_id<'a>(document: &'a Value, uri: &str) -> Option<&'a Value> {
-    search(document, &|object| {
-        object.get("$id").and_then(Value::as_str) == Some(uri)
-    })
-}
-
-fn search<'a>(
-    document: &'a Value,
-    matches: &dyn Fn(&serde_json::Map<String, Value>) -> bool,
-) -> Option<&'a Value> {
-    let mut waiting = vec![document];
-    while let Some(value) = waiting.pop() {
-        match value {
-            Value::Object(object) if matches(object) => return Some(value),
-            Value::Object(object) => waiting.extend(object.values()),
-            Value::Array(list) => waiting.extend(list),
-            _ => {}
+impl Document {
+    pub(super) fn new(value: Value) -> Self {
+        let mut named = BTreeMap::new();
+        let mut waiting = vec![(&value, String::new())];
+        while let Some((at, path)) = waiting.pop() {
+            match at {
+                Value::Object(object) => {
+                    for keyword in ["$id", "id"] {
+                        if let Some(id) = object.get(keyword).and_then(Value::as_str) {
+                            named.insert(id.trim_end_matches('#').to_owned(), path.clone());
+                        }
+                    }
+                    if let Some(anchor) = object.get("$anchor").and_then(Value::as_str) {
+                        named.insert(format!("#{anchor}"), path.clone());
+                    }
+                    let inner = object.iter();
+                    waiting.extend(
+                        inner
+                            .filter(|(_, value)| is_container(value))
+                            .map(|(key, value)| (value, format!("{path}/{}", escaped(key)))),
+                    );
+                }
+                Value::Array(list) => {
+                    let inner = list.iter().enumerate();
+                    waiting.extend(
+                        inner
+                            .filter(|(_, value)| is_container(value))
+                            .map(|(at, value)| (value, format!("{path}/{at}"))),
+                    );
+                }
+                _ => {}
+            }
         }
+        Self { value, named }
     }
-    None
+
+    /// What a `$ref`'s part after `#` names: nothing, a JSON pointer, or an anchor.
+    pub(super) fn find(&self, fragment: &str) -> Option<&Value> {
+        within(&self.value, fragment).or_else(|| {
+            let path = self.named.get(&format!("#{fragment}"))?;
+            self.value.pointer(path)
+        })
+    }
+
+    /// The schema that has this `$id`.
+    pub(super) fn with_id(&self, uri: &str) -> Option<&Value> {
+        self.value.pointer(self.named.get(uri)?)
+    }
+}
+
+/// What a JSON pointer names in a schema; the schema itself when it is empty.
+pub(super) fn within<'a>(schema: &'a Value, fragment: &str) -> Option<&'a Value> {
+    if fragment.is_empty() {
+        return Some(schema);
+    }
+    if !fragment.starts_with('/') {
+        return None;
+    }
+    schema
+        .pointer(fragment)
+        .or_else(|| schema.pointer(&percent_decoded(fragment)?))
+}
+
+fn is_container(value: &Value) -> bool {
+    value.is_object() || value.is_array()
 }
 
 /// A key as it stands in a pointer.

@@ -1,9 +1,11 @@
 //! What changes a registry. Each command gives the changes that would carry it out, and what to answer.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::question::no_subject;
 use super::{
-    Change, Deleted, Key, Mode, Record, Registered, Registry, SUBJECTS_MAX, SchemaId, Settings,
-    VERSIONS_MAX, Version, VersionRef,
+    Change, Deleted, Key, Mode, Record, Registered, Registry, SCHEMAS_MAX, SUBJECTS_MAX, SchemaId,
+    Settings, VERSIONS_MAX, Version, VersionRef,
 };
 use crate::{Code, Definition, Error, Level, Result};
 
@@ -124,6 +126,12 @@ impl Registry {
             }
             (None, _) => {}
         }
+        if self.schemas.len() >= SCHEMAS_MAX {
+            return Err(Error::new(
+                Code::LimitExceeded,
+                format!("there are {SCHEMAS_MAX} schemas, which is all that there may be"),
+            ));
+        }
         let id = wanted.unwrap_or(self.next_id);
         if id >= self.next_id {
             let next = SchemaId::new(id.get() + 1).ok_or_else(|| {
@@ -234,13 +242,13 @@ impl Registry {
     ) -> Result<Vec<Change>> {
         let owner = self.subject(subject)?;
         let mut changes = Vec::new();
-        let mut gone = Vec::new();
+        let mut gone = BTreeMap::new();
+        let referrers = self.referrers(subject);
         for version in versions {
             let Some(entry) = owner.versions.get(version) else {
                 continue;
             };
-            let by = self.referrers(subject, *version);
-            if !by.is_empty() {
+            if let Some(by) = referrers.get(version) {
                 let by: Vec<String> = by.iter().map(ToString::to_string).collect();
                 return Err(Error::new(
                     Code::ReferenceExists,
@@ -252,7 +260,7 @@ impl Registry {
             }
             if permanent {
                 changes.push(Change::Remove(Key::Version(subject.to_owned(), *version)));
-                gone.push((*version, entry.id));
+                gone.insert(*version, entry.id);
             } else {
                 changes.push(Change::Put(Record::Version {
                     subject: subject.to_owned(),
@@ -263,18 +271,15 @@ impl Registry {
             }
         }
         // A schema that no version has is gone as well.
-        let mut ids: Vec<SchemaId> = gone.iter().map(|(_, id)| *id).collect();
-        ids.sort();
-        ids.dedup();
-        for id in ids {
-            let mut uses = self.uses(id);
-            let still = uses.any(|(name, version, _)| {
-                name != subject || !gone.iter().any(|(gone, _)| *gone == version)
-            });
-            if !still {
-                changes.push(Change::Remove(Key::Schema(id)));
+        let mut ids: BTreeSet<SchemaId> = gone.values().copied().collect();
+        if !ids.is_empty() {
+            for (name, version, entry) in self.entries() {
+                if name != subject || !gone.contains_key(&version) {
+                    ids.remove(&entry.id);
+                }
             }
         }
+        changes.extend(ids.into_iter().map(|id| Change::Remove(Key::Schema(id))));
         Ok(changes)
     }
 

@@ -25,6 +25,9 @@ pub const SUBJECTS_MAX: usize = 10_000;
 /// The most versions that a subject has, deleted ones counted.
 pub const VERSIONS_MAX: usize = 1_000;
 
+/// The most schemas that a registry has.
+pub const SCHEMAS_MAX: usize = 50_000;
+
 /// The most references that lead from one schema to another to another.
 const REFERENCE_DEPTH_MAX: usize = 32;
 

@@ -1,6 +1,6 @@
 //! What can be asked of a registry.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Entry, Mode, Registry, SchemaId, Subject, Version, VersionRef};
@@ -215,7 +215,8 @@ impl Registry {
     /// [`Code::SubjectNotFound`] or [`Code::VersionNotFound`].
     pub fn referenced_by(&self, subject: &str, version: VersionRef) -> Result<Vec<SchemaId>> {
         let (version, _) = self.entry(subject, version, Deleted::Shown)?;
-        Ok(self.referrers(subject, version))
+        let mut referrers = self.referrers(subject);
+        Ok(referrers.remove(&version).unwrap_or_default())
     }
 
     /// How schemas of a subject may follow one another: what was set for it, else for all.
@@ -391,20 +392,28 @@ impl Registry {
         }
     }
 
-    /// The schemas that refer to a version and are themselves a version that is not deleted.
-    pub(super) fn referrers(&self, subject: &str, version: Version) -> Vec<SchemaId> {
+    /// The schemas that refer to a version of a subject and are themselves a version that is not deleted, by that version.
+    pub(super) fn referrers(&self, subject: &str) -> BTreeMap<Version, Vec<SchemaId>> {
         let used: BTreeSet<SchemaId> = self
             .entries()
             .filter(|(_, _, entry)| !entry.deleted)
             .map(|(_, _, entry)| entry.id)
             .collect();
-        let refers = |id: &SchemaId| {
-            self.schemas.get(id).is_some_and(|stored| {
-                let mut references = stored.schema.references.iter();
-                references.any(|it| it.subject == subject && it.version == version)
-            })
-        };
-        used.into_iter().filter(refers).collect()
+        let mut referrers: BTreeMap<Version, Vec<SchemaId>> = BTreeMap::new();
+        for id in used {
+            let Some(stored) = self.schemas.get(&id) else {
+                continue;
+            };
+            let references = stored.schema.references.iter();
+            let versions: BTreeSet<Version> = references
+                .filter(|reference| reference.subject == subject)
+                .map(|reference| reference.version)
+                .collect();
+            for version in versions {
+                referrers.entry(version).or_default().push(id);
+            }
+        }
+        referrers
     }
 
     pub(super) fn registered(
