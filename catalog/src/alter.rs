@@ -109,6 +109,7 @@ impl Snapshot {
             match &mut entry.body {
                 Body::Stream(stream) => {
                     stream.key.iter_mut().for_each(renamed);
+                    stream.key_columns.iter_mut().for_each(renamed);
                     if let Some(watermark) = &mut stream.watermark {
                         renamed(&mut watermark.column);
                     }
@@ -376,7 +377,9 @@ fn needed_by(entry: &Entry, column: &str) -> Vec<String> {
         needed_by.push("the primary key".to_owned());
     }
     if let Body::Stream(stream) = &entry.body {
-        if stream.key.as_deref() == Some(column) {
+        if stream.key.as_deref() == Some(column)
+            || stream.key_columns.iter().any(|key| key == column)
+        {
             needed_by.push("the key of its records".to_owned());
         }
         if let Some(watermark) = &stream.watermark

@@ -55,7 +55,7 @@ pub struct Created {
     pub id: ObjectId,
     /// What to commit; nothing when the object was there and is kept.
     pub changes: Vec<Change>,
-    /// The object whose place is taken: its topic is to be deleted after the commit.
+    /// The object whose place is taken: its topic is to be deleted after the commit, unless another still has it.
     pub replaced: Option<Arc<Entry>>,
 }
 
@@ -367,7 +367,8 @@ pub(crate) fn check_definition(snapshot: &Snapshot, entry: &Entry) -> Result<()>
                 ));
             }
             let watermark = stream.watermark.as_ref().map(|watermark| &watermark.column);
-            for column in stream.key.iter().chain(watermark) {
+            let key = stream.key.iter().chain(&stream.key_columns);
+            for column in key.chain(watermark) {
                 snapshot.require_column(entry, column)?;
             }
         }

@@ -245,10 +245,16 @@ pub struct Stream {
     pub topic: TopicName,
     /// The topic's identity.
     pub topic_id: TopicId,
+    /// Whether the statement named the topic, which may be another's too.
+    #[serde(default)]
+    pub named_topic: bool,
     /// How many partitions the topic has.
     pub partitions: u32,
-    /// The column whose value is the records' key.
+    /// The column whose value is also the records' key.
     pub key: Option<String>,
+    /// The columns that are in the records' key alone, in order.
+    #[serde(default)]
+    pub key_columns: Vec<String>,
     /// The format of the records' values.
     pub format: String,
     /// Its watermark.

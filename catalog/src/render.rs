@@ -55,6 +55,12 @@ fn create_stream(name: &str, stream: &Stream) -> String {
     if let Some(key) = &stream.key {
         options.insert("key".to_owned(), key.clone());
     }
+    if !stream.key_columns.is_empty() {
+        options.insert("key.columns".to_owned(), stream.key_columns.join(", "));
+    }
+    if stream.named_topic {
+        options.insert("topic".to_owned(), stream.topic.to_string());
+    }
     let columns = match stream.is_raw() {
         true => String::new(),
         false => format!(" {}", list(&elements)),

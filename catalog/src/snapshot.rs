@@ -1,10 +1,10 @@
 //! One version of the whole catalog.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use weir_base::nearest::nearest;
-use weir_base::{SqlState, TopicName};
+use weir_base::{SqlState, TopicId, TopicName};
 
 use crate::{Body, Entry, Error, ObjectId, ObjectKind, ObjectName, Result};
 
@@ -15,10 +15,17 @@ pub const DEFAULT_SCHEMA: &str = "public";
 pub const RESERVED_SCHEMAS: [&str; 3] = ["information_schema", "pg_catalog", "weir"];
 
 /// Columns that every stream and table has besides its own, not shown by `SELECT *`.
-pub const HIDDEN_COLUMNS: [&str; 5] = ["_partition", "_offset", "_timestamp", "_key", "_headers"];
+pub const HIDDEN_COLUMNS: [&str; 6] = [
+    "_partition",
+    "_offset",
+    "_timestamp",
+    "_key",
+    "_headers",
+    "_error",
+];
 
 /// One version of the whole catalog: immutable, and consistent in itself (every dependency exists and none is circular,
-/// every relation's schema exists, no name or topic is taken twice).
+/// every relation's schema exists, no name is taken twice, nor a topic but by streams that share it).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     version: u64,
@@ -28,6 +35,8 @@ pub struct Snapshot {
     schemas: BTreeMap<String, Arc<Entry>>,
     connections: BTreeMap<String, Arc<Entry>>,
     dependants: BTreeMap<ObjectId, BTreeSet<ObjectId>>,
+    /// What is stored in each topic, in order of identity.
+    by_topic: HashMap<TopicId, Vec<Arc<Entry>>>,
 }
 
 impl Snapshot {
@@ -50,6 +59,7 @@ impl Snapshot {
             schemas: BTreeMap::from([(DEFAULT_SCHEMA.to_owned(), public)]),
             connections: BTreeMap::new(),
             dependants: BTreeMap::new(),
+            by_topic: HashMap::new(),
         }
     }
 
@@ -75,6 +85,11 @@ impl Snapshot {
     /// The object of this identity.
     pub fn by_id(&self, id: ObjectId) -> Option<&Arc<Entry>> {
         self.by_id.get(&id)
+    }
+
+    /// The streams over a topic, or the table that it is the changelog of; the oldest first.
+    pub fn by_topic(&self, topic: TopicId) -> &[Arc<Entry>] {
+        self.by_topic.get(&topic).map_or(&[], Vec::as_slice)
     }
 
     /// The schema of this name.
@@ -311,10 +326,11 @@ impl Snapshot {
             schemas: BTreeMap::new(),
             connections: BTreeMap::new(),
             dependants: BTreeMap::new(),
+            by_topic: HashMap::new(),
         };
         snapshot.index_names()?;
         snapshot.index_dependants()?;
-        snapshot.check_topics()?;
+        snapshot.index_topics()?;
         snapshot.check_circles()?;
         Ok(snapshot)
     }
@@ -368,23 +384,30 @@ impl Snapshot {
         Ok(())
     }
 
-    fn check_topics(&self) -> Result<()> {
-        let mut topics: BTreeMap<&TopicName, &Entry> = BTreeMap::new();
+    /// Streams may share a topic; a table's is its own.
+    fn index_topics(&mut self) -> Result<()> {
+        let mut by_name: BTreeMap<&TopicName, &Entry> = BTreeMap::new();
         for entry in self.by_id.values() {
-            let Some((topic, _)) = entry.topic() else {
+            let Some((topic, id)) = entry.topic() else {
                 continue;
             };
-            if let Some(earlier) = topics.insert(topic, entry) {
-                return Err(Error::rule(
-                    SqlState::DUPLICATE_OBJECT,
-                    format!(
-                        "topic \"{topic}\" of {} is in use by {}",
-                        entry.describe(),
-                        earlier.describe()
-                    ),
-                    "choose another name",
-                ));
+            if let Some(earlier) = by_name.insert(topic, entry) {
+                let is_shared = earlier.topic() == Some((topic, id))
+                    && earlier.kind() == ObjectKind::Stream
+                    && entry.kind() == ObjectKind::Stream;
+                if !is_shared {
+                    return Err(Error::rule(
+                        SqlState::DUPLICATE_OBJECT,
+                        format!(
+                            "topic \"{topic}\" of {} is in use by {}",
+                            entry.describe(),
+                            earlier.describe()
+                        ),
+                        "choose another name",
+                    ));
+                }
             }
+            self.by_topic.entry(id).or_default().push(Arc::clone(entry));
         }
         Ok(())
     }

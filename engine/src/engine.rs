@@ -1,6 +1,6 @@
 //! The engine as a whole: what all sessions share, its opening and its closing.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,13 +8,14 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
-use weir_base::{Classify, Clock, Kind, QueryId, SqlState, TopicId};
+use weir_base::{Classify, Clock, Kind, QueryId, SqlState, TopicId, TopicName};
 use weir_catalog::{Catalog, Entry};
 use weir_connectors::files::{FilePolicy, FileStores};
 use weir_topics::groups::is_internal;
 use weir_topics::{LogSettings, Topic, TopicLog};
 
 use crate::admission::Admission;
+use crate::dead_letters::DeadLetters;
 use crate::error::{Error, Result};
 use crate::functions;
 use crate::lanes::Lanes;
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) log: TopicLog,
     pub(crate) stores: FileStores,
     pub(crate) tables: Tables,
+    pub(crate) dead_letters: DeadLetters,
     /// One definition changes at a time.
     pub(crate) ddl: tokio::sync::Mutex<()>,
     scratch: PathBuf,
@@ -139,12 +141,13 @@ impl Engine {
             .build_arc()?;
         let base_state =
             functions::state(Arc::clone(&runtime), Variables::default().config(limits))?;
-        Ok(Self(Arc::new(Shared {
+        let engine = Self(Arc::new(Shared {
             lanes: Lanes::start(limits.threads)?,
             admission: Admission::new(limits),
             queries: Queries::new(Arc::clone(&clock)),
             counters: Counters::default(),
             tables: Tables::default(),
+            dead_letters: DeadLetters::default(),
             ddl: tokio::sync::Mutex::default(),
             base_state,
             memory,
@@ -155,7 +158,9 @@ impl Engine {
             scratch,
             clock,
             settings,
-        })))
+        }));
+        engine.0.tend_dead_letters();
+        Ok(engine)
     }
 
     /// A new session with the server's defaults.
@@ -200,6 +205,24 @@ impl Engine {
         }
     }
 
+    /// Of each topic that streams read, how many of its records could not be decoded, each as often as it was read.
+    pub fn decode_errors(&self) -> BTreeMap<TopicName, u64> {
+        let log = &self.0.log;
+        let counts = self.0.tables.all_decode_errors().into_iter();
+        counts
+            .filter_map(|(id, count)| Some((log.topic_by_id(id)?.name().clone(), count)))
+            .collect()
+    }
+
+    /// Of each topic with a stream that has dead letters, how many of them were copied since the start.
+    pub fn dead_letters(&self) -> BTreeMap<TopicName, u64> {
+        let mut counts = BTreeMap::new();
+        for (topic, count) in self.0.dead_letters.counts() {
+            *counts.entry(topic).or_default() += count;
+        }
+        counts
+    }
+
     /// Whether the engine can answer and write.
     ///
     /// # Errors
@@ -238,6 +261,7 @@ impl Engine {
     /// Stops all queries and brings everything to disk.
     pub async fn close(&self) {
         self.0.queries.close();
+        self.0.dead_letters.close();
         if let Err(error) = self.0.log.close().await {
             tracing::error!(%error, "the topic log did not close cleanly; it repairs itself at the next start");
         }

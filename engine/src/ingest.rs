@@ -209,13 +209,12 @@ pub(crate) fn stream_writer(engine: &Arc<Shared>, name: &ObjectName) -> Result<A
     }
     let topic = engine.topic_of(entry)?;
     let mut writers = engine.tables.writers.lock();
-    if let Some(writer) = writers.get(&topic.id())
+    if let Some(writer) = writers.get(&entry.id)
         && writer.entry.as_ref() == entry.as_ref()
         && writer.is_constant
     {
         return Ok(Arc::clone(writer));
     }
-    let id = topic.id();
     let schema = Arc::new(row_schema(engine, entry)?);
     let is_constant = entry
         .columns()
@@ -230,7 +229,7 @@ pub(crate) fn stream_writer(engine: &Arc<Shared>, name: &ObjectName) -> Result<A
         writer: TopicWriter::new(topic, schema, Arc::clone(&engine.clock)),
         is_constant,
     });
-    writers.insert(id, Arc::clone(&writer));
+    writers.insert(entry.id, Arc::clone(&writer));
     Ok(writer)
 }
 

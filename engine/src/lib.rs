@@ -9,6 +9,7 @@
 
 mod admission;
 mod answer;
+mod dead_letters;
 mod engine;
 mod error;
 mod execution;

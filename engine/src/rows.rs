@@ -3,9 +3,9 @@
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::Expr;
-use weir_base::SqlState;
-use weir_catalog::{Body, Column, Entry};
-use weir_connectors::topic::{RowColumn, RowSchema};
+use weir_base::{Options, SqlState};
+use weir_catalog::{Body, Column, Entry, Stream};
+use weir_connectors::topic::{RecordFormat, RowColumn, RowSchema};
 
 use crate::engine::Shared;
 use crate::error::{Error, Result};
@@ -35,6 +35,7 @@ pub(crate) fn row_schema(engine: &Shared, entry: &Entry) -> Result<RowSchema> {
         })
         .collect::<Result<Vec<_>>>()?;
     let key = match &entry.body {
+        Body::Stream(stream) if !stream.key_columns.is_empty() => &stream.key_columns,
         Body::Stream(stream) => stream.key.as_slice(),
         Body::Table(table) => table.primary_key.as_slice(),
         _ => &[],
@@ -46,7 +47,31 @@ pub(crate) fn row_schema(engine: &Shared, entry: &Entry) -> Result<RowSchema> {
             .position(|column| column.name == *name)
     };
     let key = key.iter().filter_map(place).collect();
-    Ok(RowSchema::new(columns, key)?)
+    let schema = RowSchema::new(columns, key)?;
+    match &entry.body {
+        Body::Stream(stream) => Ok(schema
+            .with_format(record_format(stream)?)?
+            .counting_errors(engine.tables.decode_errors(stream.topic_id))),
+        _ => Ok(schema),
+    }
+}
+
+/// How the records of a stream are encoded.
+pub(crate) fn record_format(stream: &Stream) -> Result<RecordFormat> {
+    let options = stream.options.iter();
+    let options = options.filter(|(key, _)| RecordFormat::OPTIONS.contains(&key.as_str()));
+    let format = std::iter::once(("format".to_owned(), stream.format.clone()));
+    let given = format.chain(options.map(|(key, value)| (key.clone(), value.clone())));
+    let has_key_columns = !stream.key_columns.is_empty();
+    Ok(RecordFormat::take(
+        &mut Options::new(given),
+        has_key_columns,
+    )?)
+}
+
+/// Whether a stream's columns are found by their places.
+pub(crate) fn is_positional(entry: &Entry) -> bool {
+    matches!(&entry.body, Body::Stream(stream) if stream.format == "csv")
 }
 
 /// Whether a stream shows its records' values as they are.

@@ -5,20 +5,38 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use weir_base::TopicId;
-use weir_catalog::Entry;
-use weir_connectors::topic::KeyedTable;
+use weir_catalog::{Entry, ObjectId};
+use weir_connectors::topic::{DecodeErrors, KeyedTable};
 
 use crate::engine::Shared;
 use crate::error::Result;
 use crate::ingest::StreamWriter;
 use crate::rows::row_schema;
 
-/// Writers and tables by their topic.
+/// Tables by their topic, and the writers of streams, of which several may have one.
 #[derive(Default)]
 pub(crate) struct Tables {
     open: Mutex<HashMap<TopicId, KeyedTable>>,
     /// What rows of streams are checked and written with.
-    pub(crate) writers: Mutex<HashMap<TopicId, Arc<StreamWriter>>>,
+    pub(crate) writers: Mutex<HashMap<ObjectId, Arc<StreamWriter>>>,
+    /// How many records of topics could not be decoded.
+    errors: Mutex<HashMap<TopicId, DecodeErrors>>,
+}
+
+impl Tables {
+    /// The count of a topic's records that could not be decoded.
+    pub(crate) fn decode_errors(&self, topic: TopicId) -> DecodeErrors {
+        self.errors.lock().entry(topic).or_default().clone()
+    }
+
+    /// The counts of all topics.
+    pub(crate) fn all_decode_errors(&self) -> Vec<(TopicId, u64)> {
+        let errors = self.errors.lock();
+        errors
+            .iter()
+            .map(|(id, count)| (*id, count.get()))
+            .collect()
+    }
 }
 
 impl Shared {
@@ -44,6 +62,10 @@ impl Shared {
     /// Forgets the state of what changed its definition or is gone; the next to use it builds it anew.
     pub(crate) fn forget_table(&self, topic: TopicId) {
         self.tables.open.lock().remove(&topic);
-        self.tables.writers.lock().remove(&topic);
+        let mut writers = self.tables.writers.lock();
+        writers.retain(|_, writer| writer.writer.topic().id() != topic);
+        if self.log.topic_by_id(topic).is_none() {
+            self.tables.errors.lock().remove(&topic);
+        }
     }
 }

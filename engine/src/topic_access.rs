@@ -1,13 +1,14 @@
 //! Topics for a door that speaks the log's own protocol: which there are, who may write them, making and dropping them.
 //!
-//! Such a door appends batches to the log itself, after it has asked here. A stream's topic takes what its stream takes: a
-//! record that is no row of it is refused, so that every row that is stored can be read.
+//! Such a door appends batches to the log itself, after it has asked here. A topic takes any record, unless one of its streams
+//! has `on_error = 'fail'`: a record that is no row of each such stream is refused, so that they can be read.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use weir_base::{SqlState, TopicId, TopicName};
-use weir_catalog::{Entry, ObjectKind, ObjectName};
-use weir_connectors::topic::check_values;
+use weir_catalog::{Body, Entry, ObjectKind};
+use weir_connectors::topic::{OnError, check_records};
 use weir_topics::{BatchView, Topic};
 
 use crate::engine::Shared;
@@ -26,9 +27,9 @@ pub struct TopicAccess {
 #[derive(Clone)]
 enum Writes {
     /// Any bytes.
-    Raw,
-    /// Rows of a stream, checked one by one.
-    Rows(Arc<StreamWriter>),
+    Any,
+    /// Rows of streams, checked one by one.
+    Rows(Vec<Arc<StreamWriter>>),
     /// None: it is a table's.
     Refused,
 }
@@ -47,30 +48,32 @@ impl TopicAccess {
 
     /// Whether any batch may be appended, without a look at its records.
     pub fn takes_any(&self) -> bool {
-        matches!(self.writes, Writes::Raw)
+        matches!(self.writes, Writes::Any)
     }
 
-    /// Checks what is to be appended. It decodes the records of a stream with columns, so it takes its time.
+    /// Checks what is to be appended. Unless the topic takes any batch, it decodes all records, so it takes its time.
     ///
     /// # Errors
-    /// When the topic belongs to a table; when a record is no row of the stream, by its number in the batch ([`Error::row`]).
+    /// When the topic belongs to a table; when a record is no row of a stream that fails on such, by its number in the batch ([`Error::row`]).
     pub fn admit(&self, batch: &BatchView) -> Result<()> {
         match &self.writes {
-            Writes::Raw => Ok(()),
+            Writes::Any => Ok(()),
             Writes::Refused => Err(Error::invalid(
                 SqlState::WRONG_OBJECT_TYPE,
                 format!("topic \"{}\" is a table's changelog", self.topic.name()),
             )
             .with_hint("write the table by SQL")),
-            Writes::Rows(writer) => {
+            Writes::Rows(writers) => {
                 let plain = batch.clone().decompressed()?;
-                let mut values = Vec::with_capacity(plain.record_count());
-                for record in plain.records() {
-                    values.push(record?.value);
+                let records = plain.records().collect::<weir_topics::Result<Vec<_>>>()?;
+                for writer in writers {
+                    let checked = check_records(writer.schema(), records.iter().copied());
+                    let checked = checked.map_err(crate::ingest::from_row_error)?;
+                    writer
+                        .check(&checked.batch)
+                        .map_err(|error| of_record(error, |row| checked.record_of(row)))?;
                 }
-                let rows = check_values(writer.schema(), values);
-                let rows = rows.map_err(crate::ingest::from_row_error)?;
-                writer.check(&rows)
+                Ok(())
             }
         }
     }
@@ -81,9 +84,14 @@ impl Session {
     pub fn topics(&self) -> Vec<TopicAccess> {
         let engine = self.engine();
         let snapshot = engine.catalog.snapshot();
-        let relations = snapshot.relations();
-        let mut topics: Vec<_> = relations
-            .filter_map(|entry| access(engine, entry).ok())
+        let ids: BTreeSet<TopicId> = snapshot
+            .relations()
+            .filter_map(|entry| entry.topic())
+            .map(|(_, id)| id)
+            .collect();
+        let mut topics: Vec<_> = ids
+            .into_iter()
+            .filter_map(|id| access(engine, snapshot.by_topic(id))?.ok())
             .collect();
         topics.sort_by(|one, other| one.topic.name().cmp(other.topic.name()));
         topics
@@ -107,12 +115,7 @@ impl Session {
     pub fn topic_by_id(&self, id: TopicId) -> Result<TopicAccess> {
         let engine = self.engine();
         let snapshot = engine.catalog.snapshot();
-        let owner = snapshot
-            .relations()
-            .find(|entry| entry.topic().is_some_and(|(_, topic)| topic == id));
-        owner
-            .ok_or_else(|| unknown(&id.to_string()))
-            .and_then(|entry| access(engine, entry))
+        access(engine, snapshot.by_topic(id)).ok_or_else(|| unknown(&id.to_string()))?
     }
 
     /// Makes a topic, and the stream that shows it in SQL: `CREATE STREAM "name" WITH (format = 'raw')`.
@@ -136,48 +139,74 @@ impl Session {
         Ok(self.engine().log.new_producer_id().await?)
     }
 
-    /// Drops a topic by dropping its stream.
+    /// Drops a topic by dropping its streams.
     ///
     /// # Errors
-    /// As `DROP STREAM`: what reads the stream keeps it from being dropped. A table's topic is not dropped so.
+    /// As `DROP STREAM`: what reads the streams keeps them from being dropped. A table's topic is not dropped so.
     pub async fn delete_topic(&self, name: &str) -> Result<()> {
         let topic = self.topic(name)?;
-        let owner = {
+        let streams: Vec<String> = {
             let snapshot = self.engine().catalog.snapshot();
-            let mut relations = snapshot.relations();
-            let owner = relations.find(|entry| {
-                entry.kind() == ObjectKind::Stream
-                    && entry.topic().is_some_and(|(_, id)| id == topic.topic.id())
-            });
-            owner.map(|entry| entry.name.clone())
+            let stored = snapshot.by_topic(topic.topic.id()).iter();
+            stored
+                .filter(|entry| entry.kind() == ObjectKind::Stream)
+                .map(|entry| {
+                    format!(
+                        "{}.{}",
+                        quoted(&entry.name.schema),
+                        quoted(&entry.name.name)
+                    )
+                })
+                .collect()
         };
-        let ObjectName { schema, name } = owner.ok_or_else(|| {
-            Error::invalid(
+        if streams.is_empty() {
+            return Err(Error::invalid(
                 SqlState::WRONG_OBJECT_TYPE,
                 format!("topic \"{name}\" is a table's changelog"),
             )
-            .with_hint("DROP TABLE drops it")
-        })?;
-        let sql = format!("DROP STREAM {}.{}", quoted(&schema), quoted(&name));
+            .with_hint("DROP TABLE drops it"));
+        }
+        let sql = format!("DROP STREAM {}", streams.join(", "));
         self.execute(Request::new(sql)).await?;
         Ok(())
     }
 }
 
-fn access(engine: &Arc<Shared>, entry: &Arc<Entry>) -> Result<TopicAccess> {
-    let topic = engine.topic_of(entry)?;
-    let writes = match entry.kind() {
-        ObjectKind::Stream => {
-            let writer = stream_writer(engine, &entry.name)?;
-            if writer.schema().is_raw() {
-                Writes::Raw
-            } else {
-                Writes::Rows(writer)
-            }
+/// The topic that these are stored in; none when nothing is.
+fn access(engine: &Arc<Shared>, stored: &[Arc<Entry>]) -> Option<Result<TopicAccess>> {
+    let first = stored.first()?;
+    Some(engine.topic_of(first).and_then(|topic| {
+        Ok(TopicAccess {
+            topic,
+            writes: writes(engine, stored)?,
+        })
+    }))
+}
+
+fn writes(engine: &Arc<Shared>, stored: &[Arc<Entry>]) -> Result<Writes> {
+    let mut strict = Vec::new();
+    for entry in stored {
+        let Body::Stream(stream) = &entry.body else {
+            return Ok(Writes::Refused);
+        };
+        let on_error = stream.options.get("on_error").map(String::as_str);
+        if on_error == Some(OnError::Fail.name()) {
+            strict.push(stream_writer(engine, &entry.name)?);
         }
-        _ => Writes::Refused,
+    }
+    Ok(match strict.is_empty() {
+        true => Writes::Any,
+        false => Writes::Rows(strict),
+    })
+}
+
+/// An error of a row as one of the record that the row comes from.
+fn of_record(error: Error, record_of: impl Fn(usize) -> usize) -> Error {
+    let Some(row) = error.row() else {
+        return error;
     };
-    Ok(TopicAccess { topic, writes })
+    let row = usize::try_from(row.saturating_sub(1)).unwrap_or(usize::MAX);
+    error.at_row(record_of(row) as u64 + 1, None)
 }
 
 fn unknown(name: &str) -> Error {

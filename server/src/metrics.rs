@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::http::{Method, StatusCode};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
@@ -208,6 +209,25 @@ impl Collector for EngineMetrics {
             let metric =
                 encoder.encode_descriptor(name, help, unit.as_ref(), counter.metric_type())?;
             counter.encode(metric)?;
+        }
+        let by_topic = [
+            (
+                "decode_errors",
+                "Records that could not be decoded, each as often as it was read",
+                self.0.decode_errors(),
+            ),
+            (
+                "dead_letters",
+                "Records that were copied because they could not be decoded",
+                self.0.dead_letters(),
+            ),
+        ];
+        for (name, help, counts) in by_topic {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (topic, count) in counts {
+                let labels = [("topic", topic.as_str())];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
         }
         let gauges = [
             (

@@ -7,8 +7,15 @@ use datafusion_sql::sqlparser::ast::{self, Expr, Visit, Visitor};
 use crate::statement::{Copy, CopySource, Statement, fold};
 use crate::walk::walk;
 
-/// Their names: partition, offset, time of append, key, headers.
-pub const COLUMNS: [&str; 5] = ["_partition", "_offset", "_timestamp", "_key", "_headers"];
+/// Their names: partition, offset, time of append, key, headers, what is wrong with the record.
+pub const COLUMNS: [&str; 6] = [
+    "_partition",
+    "_offset",
+    "_timestamp",
+    "_key",
+    "_headers",
+    "_error",
+];
 
 /// Whether the statement names one of [`COLUMNS`] anywhere in a query or an expression, so that streams must be read with
 /// them. (A column of that name that the statement itself makes counts, too.)

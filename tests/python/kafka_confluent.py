@@ -246,7 +246,7 @@ def administration():
 
 def streams():
     """A stream with columns and a topic are the same thing from two sides."""
-    sql("CREATE STREAM bids (auction BIGINT NOT NULL, price BIGINT, CHECK (price > 0)) WITH (partitions = 2)")
+    sql("CREATE STREAM bids (auction BIGINT NOT NULL, price BIGINT, CHECK (price > 0)) WITH (partitions = 2, on_error = 'fail')")
     sql("INSERT INTO bids VALUES (1, 10), (2, 20)")
     reader = consumer("bidders")
     reader.subscribe(["bids"])
@@ -274,6 +274,41 @@ def streams():
     reader.close()
 
 
+def wrong_records():
+    """What a client sends is taken as it comes; each stream over the topic makes of it what it says."""
+    good = [json.dumps({"id": n, "name": "x" * n}) for n in range(50)]
+    wrong = ["no json", '{"id": "x"}', "", b"\xff\xfe", None]
+    produce("wire", [(None, value) for value in good[:25]], compression_type="zstd")
+    produce("wire", [(b"k", value) for value in wrong])
+    produce("wire", [(None, value) for value in good[25:]], compression_type="lz4")
+    total = len(good) + len(wrong)
+    assert sql("SELECT count(*) AS n FROM wire") == [{"n": total}]
+    sql("CREATE STREAM wire (id INT NOT NULL, name TEXT) WITH (topic = 'wire')")
+    sql("CREATE STREAM wire_good (id INT NOT NULL, name TEXT) WITH (topic = 'wire', on_error = 'skip')")
+    sql("CREATE STREAM wire_dead (id INT NOT NULL, name TEXT) WITH (topic = 'wire', on_error = 'dead_letter')")
+    sums = "SELECT count(*) AS n, sum(id) AS ids, sum(length(name)) AS bytes FROM "
+    right = {"ids": sum(range(50)), "bytes": sum(range(50))}
+    assert sql(sums + "wire") == [{"n": total, **right}]
+    assert sql(sums + "wire_good") == [{"n": 50, **right}]
+    assert sql(sums + "wire_dead") == [{"n": 50, **right}]
+    assert sql("SELECT count(*) AS n FROM wire WHERE _error IS NOT NULL") == [{"n": len(wrong)}]
+    # A consumer of the dead letters sees each once, with where it is from.
+    reader = consumer("morgue")
+    reader.subscribe(["wire.dead_letter"])
+    letters = read(reader, len(wrong))
+    assert [m.value() for m in letters] == [b"no json", b'{"id": "x"}', b"", b"\xff\xfe", None]
+    assert {m.key() for m in letters} == {b"k"}
+    headers = [dict(m.headers()) for m in letters]
+    assert {h["weir.topic"] for h in headers} == {b"wire"} and all(h["weir.error"] for h in headers)
+    places = {(h["weir.partition"], h["weir.offset"]) for h in headers}
+    assert len(places) == len(wrong), headers
+    # They go on being taken, whole batches with good records in them.
+    produce("wire", [(b"k", "no json"), (b"k", good[7])])
+    assert read(reader, 1)[0].value() == b"no json"
+    assert sql("SELECT count(*) AS n FROM wire_dead") == [{"n": 51}]
+    reader.close()
+
+
 def raw():
     sender = producer()
     sender.produce("made-by-use", b"\x00\xff", b"k", headers=[("h", b"v")], timestamp=1_700_000_000_000)
@@ -290,7 +325,7 @@ def raw():
     reader.close()
 
 
-for part in [codecs, idempotence, groups, crashes, static_member, times, administration, streams, raw]:
+for part in [codecs, idempotence, groups, crashes, static_member, times, administration, streams, wrong_records, raw]:
     part()
     print(part.__name__)
 print("ok")

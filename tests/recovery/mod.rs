@@ -4,6 +4,7 @@
 
 mod damage;
 mod ddl;
+mod dead_letters;
 mod full_disk;
 mod ingest;
 mod tables;

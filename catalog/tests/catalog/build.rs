@@ -87,6 +87,8 @@ pub(crate) fn bids() -> NewObject {
             }],
             topic: TopicName::new("bids").unwrap(),
             topic_id: TopicId::random(),
+            named_topic: false,
+            key_columns: vec![],
             partitions: 4,
             key: Some("auction".to_owned()),
             format: "json".to_owned(),

@@ -182,7 +182,7 @@ fn within(hidden: Hidden, interval: Interval) -> Option<Allowed> {
         Hidden::Partition => Some(Allowed::PartitionsIn(interval)),
         Hidden::Offset => Some(Allowed::Offsets(interval)),
         Hidden::Timestamp => Some(Allowed::Timestamps(interval)),
-        Hidden::Key | Hidden::Headers => None,
+        Hidden::Key | Hidden::Headers | Hidden::Error => None,
     }
 }
 

@@ -27,14 +27,7 @@ pub(super) fn converted(
     let text = arrow::compute::cast(&array, &DataType::Utf8View)?;
     let text = text.as_string_view();
     let wanted = Arc::new(field.clone().with_nullable(true));
-    let mut reader = RowReader::new(
-        [Wanted {
-            field: &wanted,
-            key: field.name(),
-            fill: None,
-        }],
-        true,
-    )?;
+    let mut reader = RowReader::new([Wanted::kept(&wanted, field.name())], true)?;
     for (row, text) in text.iter().enumerate() {
         reader
             .texts(&[0], &[text])

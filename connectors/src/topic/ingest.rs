@@ -2,7 +2,7 @@
 //!
 //! All rows of a request are taken or none: the first bad one is named by number, column and reason.
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
@@ -13,10 +13,10 @@ use weir_base::SqlState;
 use weir_base::nearest::nearest;
 
 use super::convert::converted;
-use super::csv::Splitter;
-use super::row::{RowReader, RowWriter, Wanted, has_logical};
+use super::format::{CsvForm, Given, Splitter};
+use super::row::{Care, RowReader, Wanted, has_logical};
 use super::row_error::RowError;
-use super::schema::RowSchema;
+use super::schema::{RowColumn, RowSchema};
 
 /// Rows that passed, in the form in which they are stored. [`TopicWriter`](super::TopicWriter) appends them.
 #[derive(Debug, Clone)]
@@ -147,7 +147,11 @@ pub fn encode_csv(schema: &RowSchema, body: &Bytes, layout: CsvLayout) -> Result
     let text = utf8(body)?;
     let text = text.trim_start_matches('\u{feff}');
     let mut reader = ingest_reader(schema)?;
-    let mut splitter = Splitter::new(text, layout.delimiter);
+    let form = CsvForm {
+        delimiter: layout.delimiter,
+        ..CsvForm::default()
+    };
+    let mut splitter = Splitter::new(text, &form);
     let columns = if layout.header {
         csv_header(&reader, schema, &mut splitter)?
     } else {
@@ -290,34 +294,6 @@ pub fn encode_batch(schema: &RowSchema, batch: &RecordBatch) -> Result<Rows, Row
     written(schema, batch)
 }
 
-/// Checks the values of records that somebody else encoded: each a row of JSON that gives every column that must not be null.
-/// A default fills nothing in, as the values are stored as they are.
-///
-/// # Errors
-/// As [`encode_ndjson`]; a null value is no row.
-pub fn check_values<'a>(
-    schema: &RowSchema,
-    values: impl IntoIterator<Item = Option<&'a [u8]>>,
-) -> Result<RecordBatch, RowError> {
-    let columns = schema.columns().iter().map(|column| Wanted {
-        field: &column.field,
-        key: &column.source,
-        fill: None,
-    });
-    let mut reader = RowReader::new(columns, true)?;
-    for (row, value) in values.into_iter().enumerate() {
-        let Some(value) = value else {
-            return Err(RowError::body("it has no value").at(row));
-        };
-        let text = std::str::from_utf8(value)
-            .map_err(|_| RowError::body("it is not valid UTF-8").at(row))?;
-        reader
-            .object(text)
-            .map_err(|wrong| RowError::new(row, wrong))?;
-    }
-    Ok(reader.finish()?)
-}
-
 fn utf8(body: &Bytes) -> Result<&str, RowError> {
     std::str::from_utf8(body).map_err(|error| {
         let before = body.get(..error.valid_up_to()).unwrap_or_default();
@@ -337,6 +313,7 @@ fn ingest_reader(schema: &RowSchema) -> Result<RowReader, RowError> {
         field: &column.field,
         key: column.field.name(),
         // A column that reads as something else when it is absent is always written out.
+        care: Care::Kept,
         fill: match (&column.default, &column.absent) {
             (Some(default), _) => Some(default.clone()),
             (None, Some(_)) => ScalarValue::try_from(column.field.data_type()).ok(),
@@ -410,9 +387,6 @@ fn checked(
 
 /// Rows of a checked batch, written out.
 fn written(schema: &RowSchema, batch: RecordBatch) -> Result<Rows, RowError> {
-    if schema.is_raw() {
-        return Ok(raw(batch));
-    }
     let rows = batch.num_rows();
     let empty = Span {
         text: 1,
@@ -436,25 +410,10 @@ fn written(schema: &RowSchema, batch: RecordBatch) -> Result<Rows, RowError> {
     Ok(rows)
 }
 
-/// Rows whose one column is what is stored.
-fn raw(batch: RecordBatch) -> Rows {
-    let values = batch.column(0).as_binary::<i32>();
-    let mut bytes = Vec::with_capacity(values.value_data().len());
-    let spans = values.iter().map(|value| {
-        let start = bytes.len();
-        bytes.extend_from_slice(value.unwrap_or_default());
-        Span {
-            text: if value.is_some() { 0 } else { usize::MAX },
-            start,
-            end: bytes.len(),
-        }
-    });
-    let spans = spans.collect();
-    let texts = [bytes.into(), Bytes::new()];
-    Rows {
-        batch,
-        values: Values { texts, spans },
-    }
+/// The columns that are in the values of records, with their places.
+fn in_value(schema: &RowSchema) -> impl Iterator<Item = (usize, &RowColumn)> {
+    let columns = schema.columns().iter().enumerate();
+    columns.filter(|(at, _)| !schema.is_in_key(*at))
 }
 
 /// Writes some rows of `batch` anew.
@@ -464,24 +423,27 @@ fn rewrite(
     which: impl Iterator<Item = usize>,
     values: &mut Values,
 ) -> Result<(), RowError> {
-    let columns = schema.columns().iter().zip(batch.columns());
-    let mut writer = RowWriter::new(columns.map(|(column, array)| {
-        (
-            column.source.as_str(),
-            column.field.as_ref(),
-            array.as_ref(),
-        )
-    }))?;
+    let given: Vec<Given<'_>> = in_value(schema)
+        .map(|(at, column)| Given {
+            key: &column.source,
+            field: &column.field,
+            array: batch.column(at).as_ref(),
+        })
+        .collect();
+    let mut encoder = schema.format().value.encoder(&given)?;
     let mut out = Vec::new();
     for row in which {
         let start = out.len();
-        writer.write(row, &mut out).map_err(|(at, message)| {
-            let field = batch.schema_ref().field(at);
-            RowError::column(field, message, SqlState::INVALID_TEXT_REPRESENTATION).at(row)
+        let is_there = encoder.encode(row, &mut out).map_err(|(at, message)| {
+            let sqlstate = SqlState::INVALID_TEXT_REPRESENTATION;
+            match given.get(at) {
+                Some(given) => RowError::column(given.field, message, sqlstate).at(row),
+                None => RowError::body(message).at(row),
+            }
         })?;
         if let Some(span) = values.spans.get_mut(row) {
             *span = Span {
-                text: 1,
+                text: if is_there { 1 } else { usize::MAX },
                 start,
                 end: out.len(),
             };
@@ -491,22 +453,30 @@ fn rewrite(
     Ok(())
 }
 
+/// The rows as they are read back.
 fn reread(schema: &RowSchema, rows: &Rows) -> Result<RecordBatch, RowError> {
-    let columns = schema.columns().iter().map(|column| Wanted {
-        field: &column.field,
-        key: &column.source,
-        fill: None,
-    });
-    let mut reader = RowReader::new(columns, true)?;
+    let columns: Vec<Wanted<'_>> = in_value(schema)
+        .map(|(_, column)| Wanted::kept(&column.field, &column.source))
+        .collect();
+    let mut decoder = schema.format().value.decoder(&columns, true)?;
     for row in 0..rows.len() {
-        let text =
-            std::str::from_utf8(rows.value(row).unwrap_or_default()).map_err(|error| RowError {
-                sqlstate: SqlState::INTERNAL_ERROR,
-                ..RowError::body(error.to_string()).at(row)
-            })?;
-        reader
-            .object(text)
-            .map_err(|wrong| RowError::new(row, wrong))?;
+        match rows.value(row) {
+            Some(value) => decoder
+                .decode(value)
+                .map_err(|wrong| RowError::new(row, wrong))?,
+            None => decoder.null(),
+        }
     }
-    Ok(reader.finish()?)
+    let mut columns = rows.batch.columns().to_vec();
+    for ((at, _), column) in in_value(schema).zip(decoder.finish()?) {
+        if let Some(slot) = columns.get_mut(at) {
+            *slot = column;
+        }
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    Ok(RecordBatch::try_new_with_options(
+        SchemaRef::clone(schema.schema()),
+        columns,
+        &options,
+    )?)
 }

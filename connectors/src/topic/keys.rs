@@ -3,21 +3,28 @@
 use arrow::array::{Array, RecordBatch};
 use arrow::error::ArrowError;
 
+use super::format::{Encode, Given};
 use super::row::{ColumnWriter, write_string};
 use super::schema::RowSchema;
 
-/// The keys of rows: the text of the key's column, or a JSON list of the columns' values when there are more.
+/// The keys of rows. Where the schema gives keys no format: the text of the key's column, or a JSON list of the columns'
+/// values when there are more.
 pub(crate) struct Keys<'a> {
-    columns: Vec<ColumnWriter<'a>>,
+    form: Form<'a>,
     arrays: Vec<&'a dyn Array>,
-    scratch: String,
     key: Vec<u8>,
 }
 
+enum Form<'a> {
+    Text(ColumnWriter<'a>, String),
+    List(Vec<ColumnWriter<'a>>, String),
+    /// As columns that are in the key alone.
+    Encoded(Box<dyn Encode + 'a>),
+}
+
 impl<'a> Keys<'a> {
-    pub(crate) fn new(schema: &RowSchema, batch: &'a RecordBatch) -> Result<Self, ArrowError> {
-        let mut columns = Vec::new();
-        let mut arrays: Vec<&dyn Array> = Vec::new();
+    pub(crate) fn new(schema: &'a RowSchema, batch: &'a RecordBatch) -> Result<Self, ArrowError> {
+        let mut given = Vec::new();
         for at in schema.key() {
             let (Some(column), Some(array)) = (schema.columns().get(*at), batch.columns().get(*at))
             else {
@@ -25,13 +32,24 @@ impl<'a> Keys<'a> {
                     "there is no key column {at}"
                 )));
             };
-            columns.push(ColumnWriter::new(&column.field, array.as_ref())?);
-            arrays.push(array.as_ref());
+            given.push(Given {
+                key: &column.source,
+                field: &column.field,
+                array: array.as_ref(),
+            });
         }
+        let writer = |given: &Given<'a>| ColumnWriter::new(given.field, given.array);
+        let form = match (schema.format().key, given.as_slice()) {
+            (Some(format), _) => Form::Encoded(format.encoder(&given)?),
+            (None, [given]) => Form::Text(writer(given)?, String::new()),
+            (None, given) => {
+                let writers = given.iter().map(writer).collect::<Result<_, _>>()?;
+                Form::List(writers, String::new())
+            }
+        };
         Ok(Self {
-            columns,
-            arrays,
-            scratch: String::new(),
+            form,
+            arrays: given.into_iter().map(|given| given.array).collect(),
             key: Vec::new(),
         })
     }
@@ -43,19 +61,25 @@ impl<'a> Keys<'a> {
         if self.arrays.is_empty() || self.arrays.iter().all(|array| array.is_null(row)) {
             return Ok(None);
         }
-        if let [column] = &self.columns[..] {
-            column
-                .write_bare(row, &mut self.key, &mut self.scratch)
-                .map_err(invalid)?;
-            return Ok(Some(&self.key));
+        let key = &mut self.key;
+        match &mut self.form {
+            Form::Text(column, scratch) => {
+                column.write_bare(row, key, scratch).map_err(invalid)?;
+            }
+            Form::List(columns, scratch) => {
+                for (at, column) in columns.iter().enumerate() {
+                    key.push(if at == 0 { b'[' } else { b',' });
+                    column.write(row, key, scratch).map_err(invalid)?;
+                }
+                key.push(b']');
+            }
+            Form::Encoded(encoder) => {
+                let encoded = encoder.encode(row, key);
+                if !encoded.map_err(|(_, message)| invalid(message))? {
+                    return Ok(None);
+                }
+            }
         }
-        for (at, column) in self.columns.iter().enumerate() {
-            self.key.push(if at == 0 { b'[' } else { b',' });
-            column
-                .write(row, &mut self.key, &mut self.scratch)
-                .map_err(invalid)?;
-        }
-        self.key.push(b']');
         Ok(Some(&self.key))
     }
 }

@@ -1,12 +1,13 @@
 //! Rows of topics: how they are stored and read, and the tables over them.
 //!
-//! A stream's or table's row is one record of a topic: its value is a JSON object ([`RowSchema`] says which field is
-//! which column), its key the text of the key's columns. Rows come in through the `encode_…` functions, which check them,
+//! A stream's or table's row is one record of a topic: its value is a JSON object or what else [`Format`] says ([`RowSchema`]
+//! says which field is which column), its key the text of the key's columns. Rows come in through the `encode_…` functions, which check them,
 //! and [`TopicWriter`]; they are read through [`StreamTable`]. [`KeyedTable`] is a table over a changelog. This module knows nothing of SQL text or sessions.
 
 mod bounds;
 mod convert;
-mod csv;
+mod format;
+mod hidden;
 mod ingest;
 mod keyed;
 mod keys;
@@ -24,13 +25,13 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use ingest::{
-    CsvLayout, Rows, check_values, encode_arrow, encode_batch, encode_csv, encode_ndjson,
-};
+pub use format::{Format, KeyFormat, OnError, RecordFormat};
+pub use ingest::{CsvLayout, Rows, encode_arrow, encode_batch, encode_csv, encode_ndjson};
 pub use keyed::{Change, Commit, Conflicts, KeyedTable, OnConflict, TableWriter};
 pub use partition::partition_for_key;
+pub use record::{CheckedRecords, RecordChecker, check_records};
 pub use row_error::RowError;
 pub use scan::{TopicScanExec, as_topic_scan};
-pub use schema::{Hidden, RAW_COLUMN, RowColumn, RowSchema, hidden_fields};
+pub use schema::{DecodeErrors, Hidden, RAW_COLUMN, RowColumn, RowSchema, hidden_fields};
 pub use stream::StreamTable;
 pub use writer::{IdempotencyKey, TopicWriter, Written, WrittenRange};

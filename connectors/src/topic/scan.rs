@@ -192,7 +192,9 @@ impl Scan {
 
     /// Whether records need not be looked at, only counted.
     fn counts_only(&self) -> bool {
-        self.projection.is_empty() && self.bounds.timestamp == Interval::ALL
+        self.projection.is_empty()
+            && self.bounds.timestamp == Interval::ALL
+            && self.rows.is_row_per_record()
     }
 }
 
@@ -350,6 +352,7 @@ impl ExecutionPlan for TopicScanExec {
         let metrics = Metrics {
             baseline: BaselineMetrics::new(&metrics, partition),
             bytes: MetricBuilder::new(&metrics).counter("bytes_scanned", partition),
+            errors: MetricBuilder::new(&metrics).counter("decode_errors", partition),
         };
         let reader = Reader {
             scan: Arc::clone(&self.scan),
@@ -393,7 +396,9 @@ impl ExecutionPlan for TopicScanExec {
         let rows = usize::try_from(rows).unwrap_or(usize::MAX);
         let mut statistics = Statistics::new_unknown(&self.scan.schema);
         // Every offset is one record: an owned topic loses none, and a stream's are never compacted away.
-        statistics.num_rows = match (self.scan.bounds.timestamp == Interval::ALL, self.scan.fetch) {
+        let is_exact =
+            self.scan.bounds.timestamp == Interval::ALL && self.scan.rows.is_row_per_record();
+        statistics.num_rows = match (is_exact, self.scan.fetch) {
             (true, None) => Precision::Exact(rows),
             (true, Some(fetch)) if parts.len() == 1 => Precision::Exact(rows.min(fetch)),
             (_, Some(fetch)) => Precision::Inexact(rows.min(fetch)),
@@ -428,6 +433,7 @@ pub fn as_topic_scan(plan: &dyn ExecutionPlan) -> Option<&TopicScanExec> {
 struct Metrics {
     baseline: BaselineMetrics,
     bytes: Count,
+    errors: Count,
 }
 
 /// One output partition, being read.
@@ -522,18 +528,42 @@ impl Reader {
                 if record.offset < span.from || !time.contains(record.timestamp_ms) {
                     continue;
                 }
-                decoder.push(&record)?;
-                self.left -= 1;
-                if decoder.len() >= self.batch_rows || decoder.bytes() >= BATCH_BYTES {
-                    self.ready.push_back(decoder.finish()?);
+                if let Err(error) = decoder.push(&record) {
+                    self.count_errors(&mut decoder);
+                    return Err(error);
+                }
+                let is_full = decoder.rows().max(decoder.records()) >= self.batch_rows;
+                if is_full || decoder.bytes() >= BATCH_BYTES || decoder.rows() >= self.left {
+                    self.give(&mut decoder)?;
                 }
             }
         }
-        if decoder.len() > 0 {
-            self.ready.push_back(decoder.finish()?);
-        }
+        self.give(&mut decoder)?;
         self.decoder = Some((span.partition, decoder));
         Ok(())
+    }
+
+    /// Puts what is decoded among what is ready, up to the rows that may still be given.
+    fn give(&mut self, decoder: &mut RecordDecoder) -> Result<()> {
+        self.count_errors(decoder);
+        if decoder.records() > 0 {
+            let batch = decoder.finish()?;
+            let rows = batch.num_rows().min(self.left);
+            if rows > 0 {
+                self.left -= rows;
+                self.ready.push_back(batch.slice(0, rows));
+            }
+        }
+        Ok(())
+    }
+
+    fn count_errors(&self, decoder: &mut RecordDecoder) {
+        let errors = decoder.take_errors();
+        if errors > 0 {
+            let count = usize::try_from(errors).unwrap_or(usize::MAX);
+            self.metrics.errors.add(count);
+            self.scan.rows.decode_errors().add(errors);
+        }
     }
 
     /// Rows without columns: as many as there are offsets.

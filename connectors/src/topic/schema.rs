@@ -1,11 +1,13 @@
 //! What a topic's rows look like: columns, where they are stored, and which are the key.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use datafusion::common::ScalarValue;
 use weir_base::SqlState;
 
+use super::format::{Format, KeyFormat, OnError, RecordFormat};
 use super::row;
 use crate::{Error, Result};
 
@@ -55,10 +57,29 @@ pub struct RowSchema {
     columns: Vec<RowColumn>,
     key: Vec<usize>,
     schema: SchemaRef,
+    /// What readers see: null also where it is not allowed, for rows that cannot be decoded.
+    read_schema: SchemaRef,
     /// Every column is stored under its own name, so that a row's text can be stored as it came.
     verbatim: bool,
-    /// The one column is the record's value itself.
-    raw: bool,
+    format: RecordFormat,
+    /// The places of the columns that are in the record's key and not in its value.
+    in_key: Vec<usize>,
+    decode_errors: DecodeErrors,
+}
+
+/// Counts the records that readers could not decode, each as often as it is read. Clones share the count.
+#[derive(Debug, Clone, Default)]
+pub struct DecodeErrors(Arc<AtomicU64>);
+
+impl DecodeErrors {
+    /// The count.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add(&self, records: u64) {
+        self.0.fetch_add(records, Ordering::Relaxed);
+    }
 }
 
 /// The column of a stream without columns of its own: the record's value.
@@ -96,20 +117,84 @@ impl RowSchema {
                 .with_sqlstate(SqlState::INVALID_TABLE_DEFINITION));
             }
         }
+        let fields = columns.iter().map(|column| Arc::clone(&column.field));
+        let schema: SchemaRef = Schema::new(fields.collect::<Vec<_>>()).into();
         Ok(Self {
-            schema: Schema::new(
-                columns
-                    .iter()
-                    .map(|column| Arc::clone(&column.field))
-                    .collect::<Vec<_>>(),
-            )
-            .into(),
+            read_schema: Arc::clone(&schema),
+            schema,
             verbatim: columns
                 .iter()
                 .all(|column| column.source == *column.field.name()),
             columns,
             key,
-            raw: false,
+            format: RecordFormat::default(),
+            in_key: Vec::new(),
+            decode_errors: DecodeErrors::default(),
+        })
+    }
+
+    /// Counts records that cannot be decoded where others see it.
+    #[must_use]
+    pub fn counting_errors(self, decode_errors: DecodeErrors) -> Self {
+        Self {
+            decode_errors,
+            ..self
+        }
+    }
+
+    /// How many records of this schema could not be decoded.
+    pub fn decode_errors(&self) -> &DecodeErrors {
+        &self.decode_errors
+    }
+
+    /// The same columns in records of another form; without it, values are JSON and a wrong one is an error. With a key's format,
+    /// the key's columns are in the record's key alone.
+    ///
+    /// # Errors
+    /// When the columns do not go with the format: raw bytes and bare text are one column.
+    pub fn with_format(self, format: RecordFormat) -> Result<Self> {
+        let in_key = match format.key {
+            Some(_) => self.key.clone(),
+            None => Vec::new(),
+        };
+        let of_key = in_key.iter().filter_map(|at| self.columns.get(*at));
+        let of_key: Vec<&RowColumn> = of_key.collect();
+        let is_bytes = |column: &RowColumn| column.field.data_type().is_binary();
+        let refusal = match (format.key, of_key.as_slice()) {
+            (Some(KeyFormat::Text), [_, _, ..]) => {
+                Some(("a key of text is one column", "use \"key.format\" = 'json'"))
+            }
+            (Some(KeyFormat::Raw), [column]) if is_bytes(column) => None,
+            (Some(KeyFormat::Raw), _) => Some((
+                "a key of raw bytes is one column of BYTEA",
+                "use \"key.format\" = 'text' or 'json'",
+            )),
+            (Some(_), []) => Some((
+                "a key's format needs columns",
+                "name them: \"key.columns\" = 'a, b'",
+            )),
+            _ => None,
+        };
+        if let Some((message, hint)) = refusal {
+            return Err(Error::invalid(message)
+                .with_hint(hint)
+                .with_sqlstate(SqlState::INVALID_TABLE_DEFINITION));
+        }
+        let fields = self
+            .schema
+            .fields()
+            .iter()
+            .map(|field| match format.on_error {
+                OnError::Null => Arc::new(field.as_ref().clone().with_nullable(true)),
+                _ => Arc::clone(field),
+            });
+        let read_schema = Schema::new(fields.collect::<Vec<_>>()).into();
+        Ok(Self {
+            read_schema,
+            verbatim: self.verbatim && in_key.is_empty() && format.value == Format::Json,
+            in_key,
+            format,
+            ..self
         })
     }
 
@@ -119,15 +204,32 @@ impl RowSchema {
     /// None that a caller could mend.
     pub fn raw() -> Result<Self> {
         let value = Field::new(RAW_COLUMN, DataType::Binary, true);
-        Ok(Self {
-            raw: true,
-            ..Self::new(vec![RowColumn::new(value)], vec![])?
-        })
+        let format = RecordFormat {
+            value: Format::Raw,
+            on_error: OnError::Null,
+            key: None,
+        };
+        Self::new(vec![RowColumn::new(value)], vec![])?.with_format(format)
     }
 
     /// Whether the one column is the record's value itself.
     pub fn is_raw(&self) -> bool {
-        self.raw
+        self.format.value == Format::Raw
+    }
+
+    /// How records are encoded.
+    pub fn format(&self) -> &RecordFormat {
+        &self.format
+    }
+
+    /// Whether each record is exactly one row, so that offsets count rows.
+    pub fn is_row_per_record(&self) -> bool {
+        self.format.value.is_row_per_value() && !self.format.on_error.drops_rows()
+    }
+
+    /// Whether the column at this place is in the record's key and not in its value.
+    pub(crate) fn is_in_key(&self, at: usize) -> bool {
+        self.in_key.contains(&at)
     }
 
     /// The columns, in order.
@@ -140,14 +242,20 @@ impl RowSchema {
         &self.key
     }
 
-    /// The Arrow schema of the columns, without hidden ones.
+    /// The Arrow schema of the columns as they are written, without hidden ones.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
-    /// The Arrow schema of the columns with the hidden ones after them: [`hidden_fields`].
+    /// The Arrow schema of the columns as they are read: where a record that cannot be decoded is a row of nulls, each column may
+    /// be null.
+    pub fn read_schema(&self) -> &SchemaRef {
+        &self.read_schema
+    }
+
+    /// The Arrow schema of the columns as they are read, with the hidden ones after them: [`hidden_fields`].
     pub fn schema_with_hidden(&self) -> SchemaRef {
-        let fields = self.schema.fields().iter().cloned();
+        let fields = self.read_schema.fields().iter().cloned();
         Schema::new(fields.chain(hidden_fields()).collect::<Vec<_>>()).into()
     }
 
@@ -202,16 +310,19 @@ pub enum Hidden {
     Key,
     /// The record's headers.
     Headers,
+    /// Why the record cannot be decoded.
+    Error,
 }
 
 impl Hidden {
     /// All of them, in the order of their columns.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Partition,
         Self::Offset,
         Self::Timestamp,
         Self::Key,
         Self::Headers,
+        Self::Error,
     ];
 
     /// The column's name.
@@ -222,6 +333,7 @@ impl Hidden {
             Self::Timestamp => "_timestamp",
             Self::Key => "_key",
             Self::Headers => "_headers",
+            Self::Error => "_error",
         }
     }
 
@@ -241,6 +353,7 @@ impl Hidden {
             ),
             Self::Key => (DataType::Binary, true),
             Self::Headers => (DataType::List(Arc::new(header_field())), false),
+            Self::Error => (DataType::Utf8, true),
         };
         Field::new(self.name(), data_type, nullable)
     }
@@ -256,7 +369,7 @@ pub(crate) fn header_field() -> Field {
 }
 
 /// The fields of the hidden columns: `_partition` INT, `_offset` BIGINT, `_timestamp` TIMESTAMPTZ in milliseconds, `_key`
-/// BYTEA, `_headers` a list of `{key TEXT, value BYTEA}`.
+/// BYTEA, `_headers` a list of `{key TEXT, value BYTEA}`, `_error` TEXT, which is null unless the record cannot be decoded.
 pub fn hidden_fields() -> Vec<FieldRef> {
     Hidden::ALL
         .into_iter()

@@ -35,7 +35,7 @@ impl StreamTable {
         let schema = if with_hidden {
             rows.schema_with_hidden()
         } else {
-            Arc::clone(rows.schema())
+            Arc::clone(rows.read_schema())
         };
         Self {
             topic,

@@ -34,6 +34,17 @@ impl Execution {
                 | AlterOperation::Resume
                 | AlterOperation::As { .. }
         );
+        let moves_columns = matches!(
+            alter.operation,
+            AlterOperation::AddColumn { .. } | AlterOperation::DropColumn { .. }
+        );
+        if moves_columns && rows::is_positional(&entry) {
+            return Err(Error::unsupported(format!(
+                "the columns of {} are the fields of a line by their places, which cannot change",
+                entry.describe()
+            ))
+            .with_hint("create another stream over the same topic: WITH (topic = '…')"));
+        }
         if is_of_columns && rows::is_raw(&entry) {
             return Err(Error::unsupported(format!(
                 "{} shows its records' values as they are and has no columns of its own",
@@ -91,6 +102,7 @@ impl Execution {
         if let Some((_, topic)) = entry.topic() {
             self.engine.forget_table(topic);
         }
+        self.engine.tend_dead_letters();
         Ok(self.done(tag))
     }
 

@@ -3,29 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field};
 use datafusion::sql::sqlparser::ast;
 use weir_base::{Kind, Options, SqlState, TopicName};
 use weir_catalog::{
     Body, Column, Connection, Created, ExternalTable, IfExists, NewObject, ObjectKind, ObjectName,
-    Stream, Table, View, Watermark,
+    Table, View,
 };
 use weir_connectors::files;
-use weir_connectors::topic::RAW_COLUMN;
 use weir_sql::statement;
 use weir_topics::TopicSpec;
 
-use super::columns::schema_of;
 use super::definitions::{
     column_of_field, depends_on_itself, if_exists, query_columns, roomy, topic_exists, topic_name,
 };
-use super::{Execution, ident_position, normalized, position_of};
+use super::{Execution, normalized, position_of};
 use crate::answer::Answer;
 use crate::error::{Error, Result};
-use crate::planning::{Planner, Reading, plan_expression};
-
-/// Partitions that one stream may have.
-const PARTITIONS_MAX: u32 = 1024;
+use crate::planning::{Planner, Reading};
 
 impl Execution {
     pub(super) async fn create_schema(
@@ -58,133 +52,6 @@ impl Execution {
         )
         .await?;
         Ok(self.done("CREATE SCHEMA"))
-    }
-
-    pub(super) async fn create_stream(
-        &self,
-        create: statement::CreateStream,
-        sql: String,
-    ) -> Result<Answer> {
-        let name = self.name(&create.name)?;
-        let _ddl = self.engine.ddl.lock().await;
-        let snapshot = self.snapshot();
-        let if_exists = if_exists(create.or_replace, create.if_not_exists)?;
-        if self.exists(&name, ObjectKind::Stream, if_exists)? {
-            return Ok(self.done("CREATE STREAM"));
-        }
-        let mut options = Options::new(create.options.iter().cloned());
-        let format = options
-            .take::<String>("format")?
-            .unwrap_or_else(|| "json".to_owned());
-        let is_raw = match format.as_str() {
-            "json" => false,
-            "raw" => true,
-            _ => {
-                return Err(
-                    Error::unsupported(format!("format {format:?} is not supported yet"))
-                        .with_hint("use 'json', or 'raw' for values as they are"),
-                );
-            }
-        };
-        if create.columns.is_empty() != is_raw {
-            let (message, hint) = if is_raw {
-                (
-                    "a stream of raw values has no columns of its own",
-                    "leave them out: its column is _value, of BYTEA",
-                )
-            } else {
-                (
-                    "a stream needs at least one column",
-                    "CREATE STREAM bids (auction BIGINT, price BIGINT)",
-                )
-            };
-            return Err(Error::invalid(SqlState::INVALID_TABLE_DEFINITION, message)
-                .with_hint(hint)
-                .with_position(position_of(&create.name)));
-        }
-        let planner = self.planner(Arc::clone(&snapshot), Reading::Bounded);
-        let (mut columns, implied) = self.columns(&planner, &create.columns)?;
-        let key = self.key_columns(&mut columns, &create.primary_key)?;
-        let checks = self.checks(&name.name, &columns, implied, &create.checks)?;
-        let watermark = self.watermark(create.watermark.as_ref(), &columns)?;
-
-        if let Some(connector) = options.take::<String>("connector")?
-            && connector != "topic"
-        {
-            return Err(Error::unsupported(format!(
-                "connector {connector:?} is not supported yet"
-            ))
-            .with_hint("leave it out: the stream is then a topic of the embedded log"));
-        }
-        let partitions = options.take::<u32>("partitions")?.unwrap_or(1);
-        if !(1..=PARTITIONS_MAX).contains(&partitions) {
-            return Err(Error::invalid(
-                SqlState::INVALID_PARAMETER_VALUE,
-                format!("option \"partitions\" must be from 1 to {PARTITIONS_MAX}"),
-            ));
-        }
-        if is_raw {
-            let value = Field::new(RAW_COLUMN, DataType::Binary, true);
-            columns = vec![column_of_field(&value)];
-        }
-        let key = match (options.take::<String>("key")?, key.as_slice()) {
-            (None, []) => None,
-            (None, [key]) | (Some(_), [key]) => Some(key.clone()),
-            (Some(_), []) if is_raw => {
-                return Err(
-                    Error::unsupported("option \"key\" of a stream of raw values")
-                        .with_hint("a Kafka producer gives each record its key"),
-                );
-            }
-            (Some(key), []) => Some(key),
-            (_, _) => {
-                return Err(Error::unsupported("a stream's key has one column")
-                    .with_hint("name the column by which rows are partitioned"));
-            }
-        };
-        let topic = options
-            .take::<TopicName>("topic")?
-            .map_or_else(|| topic_name(&name), Ok)?;
-        options.finish()?;
-        self.refuse_volatile_defaults(&columns)?;
-
-        let old = snapshot
-            .get(&name)
-            .and_then(|entry| entry.topic().map(|(_, id)| id));
-        if old.is_some()
-            && self
-                .engine
-                .log
-                .topic(&topic)
-                .is_some_and(|existing| Some(existing.id()) != old)
-        {
-            return Err(topic_exists(&topic));
-        }
-        // A replaced stream's topic is kept until the new definition is committed, so the new one has a name of its own.
-        let topic = self.free_topic_name(topic, old.is_some())?;
-        let spec = TopicSpec {
-            partitions,
-            owned: true,
-        };
-        let made = self.engine.log.create_topic(&topic, spec).await?;
-        let stream = Stream {
-            columns,
-            checks,
-            topic,
-            topic_id: made.id(),
-            partitions,
-            key,
-            format,
-            watermark,
-            options: BTreeMap::new(),
-            retired_sources: BTreeSet::new(),
-        };
-        let new = NewObject {
-            sql,
-            ..self.new_object(name, Body::Stream(stream))
-        };
-        self.create_with_topic(new, if_exists, made.id()).await?;
-        Ok(self.done("CREATE STREAM"))
     }
 
     pub(super) async fn create_table(
@@ -467,74 +334,6 @@ impl Execution {
         Ok(self.done("CREATE CONNECTION"))
     }
 
-    fn watermark(
-        &self,
-        declared: Option<&statement::Watermark>,
-        columns: &[Column],
-    ) -> Result<Option<Watermark>> {
-        let Some(declared) = declared else {
-            return Ok(None);
-        };
-        let name = normalized(&declared.column);
-        let place = ident_position(&declared.column);
-        let column = columns
-            .iter()
-            .find(|column| column.name == name)
-            .ok_or_else(|| {
-                Error::invalid(
-                    SqlState::UNDEFINED_COLUMN,
-                    format!("column {name:?} of the watermark does not exist"),
-                )
-                .with_position(place)
-            })?;
-        let is_time = |data_type: &arrow::datatypes::DataType| {
-            matches!(data_type, arrow::datatypes::DataType::Timestamp(..))
-        };
-        if !is_time(&column.data_type) {
-            return Err(Error::invalid(
-                SqlState::DATATYPE_MISMATCH,
-                format!(
-                    "the watermark's column {name:?} must be a TIMESTAMP, not {}",
-                    column.sql_type
-                ),
-            )
-            .with_position(place));
-        }
-        let schema = datafusion::common::DFSchema::try_from(schema_of(columns).as_ref().clone())?;
-        let expr = plan_expression(&self.engine.base_state, declared.expr.clone(), &schema)?;
-        let data_type = datafusion::logical_expr::ExprSchemable::get_type(&expr, &schema)?;
-        if !is_time(&data_type) {
-            return Err(Error::invalid(
-                SqlState::DATATYPE_MISMATCH,
-                format!(
-                    "the watermark {} must be a TIMESTAMP, not {data_type}",
-                    declared.sql
-                ),
-            ));
-        }
-        Ok(Some(Watermark {
-            column: name,
-            sql: declared.sql.clone(),
-        }))
-    }
-
-    /// Refuses defaults that each row needs its own value of: rows of an ingest share one.
-    fn refuse_volatile_defaults(&self, columns: &[Column]) -> Result<()> {
-        for column in columns {
-            let Some(sql) = &column.default else { continue };
-            let expr =
-                crate::rows::expression(&self.engine, sql, &datafusion::common::DFSchema::empty())?;
-            if crate::rows::is_volatile(&expr) {
-                return Err(Error::unsupported(format!(
-                    "the default {sql} of column {:?} gives another value each time, which a stream cannot have",
-                    column.name
-                ))
-                .with_hint("give the value with each row, or use a table"));
-            }
-        }
-        Ok(())
-    }
-
     pub(super) fn new_object(&self, name: ObjectName, body: Body) -> NewObject {
         NewObject {
             name,
@@ -547,7 +346,12 @@ impl Execution {
     }
 
     /// Whether an object of that name and kind is there and shall stay as it is.
-    fn exists(&self, name: &ObjectName, kind: ObjectKind, if_exists: IfExists) -> Result<bool> {
+    pub(super) fn exists(
+        &self,
+        name: &ObjectName,
+        kind: ObjectKind,
+        if_exists: IfExists,
+    ) -> Result<bool> {
         let snapshot = self.snapshot();
         let Some(entry) = snapshot.get(name) else {
             return Ok(false);
@@ -569,14 +373,18 @@ impl Execution {
         )))
     }
 
-    async fn create(&self, new: NewObject, if_exists: IfExists) -> Result<Created> {
+    pub(super) async fn create(&self, new: NewObject, if_exists: IfExists) -> Result<Created> {
         let snapshot = self.snapshot();
         let created = snapshot.create(new, if_exists)?;
         self.commit(&snapshot, created.changes.clone()).await?;
         Ok(created)
     }
 
-    fn planned_entry(&self, new: &NewObject, if_exists: IfExists) -> Result<weir_catalog::Entry> {
+    pub(super) fn planned_entry(
+        &self,
+        new: &NewObject,
+        if_exists: IfExists,
+    ) -> Result<weir_catalog::Entry> {
         let created = self.snapshot().create(new.clone(), if_exists)?;
         created
             .changes
@@ -589,7 +397,7 @@ impl Execution {
     }
 
     /// Commits an object whose topic was made for it, or takes the topic away again.
-    async fn create_with_topic(
+    pub(super) async fn create_with_topic(
         &self,
         new: NewObject,
         if_exists: IfExists,
@@ -597,15 +405,29 @@ impl Execution {
     ) -> Result<()> {
         match self.create(new, if_exists).await {
             Ok(created) => {
-                if let Some((_, old)) = created.replaced.as_ref().and_then(|entry| entry.topic()) {
-                    self.forget_topic(old).await;
-                }
+                self.release_replaced(&created).await;
                 Ok(())
             }
             Err(error) => {
                 self.forget_topic(topic).await;
                 Err(error)
             }
+        }
+    }
+
+    /// Lets go of the topic of what was replaced.
+    pub(super) async fn release_replaced(&self, created: &Created) {
+        if let Some((_, old)) = created.replaced.as_ref().and_then(|entry| entry.topic()) {
+            self.release_topic(old).await;
+        }
+    }
+
+    /// Deletes a topic when the last that was stored in it is gone.
+    pub(super) async fn release_topic(&self, topic: weir_base::TopicId) {
+        if self.snapshot().by_topic(topic).is_empty() {
+            self.forget_topic(topic).await;
+        } else {
+            self.engine.forget_table(topic);
         }
     }
 
@@ -617,7 +439,7 @@ impl Execution {
         }
     }
 
-    fn free_topic_name(&self, wanted: TopicName, may_change: bool) -> Result<TopicName> {
+    pub(super) fn free_topic_name(&self, wanted: TopicName, may_change: bool) -> Result<TopicName> {
         if self.engine.log.topic(&wanted).is_none() {
             return Ok(wanted);
         }

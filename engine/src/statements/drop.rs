@@ -33,8 +33,9 @@ impl Execution {
             .collect();
         self.commit(&snapshot, changes).await?;
         for topic in topics {
-            self.forget_topic(topic).await;
+            self.release_topic(topic).await;
         }
+        self.engine.tend_dead_letters();
         Ok(self.done(tag))
     }
 }

@@ -5,6 +5,7 @@ mod change;
 mod columns;
 mod copy;
 mod create;
+mod create_stream;
 mod definitions;
 mod drop;
 mod explain;
@@ -24,6 +25,7 @@ use weir_base::{Position, SqlState};
 use weir_catalog::{Change, ObjectName, Snapshot};
 use weir_sql::{Parsed, Statement};
 
+pub(crate) use self::create_stream::DEAD_LETTER_TOPIC;
 use crate::answer::{Answer, AnswerKind};
 use crate::engine::Shared;
 use crate::error::{Error, Result};

@@ -126,6 +126,8 @@ fn system() -> System {
         }],
         topic: TopicName::new("bids").unwrap(),
         topic_id: TOPIC,
+        named_topic: false,
+        key_columns: vec![],
         partitions: 2,
         key: Some("auction".to_owned()),
         format: "json".to_owned(),

@@ -511,6 +511,7 @@ impl Puts {
         ));
         columns.push(Arc::new(BinaryArray::from_iter_values(self.keys)));
         columns.push(Arc::new(headers));
+        columns.push(new_null_array(Hidden::Error.field().data_type(), count));
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let batch = RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
             .map_err(unfit)?;

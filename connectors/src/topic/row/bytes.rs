@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
 use arrow::array::builder::{
-    BinaryBuilder, BinaryViewBuilder, FixedSizeBinaryBuilder, LargeBinaryBuilder,
+    ArrayBuilder, BinaryBuilder, BinaryViewBuilder, FixedSizeBinaryBuilder, LargeBinaryBuilder,
     LargeStringBuilder, StringBuilder, StringViewBuilder,
 };
+use arrow::array::{ArrayRef, NullArray};
 use arrow::error::ArrowError;
 
 use super::Logical;
-use super::column::{Reader, Wrong};
+use super::column::{Discard, Reader, Wrong};
 use super::json::{Cursor, Token, is_json};
 use super::scalar::Reject;
 use super::text::{is_canonical_uuid, parse_hex};
@@ -19,7 +19,24 @@ use super::text::{is_canonical_uuid, parse_hex};
 pub(super) trait AppendBytes<T: ?Sized> {
     fn append(&mut self, value: &T) -> Result<(), Reject>;
     fn append_none(&mut self);
+    fn count(&self) -> usize;
     fn array(&mut self) -> ArrayRef;
+}
+
+impl<T: ?Sized> AppendBytes<T> for Discard {
+    fn append(&mut self, _value: &T) -> Result<(), Reject> {
+        self.0 += 1;
+        Ok(())
+    }
+    fn append_none(&mut self) {
+        self.0 += 1;
+    }
+    fn count(&self) -> usize {
+        self.0
+    }
+    fn array(&mut self) -> ArrayRef {
+        Arc::new(NullArray::new(std::mem::take(&mut self.0)))
+    }
 }
 
 macro_rules! append_bytes {
@@ -31,6 +48,9 @@ macro_rules! append_bytes {
             }
             fn append_none(&mut self) {
                 self.append_null();
+            }
+            fn count(&self) -> usize {
+                ArrayBuilder::len(self)
             }
             fn array(&mut self) -> ArrayRef {
                 Arc::new(self.finish())
@@ -68,6 +88,9 @@ impl AppendBytes<[u8]> for Fixed {
     }
     fn append_none(&mut self) {
         self.builder.append_null();
+    }
+    fn count(&self) -> usize {
+        self.builder.len()
     }
     fn array(&mut self) -> ArrayRef {
         Arc::new(self.builder.finish())
@@ -113,6 +136,9 @@ impl<B: AppendBytes<str> + Send> Reader for Strings<B> {
     fn null(&mut self) {
         self.0.append_none();
     }
+    fn len(&self) -> usize {
+        self.0.count()
+    }
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         Ok(self.0.array())
     }
@@ -148,6 +174,9 @@ impl<B: AppendBytes<str> + Send> Reader for Uuids<B> {
     }
     fn null(&mut self) {
         self.0.append_none();
+    }
+    fn len(&self) -> usize {
+        self.0.count()
     }
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         Ok(self.0.array())
@@ -188,6 +217,9 @@ impl<B: AppendBytes<str> + Send> Reader for Jsons<B> {
     fn null(&mut self) {
         self.0.append_none();
     }
+    fn len(&self) -> usize {
+        self.0.count()
+    }
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         Ok(self.0.array())
     }
@@ -218,6 +250,9 @@ impl<B: AppendBytes<[u8]> + Send> Reader for Bytes<B> {
     }
     fn null(&mut self) {
         self.builder.append_none();
+    }
+    fn len(&self) -> usize {
+        self.builder.count()
     }
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         Ok(self.builder.array())

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::builder::{
-    BinaryBuilder, BinaryViewBuilder, BooleanBuilder, FixedSizeBinaryBuilder, LargeBinaryBuilder,
-    LargeStringBuilder, PrimitiveBuilder, StringBuilder, StringViewBuilder,
+    ArrayBuilder, BinaryBuilder, BinaryViewBuilder, BooleanBuilder, FixedSizeBinaryBuilder,
+    LargeBinaryBuilder, LargeStringBuilder, PrimitiveBuilder, StringBuilder, StringViewBuilder,
 };
 use arrow::array::{ArrayRef, ArrowPrimitiveType, NullArray};
 use arrow::datatypes::{DataType, Field};
@@ -33,6 +33,16 @@ impl Wrong {
             None => name.to_owned(),
         });
         self
+    }
+
+    /// That a key or value is not in its format.
+    pub(crate) fn text(message: impl Into<String>) -> Self {
+        Self {
+            path: None,
+            message: message.into(),
+            sqlstate: SqlState::INVALID_TEXT_REPRESENTATION,
+            hint: None,
+        }
     }
 
     pub(super) fn null() -> Self {
@@ -79,8 +89,33 @@ pub(crate) trait Reader: Send {
     fn text(&mut self, text: &str) -> Result<bool, Wrong>;
     /// Appends a null.
     fn null(&mut self);
+    /// How many values it has.
+    fn len(&self) -> usize;
+    /// Makes the column one of `rows` values after a value was begun and given up; the last one then means nothing.
+    fn mend(&mut self, rows: usize) {
+        while self.len() < rows {
+            self.null();
+        }
+    }
     /// The column so far; the reader is empty again.
     fn finish(&mut self) -> Result<ArrayRef, ArrowError>;
+}
+
+/// A reader that looks at values as [`reader`]'s does, and keeps those of simple types not. What it finishes as is of no use.
+pub(crate) fn checker(field: &Field, strict: bool) -> Result<Box<dyn Reader>, ArrowError> {
+    let kind = logical(field);
+    Ok(match field.data_type() {
+        DataType::Boolean => Box::new(Scalars {
+            builder: Discard(0),
+            parse: scalar::boolean,
+        }),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => strings(Discard(0), kind),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => bytes(Discard(0)),
+        other => match scalar::checker(other) {
+            Some(checker) => checker,
+            None => reader(field, strict)?,
+        },
+    })
 }
 
 /// A reader for a field's type. `strict` refuses unknown fields of structs.
@@ -115,7 +150,26 @@ pub(crate) fn reader(field: &Field, strict: bool) -> Result<Box<dyn Reader>, Arr
 pub(crate) trait Append<V> {
     fn append(&mut self, value: V);
     fn append_none(&mut self);
+    fn count(&self) -> usize;
     fn array(&mut self) -> ArrayRef;
+}
+
+/// Counts values and forgets them.
+pub(crate) struct Discard(pub(crate) usize);
+
+impl<V> Append<V> for Discard {
+    fn append(&mut self, _value: V) {
+        self.0 += 1;
+    }
+    fn append_none(&mut self) {
+        self.0 += 1;
+    }
+    fn count(&self) -> usize {
+        self.0
+    }
+    fn array(&mut self) -> ArrayRef {
+        Arc::new(NullArray::new(std::mem::take(&mut self.0)))
+    }
 }
 
 impl<T: ArrowPrimitiveType> Append<T::Native> for PrimitiveBuilder<T> {
@@ -124,6 +178,9 @@ impl<T: ArrowPrimitiveType> Append<T::Native> for PrimitiveBuilder<T> {
     }
     fn append_none(&mut self) {
         self.append_null();
+    }
+    fn count(&self) -> usize {
+        ArrayBuilder::len(self)
     }
     fn array(&mut self) -> ArrayRef {
         Arc::new(self.finish())
@@ -136,6 +193,9 @@ impl Append<bool> for BooleanBuilder {
     }
     fn append_none(&mut self) {
         self.append_null();
+    }
+    fn count(&self) -> usize {
+        ArrayBuilder::len(self)
     }
     fn array(&mut self) -> ArrayRef {
         Arc::new(self.finish())
@@ -173,6 +233,10 @@ where
         self.builder.append_none();
     }
 
+    fn len(&self) -> usize {
+        self.builder.count()
+    }
+
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         Ok(self.builder.array())
     }
@@ -196,6 +260,9 @@ impl Reader for Nulls {
     }
     fn null(&mut self) {
         self.0 += 1;
+    }
+    fn len(&self) -> usize {
+        self.0
     }
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         Ok(Arc::new(NullArray::new(std::mem::take(&mut self.0))))

@@ -7,7 +7,7 @@ use arrow::error::ArrowError;
 use datafusion::common::ScalarValue;
 use weir_base::SqlState;
 
-use super::column::{Reader, Wrong, reader};
+use super::column::{Reader, Wrong, checker, reader};
 use super::json::Cursor;
 
 /// One field of an object.
@@ -25,6 +25,8 @@ pub(crate) struct Slot {
     filled: Vec<usize>,
     /// The last row that named it, counted from 1.
     seen: usize,
+    /// Whether its column is given; otherwise its values are only looked at.
+    kept: bool,
 }
 
 impl Slot {
@@ -43,6 +45,22 @@ impl Slot {
             fill,
             filled: Vec::new(),
             seen: 0,
+            kept: true,
+        })
+    }
+
+    /// A field whose values are looked at, and whose column nobody wants.
+    pub(crate) fn checked(
+        key: &str,
+        name: &str,
+        field: &Field,
+        fill: Option<ScalarValue>,
+        strict: bool,
+    ) -> Result<Self, ArrowError> {
+        Ok(Self {
+            reader: checker(field, strict)?,
+            kept: false,
+            ..Self::new(key, name, field, fill, strict)?
         })
     }
 }
@@ -202,7 +220,9 @@ impl Fields {
                     if slot.required && value.is_null() {
                         return Err(Wrong::null().within(&slot.name));
                     }
-                    slot.filled.push(row - 1);
+                    if slot.kept {
+                        slot.filled.push(row - 1);
+                    }
                     filled = true;
                 }
                 None if slot.required => {
@@ -223,6 +243,16 @@ impl Fields {
         Ok(())
     }
 
+    /// Makes a row of what is there of one that was begun and given up; it means nothing.
+    #[cold]
+    pub(super) fn give_up(&mut self) {
+        let row = self.rows + 1;
+        for slot in &mut self.slots {
+            slot.reader.mend(row);
+        }
+        self.rows = row;
+    }
+
     /// Appends a row in which every field is null, whatever they require: the parent is null.
     pub(super) fn null(&mut self) {
         for slot in &mut self.slots {
@@ -231,11 +261,16 @@ impl Fields {
         self.rows += 1;
     }
 
-    /// The columns so far; the fields are empty again.
+    /// The columns so far of the fields that are kept; the fields are empty again.
     pub(crate) fn finish(&mut self) -> Result<Vec<ArrayRef>, ArrowError> {
         let rows = std::mem::take(&mut self.rows);
+        for slot in self.slots.iter_mut().filter(|slot| !slot.kept) {
+            slot.seen = 0;
+            slot.reader.finish()?;
+        }
         self.slots
             .iter_mut()
+            .filter(|slot| slot.kept)
             .map(|slot| {
                 slot.seen = 0;
                 let column = slot.reader.finish()?;

@@ -19,7 +19,7 @@ use arrow::datatypes::{DataType, Field};
 
 pub(crate) use column::Wrong;
 pub(crate) use json::write_string;
-pub(crate) use read::{RowReader, Wanted};
+pub(crate) use read::{Care, RowReader, Wanted};
 pub(crate) use scalar::{east_of_utc, sql_name};
 pub(crate) use write::{ColumnWriter, RowWriter};
 
@@ -102,4 +102,4 @@ pub(crate) fn unsupported(data_type: &DataType) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

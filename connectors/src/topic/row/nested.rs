@@ -1,12 +1,14 @@
 //! Columns of lists, structs and maps.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, FixedSizeListArray, GenericListArray, MapArray, NullBufferBuilder, OffsetSizeTrait,
-    StructArray,
+    ArrayRef, BooleanArray, FixedSizeListArray, GenericListArray, MapArray, NullBufferBuilder,
+    OffsetSizeTrait, StructArray,
 };
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
+use arrow::compute::filter;
 use arrow::datatypes::{DataType, FieldRef, Fields as ArrowFields};
 use arrow::error::ArrowError;
 
@@ -23,11 +25,49 @@ fn nested(reader: &mut dyn Reader, text: &str) -> Result<bool, Wrong> {
     Ok(there)
 }
 
+/// Which items belong to lists: all but those of lists that were begun and given up.
+#[derive(Default)]
+struct Kept {
+    /// How many items were appended to lists that are whole.
+    closed: usize,
+    /// The items that belong to no list.
+    dropped: Vec<Range<usize>>,
+    dropped_count: usize,
+}
+
+impl Kept {
+    /// The end of a list whose items end at `count`, among the items that are kept.
+    fn end(&self, count: usize) -> usize {
+        count - self.dropped_count
+    }
+
+    fn drop_to(&mut self, count: usize) {
+        self.dropped_count += count - self.closed;
+        self.dropped.push(self.closed..count);
+        self.closed = count;
+    }
+
+    /// The items that are kept; it starts anew.
+    fn finish(&mut self, items: ArrayRef) -> Result<ArrayRef, ArrowError> {
+        if self.dropped.is_empty() {
+            return Ok(items);
+        }
+        let mut mask = vec![true; items.len()];
+        for range in &self.dropped {
+            if let Some(items) = mask.get_mut(range.clone()) {
+                items.fill(false);
+            }
+        }
+        filter(&items, &BooleanArray::from(mask))
+    }
+}
+
 /// The items of lists.
 struct Items {
     field: FieldRef,
     reader: Box<dyn Reader>,
     count: usize,
+    kept: Kept,
 }
 
 impl Items {
@@ -36,7 +76,30 @@ impl Items {
             field: Arc::clone(field),
             reader: reader(field, strict)?,
             count: 0,
+            kept: Kept::default(),
         })
+    }
+
+    /// Takes the items since the last list as one list's, and gives its end.
+    fn close(&mut self) -> usize {
+        self.kept.closed = self.count;
+        self.kept.end(self.count)
+    }
+
+    /// Drops the items since the last list.
+    #[cold]
+    fn give_up(&mut self) {
+        // The item that went wrong may be there in part.
+        self.count += 1;
+        self.reader.mend(self.count);
+        self.kept.drop_to(self.count);
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        self.count = 0;
+        let items = self.kept.finish(self.reader.finish()?)?;
+        self.kept = Kept::default();
+        Ok(items)
     }
 
     /// The items of one list, up to its closing bracket; nothing when it is null.
@@ -77,8 +140,9 @@ impl<O: OffsetSizeTrait> Lists<O> {
     }
 
     fn close(&mut self, valid: bool) -> Result<(), Wrong> {
-        let end = O::from_usize(self.items.count)
+        let end = O::from_usize(self.items.kept.end(self.items.count))
             .ok_or_else(|| Reject::text("too many list items in one batch".to_owned()))?;
+        self.items.close();
         self.ends.push(end);
         self.nulls.append(valid);
         Ok(())
@@ -99,13 +163,23 @@ impl<O: OffsetSizeTrait> Reader for Lists<O> {
             .push(self.ends.last().copied().unwrap_or(O::zero()));
         self.nulls.append(false);
     }
+    fn len(&self) -> usize {
+        self.nulls.len()
+    }
+    fn mend(&mut self, rows: usize) {
+        if self.len() < rows {
+            self.items.give_up();
+        }
+        while self.len() < rows {
+            self.null();
+        }
+    }
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
-        self.items.count = 0;
         let ends = std::mem::replace(&mut self.ends, vec![O::zero()]);
         Ok(Arc::new(GenericListArray::<O>::try_new(
             Arc::clone(&self.items.field),
             OffsetBuffer::new(ScalarBuffer::from(ends)),
-            self.items.reader.finish()?,
+            self.items.finish()?,
             self.nulls.finish(),
         )?))
     }
@@ -135,6 +209,7 @@ impl Reader for FixedLists {
                 Ok(false)
             }
             Some(count) if count == self.size => {
+                self.items.close();
                 self.nulls.append_non_null();
                 Ok(true)
             }
@@ -152,15 +227,27 @@ impl Reader for FixedLists {
         for _ in 0..self.size {
             self.items.reader.null();
         }
+        self.items.count += self.size;
+        self.items.close();
         self.nulls.append_null();
     }
+    fn len(&self) -> usize {
+        self.nulls.len()
+    }
+    fn mend(&mut self, rows: usize) {
+        if self.len() < rows {
+            self.items.give_up();
+        }
+        while self.len() < rows {
+            self.null();
+        }
+    }
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
-        self.items.count = 0;
         let nulls = self.nulls.finish();
         Ok(Arc::new(FixedSizeListArray::try_new(
             Arc::clone(&self.items.field),
             i32::try_from(self.size).unwrap_or(i32::MAX),
-            self.items.reader.finish()?,
+            self.items.finish()?,
             nulls,
         )?))
     }
@@ -203,6 +290,18 @@ impl Reader for Structs {
         self.fields.null();
         self.nulls.append_null();
     }
+    fn len(&self) -> usize {
+        self.nulls.len()
+    }
+    fn mend(&mut self, rows: usize) {
+        if self.len() < rows {
+            self.fields.give_up();
+            self.nulls.append_null();
+        }
+        while self.len() < rows {
+            self.null();
+        }
+    }
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         let length = self.nulls.len();
         Ok(Arc::new(StructArray::try_new_with_length(
@@ -224,6 +323,7 @@ pub(super) struct Maps {
     values_nullable: bool,
     ends: Vec<i32>,
     count: usize,
+    kept: Kept,
     nulls: NullBufferBuilder,
 }
 
@@ -248,6 +348,7 @@ impl Maps {
             values_nullable: value.is_nullable(),
             ends: vec![0],
             count: 0,
+            kept: Kept::default(),
             nulls: NullBufferBuilder::new(0),
         })
     }
@@ -278,8 +379,9 @@ impl Reader for Maps {
             }
             self.count += 1;
         }
-        let end = i32::try_from(self.count)
+        let end = i32::try_from(self.kept.end(self.count))
             .map_err(|_| Reject::text("too many map entries in one batch".to_owned()))?;
+        self.kept.closed = self.count;
         self.ends.push(end);
         self.nulls.append_non_null();
         Ok(true)
@@ -292,12 +394,32 @@ impl Reader for Maps {
             .push(self.ends.last().copied().unwrap_or_default());
         self.nulls.append_null();
     }
+    fn len(&self) -> usize {
+        self.nulls.len()
+    }
+    fn mend(&mut self, rows: usize) {
+        if self.len() < rows {
+            // The entry that went wrong may be there in part.
+            self.count += 1;
+            self.keys.mend(self.count);
+            self.values.mend(self.count);
+            self.kept.drop_to(self.count);
+        }
+        while self.len() < rows {
+            self.null();
+        }
+    }
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        let keys = self.kept.finish(self.keys.finish()?)?;
+        let values = self.kept.finish(self.values.finish()?)?;
+        self.kept = Kept::default();
+        self.count = 0;
+        let length = keys.len();
         let entries = StructArray::try_new_with_length(
             self.fields.clone(),
-            vec![self.keys.finish()?, self.values.finish()?],
+            vec![keys, values],
             None,
-            std::mem::take(&mut self.count),
+            length,
         )?;
         let ends = std::mem::replace(&mut self.ends, vec![0]);
         Ok(Arc::new(MapArray::try_new(

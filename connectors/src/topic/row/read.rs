@@ -1,6 +1,6 @@
 //! Rows read from JSON objects into record batches.
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use datafusion::common::ScalarValue;
@@ -10,13 +10,38 @@ use super::column::Wrong;
 use super::fields::{Fields, Slot};
 use super::json::{Cursor, Token};
 
-/// A column to be read.
+/// What is done with a column's values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// They are given as a column.
+    Kept,
+    /// They are looked at, so that a row with a wrong one is found out.
+    Checked,
+    /// They are passed over.
+    Ignored,
+}
+
+/// A column of encoded rows.
+#[derive(Clone)]
 pub(crate) struct Wanted<'a> {
     pub(crate) field: &'a FieldRef,
-    /// The key of the row's object that holds it.
+    /// The name under which rows have it.
     pub(crate) key: &'a str,
     /// Its value in a row that does not name it; without one it is null, and refused where null is.
     pub(crate) fill: Option<ScalarValue>,
+    pub(crate) care: Care,
+}
+
+impl<'a> Wanted<'a> {
+    /// A column that is given, and must be in each row where it cannot be null.
+    pub(crate) fn kept(field: &'a FieldRef, key: &'a str) -> Self {
+        Self {
+            field,
+            key,
+            fill: None,
+            care: Care::Kept,
+        }
+    }
 }
 
 /// Grows record batches from rows.
@@ -38,14 +63,16 @@ impl RowReader {
         let mut slots = Vec::new();
         for wanted in columns {
             let name = wanted.field.name();
-            slots.push(Slot::new(
-                wanted.key,
-                name,
-                wanted.field,
-                wanted.fill,
-                strict,
-            )?);
-            fields.push(FieldRef::clone(wanted.field));
+            let slot = match wanted.care {
+                Care::Kept => Slot::new,
+                Care::Checked => Slot::checked,
+                Care::Ignored => continue,
+            };
+            let field = wanted.field;
+            slots.push(slot(wanted.key, name, field, wanted.fill, strict)?);
+            if wanted.care == Care::Kept {
+                fields.push(FieldRef::clone(field));
+            }
         }
         Ok(Self {
             schema: Schema::new(fields).into(),
@@ -53,7 +80,7 @@ impl RowReader {
         })
     }
 
-    /// Appends a row given as the text of a JSON object. After an error the rows so far are of no use.
+    /// Appends a row given as the text of a JSON object. After an error one more row may be there, which means nothing.
     #[inline]
     pub(crate) fn object(&mut self, text: &str) -> Result<(), Wrong> {
         let mut cursor = Cursor::new(text);
@@ -68,13 +95,26 @@ impl RowReader {
                 });
             }
         }
-        self.fields.read(&mut cursor)?;
+        if let Err(wrong) = self.fields.read(&mut cursor) {
+            self.fields.give_up();
+            return Err(wrong);
+        }
         Ok(cursor.end()?)
     }
 
-    /// Appends a row given as bare texts for the columns at `columns`; an absent text is null.
+    /// Appends a row given as bare texts for the columns at `columns`; an absent text is null. After an error one more row is
+    /// there, which means nothing.
     pub(crate) fn texts(&mut self, columns: &[usize], texts: &[Option<&str>]) -> Result<(), Wrong> {
-        self.fields.texts(columns, texts)
+        let read = self.fields.texts(columns, texts);
+        if read.is_err() {
+            self.fields.give_up();
+        }
+        read
+    }
+
+    /// Appends a row of nulls, whatever the columns require.
+    pub(crate) fn null(&mut self) {
+        self.fields.null();
     }
 
     /// The place of the column that rows call `key`.
@@ -83,7 +123,6 @@ impl RowReader {
     }
 
     /// How many rows were appended since the last batch.
-    #[cfg(test)]
     pub(crate) fn rows(&self) -> usize {
         self.fields.rows()
     }
@@ -91,6 +130,12 @@ impl RowReader {
     /// The rows since the last batch that lacked a column which has a fill value, in order.
     pub(crate) fn take_filled(&mut self) -> Vec<usize> {
         self.fields.take_filled()
+    }
+
+    /// The columns of the rows so far; the reader starts anew.
+    pub(crate) fn columns(&mut self) -> Result<Vec<ArrayRef>, ArrowError> {
+        self.fields.take_filled();
+        self.fields.finish()
     }
 
     /// The rows so far as a batch; the reader starts anew.

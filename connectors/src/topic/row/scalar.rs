@@ -6,7 +6,7 @@ use arrow::compute::kernels::cast_utils::Parser;
 use arrow::datatypes::*;
 use weir_base::SqlState;
 
-use super::column::{Append, Reader, Scalars};
+use super::column::{Append, Discard, Reader, Scalars};
 use super::json::Token;
 use super::text::{
     DecimalError, decimal_digits, parse_date, parse_interval, parse_time, parse_timestamp,
@@ -94,10 +94,32 @@ pub(crate) fn sql_name(data_type: &DataType) -> String {
 
 /// A reader for a type whose values are one token each; none for other types.
 pub(crate) fn reader(data_type: &DataType) -> Option<Box<dyn Reader>> {
+    simple(Simple {
+        data_type,
+        kept: true,
+    })
+}
+
+/// As [`reader`], but values are only looked at.
+pub(crate) fn checker(data_type: &DataType) -> Option<Box<dyn Reader>> {
+    simple(Simple {
+        data_type,
+        kept: false,
+    })
+}
+
+/// A column of values that are one token each.
+#[derive(Clone, Copy)]
+struct Simple<'a> {
+    data_type: &'a DataType,
+    /// Whether its values are kept.
+    kept: bool,
+}
+
+fn simple(t: Simple<'_>) -> Option<Box<dyn Reader>> {
     use IntervalUnit::{DayTime, MonthDayNano, YearMonth};
     use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
-    let t = data_type;
-    Some(match t {
+    Some(match t.data_type {
         DataType::Int8 => integers::<Int8Type>(t),
         DataType::Int16 => integers::<Int16Type>(t),
         DataType::Int32 => integers::<Int32Type>(t),
@@ -211,25 +233,29 @@ pub(crate) fn boolean(token: &Token<'_>) -> Result<bool, Reject> {
     }
 }
 
-fn boxed<T, F>(data_type: &DataType, parse: F) -> Box<dyn Reader>
+fn boxed<T, F>(column: Simple<'_>, parse: F) -> Box<dyn Reader>
 where
     T: ArrowPrimitiveType,
     F: FnMut(&Token<'_>) -> Result<T::Native, Reject> + Send + 'static,
     PrimitiveBuilder<T>: Append<T::Native> + Send,
 {
+    if !column.kept {
+        let builder = Discard(0);
+        return Box::new(Scalars { builder, parse });
+    }
     Box::new(Scalars {
-        builder: PrimitiveBuilder::<T>::new().with_data_type(data_type.clone()),
+        builder: PrimitiveBuilder::<T>::new().with_data_type(column.data_type.clone()),
         parse,
     })
 }
 
-fn integers<T>(data_type: &DataType) -> Box<dyn Reader>
+fn integers<T>(column: Simple<'_>) -> Box<dyn Reader>
 where
     T: ArrowPrimitiveType,
     T::Native: std::str::FromStr + TryFrom<i128>,
 {
-    let name = sql_name(data_type);
-    boxed::<T, _>(data_type, move |token| {
+    let name = sql_name(column.data_type);
+    boxed::<T, _>(column, move |token| {
         let text: &str = match token {
             Token::Number(text) => text,
             Token::Text(text) => text.trim(),
@@ -268,12 +294,12 @@ fn whole_number(text: &str) -> Option<i128> {
 }
 
 fn floats<T: ArrowPrimitiveType>(
-    data_type: &DataType,
+    column: Simple<'_>,
     parse: fn(&str) -> Option<T::Native>,
     infinite: fn(T::Native) -> bool,
 ) -> Box<dyn Reader> {
-    let name = sql_name(data_type);
-    boxed::<T, _>(data_type, move |token| {
+    let name = sql_name(column.data_type);
+    boxed::<T, _>(column, move |token| {
         let text: &str = match token {
             Token::Number(text) => text,
             Token::Text(text) => text.trim(),
@@ -288,14 +314,14 @@ fn floats<T: ArrowPrimitiveType>(
 }
 
 fn decimals<T: DecimalType + ArrowPrimitiveType>(
-    data_type: &DataType,
+    column: Simple<'_>,
     precision: u8,
     scale: i8,
     parse: fn(&str) -> Option<T::Native>,
 ) -> Box<dyn Reader> {
-    let name = sql_name(data_type);
+    let name = sql_name(column.data_type);
     let mut digits = String::new();
-    boxed::<T, _>(data_type, move |token| {
+    boxed::<T, _>(column, move |token| {
         let text: &str = match token {
             Token::Number(text) => text,
             Token::Text(text) => text,
@@ -310,12 +336,12 @@ fn decimals<T: DecimalType + ArrowPrimitiveType>(
 }
 
 fn texts<T: ArrowPrimitiveType>(
-    data_type: &DataType,
+    column: Simple<'_>,
     example: &'static str,
     parse: fn(&str) -> Option<T::Native>,
 ) -> Box<dyn Reader> {
-    let name = format!("{} such as {example:?}", sql_name(data_type));
-    boxed::<T, _>(data_type, move |token| match token {
+    let name = format!("{} such as {example:?}", sql_name(column.data_type));
+    boxed::<T, _>(column, move |token| match token {
         Token::Text(text) => parse(text).ok_or_else(|| Reject::expected(&name, token)),
         other => Err(Reject::expected(&name, other)),
     })
@@ -326,12 +352,12 @@ fn time32(text: &str, unit: TimeUnit) -> Option<i32> {
 }
 
 fn timestamps<T: ArrowPrimitiveType<Native = i64>>(
-    data_type: &DataType,
+    column: Simple<'_>,
     unit: TimeUnit,
     east: i64,
 ) -> Box<dyn Reader> {
-    let name = sql_name(data_type);
-    boxed::<T, _>(data_type, move |token| match token {
+    let name = sql_name(column.data_type);
+    boxed::<T, _>(column, move |token| match token {
         Token::Text(text) => parse_timestamp(text, unit, east)
             .ok_or_else(|| Reject::expected(&name, token).hinted(TIMESTAMP_HINT)),
         other => Err(Reject::expected(&name, other).hinted(TIMESTAMP_HINT)),
@@ -339,11 +365,11 @@ fn timestamps<T: ArrowPrimitiveType<Native = i64>>(
 }
 
 fn durations<T: ArrowPrimitiveType<Native = i64>>(
-    data_type: &DataType,
+    column: Simple<'_>,
     unit: TimeUnit,
 ) -> Box<dyn Reader> {
-    let name = sql_name(data_type);
-    boxed::<T, _>(data_type, move |token| match token {
+    let name = sql_name(column.data_type);
+    boxed::<T, _>(column, move |token| match token {
         Token::Number(text) => text.parse().map_err(|_| Reject::expected(&name, token)),
         Token::Text(text) => {
             let duration = |text: &str| {

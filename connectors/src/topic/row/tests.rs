@@ -386,7 +386,7 @@ fn list<O: OffsetSizeTrait>(
     ))
 }
 
-fn batches() -> impl Strategy<Value = RecordBatch> {
+pub(crate) fn batches() -> impl Strategy<Value = RecordBatch> {
     let field = (data_types(2), 0..3u8).prop_map(|(data_type, kind)| {
         let extension = match kind {
             1 => Some(UUID_EXTENSION),
@@ -440,11 +440,9 @@ fn write(batch: &RecordBatch) -> Vec<String> {
 }
 
 fn wanted(schema: &Schema, only: &[usize]) -> RowReader {
-    let columns = only.iter().map(|at| Wanted {
-        field: &schema.fields()[*at],
-        key: schema.field(*at).name(),
-        fill: None,
-    });
+    let columns = only
+        .iter()
+        .map(|at| Wanted::kept(&schema.fields()[*at], schema.field(*at).name()));
     RowReader::new(columns, false).unwrap()
 }
 

@@ -184,6 +184,27 @@ impl<'a> ColumnWriter<'a> {
         Ok(())
     }
 
+    /// Appends one value as the text that reads back as it where its type is known: as [`Self::write_bare`], and also numbers
+    /// that JSON has not without quotes.
+    pub(crate) fn write_text(
+        &self,
+        row: usize,
+        out: &mut Vec<u8>,
+        scratch: &mut String,
+    ) -> Result<(), String> {
+        let start = out.len();
+        self.write_bare(row, out, scratch)?;
+        let is_float = matches!(
+            self.form,
+            Form::Float16(_) | Form::Float32(_) | Form::Float64(_)
+        );
+        if is_float && out.get(start) == Some(&b'"') {
+            out.remove(start);
+            out.pop();
+        }
+        Ok(())
+    }
+
     /// Appends one value as bare text, without quotes or escapes where it is text. Null is nothing.
     pub(crate) fn write_bare(
         &self,
