@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use weir_schemas::{Planned, Registry};
+use weir_catalog::Catalog;
+use weir_connectors::topic::Schemas;
+use weir_schemas::{Parsed, Planned, Registry, SchemaId};
 
+use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::lanes::panicked;
 use crate::session::Session;
@@ -17,6 +20,23 @@ pub enum RegistryError {
     /// It could not be carried out.
     #[error(transparent)]
     Failed(#[from] Error),
+}
+
+/// Finds schemas in the catalog.
+#[derive(Debug)]
+struct CatalogSchemas(Arc<Catalog>);
+
+impl Schemas for CatalogSchemas {
+    fn schema(&self, id: SchemaId) -> weir_schemas::Result<Arc<Parsed>> {
+        self.0.registry().parsed(id)
+    }
+}
+
+impl Shared {
+    /// The schemas that values of streams are read by.
+    pub(crate) fn schemas(&self) -> Arc<dyn Schemas> {
+        Arc::new(CatalogSchemas(Arc::clone(&self.catalog)))
+    }
 }
 
 impl Session {

@@ -11,12 +11,16 @@ pub mod error;
 pub mod json;
 pub mod protobuf;
 pub mod registry;
+pub mod text;
 pub mod wire;
 
+pub use avro::AvroReader;
 pub use compatibility::{Incompatibility, Level};
 pub use definition::{Definition, Fingerprint, Parsed, Reference, SchemaKind};
 pub use error::{Code, Error, Result};
+pub use protobuf::ProtobufReader;
 pub use registry::{
     Change, Deleted, Found, Key, Mode, Planned, Record, Registered, Registry, SchemaId, Version,
     VersionRef,
 };
+pub use text::DataError;

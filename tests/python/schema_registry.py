@@ -130,6 +130,13 @@ def check_avro():
     # In SQL the topic is a stream of bytes: magic, id, value.
     row = sql("SELECT count(*) AS n, encode(min(substr(_value, 1, 5)), 'hex') AS head FROM users")[0]
     assert row == {"n": 50, "head": f"00{first:08x}"}, row
+    # With columns it is what was serialised, whichever schema it was written by.
+    sql("CREATE STREAM user_rows (name TEXT, age INT, email TEXT) WITH (topic = 'users', format = 'avro')")
+    newer = AvroSerializer(registry, json.dumps(USER_2))
+    more = {"name": "new", "age": 50, "email": "e"}
+    assert through_the_log("users", newer, reader, [more]) == [more]
+    rows = sql("SELECT name, age, email FROM user_rows ORDER BY age")
+    assert rows == [{**user, "email": None} for user in users] + [more], rows
 
 
 def check_protobuf():
@@ -137,6 +144,9 @@ def check_protobuf():
     serializer = ProtobufSerializer(Event, registry)
     deserializer = ProtobufDeserializer(Event, {}, registry)
     assert through_the_log("events", serializer, deserializer, events) == events
+    sql("CREATE STREAM event_rows (id BIGINT, text TEXT, at TIMESTAMP) WITH (topic = 'events', format = 'protobuf')")
+    row = sql("SELECT count(*) AS n, max(id) AS last, max(text) AS text, max(at) AS at FROM event_rows")[0]
+    assert row == {"n": 20, "last": 19, "text": "event 9", "at": "1970-01-01T00:00:19"}, row
     latest = registry.get_latest_version("events-value")
     text = latest.schema.schema_str
     assert latest.schema.schema_type == "PROTOBUF" and "message Event {" in text, text

@@ -1,6 +1,7 @@
 //! Avro schemas (specification 1.12): their types, their text, and which can read which.
 
 mod canonical;
+mod data;
 mod default;
 mod parse;
 mod resolution;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+pub use data::AvroReader;
 pub use resolution::cannot_read;
 
 use crate::Result;
@@ -57,7 +59,6 @@ pub enum Shape {
 #[allow(missing_docs)]
 pub enum Logical {
     Decimal { precision: u32, scale: u32 },
-    BigDecimal,
     Uuid,
     Date,
     TimeMillis,

@@ -1,5 +1,6 @@
 //! Protobuf files (proto2 and proto3): their descriptors, their text, and which can read which.
 
+mod data;
 mod evolution;
 mod known;
 mod print;
@@ -16,6 +17,7 @@ use prost_types::FileDescriptorProto;
 use protox::Compiler;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 
+pub use data::ProtobufReader;
 pub use evolution::cannot_read;
 
 use crate::{Error, Result};

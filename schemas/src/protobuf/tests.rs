@@ -275,3 +275,95 @@ proptest! {
         }
     }
 }
+
+fn row(
+    schema: &ProtobufSchema,
+    message: &str,
+    bytes: &[u8],
+    wanted: &[&str],
+) -> Result<String, crate::DataError> {
+    let (message, _) = schema.message(message).unwrap();
+    let mut text = String::new();
+    ProtobufReader::new(&message, |name| wanted.contains(&name)).read(bytes, &mut text)?;
+    let _: serde_json::Value =
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    Ok(text)
+}
+
+#[test]
+fn messages_are_read_as_rows_and_what_nobody_wants_is_passed_over() {
+    let schema = parse(
+        r#"syntax = "proto3";
+           import "google/protobuf/timestamp.proto";
+           import "google/protobuf/wrappers.proto";
+           import "confluent/type/decimal.proto";
+           message M {
+             int64 id = 1; string text = 2; optional int32 maybe = 3; repeated sint32 many = 4;
+             map<string, M> by_name = 5; google.protobuf.Timestamp at = 6; E kind = 7;
+             google.protobuf.StringValue wrapped = 8; confluent.type.Decimal price = 9; bytes raw = 10;
+             enum E { ZERO = 0; ONE = 1; }
+           }"#,
+    );
+    let all = [
+        "id", "text", "maybe", "many", "by_name", "at", "kind", "wrapped", "price", "raw",
+    ];
+    assert_eq!(
+        row(&schema, "M", &[], &all).unwrap(),
+        r#"{"id":0,"text":"","maybe":null,"many":[],"by_name":{},"at":null,"kind":"ZERO","wrapped":null,"price":null,"raw":""}"#
+    );
+    let bytes = [
+        &[8, 1, 8, 7][..],                        // id, twice: the last counts
+        &[18, 2, b'h', b'i'],                     // text
+        &[24, 0],                                 // maybe
+        &[32, 1, 34, 2, 2, 3],                    // many: -1, packed 1 and -2
+        &[42, 7, 10, 1, b'a', 18, 2, 8, 9],       // by_name: a => id 9
+        &[50, 2, 8, 60, 50, 4, 16, 144, 161, 15], // at, in two pieces
+        &[56, 1],                                 // kind
+        &[66, 3, 10, 1, b'w'],                    // wrapped
+        &[74, 6, 10, 2, 0xfb, 0x2e, 24, 2],       // price
+        &[163, 6, 8, 1, 164, 6],                  // a group that nobody knows
+    ];
+    let bytes = bytes.concat();
+    assert_eq!(
+        row(&schema, "M", &bytes, &all).unwrap(),
+        concat!(
+            r#"{"id":7,"text":"hi","maybe":0,"many":[-1,1,-2],"by_name":{"a":{"id":9,"text":"","maybe":null,"many":[],"#,
+            r#""by_name":{},"at":null,"kind":"ZERO","wrapped":null,"price":null,"raw":""}},"at":"1970-01-01T00:01:00.000250000Z","#,
+            r#""kind":"ONE","wrapped":"w","price":"-12.34","raw":""}"#
+        )
+    );
+    assert_eq!(
+        row(&schema, "M", &bytes, &["kind"]).unwrap(),
+        r#"{"kind":"ONE"}"#
+    );
+    let wrong = row(&schema, "M", &[10, 0], &["id"]).unwrap_err();
+    assert_eq!(wrong.path.as_deref(), Some("id"));
+    assert!(row(&schema, "M", &[8], &["id"]).is_err());
+    assert!(row(&schema, "M", &[163, 6], &["id"]).is_err());
+    let deep: Vec<u8> = std::iter::repeat_n([163, 6], 1000).flatten().collect();
+    assert!(row(&schema, "M", &deep, &["id"]).is_err());
+}
+
+proptest! {
+    #[test]
+    fn what_is_encoded_is_read(text in any_file(), noise in prop::collection::vec(any::<u8>(), 0..30)) {
+        let schema = parse(&text);
+        let message = schema.message_at(&[0]).unwrap();
+        let wanted = ["f1", "f2", "f3", "f4"];
+        let bytes = full(&message, 2).encode_to_vec();
+        let found = row(&schema, "M", &bytes, &wanted).unwrap();
+        let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+        for field in message.fields().filter(|field| !matches!(field.kind(), Kind::Message(_))) {
+            let one = match field.kind() {
+                Kind::Bool => serde_json::json!(true),
+                Kind::Double => serde_json::json!(7.5),
+                Kind::String => serde_json::json!("seven"),
+                Kind::Bytes => serde_json::json!("736576656e"),
+                _ => serde_json::json!(7),
+            };
+            let expected = if field.is_list() { serde_json::json!([one, one]) } else { one };
+            prop_assert_eq!(&found[field.name()], &expected);
+        }
+        let _ = row(&schema, "M", &noise, &wanted);
+    }
+}

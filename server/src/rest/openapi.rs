@@ -254,18 +254,113 @@ mod tests {
         GET / (index)
           > 200 text/html
           ! 400 403 405 431 500 503
+        POST /compatibility/subjects/{subject}/versions (checkCompatibility) ?normalize ?verbose
+          < application/json, application/vnd.schemaregistry.v1+json
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 408 409 413 415 422 429 431 500 503
+        POST /compatibility/subjects/{subject}/versions/{version} (checkCompatibilityWithVersion) ?normalize ?verbose
+          < application/json, application/vnd.schemaregistry.v1+json
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 408 409 413 415 422 429 431 500 503
+        GET /config (getLevel)
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        PUT /config (setLevel)
+          < application/json, application/vnd.schemaregistry.v1+json
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 408 409 413 415 422 429 431 500 503
+        DELETE /config (unsetLevel)
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        GET /config/{subject} (getSubjectLevel) ?defaultToGlobal
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        PUT /config/{subject} (setSubjectLevel)
+          < application/json, application/vnd.schemaregistry.v1+json
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 408 409 413 415 422 429 431 500 503
+        DELETE /config/{subject} (unsetSubjectLevel)
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
         GET /livez (livez)
           > 200 application/json
           ! 400 403 405 431 500 503
         GET /metrics (metrics)
           > 200 application/openmetrics-text
           ! 400 403 405 431 500 503
+        GET /mode (getMode)
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        PUT /mode (setMode) ?force
+          < application/json, application/vnd.schemaregistry.v1+json
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 408 409 413 415 422 429 431 500 503
+        GET /mode/{subject} (getSubjectMode) ?defaultToGlobal
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        PUT /mode/{subject} (setSubjectMode) ?force
+          < application/json, application/vnd.schemaregistry.v1+json
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 408 409 413 415 422 429 431 500 503
+        DELETE /mode/{subject} (unsetSubjectMode)
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
         GET /openapi.json (openapi)
           > 200 application/json
           ! 400 403 405 431 500 503
         GET /readyz (readyz)
           > 200 application/json
           ! 400 403 405 431 500 503
+        GET /schemas (listSchemas) ?subjectPrefix ?deleted ?latestOnly ?offset ?limit
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        GET /schemas/guids/{guid} (getSchemaByGuid) ?format
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        GET /schemas/ids/{id} (getSchema) ?subject ?format ?fetchMaxId
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        GET /schemas/ids/{id}/schema (getSchemaText) ?subject ?format
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        GET /schemas/ids/{id}/subjects (getSchemaSubjects) ?subject ?deleted ?offset ?limit
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        GET /schemas/ids/{id}/versions (getSchemaVersions) ?subject ?deleted ?offset ?limit
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        GET /schemas/types (listSchemaTypes)
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        GET /subjects (listSubjects) ?subjectPrefix ?deleted ?deletedOnly ?offset ?limit
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        POST /subjects/{subject} (lookUpSchema) ?normalize ?deleted ?format
+          < application/json, application/vnd.schemaregistry.v1+json
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 408 409 413 415 422 429 431 500 503
+        DELETE /subjects/{subject} (deleteSubject) ?permanent
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        GET /subjects/{subject}/versions (listVersions) ?deleted ?deletedOnly ?offset ?limit
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        POST /subjects/{subject}/versions (registerSchema) ?normalize
+          < application/json, application/vnd.schemaregistry.v1+json
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 408 409 413 415 422 429 431 500 503
+        GET /subjects/{subject}/versions/{version} (getVersion) ?deleted ?format
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        DELETE /subjects/{subject}/versions/{version} (deleteVersion) ?permanent
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        GET /subjects/{subject}/versions/{version}/referencedby (getReferencedBy) ?offset ?limit
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        GET /subjects/{subject}/versions/{version}/schema (getVersionSchema) ?deleted ?format
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
         GET /v1/live (live)
           > 101
           ! 400 403 404 405 406 409 422 426 429 431 499 500 503
@@ -309,18 +404,29 @@ mod tests {
           > 200 application/json
           ! 400 403 404 405 406 408 409 413 415 422 426 429 431 499 500 503
         Column: name*, nullable*, type*
+        CompatibilityDocument: is_compatible*, messages
         Document: columns*, command, row_count*, rows*, truncated*
+        GivenLevel: compatibility*
+        GivenSchema: id, references, schema*, schemaType, version
         HealthDocument: status*
+        IdDocument: guid*, id*, version*
         IngestedDocument: duplicate*, partitions*, rows*
+        LevelDocument: compatibilityLevel*
+        ModeDocument: mode*
         PartitionDocument: base_offset*, end_offset*, partition*
+        PlaceDocument: subject*, version*
         PositionDocument: column*, line*
         Problem: column, detail*, hint, instance, position, query_id, row, sqlstate*, status*, title*, type*
         ProgressDocument: bytes*, elapsed_ms*, rows*, spilled_bytes*
         QueriesDocument: queries*
         QueryDocument: parameters, query*, resume, row_limit, session, timeout_ms
         QueryInfoDocument: bytes*, elapsed_ms*, error, id*, live*, memory_bytes*, rows*, spilled_bytes*, sql*, started_at*, state*
+        ReferenceDocument: name*, subject*, version*
+        RegistryFailure: error_code*, message*
+        SchemaDocument: guid*, maxId, references, schema*, schemaType*
         SessionDocument: session*
         StatementDocument: columns, command, error, id*, progress*, query_id, row_count*, rows*, sql*, state*, truncated*
+        VersionDocument: guid*, id*, references, schema*, schemaType*, subject*, version*
         ");
     }
 }

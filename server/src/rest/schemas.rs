@@ -111,8 +111,8 @@ async fn in_registry_form(mut response: Response) -> Response {
     response
 }
 
-/// A request without its body: where to, with what arguments, and which media type its answer has.
-struct Asked {
+/// A request without its body: with what arguments, and which media type its answer has.
+pub(crate) struct Asked {
     arguments: Arguments,
     media_type: &'static str,
 }
@@ -135,9 +135,10 @@ impl Asked {
         Ok(self.arguments.take(name)?)
     }
 
-    /// Takes out which deleted subjects and versions are wanted.
+    /// Takes out which deleted subjects and versions are wanted. The Python client has a spelling of its own.
     fn deleted(&mut self) -> Result<Deleted, Problem> {
-        let (also, only) = (self.flag("deleted")?, self.flag("deletedOnly")?);
+        let also = self.flag("deleted")?;
+        let only = self.flag("deletedOnly")? | self.flag("deleted_only")?;
         Ok(match (also, only) {
             (_, true) => Deleted::Only,
             (true, false) => Deleted::Shown,
