@@ -167,12 +167,20 @@ impl Copier {
     async fn run(mut self) {
         let mut pause = PAUSE.0;
         loop {
+            let before = self.at.clone();
             match self.follow().await {
                 Ok(()) | Err(weir_topics::Error::TopicNotFound(_) | weir_topics::Error::Closed) => {
                     // One of the topics is gone, or the log closes: nothing is left to do.
                     return;
                 }
+                Err(error @ weir_topics::Error::Stopped(_)) => {
+                    tracing::warn!(topic = %self.source.name(), %error, "no more dead letters are copied");
+                    return;
+                }
                 Err(error) => {
+                    if self.at != before {
+                        pause = PAUSE.0;
+                    }
                     let pause_s = pause.as_secs();
                     tracing::warn!(topic = %self.source.name(), %error, pause_s, "dead letters are not copied for now");
                     tokio::time::sleep(pause).await;
@@ -207,17 +215,19 @@ impl Copier {
         let place = partition.0 as usize;
         // A topic that is deleted wakes its readers too: then the read says so.
         loop {
-            let (Some(from), Some(committed)) = (
+            let (Some(at), Some(committed)) = (
                 self.at.get(place).copied(),
                 self.committed.get(place).copied(),
             ) else {
                 return Ok(());
             };
+            // What was cut off meanwhile cannot be copied.
+            let from = at.max(self.source.partition(partition)?.start_offset());
             let found = self.find(partition, from, end).await?;
             let is_news = !found.letters.is_empty();
             self.append(partition, found.letters).await?;
             if let Some(at) = self.at.get_mut(place) {
-                *at = found.end;
+                *at = found.end.max(from);
             }
             if is_news || found.end.0 - committed.0 >= RECORDS_BETWEEN_COMMITS {
                 self.commit(partition, found.end).await?;

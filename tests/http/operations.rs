@@ -36,6 +36,30 @@ async fn health_and_metrics() {
 }
 
 #[tokio::test]
+async fn records_that_cannot_be_decoded_are_counted() {
+    let server = Server::start();
+    let client = server.client();
+    client
+        .run(&[
+            "CREATE STREAM wire WITH (format = 'raw')",
+            "CREATE STREAM s (a INT) WITH (topic = 'wire', on_error = 'dead_letter')",
+            "INSERT INTO wire VALUES ('{}'), ('no json'), ('neither')",
+            "SELECT a FROM s",
+            "SELECT a FROM s",
+        ])
+        .await;
+    wait::eventually("both are counted each time, and copied", async || {
+        let (_, metrics) = text(&client, "/metrics").await;
+        let counted = |line: &str| metrics.lines().any(|have| have == line);
+        let holds = counted("weir_decode_errors_total{topic=\"wire\"} 4")
+            && counted("weir_dead_letters_total{topic=\"wire\"} 2");
+        wait::check(holds, metrics)
+    })
+    .await;
+    server.stop();
+}
+
+#[tokio::test]
 async fn the_openapi_document_names_every_path() {
     let server = Server::start();
     let (status, document) = text(&server.client(), "/openapi.json").await;

@@ -27,6 +27,32 @@ async fn history_then_new_rows_in_order() {
     server.stop();
 }
 
+#[tokio::test]
+async fn records_that_cannot_be_decoded_stop_no_other() {
+    let server = Server::start();
+    let client = server.client();
+    client
+        .run(&[
+            "CREATE STREAM wire WITH (format = 'raw')",
+            "CREATE STREAM nulls (n BIGINT NOT NULL) WITH (topic = 'wire')",
+            "CREATE STREAM skips (n BIGINT NOT NULL) WITH (topic = 'wire', on_error = 'skip')",
+            "INSERT INTO wire VALUES ('{\"n\":0}'), ('junk')",
+        ])
+        .await;
+    let follow = async |sql| Lines::of(client.send(client.query(sql, media::NDJSON)).await).await;
+    let mut nulls = follow("SELECT n, _error IS NULL AS good FROM nulls EMIT CHANGES").await;
+    let mut skips = follow("SELECT n FROM skips EMIT CHANGES").await;
+    for n in 0..20 {
+        assert_eq!(nulls.json().await, json!({ "n": n, "good": true }));
+        assert_eq!(nulls.json().await, json!({ "n": null, "good": false }));
+        assert_eq!(skips.json().await, json!({ "n": n }));
+        let next = n + 1;
+        let insert = format!("INSERT INTO wire VALUES ('{{\"n\":{next}}}'), ('junk')");
+        client.run(&[&insert]).await;
+    }
+    server.stop();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_seam_between_history_and_tail_loses_and_doubles_nothing() {
     let server = Server::start();

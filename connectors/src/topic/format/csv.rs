@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
+use arrow::buffer::NullBuffer;
 use arrow::error::ArrowError;
 
 use super::{Decode, Encode, Given, utf8};
@@ -95,7 +96,7 @@ impl Decode for CsvDecoder {
 /// Writes rows as lines, without what ends a line.
 pub(super) struct CsvEncoder<'a> {
     form: &'a CsvForm,
-    columns: Vec<(ColumnWriter<'a>, &'a dyn arrow::array::Array)>,
+    columns: Vec<(ColumnWriter<'a>, Option<NullBuffer>)>,
     field: Vec<u8>,
     scratch: String,
 }
@@ -104,7 +105,11 @@ impl<'a> CsvEncoder<'a> {
     pub(super) fn new(form: &'a CsvForm, columns: &[Given<'a>]) -> Result<Self, ArrowError> {
         let columns = columns
             .iter()
-            .map(|given| Ok((ColumnWriter::new(given.field, given.array)?, given.array)))
+            .map(|given| {
+                // Also of a column that is nothing but nulls.
+                let nulls = given.array.logical_nulls();
+                Ok((ColumnWriter::new(given.field, given.array)?, nulls))
+            })
             .collect::<Result<_, ArrowError>>()?;
         Ok(Self {
             form,
@@ -122,11 +127,11 @@ impl Encode for CsvEncoder<'_> {
             quote,
             null,
         } = self.form;
-        for (at, (column, array)) in self.columns.iter().enumerate() {
+        for (at, (column, nulls)) in self.columns.iter().enumerate() {
             if at > 0 {
                 out.push(*delimiter);
             }
-            if array.is_null(row) {
+            if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
                 out.extend_from_slice(null.as_bytes());
                 continue;
             }

@@ -12,7 +12,9 @@ use weir_topics::{BatchBuilder, BatchView, RecordRef};
 use super::*;
 use crate::topic::record::RecordDecoder;
 use crate::topic::row::tests::batches;
-use crate::topic::{Hidden, RowColumn, RowSchema, encode_batch};
+use crate::topic::{
+    CsvLayout, Hidden, RowColumn, RowSchema, encode_batch, encode_csv, encode_ndjson,
+};
 
 fn formats() -> impl Strategy<Value = Format> {
     let csv = |delimiter, quote, null: &str| {
@@ -231,6 +233,93 @@ fn lists_and_maps_that_hold_no_null_are_whole_after_an_error() {
             .collect();
         assert_eq!(decode(&rows, &values, &all), wanted, "{bad}");
     }
+}
+
+/// Rows that come as JSON or CSV are stored in the stream's own format.
+#[test]
+fn rows_that_come_in_are_stored_in_the_streams_format() {
+    let fields: Fields = vec![
+        Field::new("a", DataType::Int32, false),
+        Field::new("b", DataType::Utf8View, true),
+    ]
+    .into();
+    for format in [Format::Csv(CsvForm::default()), Format::Arrow] {
+        let rows = schema(&fields, format, OnError::Null);
+        let json = "{\"b\":\"x,y\",\"a\":1}\n{\"a\":2}".to_owned();
+        let json = encode_ndjson(&rows, &json.into()).unwrap();
+        let csv = encode_csv(
+            &rows,
+            &"a,b\n1,\"x,y\"\n2,".to_owned().into(),
+            CsvLayout::default(),
+        );
+        for stored in [json, csv.unwrap()] {
+            let values: Vec<_> = (0..2)
+                .map(|row| stored.value(row).map(<[u8]>::to_vec))
+                .collect();
+            let read = decode(&rows, &values, &[0, 1]);
+            assert_eq!(read.columns(), stored.batch().columns());
+        }
+        let wrong = encode_ndjson(&rows, &"{\"b\":\"x\"}".to_owned().into());
+        assert_eq!(wrong.unwrap_err().row, Some(1));
+    }
+}
+
+/// A topic's keys and values together: one that is wrong makes the record wrong.
+#[test]
+fn a_record_is_wrong_whose_key_is() {
+    let columns = [("k", DataType::Int32), ("v", DataType::Int32)];
+    let columns = columns.map(|(name, t)| RowColumn::new(Field::new(name, t, true)));
+    let format = RecordFormat {
+        value: Format::Json,
+        key: Some(KeyFormat::Text),
+        on_error: OnError::Null,
+    };
+    let rows = RowSchema::new(columns.to_vec(), vec![0]).unwrap();
+    let rows = rows.with_format(format).unwrap();
+    let mut builder = BatchBuilder::new();
+    for (key, value) in [
+        (Some("1"), Some("{\"v\":1}")),
+        (Some("x"), Some("{\"v\":2}")),
+        (Some("3"), Some("{")),
+        (None, Some("{\"v\":4}")),
+        (Some("5"), None),
+        (Some("6"), Some("{\"k\":9,\"v\":6}")),
+    ] {
+        let record = RecordRef {
+            timestamp_ms: 5,
+            key: key.map(str::as_bytes),
+            value: value.map(str::as_bytes),
+            headers: &[],
+        };
+        builder.push(record).unwrap();
+    }
+    let stored = BatchView::parse(builder.build().as_bytes().to_vec().into()).unwrap();
+    let topic = TopicName::new("t").unwrap();
+    let read = |projection: &[usize]| {
+        let mut decoder = RecordDecoder::new(&topic, PartitionId(0), &rows, projection).unwrap();
+        for record in stored.records() {
+            decoder.push(&record.unwrap()).unwrap();
+        }
+        decoder.finish().unwrap()
+    };
+    let ints = |batch: &RecordBatch, at: usize| -> Vec<Option<i32>> {
+        batch
+            .column(at)
+            .as_primitive::<Int32Type>()
+            .iter()
+            .collect()
+    };
+    let all = read(&[1, 0, 7]);
+    assert_eq!(ints(&all, 0), [Some(1), None, None, Some(4), None, Some(6)]);
+    assert_eq!(ints(&all, 1), [Some(1), None, None, None, None, Some(6)]);
+    let said: Vec<_> = all.column(2).as_string::<i32>().iter().collect();
+    assert_eq!(
+        said[1],
+        Some("column \"k\": its key: expected INTEGER, found \"x\"")
+    );
+    assert_eq!((said[3], said[4]), (None, Some("it has no value")));
+    assert_eq!(ints(&read(&[0]), 0), ints(&all, 1));
+    assert_eq!(ints(&read(&[1]), 0), ints(&all, 0));
 }
 
 /// The texts of `_error` for values of `(a INT NOT NULL, b TEXT)`.

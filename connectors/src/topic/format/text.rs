@@ -1,6 +1,7 @@
 //! The bare text of one column: of a number its digits, of a date its ISO form, of a text itself.
 
 use arrow::array::{Array, ArrayRef};
+use arrow::buffer::NullBuffer;
 use arrow::error::ArrowError;
 
 use super::{Decode, Encode, Given, utf8};
@@ -31,7 +32,7 @@ impl Decode for TextDecoder {
 
 pub(super) struct TextEncoder<'a> {
     writer: ColumnWriter<'a>,
-    array: &'a dyn Array,
+    nulls: Option<NullBuffer>,
     scratch: String,
 }
 
@@ -45,7 +46,7 @@ impl<'a> TextEncoder<'a> {
         };
         Ok(Self {
             writer: ColumnWriter::new(given.field, given.array)?,
-            array: given.array,
+            nulls: given.array.logical_nulls(),
             scratch: String::new(),
         })
     }
@@ -53,7 +54,7 @@ impl<'a> TextEncoder<'a> {
 
 impl Encode for TextEncoder<'_> {
     fn encode(&mut self, row: usize, out: &mut Vec<u8>) -> Result<bool, (usize, String)> {
-        if self.array.is_null(row) {
+        if self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
             return Ok(false);
         }
         self.writer
