@@ -57,10 +57,10 @@ fn a_reopened_registry_has_the_same_ids_and_gives_none_again() {
     assert_eq!(registry.subjects("", Deleted::Shown), ["b"]);
     assert_eq!(registry.level(Some("b")), Level::Full);
     assert_eq!(register(&scratch, "a", "\"long\""), 3);
-    assert_eq!(register(&scratch, "a", "\"int\""), 1);
+    assert_eq!(register(&scratch, "c", "\"int\""), 1);
     let twice = scratch
         .catalog
-        .change_registry(|registry| registry.delete_subject("c", false));
+        .change_registry(|registry| registry.delete_subject("d", false));
     assert_eq!(twice.unwrap_err().kind(), Kind::NotFound);
 }
 

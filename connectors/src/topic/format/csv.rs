@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::ArrayRef;
 use arrow::buffer::NullBuffer;
 use arrow::error::ArrowError;
 

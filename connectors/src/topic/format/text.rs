@@ -1,6 +1,6 @@
 //! The bare text of one column: of a number its digits, of a date its ISO form, of a text itself.
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::ArrayRef;
 use arrow::buffer::NullBuffer;
 use arrow::error::ArrowError;
 
