@@ -128,8 +128,8 @@ def check_avro():
     assert read == {"name": "a", "age": 1, "email": None}, read
 
     # In SQL the topic is a stream of bytes: magic, id, value.
-    row = sql("SELECT count(*) AS n, encode(min(substr(_value, 1, 5)), 'hex') AS head FROM users")[0]
-    assert row == {"n": 50, "head": f"00{first:08x}"}, row
+    heads = {row["value"][:10] for row in sql("SELECT encode(_value, 'hex') AS value FROM users")}
+    assert heads == {f"00{first:08x}"}, heads
     # With columns it is what was serialised, whichever schema it was written by.
     sql("CREATE STREAM user_rows (name TEXT, age INT, email TEXT) WITH (topic = 'users', format = 'avro')")
     newer = AvroSerializer(registry, json.dumps(USER_2))

@@ -111,7 +111,8 @@ async fn in_registry_form(mut response: Response) -> Response {
     response
 }
 
-/// A request without its body: with what arguments, and which media type its answer has.
+/// A request without its body: with what arguments, whose names count in any case of letters, and which media type its answer
+/// has.
 pub(crate) struct Asked {
     arguments: Arguments,
     media_type: &'static str,
@@ -127,12 +128,12 @@ impl Asked {
 
     /// Takes out an argument that is true or false, in any case of letters: Python writes `True`.
     fn flag(&mut self, name: &str) -> Result<bool, Problem> {
-        let flag = self.arguments.take::<Flag>(name)?;
+        let flag = self.arguments.take::<Flag>(&name.to_ascii_lowercase())?;
         Ok(flag.is_some_and(|flag| flag.0))
     }
 
     fn text(&mut self, name: &str) -> Result<Option<String>, Problem> {
-        Ok(self.arguments.take(name)?)
+        self.arguments.take(&name.to_ascii_lowercase())
     }
 
     /// Takes out which deleted subjects and versions are wanted. The Python client has a spelling of its own.
