@@ -8,7 +8,13 @@ import urllib.error
 import urllib.request
 
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient, ServerConfig
+from confluent_kafka.schema_registry import (
+    ConfigCompatibilityLevel,
+    Schema,
+    SchemaReference,
+    SchemaRegistryClient,
+    ServerConfig,
+)
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 from confluent_kafka.schema_registry.json_schema import JSONDeserializer, JSONSerializer
@@ -201,7 +207,7 @@ def check_the_rest():
 
     # Levels, of all and of one.
     assert registry.get_compatibility() == "BACKWARD"
-    registry.set_config("users-value", ServerConfig(compatibility="FULL_TRANSITIVE"))
+    registry.set_config("users-value", ServerConfig(compatibility=ConfigCompatibilityLevel.FULL_TRANSITIVE))
     assert registry.get_compatibility("users-value") == "FULL_TRANSITIVE"
     refused(404, 40408, registry.get_compatibility, "orders-value")
     registry.set_compatibility("users-value", "NONE")
