@@ -10,9 +10,13 @@ use weir_tests::binary;
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("weir-base", &[]),
     ("weir-sql", &["weir-base"]),
-    ("weir-catalog", &["weir-base"]),
+    ("weir-schemas", &["weir-base"]),
+    ("weir-catalog", &["weir-base", "weir-schemas"]),
     ("weir-topics", &["weir-base"]),
-    ("weir-connectors", &["weir-base", "weir-topics"]),
+    (
+        "weir-connectors",
+        &["weir-base", "weir-schemas", "weir-topics"],
+    ),
     (
         "weir-streaming",
         &["weir-base", "weir-topics", "weir-connectors"],
@@ -22,6 +26,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "weir-base",
             "weir-sql",
+            "weir-schemas",
             "weir-catalog",
             "weir-topics",
             "weir-connectors",
@@ -47,6 +52,10 @@ const MUST_NOT_KNOW: &[(&str, &[&str])] = &[
     (
         "weir-base",
         &["datafusion", "arrow", "tokio", "axum", "sqlparser"],
+    ),
+    (
+        "weir-schemas",
+        &["datafusion", "arrow", "tokio", "axum", "fjall", "sqlparser"],
     ),
     ("weir-topics", &["datafusion", "arrow", "axum", "sqlparser"]),
     (

@@ -72,6 +72,9 @@ pub enum Error {
         /// Its SQLSTATE.
         sqlstate: SqlState,
     },
+    /// What was asked of the schema registry is refused.
+    #[error(transparent)]
+    Registry(#[from] weir_schemas::Error),
     /// Another commit came first.
     #[error(
         "the catalog changed meanwhile: this statement was planned on version {expected}, and version {actual} is current"
@@ -147,6 +150,7 @@ impl Classify for Error {
             Self::Format { .. } | Self::Locked(_) | Self::Storage { .. } | Self::Failed(_) => {
                 Kind::Unavailable
             }
+            Self::Registry(error) => error.kind(),
             Self::Corrupt { .. } => Kind::Corrupt,
             Self::Internal(_) => Kind::Internal,
         }
@@ -162,6 +166,7 @@ impl Classify for Error {
                 ObjectKind::Connection => SqlState::DUPLICATE_OBJECT,
                 _ => SqlState::DUPLICATE_TABLE,
             },
+            Self::Registry(error) => error.sqlstate(),
             Self::Dependants { .. } => SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
             Self::Stale { .. } => SqlState::SERIALIZATION_FAILURE,
             Self::Storage { .. } | Self::Failed(_) => SqlState::IO_ERROR,
@@ -205,6 +210,7 @@ impl Classify for Error {
             Self::Failed(_) => {
                 Some("look at the disk's space and health, then restart the server".into())
             }
+            Self::Registry(error) => error.hint(),
             Self::Internal(_) => None,
         }
     }

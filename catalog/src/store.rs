@@ -1,8 +1,8 @@
 //! The catalog on disk, and its current version.
 //!
-//! A `fjall` database of three keyspaces: `entries` (identity → JSON of [`Entry`]), `secrets` (identity → JSON of a
-//! connection's secrets) and `meta` (`format`, `version`, `next_id`). A commit is one write batch over all of them, and is
-//! synced before it is acknowledged or seen.
+//! A `fjall` database of four keyspaces: `entries` (identity → JSON of [`Entry`]), `secrets` (identity → JSON of a
+//! connection's secrets), `meta` (`format`, `version`, `next_id`), and `schemas` (JSON of a key → JSON of a record of the
+//! schema registry). A commit is one write batch over all of them, and is synced before it is acknowledged or seen.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::{error, info};
+use weir_schemas::{Planned, Record, Registry};
 
 use crate::{Body, Change, Entry, Error, ObjectId, Result, Secret, Snapshot};
 
@@ -25,6 +26,10 @@ const FORMAT: u64 = 1;
 /// The catalog of one data folder.
 pub struct Catalog {
     current: ArcSwap<Snapshot>,
+    registry: ArcSwap<Registry>,
+    /// Held while a change of the registry is planned and carried out: comparing schemas takes its time, which commits of
+    /// the catalog itself need not wait for.
+    registering: Mutex<()>,
     /// Held over a commit, so that versions follow one another.
     store: Mutex<Store>,
 }
@@ -35,6 +40,7 @@ struct Store {
     entries: Keyspace,
     secrets: Keyspace,
     meta: Keyspace,
+    schemas: Keyspace,
     failure: Option<String>,
 }
 
@@ -50,9 +56,12 @@ impl Catalog {
             Some(snapshot) => snapshot,
             None => store.initialise()?,
         };
+        let registry = store.load_registry()?;
         info!(dir = %dir.display(), version = snapshot.version(), objects = snapshot.entries().count(), "catalog opened");
         Ok(Self {
             current: ArcSwap::from_pointee(snapshot),
+            registry: ArcSwap::from_pointee(registry),
+            registering: Mutex::new(()),
             store: Mutex::new(store),
         })
     }
@@ -105,6 +114,46 @@ impl Catalog {
         Ok(next)
     }
 
+    /// The schema registry as it is now.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.registry.load_full()
+    }
+
+    /// Carries out what `plan` makes of the current schema registry, durably or not at all, and gives its answer. Blocks on
+    /// the disk, and on what `plan` computes.
+    ///
+    /// # Errors
+    /// [`Error::Registry`] when `plan` refuses; [`Error::Storage`] as [`Catalog::commit`].
+    pub fn change_registry<T>(
+        &self,
+        plan: impl FnOnce(&Registry) -> weir_schemas::Result<Planned<T>>,
+    ) -> Result<T> {
+        let _planning = self.registering.lock();
+        let current = self.registry.load_full();
+        let Planned { changes, answer } = plan(&current)?;
+        if changes.is_empty() {
+            return Ok(answer);
+        }
+        let next = Arc::new(current.apply(&changes)?);
+        let mut store = self.store.lock();
+        if let Some(reason) = &store.failure {
+            return Err(Error::Failed(reason.clone()));
+        }
+        if let Err(failed) = store.write_registry(&changes) {
+            error!(error = %failed, "a change of the schema registry failed, no more are taken");
+            store.failure = Some(failed.to_string());
+            return Err(failed);
+        }
+        fail_point!("catalog::after_registry", |action| {
+            abort_if_asked(action.as_deref());
+            Err(Error::Internal(
+                "fail point catalog::after_registry".to_owned(),
+            ))
+        });
+        self.registry.store(next);
+        Ok(answer)
+    }
+
     /// Why the catalog takes no more changes, once a commit has failed on the disk.
     pub fn failure(&self) -> Option<String> {
         self.store.lock().failure.clone()
@@ -140,6 +189,7 @@ impl Store {
             entries: keyspace("entries")?,
             secrets: keyspace("secrets")?,
             meta: keyspace("meta")?,
+            schemas: keyspace("schemas")?,
             dir: dir.to_owned(),
             database,
             failure: None,
@@ -190,6 +240,44 @@ impl Store {
         Snapshot::build(version, next_id, by_id)
             .map(Some)
             .map_err(|error| self.corrupt(&error.to_string()))
+    }
+
+    /// The schema registry on disk; an empty one in a new folder, and in one of before there were schemas.
+    fn load_registry(&self) -> Result<Registry> {
+        let mut records = Vec::new();
+        for pair in self.schemas.iter() {
+            let (_, value) = pair
+                .into_inner()
+                .map_err(|error| self.storage("read", error))?;
+            let record: Record = serde_json::from_slice(&value)
+                .map_err(|error| self.corrupt(&format!("a schema does not read: {error}")))?;
+            records.push(record);
+        }
+        Registry::load(records)
+            .map_err(|error| self.corrupt(&format!("the schema registry: {error}")))
+    }
+
+    /// Writes changes of the schema registry as one atomic batch, and syncs it.
+    fn write_registry(&self, changes: &[weir_schemas::Change]) -> Result<()> {
+        let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
+        for change in changes {
+            match change {
+                weir_schemas::Change::Put(record) => {
+                    batch.insert(&self.schemas, to_json(&record.key())?, to_json(record)?);
+                }
+                weir_schemas::Change::Remove(key) => batch.remove(&self.schemas, to_json(key)?),
+            }
+        }
+        fail_point!("catalog::write_registry", |action| {
+            abort_if_asked(action.as_deref());
+            Err(self.storage(
+                "written",
+                std::io::Error::other("fail point catalog::write_registry"),
+            ))
+        });
+        batch
+            .commit()
+            .map_err(|error| self.storage("written", error))
     }
 
     /// Writes the first version.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use fail::FailScenario;
 use weir_base::{Classify, Kind};
 use weir_catalog::{Body, Catalog, IfExists, NewObject, ObjectName};
+use weir_schemas::{Definition, Deleted, Version};
 
 fn commit_schema(catalog: &Catalog, name: &str) -> weir_catalog::Result<()> {
     let snapshot = catalog.snapshot();
@@ -20,6 +21,34 @@ fn commit_schema(catalog: &Catalog, name: &str) -> weir_catalog::Result<()> {
     catalog
         .commit(snapshot.version(), created.changes)
         .map(|_| ())
+}
+
+fn register(catalog: &Catalog, text: &str) -> weir_catalog::Result<u32> {
+    let schema = Definition::avro(text);
+    let registered =
+        catalog.change_registry(|registry| registry.register("s", &schema, false, None, None))?;
+    Ok(registered.id.get())
+}
+
+#[test]
+fn a_schema_whose_write_fails_is_not_there_and_one_that_is_answered_is() {
+    let scenario = FailScenario::setup();
+    let dir = tempfile::tempdir().unwrap();
+    let catalog = Catalog::open(dir.path()).unwrap();
+    assert_eq!(register(&catalog, "\"int\"").unwrap(), 1);
+    fail::cfg("catalog::write_registry", "1*return").unwrap();
+    let error = register(&catalog, "\"long\"").unwrap_err();
+    assert_eq!(error.kind(), Kind::Unavailable);
+    let shown = |catalog: &Catalog| catalog.registry().versions("s", Deleted::Shown).unwrap();
+    assert_eq!(shown(&catalog), [Version(1)]);
+    register(&catalog, "\"double\"").unwrap_err();
+    commit_schema(&catalog, "t").unwrap_err();
+    assert!(catalog.failure().is_some());
+    drop(catalog);
+    let catalog = Catalog::open(dir.path()).unwrap();
+    assert_eq!(shown(&catalog), [Version(1)]);
+    assert_eq!(register(&catalog, "\"long\"").unwrap(), 2);
+    scenario.teardown();
 }
 
 #[test]

@@ -98,7 +98,7 @@ impl Shared {
         let Body::Stream(stream) = &entry.body else {
             return Ok(None);
         };
-        if record_format(stream)?.on_error != OnError::DeadLetter {
+        if record_format(self, stream)?.on_error != OnError::DeadLetter {
             return Ok(None);
         }
         let target = stream.options.get(DEAD_LETTER_TOPIC);

@@ -44,7 +44,7 @@ pub(crate) struct Shared {
     pub(crate) runtime: Arc<RuntimeEnv>,
     /// Functions and rules, which every statement's planning starts from.
     pub(crate) base_state: SessionState,
-    pub(crate) catalog: Catalog,
+    pub(crate) catalog: Arc<Catalog>,
     pub(crate) log: TopicLog,
     pub(crate) stores: FileStores,
     pub(crate) tables: Tables,
@@ -116,7 +116,7 @@ impl Engine {
             Arc::clone(&clock),
         )
         .await?;
-        let catalog = Catalog::open(dir.join("catalog"))?;
+        let catalog = Arc::new(Catalog::open(dir.join("catalog"))?);
         let scratch = dir.join("scratch");
         empty_folder(&scratch)?;
         remove_orphans(&catalog, &log).await;

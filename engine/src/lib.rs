@@ -25,6 +25,7 @@ mod planning_error;
 mod queries;
 mod request;
 mod rows;
+mod schemas;
 mod session;
 mod settings;
 mod sql_types;
@@ -43,6 +44,7 @@ pub use metrics::MetricsSnapshot;
 pub use parameters::parameter_from_json;
 pub use queries::{QueryInfo, QueryState};
 pub use request::{Ingest, IngestFormat, Ingested, IngestedPartition, Request};
+pub use schemas::RegistryError;
 pub use session::Session;
 pub use settings::{HistorySettings, Limits, Settings};
 pub use topic_access::TopicAccess;
@@ -50,3 +52,5 @@ pub use topic_config::{SettingKind, TOPIC_SETTINGS, TopicSetting};
 pub use variables::session_config;
 
 pub use datafusion::scalar::ScalarValue;
+/// What the schema registry is made of: a door answers in its terms.
+pub use weir_schemas as registry;

@@ -50,14 +50,14 @@ pub(crate) fn row_schema(engine: &Shared, entry: &Entry) -> Result<RowSchema> {
     let schema = RowSchema::new(columns, key)?;
     match &entry.body {
         Body::Stream(stream) => Ok(schema
-            .with_format(record_format(stream)?)?
+            .with_format(record_format(engine, stream)?)?
             .counting_errors(engine.tables.decode_errors(stream.topic_id))),
         _ => Ok(schema),
     }
 }
 
 /// How the records of a stream are encoded.
-pub(crate) fn record_format(stream: &Stream) -> Result<RecordFormat> {
+pub(crate) fn record_format(engine: &Shared, stream: &Stream) -> Result<RecordFormat> {
     let options = stream.options.iter();
     let options = options.filter(|(key, _)| RecordFormat::OPTIONS.contains(&key.as_str()));
     let format = std::iter::once(("format".to_owned(), stream.format.clone()));
@@ -66,6 +66,7 @@ pub(crate) fn record_format(stream: &Stream) -> Result<RecordFormat> {
     Ok(RecordFormat::take(
         &mut Options::new(given),
         has_key_columns,
+        &engine.schemas(),
     )?)
 }
 

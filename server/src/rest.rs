@@ -1,4 +1,4 @@
-//! The REST door: SQL, statements, sessions, ingest, live queries over WebSocket, and operations.
+//! The REST door: SQL, statements, sessions, ingest, live queries over WebSocket, the schema registry, and operations.
 //!
 //! One endpoint, one file. [`reply`] turns an answer of the engine into a response, [`problem`] a failure into a problem
 //! document, and [`layer`] is around every request. It never sees a socket; [`crate::connections`] does.
@@ -19,6 +19,7 @@ mod pump;
 mod queries;
 mod query;
 mod reply;
+mod schemas;
 mod sessions;
 mod spool;
 mod statement_document;
@@ -135,6 +136,7 @@ pub(crate) fn router(rest: Arc<Rest>) -> Router {
             "/v1/queries/{id}",
             get(queries::get).delete(queries::cancel),
         )
+        .merge(schemas::router())
         .fallback(async || {
             Problem::http(StatusCode::NOT_FOUND, "there is no such resource")
                 .with_hint("GET /openapi.json lists them")

@@ -13,5 +13,6 @@ mod parameters;
 mod policy;
 mod problems;
 mod round_trip;
+mod schemas;
 mod sessions;
 mod statements;

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod recovery;
+mod registry;
 
 use weir_tests::{Server, foreign, python};
 

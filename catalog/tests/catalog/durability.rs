@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use weir_base::{Classify, Kind};
 use weir_catalog::{Catalog, Error, IfExists, ObjectKind, ObjectName};
+use weir_schemas::{Definition, Deleted, Level, Registry};
 
 use crate::build::*;
 
@@ -32,6 +33,35 @@ fn a_reopened_catalog_is_the_one_that_was_closed() {
         .create(view(ObjectName::new("s", "v"), &[bids]))
         .unwrap();
     assert!(again > v);
+}
+
+#[test]
+fn a_reopened_registry_has_the_same_ids_and_gives_none_again() {
+    let scratch = Scratch::new();
+    let register = |scratch: &Scratch, subject: &str, text: &str| {
+        let schema = Definition::avro(text);
+        let plan = |registry: &Registry| registry.register(subject, &schema, false, None, None);
+        scratch.catalog.change_registry(plan).unwrap().id.get()
+    };
+    assert_eq!(register(&scratch, "a", "\"int\""), 1);
+    assert_eq!(register(&scratch, "a", "\"long\""), 2);
+    assert_eq!(register(&scratch, "b", "\"int\""), 1);
+    for permanent in [false, true] {
+        let delete = |registry: &Registry| registry.delete_subject("a", permanent);
+        scratch.catalog.change_registry(delete).unwrap();
+    }
+    let set = |registry: &Registry| registry.set_level(Some("b"), Some(Level::Full));
+    scratch.catalog.change_registry(set).unwrap();
+    let scratch = scratch.reopen();
+    let registry = scratch.catalog.registry();
+    assert_eq!(registry.subjects("", Deleted::Shown), ["b"]);
+    assert_eq!(registry.level(Some("b")), Level::Full);
+    assert_eq!(register(&scratch, "a", "\"long\""), 3);
+    assert_eq!(register(&scratch, "c", "\"int\""), 1);
+    let twice = scratch
+        .catalog
+        .change_registry(|registry| registry.delete_subject("d", false));
+    assert_eq!(twice.unwrap_err().kind(), Kind::NotFound);
 }
 
 #[test]

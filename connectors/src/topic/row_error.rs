@@ -99,9 +99,13 @@ impl From<RowError> for Error {
 
 impl From<ArrowError> for RowError {
     fn from(error: ArrowError) -> Self {
+        let (sqlstate, message) = match error {
+            ArrowError::NotYetImplemented(what) => (SqlState::FEATURE_NOT_SUPPORTED, what),
+            other => (SqlState::INTERNAL_ERROR, other.to_string()),
+        };
         Self {
-            sqlstate: SqlState::INTERNAL_ERROR,
-            ..Self::body(error.to_string())
+            sqlstate,
+            ..Self::body(message)
         }
     }
 }

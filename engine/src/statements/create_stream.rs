@@ -55,7 +55,8 @@ impl Execution {
             return Ok(self.done("CREATE STREAM"));
         }
         let key_columns = key_columns(&mut options)?;
-        let format = RecordFormat::take(&mut options, !key_columns.is_empty())?;
+        let schemas = self.engine.schemas();
+        let format = RecordFormat::take(&mut options, !key_columns.is_empty(), &schemas)?;
         let is_raw = format.value == Format::Raw;
         if create.columns.is_empty() != is_raw {
             let (message, hint) = if is_raw {

@@ -216,7 +216,10 @@ fn is_allowed_origin(rest: &Rest, origin: &HeaderValue) -> bool {
 
 fn preflight() -> Response {
     let headers = [
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE"),
+        (
+            header::ACCESS_CONTROL_ALLOW_METHODS,
+            "GET, POST, PUT, DELETE",
+        ),
         (
             header::ACCESS_CONTROL_ALLOW_HEADERS,
             "accept, content-type, content-encoding, idempotency-key, last-event-id, x-request-id",

@@ -8,6 +8,7 @@ use utoipa::openapi::{
 };
 use utoipa::{Modify, OpenApi};
 
+use super::schemas::{self, compatibility, ids, settings, subjects};
 use super::{ingest, live, operations, problem, queries, query, sessions, statements};
 
 #[derive(OpenApi)]
@@ -23,15 +24,24 @@ use super::{ingest, live, operations, problem, queries, query, sessions, stateme
         sessions::open, sessions::close,
         ingest::post,
         queries::list, queries::get, queries::cancel,
+        subjects::list, subjects::lookup, subjects::remove, subjects::versions, subjects::register,
+        subjects::version, subjects::remove_version, subjects::text, subjects::referenced_by,
+        ids::list, ids::types, ids::by_id, ids::text, ids::subjects, ids::versions, ids::by_guid,
+        compatibility::check_all, compatibility::check_one,
+        settings::level, settings::set_level, settings::unset_level,
+        settings::subject_level, settings::set_subject_level, settings::unset_subject_level,
+        settings::mode, settings::set_mode,
+        settings::subject_mode, settings::set_subject_mode, settings::unset_subject_mode,
         operations::livez, operations::readyz, operations::metrics, operations::openapi, operations::index,
     ),
-    components(schemas(problem::ProblemDocument, problem::PositionDocument)),
+    components(schemas(problem::ProblemDocument, problem::PositionDocument, schemas::RegistryFailure)),
     tags(
         (name = "sql", description = "Queries that are answered at once, and live ones."),
         (name = "statements", description = "Queries that are submitted, polled and fetched in pages."),
         (name = "sessions", description = "Settings that outlive a request."),
         (name = "ingest", description = "Rows into streams."),
         (name = "queries", description = "What runs."),
+        (name = "schemas", description = "The schema registry, in the Confluent REST form."),
         (name = "operations", description = "For operators and their tools.")
     ),
     modifiers(&Failures)
@@ -67,15 +77,22 @@ const FAILURES: [(u16, &str); 16] = [
     (503, "It is not available now."),
 ];
 
+fn tagged(operation: &Operation, tag: &str) -> bool {
+    operation.tags.iter().flatten().any(|own| own == tag)
+}
+
 /// The failures that an operation answers with.
 fn statuses(operation: &Operation) -> Vec<u16> {
-    let tagged = |tag: &str| operation.tags.iter().flatten().any(|own| own == tag);
+    let tagged = |tag: &str| tagged(operation, tag);
     let mut statuses = vec![400, 403, 405, 431, 500, 503];
     if !tagged("operations") {
         statuses.push(404);
     }
     if tagged("sql") || tagged("statements") || tagged("ingest") {
         statuses.extend([406, 409, 422, 426, 429, 499]);
+    }
+    if tagged("schemas") {
+        statuses.extend([409, 422, 429]);
     }
     if tagged("sessions") {
         statuses.push(429);
@@ -89,10 +106,20 @@ fn statuses(operation: &Operation) -> Vec<u16> {
 impl Modify for Failures {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         for item in openapi.paths.paths.values_mut() {
-            let operations = [&mut item.get, &mut item.post, &mut item.delete];
+            let operations = [
+                &mut item.get,
+                &mut item.post,
+                &mut item.put,
+                &mut item.delete,
+            ];
             for operation in operations.into_iter().flatten() {
                 for status in statuses(operation) {
-                    let reference = Ref::from_response_name(format!("Failure{status}"));
+                    let form = if tagged(operation, "schemas") {
+                        "RegistryFailure"
+                    } else {
+                        "Failure"
+                    };
+                    let reference = Ref::from_response_name(format!("{form}{status}"));
                     operation
                         .responses
                         .responses
@@ -104,17 +131,32 @@ impl Modify for Failures {
         for (status, description) in FAILURES {
             components.responses.insert(
                 format!("Failure{status}"),
-                RefOr::T(failure(status, description)),
+                RefOr::T(failure(
+                    status,
+                    description,
+                    "Problem",
+                    &["application/problem+json"],
+                )),
+            );
+            components.responses.insert(
+                format!("RegistryFailure{status}"),
+                RefOr::T(failure(
+                    status,
+                    description,
+                    "RegistryFailure",
+                    &[schemas::MEDIA_TYPE, "application/problem+json"],
+                )),
             );
         }
     }
 }
 
-fn failure(status: u16, description: &str) -> Response {
-    let content = Content::new(Some(RefOr::Ref(Ref::from_schema_name("Problem"))));
-    let response = ResponseBuilder::new()
-        .description(description)
-        .content("application/problem+json", content);
+fn failure(status: u16, description: &str, form: &str, media_types: &[&str]) -> Response {
+    let content = Content::new(Some(RefOr::Ref(Ref::from_schema_name(form))));
+    let mut response = ResponseBuilder::new().description(description);
+    for media_type in media_types {
+        response = response.content(*media_type, content.clone());
+    }
     if matches!(status, 429 | 503) {
         let seconds = HeaderBuilder::new()
             .schema(ObjectBuilder::new().schema_type(Type::Integer))
@@ -161,7 +203,8 @@ mod tests {
         }
         let mut failures = Vec::new();
         for (status, response) in operation["responses"].as_object().unwrap() {
-            if response["$ref"] == format!("#/components/responses/Failure{status}") {
+            let reference = response["$ref"].as_str().unwrap_or_default();
+            if reference.ends_with(&format!("Failure{status}")) {
                 failures.push(status.as_str());
             } else {
                 let types = types(&response["content"]).unwrap_or_default();
@@ -211,18 +254,113 @@ mod tests {
         GET / (index)
           > 200 text/html
           ! 400 403 405 431 500 503
+        POST /compatibility/subjects/{subject}/versions (checkCompatibility) ?normalize ?verbose
+          < application/json, application/vnd.schemaregistry.v1+json
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 408 409 413 415 422 429 431 500 503
+        POST /compatibility/subjects/{subject}/versions/{version} (checkCompatibilityWithVersion) ?normalize ?verbose
+          < application/json, application/vnd.schemaregistry.v1+json
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 408 409 413 415 422 429 431 500 503
+        GET /config (getLevel)
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        PUT /config (setLevel)
+          < application/json, application/vnd.schemaregistry.v1+json
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 408 409 413 415 422 429 431 500 503
+        DELETE /config (unsetLevel)
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        GET /config/{subject} (getSubjectLevel) ?defaultToGlobal
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        PUT /config/{subject} (setSubjectLevel)
+          < application/json, application/vnd.schemaregistry.v1+json
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 408 409 413 415 422 429 431 500 503
+        DELETE /config/{subject} (unsetSubjectLevel)
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
         GET /livez (livez)
           > 200 application/json
           ! 400 403 405 431 500 503
         GET /metrics (metrics)
           > 200 application/openmetrics-text
           ! 400 403 405 431 500 503
+        GET /mode (getMode)
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        PUT /mode (setMode) ?force
+          < application/json, application/vnd.schemaregistry.v1+json
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 408 409 413 415 422 429 431 500 503
+        GET /mode/{subject} (getSubjectMode) ?defaultToGlobal
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        PUT /mode/{subject} (setSubjectMode) ?force
+          < application/json, application/vnd.schemaregistry.v1+json
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 408 409 413 415 422 429 431 500 503
+        DELETE /mode/{subject} (unsetSubjectMode)
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
         GET /openapi.json (openapi)
           > 200 application/json
           ! 400 403 405 431 500 503
         GET /readyz (readyz)
           > 200 application/json
           ! 400 403 405 431 500 503
+        GET /schemas (listSchemas) ?subjectPrefix ?deleted ?latestOnly ?offset ?limit
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        GET /schemas/guids/{guid} (getSchemaByGuid) ?format
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        GET /schemas/ids/{id} (getSchema) ?subject ?format ?fetchMaxId
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        GET /schemas/ids/{id}/schema (getSchemaText) ?subject ?format
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        GET /schemas/ids/{id}/subjects (getSchemaSubjects) ?subject ?deleted ?offset ?limit
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        GET /schemas/ids/{id}/versions (getSchemaVersions) ?subject ?deleted ?offset ?limit
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        GET /schemas/types (listSchemaTypes)
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        GET /subjects (listSubjects) ?subjectPrefix ?deleted ?deletedOnly ?offset ?limit
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        POST /subjects/{subject} (lookUpSchema) ?normalize ?deleted ?format
+          < application/json, application/vnd.schemaregistry.v1+json
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 408 409 413 415 422 429 431 500 503
+        DELETE /subjects/{subject} (deleteSubject) ?permanent
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        GET /subjects/{subject}/versions (listVersions) ?deleted ?deletedOnly ?offset ?limit
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        POST /subjects/{subject}/versions (registerSchema) ?normalize
+          < application/json, application/vnd.schemaregistry.v1+json
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 408 409 413 415 422 429 431 500 503
+        GET /subjects/{subject}/versions/{version} (getVersion) ?deleted ?format
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        DELETE /subjects/{subject}/versions/{version} (deleteVersion) ?permanent
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        GET /subjects/{subject}/versions/{version}/referencedby (getReferencedBy) ?offset ?limit
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
+        GET /subjects/{subject}/versions/{version}/schema (getVersionSchema) ?deleted ?format
+          > 200 application/vnd.schemaregistry.v1+json, application/json
+          ! 400 403 404 405 409 422 429 431 500 503
         GET /v1/live (live)
           > 101
           ! 400 403 404 405 406 409 422 426 429 431 499 500 503
@@ -266,18 +404,29 @@ mod tests {
           > 200 application/json
           ! 400 403 404 405 406 408 409 413 415 422 426 429 431 499 500 503
         Column: name*, nullable*, type*
+        CompatibilityDocument: is_compatible*, messages
         Document: columns*, command, row_count*, rows*, truncated*
+        GivenLevel: compatibility*
+        GivenSchema: id, references, schema*, schemaType, version
         HealthDocument: status*
+        IdDocument: guid*, id*, version*
         IngestedDocument: duplicate*, partitions*, rows*
+        LevelDocument: compatibilityLevel*
+        ModeDocument: mode*
         PartitionDocument: base_offset*, end_offset*, partition*
+        PlaceDocument: subject*, version*
         PositionDocument: column*, line*
         Problem: column, detail*, hint, instance, position, query_id, row, sqlstate*, status*, title*, type*
         ProgressDocument: bytes*, elapsed_ms*, rows*, spilled_bytes*
         QueriesDocument: queries*
         QueryDocument: parameters, query*, resume, row_limit, session, timeout_ms
         QueryInfoDocument: bytes*, elapsed_ms*, error, id*, live*, memory_bytes*, rows*, spilled_bytes*, sql*, started_at*, state*
+        ReferenceDocument: name*, subject*, version*
+        RegistryFailure: error_code*, message*
+        SchemaDocument: guid*, maxId, references, schema*, schemaType*
         SessionDocument: session*
         StatementDocument: columns, command, error, id*, progress*, query_id, row_count*, rows*, sql*, state*, truncated*
+        VersionDocument: guid*, id*, references, schema*, schemaType*, subject*, version*
         ");
     }
 }

@@ -8,7 +8,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 use weir_base::{Classify, Kind, Position, QueryId, SqlState};
+use weir_engine::registry::Code;
 
+use super::schemas::RegistryFailure;
 use crate::encode::EncodeError;
 use crate::failure;
 
@@ -51,6 +53,9 @@ pub(crate) struct ProblemDocument {
     /// The wrong column of that row.
     #[serde(skip_serializing_if = "Option::is_none")]
     column: Option<String>,
+    /// What a client of the schema registry reads instead of all this.
+    #[serde(skip)]
+    registry_code: Option<u32>,
     #[serde(skip)]
     kind: Kind,
     #[serde(skip)]
@@ -85,6 +90,7 @@ impl Problem {
             query_id: None,
             row: None,
             column: None,
+            registry_code: None,
             kind,
             retry_after: None,
             headers: Vec::new(),
@@ -94,6 +100,28 @@ impl Problem {
     /// A request that is wrong in itself.
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
         Self::new(Kind::Invalid, detail).with_sqlstate(SqlState::INVALID_PARAMETER_VALUE)
+    }
+
+    /// What the schema registry refuses. Its numbers begin with their HTTP status.
+    pub(crate) fn registry(code: Code, message: impl Into<String>) -> Self {
+        let number = code.number();
+        let kind = match code {
+            Code::Corrupt => Kind::Corrupt,
+            _ => Kind::Invalid,
+        };
+        let mut this = Self::new(kind, message);
+        this.0.status = u16::try_from(leading_status(number)).unwrap_or(500);
+        this.0.registry_code = Some(number);
+        this
+    }
+
+    /// Has it written as clients of a schema registry read failures.
+    pub(crate) fn speak_registry(&mut self) {
+        let status = u32::from(self.0.status);
+        self.0.registry_code.get_or_insert(match status {
+            500 => 50001,
+            status => status,
+        });
     }
 
     /// A failure that HTTP itself has a status and a name for.
@@ -187,8 +215,26 @@ impl Problem {
 
     /// The document as JSON text.
     pub(crate) fn to_json(&self) -> String {
+        if let Some(error_code) = self.0.registry_code {
+            let failure = RegistryFailure {
+                error_code,
+                message: match &self.0.hint {
+                    Some(hint) => format!("{}; {hint}", self.0.detail),
+                    None => self.0.detail.clone(),
+                },
+            };
+            return serde_json::to_string(&failure).unwrap_or_else(|_| "{}".to_owned());
+        }
         serde_json::to_string(self).unwrap_or_else(|_| "{}".to_owned())
     }
+}
+
+/// The first three digits.
+fn leading_status(mut number: u32) -> u32 {
+    while number > 999 {
+        number /= 10;
+    }
+    number
 }
 
 impl From<weir_engine::Error> for Problem {

@@ -1,10 +1,12 @@
 //! What a stream's `WITH` clause says of its records' form.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use weir_base::Options;
+use weir_schemas::SchemaKind;
 
-use super::{CsvForm, Format, KeyFormat};
+use super::{CsvForm, Format, KeyFormat, Schemas, WriterSchema};
 use crate::{Error, Result};
 
 /// How a stream's records are encoded, and what becomes of those that are not.
@@ -62,31 +64,51 @@ impl FromStr for OnError {
 
 impl RecordFormat {
     /// The options that [`RecordFormat::take`] knows, besides `format`.
-    pub const OPTIONS: [&'static str; 5] = [
+    pub const OPTIONS: [&'static str; 8] = [
+        "avro.schema",
         "csv.delimiter",
         "csv.null",
         "csv.quote",
         "key.format",
         "on_error",
+        "protobuf.message",
+        "protobuf.schema",
     ];
 
     /// Takes a stream's options: `format` (JSON without one) and [`RecordFormat::OPTIONS`]. `has_key_columns` tells whether
     /// columns are read from keys; the key's format is text without the option. A record that cannot be decoded reads as nulls
-    /// unless `on_error` says otherwise.
+    /// unless `on_error` says otherwise. Avro and Protobuf whose schema is no option have theirs in `schemas`.
     ///
     /// # Errors
     /// When there is no such format, or an option has no such value or does not go with the others.
-    pub fn take(options: &mut Options, has_key_columns: bool) -> Result<Self> {
+    pub fn take(
+        options: &mut Options,
+        has_key_columns: bool,
+        schemas: &Arc<dyn Schemas>,
+    ) -> Result<Self> {
         let name = options.take::<String>("format")?;
         let value = match name.as_deref().unwrap_or("json") {
             "json" => Format::Json,
             "csv" => Format::Csv(csv(options)?),
             "arrow" => Format::Arrow,
+            "avro" => Format::Avro(match options.take("avro.schema")? {
+                Some(text) => WriterSchema::given(SchemaKind::Avro, text, None)?,
+                None => WriterSchema::Registered(Arc::clone(schemas)),
+            }),
+            "protobuf" => Format::Protobuf(match options.take("protobuf.schema")? {
+                Some(text) => {
+                    let message = options.take::<String>("protobuf.message")?;
+                    WriterSchema::given(SchemaKind::Protobuf, text, message.as_deref())?
+                }
+                None => WriterSchema::Registered(Arc::clone(schemas)),
+            }),
             "raw" => Format::Raw,
             other => {
                 return Err(
                     Error::unsupported(format!("format {other:?} is not supported yet"))
-                        .with_hint("use 'json', 'csv', 'arrow', or 'raw' for values as they are"),
+                        .with_hint(
+                            "use 'json', 'csv', 'avro', 'protobuf', 'arrow', or 'raw' for values as they are",
+                        ),
                 );
             }
         };
@@ -161,6 +183,7 @@ fn byte(options: &mut Options, key: &str) -> Result<Option<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::no_schemas;
     use super::*;
 
     fn take(pairs: &[(&str, &str)], has_key_columns: bool) -> Result<RecordFormat> {
@@ -168,7 +191,7 @@ mod tests {
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         let mut options = Options::new(pairs);
-        let format = RecordFormat::take(&mut options, has_key_columns)?;
+        let format = RecordFormat::take(&mut options, has_key_columns, &no_schemas())?;
         options.finish()?;
         Ok(format)
     }
@@ -185,12 +208,32 @@ mod tests {
     fn what_does_not_go_together_is_refused() {
         for (pairs, message) in [
             (
-                &[("format", "avro")][..],
-                "format \"avro\" is not supported yet",
+                &[("format", "thrift")][..],
+                "format \"thrift\" is not supported yet",
             ),
             (
-                &[("format", "protobuf")],
-                "format \"protobuf\" is not supported yet",
+                &[("format", "avro"), ("avro.schema", "\"int\"")],
+                "option \"avro.schema\": the writer's schema is no record",
+            ),
+            (
+                &[("format", "avro"), ("avro.schema", "{")],
+                "option \"avro.schema\": the schema is not JSON: EOF while parsing an object at line 1 column 1",
+            ),
+            (
+                &[("format", "protobuf"), ("protobuf.message", "M")],
+                "unknown option \"protobuf.message\"",
+            ),
+            (
+                &[
+                    ("format", "protobuf"),
+                    ("protobuf.schema", "message A {}"),
+                    ("protobuf.message", "B"),
+                ],
+                "option \"protobuf.message\": the schema has no message \"B\"",
+            ),
+            (
+                &[("format", "json"), ("avro.schema", "x")],
+                "unknown option \"avro.schema\"",
             ),
             (
                 &[("on_error", "ignore")],

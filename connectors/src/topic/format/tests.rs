@@ -33,7 +33,7 @@ fn formats() -> impl Strategy<Value = Format> {
     ])
 }
 
-fn schema(fields: &Fields, value: Format, on_error: OnError) -> RowSchema {
+pub(super) fn schema(fields: &Fields, value: Format, on_error: OnError) -> RowSchema {
     let columns = fields.iter().map(|field| RowColumn::new(Arc::clone(field)));
     let format = RecordFormat {
         value,
@@ -42,6 +42,23 @@ fn schema(fields: &Fields, value: Format, on_error: OnError) -> RowSchema {
     };
     let schema = RowSchema::new(columns.collect(), vec![]).unwrap();
     schema.with_format(format).unwrap()
+}
+
+/// A registry without schemas.
+#[derive(Debug)]
+struct NoSchemas;
+
+impl Schemas for NoSchemas {
+    fn schema(
+        &self,
+        id: weir_schemas::SchemaId,
+    ) -> weir_schemas::Result<Arc<weir_schemas::Parsed>> {
+        weir_schemas::Registry::default().parsed(id)
+    }
+}
+
+pub(super) fn no_schemas() -> Arc<dyn Schemas> {
+    Arc::new(NoSchemas)
 }
 
 fn stored(values: &[Option<Vec<u8>>]) -> BatchView {
@@ -59,7 +76,11 @@ fn stored(values: &[Option<Vec<u8>>]) -> BatchView {
 }
 
 /// The rows of values in the columns at `projection`.
-fn decode(schema: &RowSchema, values: &[Option<Vec<u8>>], projection: &[usize]) -> RecordBatch {
+pub(super) fn decode(
+    schema: &RowSchema,
+    values: &[Option<Vec<u8>>],
+    projection: &[usize],
+) -> RecordBatch {
     let topic = TopicName::new("t").unwrap();
     let mut decoder = RecordDecoder::new(&topic, PartitionId(0), schema, projection).unwrap();
     if !values.is_empty() {

@@ -45,6 +45,14 @@ impl Wrong {
         }
     }
 
+    /// The same, of one of its fields.
+    pub(crate) fn field(path: Option<String>, message: String) -> Self {
+        Self {
+            path,
+            ..Self::text(message)
+        }
+    }
+
     pub(super) fn null() -> Self {
         Self {
             path: None,
