@@ -25,7 +25,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use format::{Format, KeyFormat, OnError, RecordFormat};
+pub use format::{CsvForm, Format, KeyFormat, OnError, RecordFormat};
 pub use ingest::{CsvLayout, Rows, encode_arrow, encode_batch, encode_csv, encode_ndjson};
 pub use keyed::{Change, Commit, Conflicts, KeyedTable, OnConflict, TableWriter};
 pub use partition::partition_for_key;

@@ -18,7 +18,9 @@ use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::Field;
 use arrow::error::ArrowError;
 
-pub(crate) use self::csv::{CsvForm, Splitter};
+pub use self::csv::CsvForm;
+pub(crate) use self::csv::Splitter;
+pub(crate) use self::ipc::read_stream;
 pub use self::options::{OnError, RecordFormat};
 use super::row::{Wanted, Wrong};
 
