@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use weir_base::Classify;
+use weir_base::{Classify, TopicName};
 use weir_catalog::{
     Body, Change, ColumnChange, Entry, Error, IfExists, ObjectId, ObjectKind, ObjectName, Secret,
 };
@@ -320,6 +320,40 @@ fn a_renamed_stream_keeps_its_topic_and_a_new_one_gets_another() {
     assert_eq!(
         scratch.create(bids()).unwrap_err().to_string(),
         "topic \"bids\" of stream \"bids\" is in use by stream \"offers\""
+    );
+}
+
+#[test]
+fn streams_may_share_a_topic_and_tables_may_not() {
+    let scratch = Scratch::new();
+    let id = scratch.create(bids()).unwrap();
+    let topic = scratch.snapshot().by_id(id).unwrap().topic().unwrap().1;
+    let mut second = bids();
+    second.name = ObjectName::public("again");
+    if let Body::Stream(stream) = &mut second.body {
+        stream.topic_id = topic;
+    }
+    let again = scratch.create(second.clone()).unwrap();
+    let stored = |snapshot: &weir_catalog::Snapshot| -> Vec<_> {
+        snapshot
+            .by_topic(topic)
+            .iter()
+            .map(|entry| entry.id)
+            .collect()
+    };
+    let snapshot = scratch.snapshot();
+    assert_eq!(stored(&snapshot), [id, again]);
+    let changes = snapshot.remove(&[id], false).unwrap();
+    let snapshot = scratch.catalog.commit(snapshot.version(), changes).unwrap();
+    assert_eq!(stored(&snapshot), [again]);
+
+    let mut table = table(&snapshot, ObjectName::public("t"));
+    if let Body::Table(table) = &mut table.body {
+        (table.topic, table.topic_id) = (TopicName::new("bids").unwrap(), topic);
+    }
+    assert_eq!(
+        scratch.create(table).unwrap_err().to_string(),
+        "topic \"bids\" of table \"t\" is in use by stream \"again\""
     );
 }
 

@@ -5,15 +5,13 @@
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
-use arrow::error::ArrowError;
-use arrow::ipc::reader::StreamReader;
 use bytes::Bytes;
 use datafusion::common::ScalarValue;
 use weir_base::SqlState;
 use weir_base::nearest::nearest;
 
 use super::convert::converted;
-use super::format::{CsvForm, Given, Splitter};
+use super::format::{CsvForm, Given, Splitter, read_stream};
 use super::row::{Care, RowReader, Wanted, has_logical};
 use super::row_error::RowError;
 use super::schema::{RowColumn, RowSchema};
@@ -211,6 +209,9 @@ fn csv_header(
     Ok(columns)
 }
 
+/// The most rows of an Arrow body, however small it is.
+const COMPRESSED_ROWS_MAX: i64 = 4 << 20;
+
 /// What an Arrow IPC file, also known as Feather, begins with.
 const ARROW_FILE_MAGIC: &[u8] = b"ARROW1";
 
@@ -224,15 +225,12 @@ pub fn encode_arrow(schema: &RowSchema, body: &Bytes) -> Result<Rows, RowError> 
             "the body is an Arrow file, not an Arrow stream",
         ));
     }
-    let broken = |error: ArrowError| {
-        let reason = match &error {
-            ArrowError::IoError(..) => "it ends too early".to_owned(),
-            error => error.to_string(),
-        };
+    // A few bytes can say that there are any number of nulls. A row takes a bit at least, unless it is compressed.
+    let rows_max = i64::try_from(body.len().saturating_mul(8)).unwrap_or(i64::MAX);
+    let rows_max = rows_max.saturating_add(COMPRESSED_ROWS_MAX);
+    let (given, given_batches) = read_stream(body, rows_max).map_err(|reason| {
         RowError::body(format!("the body is not a whole Arrow stream: {reason}"))
-    };
-    let reader = StreamReader::try_new(std::io::Cursor::new(body), None).map_err(broken)?;
-    let given = reader.schema();
+    })?;
     for (at, field) in given.fields().iter().enumerate() {
         let known = || {
             schema
@@ -260,8 +258,8 @@ pub fn encode_arrow(schema: &RowSchema, body: &Bytes) -> Result<Rows, RowError> 
     }
     let mut batches = Vec::new();
     let mut rows = 0;
-    for batch in reader {
-        let batch = aligned(schema, &batch.map_err(broken)?, rows)?;
+    for batch in given_batches {
+        let batch = aligned(schema, &batch, rows)?;
         rows += batch.num_rows();
         batches.push(batch);
     }

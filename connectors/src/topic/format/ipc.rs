@@ -17,6 +17,8 @@ use crate::topic::convert::converted;
 use crate::topic::row::{Care, Wanted, Wrong};
 use crate::topic::row_error::RowError;
 
+/// What is wrong with a stream that is cut off.
+const ENDS_EARLY: &str = "it ends too early";
 /// The most rows of one value: a few bytes can say that there are any number of nulls.
 const ROWS_MAX: i64 = 1 << 20;
 /// The most bytes that the compressed buffers of one value unpack to.
@@ -162,23 +164,38 @@ fn wrong(error: RowError) -> Wrong {
     }
 }
 
-/// The batches of a stream that anybody may have written.
+/// The batches of a record's value.
 fn batches(bytes: &[u8]) -> Result<Vec<RecordBatch>, Wrong> {
-    let broken = |reason: String| Wrong::text(format!("not a whole Arrow stream: {reason}"));
-    check(bytes).map_err(|reason| broken(reason.to_owned()))?;
-    // The reader checks offsets and UTF-8, but trusts some numbers more than it should.
+    let stream = read_stream(bytes, ROWS_MAX);
+    stream
+        .map(|(_, batches)| batches)
+        .map_err(|reason| Wrong::text(format!("not a whole Arrow stream: {reason}")))
+}
+
+/// Reads a stream that anybody may have written, of at most so many rows. The error is what is wrong with it.
+pub(crate) fn read_stream(
+    bytes: &[u8],
+    rows_max: i64,
+) -> Result<(SchemaRef, Vec<RecordBatch>), String> {
+    check(bytes, rows_max)?;
+    // The reader checks offsets and UTF-8, but panics at a schema that is none of Arrow's.
     let read = catch_unwind(AssertUnwindSafe(|| {
-        StreamReader::try_new(std::io::Cursor::new(bytes), None)?.collect::<Result<Vec<_>, _>>()
+        let reader = StreamReader::try_new(std::io::Cursor::new(bytes), None)?;
+        let schema = reader.schema();
+        Ok::<_, ArrowError>((schema, reader.collect::<Result<Vec<_>, _>>()?))
     }));
     match read {
-        Ok(batches) => batches.map_err(|error| broken(error.to_string())),
-        Err(_) => Err(broken("its buffers contradict its schema".to_owned())),
+        Ok(read) => read.map_err(|error| match error {
+            ArrowError::IoError(..) => ENDS_EARLY.to_owned(),
+            error => error.to_string(),
+        }),
+        Err(_) => Err("its schema or its buffers are none of Arrow's".to_owned()),
     }
 }
 
 /// Finds a stream out that would make its reader take more memory than the stream is long, before it is read.
-fn check(bytes: &[u8]) -> Result<(), &'static str> {
-    const ENDS: &str = "it ends too early";
+fn check(bytes: &[u8], rows_max: i64) -> Result<(), &'static str> {
+    const ENDS: &str = ENDS_EARLY;
     let mut rest = bytes;
     let mut unpacked = 0_i64;
     let mut rows = 0_i64;
@@ -210,8 +227,8 @@ fn check(bytes: &[u8]) -> Result<(), &'static str> {
             continue;
         };
         rows = rows.saturating_add(batch.length());
-        if batch.length() < 0 || rows > ROWS_MAX {
-            return Err("it has too many rows for one record");
+        if batch.length() < 0 || rows > rows_max {
+            return Err("it has too many rows");
         }
         if batch.nodes().is_some_and(|nodes| {
             let wrong = |node: &arrow::ipc::FieldNode| {

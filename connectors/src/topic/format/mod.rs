@@ -20,7 +20,9 @@ use arrow::datatypes::Field;
 use arrow::error::ArrowError;
 use weir_schemas::SchemaKind;
 
-pub(crate) use self::csv::{CsvForm, Splitter};
+pub use self::csv::CsvForm;
+pub(crate) use self::csv::Splitter;
+pub(crate) use self::ipc::read_stream;
 pub use self::options::{OnError, RecordFormat};
 pub use self::schemas::{Schemas, WriterSchema};
 use super::row::{Wanted, Wrong};
