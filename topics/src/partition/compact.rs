@@ -28,7 +28,7 @@ impl Partition {
         let mut goal = None;
         loop {
             let segments = self.compactable(now_ms)?;
-            let candidates: Vec<Candidate> = segments.iter().map(|s| candidate(s)).collect();
+            let candidates: Vec<Candidate> = segments.iter().map(candidate).collect();
             let bounds = self.0.kept.lock().bounds;
             let due = match goal {
                 None => is_due(

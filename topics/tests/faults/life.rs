@@ -95,7 +95,7 @@ fn check(point: &str, dir: &Path, told: &Told) {
 
         // Each key's last row is there, and each row is what was written there.
         let mut next = start;
-        let mut seen = vec![-1; KEYS];
+        let mut seen = [-1; KEYS];
         while next < end {
             let read = partition.read(next, end, 500).unwrap();
             for record in read.batches.iter().flat_map(|batch| batch.records()) {

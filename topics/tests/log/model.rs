@@ -8,7 +8,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use weir_base::{ManualClock, Offset, PartitionId};
 use weir_topics::{
-    BatchBuilder, Cleanup, EncodedBatch, Error, LogSettings, Partition, Pin, RecordRef,
+    BatchBuilder, BatchView, Cleanup, EncodedBatch, Error, LogSettings, Partition, Pin, RecordRef,
     TopicConfig, TopicLog,
 };
 
@@ -347,7 +347,7 @@ impl Life {
             assert!(read.next > next, "no step at {next}");
             let stored = self.partition.read_stored(next, end, 700).unwrap();
             let bytes: usize = stored.pieces.iter().map(bytes::Bytes::len).sum();
-            let sizes = read.batches.iter().map(|batch| batch.size_bytes());
+            let sizes = read.batches.iter().map(BatchView::size_bytes);
             assert_eq!((bytes, stored.next), (sizes.sum(), read.next));
             for batch in read.batches {
                 for record in batch.decompressed().unwrap().records() {
