@@ -8,7 +8,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use weir_base::{ManualClock, Offset, PartitionId};
 use weir_topics::{
-    BatchBuilder, BatchView, Cleanup, EncodedBatch, Error, LogSettings, Partition, Pin, RecordRef,
+    BatchBuilder, Cleanup, EncodedBatch, Error, LogSettings, Partition, Pin, RecordRef,
     TopicConfig, TopicLog,
 };
 
