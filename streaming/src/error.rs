@@ -40,6 +40,9 @@ pub enum Error {
     /// A stream that the query reads was dropped.
     #[error("stream topic {0} was dropped")]
     Dropped(String),
+    /// A stream that the query reads has got more partitions, of which the query's plan knows nothing.
+    #[error("stream topic {0} has got more partitions")]
+    Grown(String),
     /// Planning or execution failed.
     #[error(transparent)]
     DataFusion(#[from] DataFusionError),
@@ -54,6 +57,7 @@ impl Classify for Error {
             Self::NeedsState { .. } | Self::WrongPosition(_) | Self::ReadsNoStream => Kind::Invalid,
             Self::Connector(error) => error.kind(),
             Self::RowsGone { .. } | Self::Dropped(_) => Kind::NotFound,
+            Self::Grown(_) => Kind::Unavailable,
             Self::DataFusion(_) => Kind::Internal,
         }
     }
@@ -64,7 +68,9 @@ impl Classify for Error {
             Self::WrongPosition(_) => SqlState::INVALID_PARAMETER_VALUE,
             Self::Dropped(_) => SqlState::UNDEFINED_TABLE,
             Self::Connector(error) => error.sqlstate(),
-            Self::RowsGone { .. } | Self::DataFusion(_) => self.kind().default_sqlstate(),
+            Self::RowsGone { .. } | Self::Grown(_) | Self::DataFusion(_) => {
+                self.kind().default_sqlstate()
+            }
         }
     }
 
@@ -75,6 +81,9 @@ impl Classify for Error {
                 Some("start without a token to read from the beginning".to_owned())
             }
             Self::RowsGone { .. } => Some("start again without a token".to_owned()),
+            Self::Grown(_) => {
+                Some("go on from the last resume token: nothing is missed".to_owned())
+            }
             Self::ReadsNoStream => Some("leave EMIT CHANGES out".to_owned()),
             Self::Connector(error) => error.hint(),
             Self::Dropped(_) | Self::DataFusion(_) => None,

@@ -155,6 +155,7 @@ impl LiveQuery {
     /// # Errors
     /// When a row cannot be read, an expression fails on one, or a stream is dropped.
     pub async fn step(&mut self) -> Result<Step> {
+        self.sources.iter().try_for_each(Source::check_grown)?;
         while self.sources.iter().all(|source| source.rows_behind() == 0) {
             self.wait().await?;
         }
@@ -207,7 +208,8 @@ impl LiveQuery {
         });
         let (woken, _, _) = futures::future::select_all(waits).await;
         woken?;
-        // A topic that is deleted wakes its readers too.
+        // A topic that is deleted or grows wakes its readers too.
+        self.sources.iter().try_for_each(Source::check_grown)?;
         self.sources.iter().try_for_each(Source::check_exists)
     }
 
@@ -237,7 +239,8 @@ impl Source {
         let name = topic.name().to_string();
         let mut at = first;
         if let Some(wanted) = position.and_then(|position| position.topic(topic.name())) {
-            if wanted.len() != at.len() {
+            // Partitions that the topic got since are read from their beginning.
+            if wanted.len() > at.len() {
                 return Err(Error::WrongPosition(format!(
                     "topic {name} has {} partitions, not {}",
                     at.len(),
@@ -262,7 +265,9 @@ impl Source {
                     )));
                 }
             }
-            at = wanted.to_vec();
+            for (at, wanted) in at.iter_mut().zip(wanted) {
+                *at = *wanted;
+            }
         }
         let stable = topic
             .partitions()
@@ -270,6 +275,13 @@ impl Source {
             .map(Partition::watch_committed)
             .collect();
         Ok(Self { topic, at, stable })
+    }
+
+    fn check_grown(&self) -> Result<()> {
+        match self.topic.has_grown() {
+            true => Err(Error::Grown(self.topic.name().to_string())),
+            false => Ok(()),
+        }
     }
 
     fn check_exists(&self) -> Result<()> {

@@ -349,6 +349,35 @@ async fn a_dropped_stream_ends_the_query() {
 }
 
 #[tokio::test]
+async fn a_stream_that_grows_is_gone_on_with_from_the_last_position() {
+    let mut world = World::new([1, 1], 0).await;
+    world.append(0, 0..10).await;
+    let mut live = world.live("SELECT name FROM a", None).await.unwrap();
+    let mut given = Vec::new();
+    drain(&mut live, &mut given).await;
+    let position = live.position();
+    let waiting = tokio::spawn(async move { live.step().await.unwrap_err() });
+    let id = world.writers[0].topic().id();
+    let topic = world.log.add_partitions(id, 3).await.unwrap();
+    let error = waiting.await.unwrap();
+    assert!(matches!(error, Error::Grown(_)), "{error:?}");
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1));
+    world.writers[0] = TopicWriter::new(topic, rows_schema(), clock);
+    for start in [10, 20, 30] {
+        world.append(0, start..start + 10).await;
+    }
+    let mut live = world
+        .live("SELECT name FROM a", Some(position))
+        .await
+        .unwrap();
+    drain(&mut live, &mut given).await;
+    given.sort();
+    let mut expected: Vec<String> = (0..40).map(|id| format!("row {id}")).collect();
+    expected.sort();
+    assert_eq!(given, expected);
+}
+
+#[tokio::test]
 async fn what_needs_state_is_refused_by_name() {
     let world = World::new([1, 1], 10).await;
     world.append(0, 0..10).await;
@@ -412,7 +441,7 @@ async fn a_token_must_fit_the_query() {
     for (token, wrong) in [
         ("", "it says nothing of topic a"),
         ("b:0", "the query does not read topic b"),
-        ("a:0", "topic a has 2 partitions, not 1"),
+        ("a:0,0,0", "topic a has 2 partitions, not 3"),
         ("a:9,0", "topic a partition 0 ends at offset 3, before 9"),
     ] {
         let token: OffsetVector = token.parse().unwrap();

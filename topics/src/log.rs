@@ -374,10 +374,13 @@ impl TopicLog {
                 config,
             )?);
         }
-        let topic = Topic::new(meta, config.clone(), partitions);
-        let mut topics = self.0.topics.write();
-        topics.by_id.insert(id, topic.clone());
-        topics.by_name.insert(topic.name().clone(), topic.clone());
+        let topic = topic.grown(meta, partitions);
+        {
+            let mut topics = self.0.topics.write();
+            topics.by_id.insert(id, topic.clone());
+            topics.by_name.insert(topic.name().clone(), topic.clone());
+        }
+        topic.tell_growth();
         Ok(topic)
     }
 

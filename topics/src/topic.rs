@@ -1,6 +1,7 @@
 //! A topic: a name, an identity, partitions.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::{Deserialize, Serialize};
 use weir_base::{Offset, PartitionId, TopicId, TopicName};
@@ -40,6 +41,8 @@ struct Inner {
     meta: TopicMeta,
     config: ConfigCell,
     partitions: Vec<Partition>,
+    /// How many partitions the topic has now; shared with those that are asked for later.
+    now: Arc<AtomicU32>,
 }
 
 impl Topic {
@@ -71,6 +74,11 @@ impl Topic {
     /// Its partitions, by number.
     pub fn partitions(&self) -> &[Partition] {
         &self.0.partitions
+    }
+
+    /// Whether the topic has got more partitions than this clone knows of. Who watches a partition is woken when it does.
+    pub fn has_grown(&self) -> bool {
+        self.0.now.load(Ordering::Acquire) as usize > self.0.partitions.len()
     }
 
     /// One partition.
@@ -106,11 +114,31 @@ impl Topic {
     }
 
     pub(crate) fn new(meta: TopicMeta, config: ConfigCell, partitions: Vec<Partition>) -> Self {
+        let now = Arc::new(AtomicU32::new(meta.spec.partitions));
         Self(Arc::new(Inner {
             meta,
             config,
             partitions,
+            now,
         }))
+    }
+
+    /// The topic with more partitions. Clones from before [have grown](Self::has_grown) once [`Topic::tell_growth`] is called.
+    pub(crate) fn grown(&self, meta: TopicMeta, partitions: Vec<Partition>) -> Self {
+        Self(Arc::new(Inner {
+            meta,
+            config: self.0.config.clone(),
+            partitions,
+            now: Arc::clone(&self.0.now),
+        }))
+    }
+
+    /// Tells those who watch earlier clones that there are more partitions.
+    pub(crate) fn tell_growth(&self) {
+        self.0
+            .now
+            .store(self.0.meta.spec.partitions, Ordering::Release);
+        self.0.partitions.iter().for_each(Partition::wake_readers);
     }
 
     /// What is durable about it.

@@ -11,7 +11,7 @@ use weir_catalog::{
 };
 use weir_connectors::files;
 use weir_sql::statement;
-use weir_topics::{TopicConfig, TopicSpec};
+use weir_topics::{Cleanup, TopicConfig, TopicSpec};
 
 use super::definitions::{
     column_of_field, depends_on_itself, if_exists, query_columns, roomy, topic_exists, topic_name,
@@ -116,7 +116,11 @@ impl Execution {
                     partitions: 1,
                     owned: true,
                 },
-                TopicConfig::default(),
+                // Of each row the last change is all that is needed.
+                TopicConfig {
+                    cleanup: Cleanup::Compact,
+                    ..TopicConfig::default()
+                },
             )
             .await?;
         let table = Table {

@@ -65,7 +65,7 @@ pub(super) fn of_log(error: &weir_topics::Error) -> i16 {
             ..
         } => UNSUPPORTED_FOR_MESSAGE_FORMAT,
         Error::Batch { .. } | Error::EmptyBatch => CORRUPT_MESSAGE,
-        Error::Record(_) => INVALID_RECORD,
+        Error::Record(_) | Error::KeyMissing { .. } => INVALID_RECORD,
         Error::OutOfSequence { .. } => OUT_OF_ORDER_SEQUENCE_NUMBER,
         Error::ProducerFenced { .. } => INVALID_PRODUCER_EPOCH,
         Error::NotInTransaction { .. } | Error::TransactionState { .. } => INVALID_TXN_STATE,

@@ -160,6 +160,12 @@ impl Partition {
         Ok(partition)
     }
 
+    /// Makes all who watch look again.
+    pub(crate) fn wake_readers(&self) {
+        self.0.stable.send_modify(|_| ());
+        self.0.committed.send_modify(|_| ());
+    }
+
     /// Ends all use of it: the topic is gone. Waits for a write under way.
     pub(crate) fn delete(&self) {
         self.0.deleted.store(true, Ordering::Release);
