@@ -93,6 +93,16 @@ impl Shared {
         }
     }
 
+    /// Begins anew to copy from a topic that has more partitions now.
+    pub(crate) fn tend_grown(&self, topic: TopicId) {
+        let is_of = |copying: &Copying| copying.entry.topic().is_some_and(|(_, id)| id == topic);
+        self.dead_letters
+            .0
+            .lock()
+            .retain(|_, copying| !is_of(copying));
+        self.tend_dead_letters();
+    }
+
     /// What copies the dead letters of a stream, if it has any.
     fn copier(&self, entry: &Entry) -> Result<Option<Copier>> {
         let Body::Stream(stream) = &entry.body else {
@@ -193,16 +203,19 @@ impl Copier {
     /// Copies what there is, and then what comes.
     async fn follow(&mut self) -> weir_topics::Result<()> {
         let partitions = self.source.partitions().to_vec();
-        let mut stable: Vec<_> = partitions
+        // What open transactions have written is not there yet.
+        let mut decided: Vec<_> = partitions
             .iter()
-            .map(weir_topics::Partition::watch)
+            .map(weir_topics::Partition::watch_committed)
             .collect();
         loop {
-            for (number, stable) in (0u32..).zip(&mut stable) {
-                let end = *stable.borrow_and_update();
+            for (number, decided) in (0u32..).zip(&mut decided) {
+                let end = *decided.borrow_and_update();
                 self.copy(PartitionId(number), end).await?;
             }
-            let moves = stable.iter_mut().map(|stable| Box::pin(stable.changed()));
+            let moves = decided
+                .iter_mut()
+                .map(|decided| Box::pin(decided.changed()));
             let (moved, _, _) = futures::future::select_all(moves).await;
             if moved.is_err() {
                 return Ok(());

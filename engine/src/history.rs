@@ -8,7 +8,7 @@ use tokio::sync::{Notify, OnceCell};
 use weir_base::{Classify, Kind, SqlState, TopicId};
 use weir_catalog::{Body, Entry, ObjectId, Stream};
 use weir_connectors::topic::{History, HistoryFile, HistoryPlace};
-use weir_topics::TopicConfig;
+use weir_topics::{Partition, TopicConfig};
 
 use crate::engine::Shared;
 use crate::error::{Error, Result};
@@ -34,13 +34,37 @@ pub(crate) enum HistoryMode {
 pub(crate) struct Histories {
     place: OnceCell<HistoryPlace>,
     open: Mutex<HashMap<(ObjectId, TopicId), Arc<Slot>>>,
-    /// What was said of a stream that cannot be converted, so that it is said once.
-    failures: Mutex<HashMap<ObjectId, String>>,
+    /// Streams that could not be converted.
+    failures: Mutex<HashMap<ObjectId, Failure>>,
     /// Wakes the work when a history may have something to do.
     wake: Arc<Notify>,
 }
 
 type Slot = OnceCell<Arc<History>>;
+
+/// Why a stream could not be converted. It is said once, and tried again after longer and longer.
+#[derive(Debug, Clone)]
+struct Failure {
+    text: String,
+    wait_ms: i64,
+    again_at_ms: i64,
+}
+
+/// How long a stream that cannot be converted is left alone, at first and at most.
+const WAIT_MS: i64 = 5_000;
+const WAIT_MS_MAX: i64 = 300_000;
+
+impl Failure {
+    /// The next one of a stream that failed before.
+    fn after(before: Option<&Self>, text: String, now_ms: i64) -> Self {
+        let wait_ms = before.map_or(WAIT_MS, |before| (before.wait_ms * 2).min(WAIT_MS_MAX));
+        Self {
+            text,
+            wait_ms,
+            again_at_ms: now_ms.saturating_add(wait_ms),
+        }
+    }
+}
 
 impl HistoryMode {
     /// What a stream's option says.
@@ -146,6 +170,8 @@ impl Histories {
 
     /// Wakes the work: a stream was made, changed or dropped.
     pub(crate) fn changed(&self) {
+        // What failed may do now.
+        self.failures.lock().clear();
         self.wake.notify_one();
     }
 
@@ -155,9 +181,15 @@ impl Histories {
             return;
         };
         self.failures.lock().remove(&entry.id);
-        let known = self.open.lock().remove(&(entry.id, topic_id)).is_some();
-        if !known && self.of_none(entry) {
-            return;
+        let known = self.open.lock().remove(&(entry.id, topic_id));
+        match known {
+            Some(slot) => {
+                if let Some(history) = slot.get() {
+                    history.retire().await;
+                }
+            }
+            None if self.of_none(entry) => return,
+            None => {}
         }
         let removed = async {
             let place = self.place(engine).await?;
@@ -197,6 +229,9 @@ impl Histories {
         let wait = engine.settings.history.interval;
         let (wake, closing) = (Arc::clone(&engine.histories.wake), engine.closing.clone());
         engine.lanes.spawn(Lane::Heavy, async move {
+            if let Some(engine) = Weak::upgrade(&weak) {
+                engine.histories.remove_orphans(&engine).await;
+            }
             while let Some(engine) = Weak::upgrade(&weak) {
                 engine.histories.round(&engine).await;
                 // Only while it works does it keep the engine.
@@ -217,6 +252,14 @@ impl Histories {
             if engine.closing.is_cancelled() {
                 return;
             }
+            let now_ms = engine.clock.now_ms();
+            let before = self.failures.lock().get(&entry.id).cloned();
+            if before
+                .as_ref()
+                .is_some_and(|before| now_ms < before.again_at_ms)
+            {
+                continue;
+            }
             match self.stream(engine, entry).await {
                 Ok(()) => {
                     self.failures.lock().remove(&entry.id);
@@ -225,10 +268,11 @@ impl Histories {
                 Err(error) if error.kind() == Kind::NotFound => {}
                 Err(error) => {
                     let text = error.to_string();
-                    let said = self.failures.lock().insert(entry.id, text.clone());
-                    if said.as_deref() != Some(text.as_str()) {
+                    if before.as_ref().is_none_or(|before| before.text != text) {
                         tracing::warn!(stream = %entry.name, %error, "cannot keep the history of a stream");
                     }
+                    let failure = Failure::after(before.as_ref(), text, now_ms);
+                    self.failures.lock().insert(entry.id, failure);
                 }
             }
         }
@@ -236,7 +280,25 @@ impl Histories {
 
     /// Why the last try to convert a stream failed, if it did.
     pub(crate) fn failure(&self, stream: ObjectId) -> Option<String> {
-        self.failures.lock().get(&stream).cloned()
+        let failures = self.failures.lock();
+        failures.get(&stream).map(|failure| failure.text.clone())
+    }
+
+    async fn remove_orphans(&self, engine: &Shared) {
+        let snapshot = engine.catalog.snapshot();
+        let known = snapshot.relations().filter_map(|entry| {
+            let (topic, _) = entry.topic()?;
+            Some((topic.to_string(), entry.id.0))
+        });
+        let known = known.collect();
+        let removed = async {
+            let place = self.place(engine).await?;
+            Ok::<_, Error>(History::remove_orphans(place, &known).await?)
+        };
+        // A place that cannot be reached is said when a stream needs it.
+        if let Err(error) = removed.await {
+            tracing::debug!(%error, "the place of history was not looked through");
+        }
     }
 
     async fn stream(&self, engine: &Arc<Shared>, entry: &Entry) -> Result<()> {
@@ -249,7 +311,9 @@ impl Histories {
         let mode = HistoryMode::of(stream)?;
         let topic = engine.topic_of(entry)?;
         let config = topic.config();
-        if mode != HistoryMode::Log && !config.cleanup.compacts() {
+        let has_closed = |partition: &Partition| partition.segment_count() > 1;
+        let is_due = !history.view().is_empty() || topic.partitions().iter().any(has_closed);
+        if mode != HistoryMode::Log && !config.cleanup.compacts() && is_due {
             let rows = Arc::new(row_schema(engine, entry)?);
             for partition in topic.partitions() {
                 let number = partition.id();

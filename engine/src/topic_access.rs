@@ -173,6 +173,7 @@ impl Session {
         engine.log.add_partitions(id, total).await?;
         // Writers have the partitions of before.
         engine.forget_table(id);
+        engine.tend_grown(id);
         Ok(())
     }
 

@@ -99,6 +99,10 @@ pub struct KafkaSettings {
     pub auto_create_topics: bool,
     /// Where clients are told to connect, as host:port; empty for where the door listens.
     pub advertised: String,
+    /// Bytes a second that one client id may produce; `None` is no bound.
+    pub produce_rate: Option<ByteSize>,
+    /// Bytes a second that one client id may fetch; `None` is no bound.
+    pub fetch_rate: Option<ByteSize>,
 }
 
 /// What is logged, and how.
@@ -209,6 +213,8 @@ impl Default for KafkaSettings {
             idle: Duration::from_secs(10 * 60),
             auto_create_topics: true,
             advertised: String::new(),
+            produce_rate: None,
+            fetch_rate: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a topic's rows look like: columns, where they are stored, and which are the key.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use datafusion::common::ScalarValue;
@@ -66,6 +66,8 @@ pub struct RowSchema {
     /// The places of the columns that are in the record's key and not in its value.
     in_key: Vec<usize>,
     decode_errors: DecodeErrors,
+    /// Computed when it is first asked for.
+    fingerprint: OnceLock<String>,
 }
 
 /// Counts the records that readers could not decode, each as often as it is read. Clones share the count.
@@ -131,6 +133,7 @@ impl RowSchema {
             format: RecordFormat::default(),
             in_key: Vec::new(),
             decode_errors: DecodeErrors::default(),
+            fingerprint: OnceLock::new(),
         })
     }
 
@@ -195,6 +198,7 @@ impl RowSchema {
             verbatim: self.verbatim && in_key.is_empty() && format.value == Format::Json,
             in_key,
             format,
+            fingerprint: OnceLock::new(),
             ..self
         })
     }
@@ -262,23 +266,23 @@ impl RowSchema {
 
     /// A name for how records are read as rows: two schemas have the same one exactly when every record is the same row for
     /// both.
-    pub(crate) fn fingerprint(&self) -> String {
-        let columns = self.columns.iter().map(|column| {
-            let RowColumn {
-                field,
-                source,
-                absent,
-                default: _,
-            } = column;
-            format!("{field:?} {source:?} {absent:?}")
-        });
-        let columns = columns.collect::<Vec<_>>().join(", ");
-        let text = format!("{:?} {:?} {columns}", self.format, self.in_key);
-        let hash = Sha256::digest(text);
-        hash.iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+    pub(crate) fn fingerprint(&self) -> &str {
+        self.fingerprint.get_or_init(|| {
+            let columns = self.columns.iter().map(|column| {
+                let RowColumn {
+                    field,
+                    source,
+                    absent,
+                    default: _,
+                } = column;
+                format!("{field:?} {source:?} {absent:?}")
+            });
+            let columns = columns.collect::<Vec<_>>().join(", ");
+            let text = format!("{:?} {:?} {columns}", self.format, self.in_key);
+            let hash = Sha256::digest(text);
+            let bytes = hash.iter().take(8);
+            bytes.map(|byte| format!("{byte:02x}")).collect()
+        })
     }
 
     pub(crate) fn is_verbatim(&self) -> bool {

@@ -250,6 +250,16 @@ pub(super) const SETTINGS: &[Setting] = &[
         kafka_door.advertised
     ),
     setting!(
+        "kafka_door.produce_rate",
+        "Bytes a second that one client id may produce; faster clients are throttled.",
+        kafka_door.produce_rate
+    ),
+    setting!(
+        "kafka_door.fetch_rate",
+        "Bytes a second that one client id may fetch; faster clients are throttled.",
+        kafka_door.fetch_rate
+    ),
+    setting!(
         "log.level",
         "The least level: error, warn, info, debug, trace; also info,weir_engine=debug.",
         log.level

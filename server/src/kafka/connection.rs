@@ -11,11 +11,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::api::{self, Broken, Request};
 use super::gather::Pieces;
 use super::produce::Turns;
+use super::quotas::Mute;
 use super::{Kafka, Peer};
 use crate::connections::prepare;
 
@@ -53,6 +55,7 @@ pub(crate) async fn serve(listener: TcpListener, kafka: Arc<Kafka>) {
         prepare(&stream);
         let peer = Peer {
             address: format!("/{}", address.ip()),
+            mute: Mute::default(),
         };
         let kafka = Arc::clone(&kafka);
         open.spawn(async move {
@@ -101,8 +104,9 @@ async fn run(kafka: Arc<Kafka>, stream: TcpStream, peer: Peer) -> Result<(), End
         if !reading && answers.is_empty() {
             return Ok(());
         }
-        let may_read = reading && answers.len() < IN_FLIGHT_MAX;
-        let is_idle = answers.is_empty();
+        let muted = peer.mute.until();
+        let may_read = reading && answers.len() < IN_FLIGHT_MAX && muted.is_none();
+        let is_idle = answers.is_empty() && muted.is_none();
         tokio::select! {
             Some(answer) = answers.next(), if !answers.is_empty() => {
                 if let Some(mut pieces) = answer? {
@@ -130,6 +134,7 @@ async fn run(kafka: Arc<Kafka>, stream: TcpStream, peer: Peer) -> Result<(), End
                 },
             },
             () = kafka.close.cancelled(), if reading => reading = false,
+            () = tokio::time::sleep_until(muted.unwrap_or_else(Instant::now)), if muted.is_some() => {}
             () = tokio::time::sleep(idle), if is_idle => return Err(Ended::Idle(idle)),
         }
     }

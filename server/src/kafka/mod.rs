@@ -17,6 +17,7 @@ mod gather;
 mod groups;
 mod offsets;
 mod produce;
+mod quotas;
 mod topics;
 mod transactions;
 
@@ -37,6 +38,7 @@ use api::{Broken, Head};
 pub(crate) use connection::serve;
 use gather::Pieces;
 use produce::Turn;
+use quotas::{Mute, Quotas, Use};
 
 /// The one broker's number.
 const NODE: BrokerId = BrokerId(0);
@@ -54,6 +56,7 @@ pub(crate) struct Kafka {
     host: String,
     port: u16,
     close: CancellationToken,
+    quotas: Quotas,
     /// Permits for the bytes of large requests in memory, a permit a KiB.
     request_memory: Arc<Semaphore>,
 }
@@ -62,6 +65,8 @@ pub(crate) struct Kafka {
 #[derive(Debug, Clone)]
 struct Peer {
     address: String,
+    /// Its connection.
+    mute: Mute,
 }
 
 impl Kafka {
@@ -81,6 +86,7 @@ impl Kafka {
             host,
             port,
             close,
+            quotas: Quotas::new(settings.produce_rate, settings.fetch_rate),
             request_memory: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
             settings,
         })
@@ -105,10 +111,16 @@ impl Kafka {
         let version = head.version;
         match head.api {
             ApiKey::Produce => {
+                let bytes = body.len();
                 let request = api::body(&head, body)?;
                 let response = self.produce(request, version, turn).await;
+                let throttle = self.quotas.count(Use::Produce, &head.client_id, bytes);
+                peer.mute.during(throttle);
                 response
-                    .map(|response| api::answer(&head, &response))
+                    .map(|response| {
+                        let response = response.with_throttle_time_ms(millis(throttle));
+                        api::answer(&head, &response)
+                    })
                     .transpose()
             }
             ApiKey::Fetch => {
@@ -119,7 +131,12 @@ impl Kafka {
                     .iter()
                     .flat_map(|topic| &topic.partitions);
                 let records = partitions.filter_map(|partition| partition.records.clone());
-                api::answer_with(&head, &response, records.collect()).map(Some)
+                let records: Vec<Bytes> = records.collect();
+                let bytes = records.iter().map(Bytes::len).sum();
+                let throttle = self.quotas.count(Use::Fetch, &head.client_id, bytes);
+                peer.mute.during(throttle);
+                let response = response.with_throttle_time_ms(millis(throttle));
+                api::answer_with(&head, &response, records).map(Some)
             }
             ApiKey::ListOffsets => ask!(async |request| self.list_offsets(request, version).await),
             ApiKey::OffsetForLeaderEpoch => ask!(async |request| self.end_of_epoch(request)),
@@ -207,6 +224,10 @@ impl Kafka {
             .topic_by_id(TopicId(id))
             .map_err(|_| code::UNKNOWN_TOPIC_ID)
     }
+}
+
+fn millis(duration: std::time::Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
 }
 
 fn text(text: &str) -> StrBytes {

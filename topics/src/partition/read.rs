@@ -290,6 +290,11 @@ impl Partition {
         Ok(None)
     }
 
+    /// How many segments there are; the last one grows.
+    pub fn segment_count(&self) -> usize {
+        self.0.segments.read().len()
+    }
+
     /// All segments, in order of offset. The first may begin before the start offset.
     pub fn segments(&self) -> Vec<SegmentInfo> {
         let _pin = self.pin();

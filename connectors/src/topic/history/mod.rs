@@ -28,7 +28,9 @@ mod sections;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use datafusion::config::ConfigOptions;
 use datafusion::execution::TaskContext;
@@ -62,6 +64,8 @@ pub struct History {
     doomed: Mutex<Doomed>,
     /// Held by the one who changes a manifest.
     changing: tokio::sync::Mutex<()>,
+    /// Its stream was dropped: nothing is written any more.
+    retired: AtomicBool,
 }
 
 /// The state of a history at one moment, held for a query. Clones are the same state.
@@ -125,6 +129,7 @@ impl History {
             partitions: RwLock::default(),
             doomed: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
+            retired: AtomicBool::new(false),
         };
         for partition in topic.partitions() {
             let kept = history.load(partition).await?;
@@ -173,6 +178,9 @@ impl History {
         bytes_target: u64,
     ) -> Result<Option<Conversion>> {
         let _changing = self.changing.lock().await;
+        if self.retired.load(Ordering::Acquire) {
+            return Ok(None);
+        }
         let log = topic.partition(partition)?;
         let kept = self.kept(partition);
         let shape = rows.fingerprint();
@@ -180,7 +188,7 @@ impl History {
             &kept.manifest,
             &log.segments(),
             log.last_stable_offset(),
-            &shape,
+            shape,
             bytes_target,
         );
         let Some(next) = next else { return Ok(None) };
@@ -202,6 +210,10 @@ impl History {
                 return Err(error);
             }
         };
+        if self.retired.load(Ordering::Acquire) {
+            self.place.remove(&path).await?;
+            return Ok(None);
+        }
         fail::fail_point!("history::written", |_| std::process::abort());
         let file = DataFile {
             name,
@@ -211,7 +223,7 @@ impl History {
             bytes: written.bytes,
             min_timestamp_ms: written.min_timestamp_ms,
             max_timestamp_ms: written.max_timestamp_ms,
-            shape,
+            shape: shape.to_owned(),
         };
         let changed = kept.manifest.with(file, Shape::of(rows));
         self.change(partition, &kept, changed).await?;
@@ -276,6 +288,40 @@ impl History {
         let unread = self.doomed.lock().unread();
         for path in unread {
             self.place.remove(&path).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes nothing any more: the stream was dropped. Waits for a conversion that is under way.
+    pub async fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+        let _changing = self.changing.lock().await;
+    }
+
+    /// Removes what a local place has of streams that are not there: topic and number. A crash can leave it between the dropping of a
+    /// stream and the removal of its files. An object store is left alone, as others may use it too.
+    ///
+    /// # Errors
+    /// When the place cannot be read or changed.
+    pub async fn remove_orphans(
+        place: &HistoryPlace,
+        known: &BTreeSet<(String, u64)>,
+    ) -> Result<()> {
+        if !place.is_local() {
+            return Ok(());
+        }
+        for file in place.list(&place.path(&[])).await? {
+            let inner = place.inner(&file.location);
+            let mut parts = inner.parts();
+            let (Some(topic), Some(stream)) = (parts.next(), parts.next()) else {
+                continue;
+            };
+            let Ok(stream) = stream.as_ref().parse::<u64>() else {
+                continue;
+            };
+            if !known.contains(&(topic.as_ref().to_owned(), stream)) {
+                place.remove(&file.location).await?;
+            }
         }
         Ok(())
     }
@@ -426,7 +472,7 @@ impl HistoryView {
             Some(manifest) => sections::sections(
                 manifest,
                 log_start,
-                &rows.fingerprint(),
+                rows.fingerprint(),
                 range.start,
                 range.end,
             ),
@@ -451,7 +497,7 @@ impl HistoryView {
         let reading = files::Reading {
             place: &self.place,
             rows,
-            shape: &shape,
+            shape,
             projection,
             limit,
             runtime,

@@ -67,6 +67,17 @@ impl HistoryPlace {
         Ok(Self { place, dir: None })
     }
 
+    /// Whether it is a folder on a disk of this machine.
+    pub(super) fn is_local(&self) -> bool {
+        self.dir.is_some()
+    }
+
+    /// A path as it is within the place.
+    pub(super) fn inner(&self, path: &Path) -> Path {
+        let own = self.place.path().parts().count();
+        path.parts().skip(own).collect()
+    }
+
     /// The URL of the store within DataFusion.
     pub(super) fn store_url(&self) -> Result<ObjectStoreUrl> {
         let url = format!("weir://{}/", self.place.host);
