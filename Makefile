@@ -5,12 +5,13 @@ CARGO ?= cargo
 TEST_FEATURES = --features weir-cli/failpoints
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test soak lint bench web setup
+.PHONY: help demo test soak fuzz lint bench web setup
 
 help:
 	@echo "make demo    build, and start a server with live streams at http://127.0.0.1:8080"
 	@echo "make test    everything that is tested"
 	@echo "make soak    the long runs of the same tests"
+	@echo "make fuzz    ten minutes each of the fuzz targets (nightly Rust and cargo-fuzz)"
 	@echo "make lint    formatting and lints"
 	@echo "make bench   what is measured, as a table (full release build first)"
 
@@ -28,6 +29,11 @@ test: setup
 soak: setup
 	$(CARGO) build --locked --workspace $(TEST_FEATURES)
 	WEIR_SOAK=1 PROPTEST_CASES=5000 $(CARGO) test --locked --workspace $(TEST_FEATURES)
+
+fuzz:
+	cd sql && $(CARGO) +nightly fuzz run parse -- -max_total_time=600
+	cd topics && $(CARGO) +nightly fuzz run batch -- -max_total_time=600
+	cd server && $(CARGO) +nightly fuzz run frame -- -max_total_time=600
 
 lint:
 	$(CARGO) fmt --all --check

@@ -111,6 +111,8 @@ impl Engine {
         let log = TopicLog::open(
             LogSettings {
                 segment_bytes_max: settings.segment_bytes.0,
+                upkeep_interval_ms: u64::try_from(settings.upkeep_interval.as_millis())
+                    .unwrap_or(u64::MAX),
                 ..LogSettings::new(dir.join("topics"))
             },
             Arc::clone(&clock),

@@ -16,6 +16,8 @@ pub struct Settings {
     pub allow_private_network: bool,
     /// A segment of the topic log that would grow past this is closed, and the next one begun.
     pub segment_bytes: ByteSize,
+    /// How often the topic log looks for what retention and compaction take.
+    pub upkeep_interval: Duration,
     /// Where closed segments of streams are kept as Parquet.
     pub history: HistorySettings,
     /// The bounds on every query.
@@ -82,6 +84,7 @@ impl Settings {
             allow_paths: Vec::new(),
             allow_private_network: false,
             segment_bytes: ByteSize(128 << 20),
+            upkeep_interval: Duration::from_secs(5),
             history: HistorySettings::default(),
             limits: Limits::default(),
         }

@@ -191,15 +191,18 @@ impl Session {
         let engine = self.engine();
         let (topic, streams) = self.owners(name)?;
         let partition = topic.topic.partition(partition)?.clone();
-        let number = partition.id();
+        // History goes first: after a crash in between, all is still there where the log has it. What is before the log's start is
+        // no measure for it: there history may be the only one that has the rows. An offset that the log refuses deletes nothing.
+        if before <= partition.stable_offset() {
+            for entry in &streams {
+                if let Some(history) = engine.histories.of(engine, entry).await? {
+                    history.delete_before(partition.id(), before).await?;
+                }
+            }
+        }
         let start = tokio::task::spawn_blocking(move || partition.delete_before(before)).await;
         let start =
             start.unwrap_or_else(|error| Err(weir_topics::Error::Internal(error.to_string())))?;
-        for entry in &streams {
-            if let Some(history) = engine.histories.of(engine, entry).await? {
-                history.delete_before(number, start).await?;
-            }
-        }
         Ok(start)
     }
 

@@ -40,6 +40,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// A segment of the topic log that would grow past this is closed.
     pub segment_bytes: ByteSize,
+    /// How often the topic log looks for what retention and compaction take.
+    pub upkeep_interval: Duration,
     /// Where closed segments of streams are kept as Parquet.
     pub history: HistorySettings,
     /// The bounds on queries.
@@ -174,6 +176,7 @@ impl Default for Config {
             kafka: Listen::At("127.0.0.1:9092".to_owned()),
             shutdown_grace: Duration::from_secs(30),
             segment_bytes: ByteSize(128 << 20),
+            upkeep_interval: Duration::from_secs(5),
             history: HistorySettings::default(),
             limits: Limits::default(),
             rest: HttpSettings::default(),
@@ -296,6 +299,7 @@ impl Config {
             allow_paths: self.allow_paths.clone(),
             allow_private_network: self.allow_private_network,
             segment_bytes: self.segment_bytes,
+            upkeep_interval: self.upkeep_interval,
             history: self.history.clone(),
             limits: self.limits.clone(),
         }

@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
+use bytes::BytesMut;
 use rand::Rng;
+use rand::rngs::SmallRng;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use weir_tests::kafka::KafkaClient;
+use weir_tests::kafka::kafka_protocol::messages::*;
+use weir_tests::kafka::kafka_protocol::protocol::Encodable;
 use weir_tests::{Server, python};
 
 /// Sends bytes and says what comes back until the server closes.
@@ -62,58 +67,110 @@ async fn garbage_ends_its_connection_alone() {
     server.stop();
 }
 
-/// The APIs that are answered, with their last versions.
-const APIS: [(u8, u8); 22] = [
-    (0, 13),
-    (1, 17),
-    (2, 9),
-    (3, 13),
-    (8, 9),
-    (9, 9),
-    (10, 6),
-    (11, 9),
-    (12, 4),
-    (13, 5),
-    (14, 5),
-    (15, 6),
-    (16, 5),
-    (18, 4),
-    (19, 7),
-    (20, 6),
-    (22, 5),
-    (23, 4),
-    (32, 4),
-    (42, 2),
-    (47, 0),
-    (60, 2),
-];
+/// A body that a client could have sent, if there is one without anything particular in it.
+fn empty_body(key: ApiKey, version: i16) -> Option<Vec<u8>> {
+    let mut body = BytesMut::new();
+    macro_rules! encode {
+        ($($api:ident => $request:ident),* $(,)?) => {
+            match key {
+                $(ApiKey::$api => $request::default().encode(&mut body, version),)*
+                other => panic!("{other:?} is answered and not tried here"),
+            }
+        };
+    }
+    let encoded = encode!(
+        Produce => ProduceRequest,
+        Fetch => FetchRequest,
+        ListOffsets => ListOffsetsRequest,
+        Metadata => MetadataRequest,
+        OffsetCommit => OffsetCommitRequest,
+        OffsetFetch => OffsetFetchRequest,
+        FindCoordinator => FindCoordinatorRequest,
+        JoinGroup => JoinGroupRequest,
+        Heartbeat => HeartbeatRequest,
+        LeaveGroup => LeaveGroupRequest,
+        SyncGroup => SyncGroupRequest,
+        DescribeGroups => DescribeGroupsRequest,
+        ListGroups => ListGroupsRequest,
+        ApiVersions => ApiVersionsRequest,
+        CreateTopics => CreateTopicsRequest,
+        DeleteTopics => DeleteTopicsRequest,
+        DeleteRecords => DeleteRecordsRequest,
+        InitProducerId => InitProducerIdRequest,
+        OffsetForLeaderEpoch => OffsetForLeaderEpochRequest,
+        AddPartitionsToTxn => AddPartitionsToTxnRequest,
+        AddOffsetsToTxn => AddOffsetsToTxnRequest,
+        EndTxn => EndTxnRequest,
+        TxnOffsetCommit => TxnOffsetCommitRequest,
+        DescribeConfigs => DescribeConfigsRequest,
+        CreatePartitions => CreatePartitionsRequest,
+        DeleteGroups => DeleteGroupsRequest,
+        IncrementalAlterConfigs => IncrementalAlterConfigsRequest,
+        OffsetDelete => OffsetDeleteRequest,
+        DescribeCluster => DescribeClusterRequest,
+        DescribeProducers => DescribeProducersRequest,
+        DescribeTransactions => DescribeTransactionsRequest,
+        ListTransactions => ListTransactionsRequest,
+    );
+    encoded.ok().map(|()| body.to_vec())
+}
+
+/// Bodies of all kinds of wrong: cut off, with wrong bytes, and made of nothing but chance.
+fn bodies(key: ApiKey, version: i16, random: &mut SmallRng) -> Vec<Vec<u8>> {
+    let tries = crate::recovery::rounds() / 5;
+    let mut bodies = Vec::new();
+    for _ in 0..tries {
+        let length = random.random_range(0..120);
+        // Small numbers make lengths and counts that fit now and then.
+        let body = (0..length).map(|_| {
+            let byte: u8 = random.random();
+            if random.random_bool(0.7) {
+                byte % 4
+            } else {
+                byte
+            }
+        });
+        bodies.push(body.collect());
+        let Some(mut body) = empty_body(key, version).filter(|body| !body.is_empty()) else {
+            continue;
+        };
+        bodies.push(body[..random.random_range(0..body.len())].to_vec());
+        let at = random.random_range(0..body.len());
+        body[at] = random.random();
+        bodies.push(body);
+    }
+    bodies
+}
 
 #[tokio::test]
-async fn random_bodies_are_refused_or_answered() {
+async fn bodies_that_are_cut_off_or_wrong_are_refused_or_answered() {
     let server = Server::builder().kafka().start();
     let address = server.kafka();
-    let mut random = crate::recovery::random("kafka::random_bodies");
-    for (key, last) in APIS {
-        for version in 0..=last {
-            for _ in 0..crate::recovery::rounds() / 5 {
-                let mut body = vec![0, key, 0, version, 0, 0, 0, 1, 0xff, 0xff];
-                let length = random.random_range(0..120);
-                // Small numbers make lengths and counts that fit now and then.
-                body.extend((0..length).map(|_| {
-                    let byte: u8 = random.random();
-                    if random.random_bool(0.7) {
-                        byte % 4
-                    } else {
-                        byte
-                    }
-                }));
+    let mut random = crate::recovery::random("kafka::bodies");
+    let mut kafka = KafkaClient::connect(&address).await.unwrap();
+    let asked = ApiVersionsRequest::default()
+        .with_client_software_name("weir-tests".into())
+        .with_client_software_version("1".into());
+    let answered = kafka.ask(3, &asked).await.unwrap();
+    assert!(answered.api_keys.len() >= 32, "{}", answered.api_keys.len());
+    for api in answered.api_keys {
+        let key = ApiKey::try_from(api.api_key).unwrap();
+        for version in api.min_version..=api.max_version {
+            for body in bodies(key, version, &mut random) {
+                let mut request = api.api_key.to_be_bytes().to_vec();
+                request.extend_from_slice(&version.to_be_bytes());
+                request.extend_from_slice(&[0, 0, 0, 1, 0xff, 0xff]);
+                if key.request_header_version(version) >= 2 {
+                    request.push(0);
+                }
+                request.extend_from_slice(&body);
                 let mut connection = TcpStream::connect(&address).await.unwrap();
-                connection.write_all(&frame(&body)).await.unwrap();
+                connection.write_all(&frame(&request)).await.unwrap();
                 connection.shutdown().await.unwrap();
                 let mut answer = Vec::new();
                 let ended = connection.read_to_end(&mut answer);
                 let ended = tokio::time::timeout(Duration::from_secs(90), ended).await;
-                assert!(ended.is_ok(), "API {key}, version {version}: {body:?}");
+                assert!(ended.is_ok(), "{key:?}, version {version}: {body:?}");
             }
         }
     }

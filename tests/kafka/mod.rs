@@ -1,5 +1,7 @@
 //! The Kafka door: unmodified clients use the log as their broker, and what is no Kafka client harms nobody.
 
+mod agreement;
+mod greedy;
 mod hostile;
 mod recovery;
 mod registry;

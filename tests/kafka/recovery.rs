@@ -6,16 +6,18 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rand::Rng;
-use weir_tests::{binary, logs, process, python};
+use rand::rngs::SmallRng;
+use weir_tests::kafka::KafkaClient;
+use weir_tests::{Server, binary, logs, process, python};
 
 use crate::recovery::{random, rounds, server};
 
 /// A record's place.
 type Place = (i64, i64);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn acknowledged_records_are_there_once_and_in_order() {
-    let mut random = random("kafka::acknowledged_records");
+/// Lets the clients of a script work with a server that is killed again and again, each time after they said something that
+/// begins with `word`; gives the last server, and all that they said.
+async fn survive(script: &str, word: &str, random: &mut SmallRng) -> (Server, Vec<String>) {
     // The clients go on with the same address after each crash: one that the system gives to nobody meanwhile.
     let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
     let port = std::iter::repeat_with(|| random.random_range(20_000..30_000))
@@ -26,16 +28,22 @@ async fn acknowledged_records_are_there_once_and_in_order() {
 
     let mut clients = Command::new(python::program("python"));
     clients
-        .arg(binary::workspace().join("tests/python/kafka_survivor.py"))
+        .arg(binary::workspace().join("tests/python").join(script))
         .arg(&address)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
     let mut clients = process::spawn(&mut clients).unwrap();
     let said = logs::Lines::collect(clients.stdout.take().unwrap());
+    let count = || {
+        said.now()
+            .iter()
+            .filter(|line| line.starts_with(word))
+            .count()
+    };
     for _ in 0..rounds().div_ceil(2) {
-        let before = said.now().len();
-        weir_tests::wait::eventually("something is acknowledged", async || {
-            let now = said.now().len();
+        let before = count();
+        weir_tests::wait::eventually(&format!("a client says {word:?}"), async || {
+            let now = count();
             weir_tests::wait::check(now > before, format!("{now} lines"))
         })
         .await;
@@ -47,6 +55,62 @@ async fn acknowledged_records_are_there_once_and_in_order() {
     let said = said.finish();
     assert!(ended.success(), "{:?}", said.last());
     assert_eq!(said.last().map(String::as_str), Some("end"));
+    (running, said)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_are_kept_while_a_group_is_rebalanced() {
+    let mut random = random("kafka::commits");
+    let (running, said) = survive("kafka_members.py", "joined", &mut random).await;
+    let mut sent: BTreeSet<i64> = BTreeSet::new();
+    let mut read: BTreeMap<Place, i64> = BTreeMap::new();
+    let mut committed: BTreeMap<i64, i64> = BTreeMap::new();
+    let mut resumed: usize = 0;
+    for line in &said {
+        let words: Vec<&str> = line.split(' ').collect();
+        let number = |at: usize| words[at].parse::<i64>().unwrap();
+        match words[0] {
+            "ack" => {
+                assert!(sent.insert(number(3)), "{line}");
+            }
+            "read" => {
+                let (place, value) = ((number(1), number(2)), number(3));
+                assert_eq!(*read.entry(place).or_insert(value), value, "{line}");
+            }
+            "commit" => {
+                let last = committed.entry(number(1)).or_default();
+                assert!(*last <= number(2), "{line}, after {last}");
+                *last = number(2);
+            }
+            // A member that gets a partition goes on where the group is.
+            "resume" => {
+                let last = committed.get(&number(1)).copied().unwrap_or_default();
+                assert!(last <= number(2), "{line}, after a commit of {last}");
+                resumed += 1;
+            }
+            _ => {}
+        }
+    }
+    assert!(resumed > 3, "{resumed}");
+    let numbers: BTreeSet<i64> = read.values().copied().collect();
+    assert_eq!(numbers, sent, "the group has read each");
+    assert_eq!(read.len(), sent.len(), "and each is there once");
+    let mut kafka = KafkaClient::connect(&running.kafka()).await.unwrap();
+    for (partition, offset) in committed {
+        let number = i32::try_from(partition).unwrap();
+        let kept = kafka.committed("members", "shared", number).await.unwrap();
+        assert!(
+            kept >= offset,
+            "{kept} of partition {partition}, not {offset}"
+        );
+    }
+    running.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_records_are_there_once_and_in_order() {
+    let mut random = random("kafka::acknowledged_records");
+    let (running, said) = survive("kafka_survivor.py", "", &mut random).await;
 
     let mut acknowledged: BTreeMap<Place, i64> = BTreeMap::new();
     let mut read = BTreeSet::new();

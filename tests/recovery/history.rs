@@ -2,6 +2,7 @@
 //! a disk and in an object store.
 
 use serde_json::Value;
+use weir_tests::kafka::KafkaClient;
 use weir_tests::moto::Moto;
 use weir_tests::{Client, Server, ServerBuilder, eventually};
 
@@ -155,6 +156,37 @@ async fn retention_and_dropping_take_the_files_too() {
     let left = walk(&folder);
     assert!(left.is_empty(), "{left:?}");
     server.stop();
+}
+
+#[tokio::test]
+async fn deleting_the_first_records_keeps_all_others() {
+    for history in ["parquet", "both"] {
+        let server = builder().kafka().start();
+        let client = server.client();
+        client.run(&[&CREATE.replace("parquet", history)]).await;
+        // Before anything is converted, in the middle of a segment.
+        fill(&client, 0, 20).await;
+        let mut kafka = KafkaClient::connect(&server.kafka()).await.unwrap();
+        kafka.delete_records("s", 0, 3).await.unwrap();
+        fill(&client, 20, 1000).await;
+        eventually("there are files", async || {
+            match client.number("SELECT count(*) FROM weir.history").await {
+                0..=1 => Err("none"),
+                _ => Ok(()),
+            }
+        })
+        .await;
+        // In the middle of a file, and before where the log begins when only Parquet has the rest.
+        kafka.delete_records("s", 0, 8).await.unwrap();
+        kafka.delete_records("s", 0, 5).await.unwrap();
+        let server = server.kill().start();
+        let client = server.client();
+        let first = "SELECT min(_offset) FROM s GROUP BY _partition ORDER BY _partition";
+        let first = client.rows(first).await.rows;
+        assert_eq!(first, [[Value::from(8)], [Value::from(0)]], "{history}");
+        assert_eq!(client.number("SELECT count(*) FROM s").await, 992);
+        server.stop();
+    }
 }
 
 fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {

@@ -1,5 +1,6 @@
 //! Rows that were acknowledged are there after a crash, each once; rows that were not are there whole or not at all.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +18,18 @@ const WRITERS: i64 = 4;
 /// What the writers know: the batches that were acknowledged, and those whose answer did not come.
 #[derive(Default)]
 struct Known {
-    acknowledged: Vec<i64>,
+    acknowledged: BTreeSet<i64>,
     unanswered: Vec<i64>,
+}
+
+/// An offset of each partition.
+type Offsets = [i64; 3];
+
+/// What earlier rounds have checked.
+#[derive(Default)]
+struct History {
+    acknowledged: BTreeSet<i64>,
+    ends: Offsets,
 }
 
 /// A batch is 1 to 40 rows, by its number.
@@ -44,7 +55,7 @@ async fn write(client: Client, first: i64, known: Arc<Mutex<Known>>) {
             .body(body_of(batch));
         match request.send().await {
             Ok(response) if response.status().is_success() => {
-                known.lock().acknowledged.push(batch);
+                known.lock().acknowledged.insert(batch);
                 batch += WRITERS;
             }
             Ok(response) => {
@@ -66,12 +77,18 @@ async fn write(client: Client, first: i64, known: Arc<Mutex<Known>>) {
     }
 }
 
-/// Checks all that is there against what is known, and gives the next free batch number.
-async fn check(client: &Client, known: &Known) -> i64 {
-    let rows = client
-        .rows("SELECT batch, count(*) AS rows, count(DISTINCT row) AS different, min(row) AS first, max(row) AS last FROM s GROUP BY batch ORDER BY batch")
-        .await;
-    let mut there = std::collections::BTreeSet::new();
+/// Checks what is there from some offset of each partition on against what is known of it, and gives the partitions' ends.
+async fn check(client: &Client, known: &Known, from: &Offsets) -> Offsets {
+    let least = from.iter().min().copied().unwrap_or_default();
+    let [first, second, third] = from;
+    let is_new = format!(
+        "_offset >= {least} AND _offset >= CASE _partition WHEN 0 THEN {first} WHEN 1 THEN {second} ELSE {third} END"
+    );
+    let batches = format!(
+        "SELECT batch, count(*) AS rows, count(DISTINCT row) AS different, min(row) AS first, max(row) AS last FROM s WHERE {is_new} GROUP BY batch"
+    );
+    let rows = client.rows(&batches).await;
+    let mut there = BTreeSet::new();
     for row in &rows.rows {
         let numbers: Vec<i64> = row.iter().map(|value| value.as_i64().unwrap()).collect();
         let [batch, count, different, first, last] = numbers[..] else {
@@ -85,29 +102,23 @@ async fn check(client: &Client, known: &Known) -> i64 {
         );
         there.insert(batch);
     }
-    for batch in &known.acknowledged {
-        assert!(
-            there.contains(batch),
-            "batch {batch} was acknowledged and is gone"
-        );
-    }
-    for batch in &there {
-        let expected = known.acknowledged.contains(batch) || known.unanswered.contains(batch);
-        assert!(expected, "batch {batch} was never sent");
-    }
+    let gone = known.acknowledged.difference(&there).next();
+    assert_eq!(gone, None, "was acknowledged and is gone");
+    let mut unknown = there.difference(&known.acknowledged);
+    let unknown = unknown.find(|batch| !known.unanswered.contains(batch));
+    assert_eq!(unknown, None, "was never sent");
     // Offsets have no holes and no doubles.
-    let holes = client
-        .rows("SELECT _partition, count(*) AS rows, max(_offset) + 1 AS offsets FROM s GROUP BY _partition")
-        .await;
-    for row in holes.rows {
-        assert_eq!(row[1], row[2], "partition {}", row[0]);
+    let extents = format!(
+        "SELECT _partition, count(*) AS rows, max(_offset) + 1 AS end FROM s WHERE {is_new} GROUP BY _partition"
+    );
+    let mut ends = *from;
+    for row in client.rows(&extents).await.rows {
+        let number = |at: usize| row[at].as_i64().unwrap();
+        let end = &mut ends[usize::try_from(number(0)).unwrap()];
+        assert_eq!(*end + number(1), number(2), "partition {}", row[0]);
+        *end = number(2);
     }
-    known
-        .acknowledged
-        .iter()
-        .chain(&known.unanswered)
-        .max()
-        .map_or(0, |last| last + WRITERS - last % WRITERS)
+    ends
 }
 
 /// Retries what was not answered: it must be there once after that.
@@ -123,19 +134,20 @@ async fn retry(client: &Client, known: &mut Known) {
             .await
             .unwrap_or_else(|problem| panic!("batch {batch}: {problem}"));
         assert_eq!(answer["rows"], rows_of(batch), "batch {batch}: {answer}");
-        known.acknowledged.push(batch);
+        known.acknowledged.insert(batch);
     }
 }
 
-/// Lets writers write to a server that ends by `end`, starts it again, and checks.
+/// Lets writers write to a server that ends by `end`, starts it again, and checks what was written. What earlier rounds wrote is
+/// looked at again in the end.
 async fn round(
     server: Server,
-    known: &Arc<Mutex<Known>>,
+    history: &mut History,
     end: impl AsyncFnOnce(Server) -> ServerBuilder,
 ) -> Server {
-    let before = std::mem::take(&mut *known.lock());
-    let next = check(&server.client(), &before).await;
-    *known.lock() = before;
+    let known = Arc::new(Mutex::new(Known::default()));
+    let next = history.acknowledged.last();
+    let next = next.map_or(0, |last| last + WRITERS - last % WRITERS);
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| tokio::spawn(write(server.client(), next + writer, known.clone())))
         .collect();
@@ -145,12 +157,23 @@ async fn round(
     }
     let server = builder.without_env().start();
     let client = server.client();
-    let mut now = std::mem::take(&mut *known.lock());
-    check(&client, &now).await;
-    retry(&client, &mut now).await;
-    check(&client, &now).await;
-    *known.lock() = now;
+    let mut known = std::mem::take(&mut *known.lock());
+    check(&client, &known, &history.ends).await;
+    retry(&client, &mut known).await;
+    history.ends = check(&client, &known, &history.ends).await;
+    history.acknowledged.append(&mut known.acknowledged);
     server
+}
+
+/// Looks at everything once more.
+async fn check_all(server: &Server, history: History) {
+    eprintln!("{} batches acknowledged", history.acknowledged.len());
+    let known = Known {
+        acknowledged: history.acknowledged,
+        ..Known::default()
+    };
+    let ends = check(&server.client(), &known, &Offsets::default()).await;
+    assert_eq!(ends, history.ends);
 }
 
 /// Small segments, so that many rolls happen while it is killed.
@@ -167,25 +190,25 @@ async fn create(client: &Client) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_random_moments() {
     let mut random = random("ingest at random moments");
-    let known = Arc::new(Mutex::new(Known::default()));
+    let mut history = History::default();
     let mut server = builder().start();
     create(&server.client()).await;
     for _ in 0..rounds() {
         let moment = Duration::from_millis(random.random_range(0..400));
-        server = round(server, &known, async |server| {
+        server = round(server, &mut history, async |server| {
             tokio::time::sleep(moment).await;
             server.kill()
         })
         .await;
     }
-    eprintln!("{} batches acknowledged", known.lock().acknowledged.len());
+    check_all(&server, history).await;
     server.stop();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ended_at_fail_points() {
     let mut random = random("ingest at fail points");
-    let known = Arc::new(Mutex::new(Known::default()));
+    let mut history = History::default();
     let server = builder().start();
     create(&server.client()).await;
     let mut next = server.stop();
@@ -200,12 +223,14 @@ async fn ended_at_fail_points() {
         let most = if point == "topics::roll" { 5 } else { 60 };
         let nth = random.random_range(0..most);
         let server = ends_at(next, point, nth).start();
-        let server = round(server, &known, async |server| {
+        let server = round(server, &mut history, async |server| {
             let (_, builder) = server.wait_for_end();
             builder
         })
         .await;
         next = server.stop();
     }
-    eprintln!("{} batches acknowledged", known.lock().acknowledged.len());
+    let server = next.start();
+    check_all(&server, history).await;
+    server.stop();
 }

@@ -8,6 +8,7 @@ mod dead_letters;
 mod full_disk;
 mod history;
 mod ingest;
+mod log_life;
 mod tables;
 
 use rand::SeedableRng;

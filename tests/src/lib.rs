@@ -8,6 +8,7 @@ pub mod binary;
 pub mod client;
 pub mod files;
 pub mod foreign;
+pub mod kafka;
 pub mod live;
 pub mod logs;
 pub mod moto;

@@ -84,6 +84,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         segment_bytes
     ),
     setting!(
+        "topics.upkeep_interval",
+        "How often the topic log looks for what retention and compaction take.",
+        upkeep_interval
+    ),
+    setting!(
         "history.location",
         "Where closed segments of streams are kept as Parquet: a folder of an object store, s3://bucket/folder/, that no other server uses. Not set: history in the data folder.",
         history.location

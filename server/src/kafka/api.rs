@@ -217,7 +217,8 @@ pub(super) fn versions_too_new(correlation_id: i32) -> Result<Pieces, Broken> {
 #[cfg(test)]
 mod tests {
     use bytes::{BufMut, BytesMut};
-    use kafka_protocol::messages::MetadataRequest;
+    use kafka_protocol::messages::{MetadataRequest, RequestKind};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -285,5 +286,30 @@ mod tests {
         let mut body = BytesMut::new();
         versions(4).encode(&mut body, 4).unwrap();
         assert_eq!(frame.copy_to_bytes(frame.remaining()), body);
+    }
+
+    /// Mostly small bytes, which make lengths and counts that fit.
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop_oneof![3 => 0..4u8, 1 => any::<u8>()];
+        proptest::collection::vec(byte, 0..120)
+    }
+
+    proptest! {
+        // `server/fuzz` has the same, for longer.
+        #[test]
+        fn any_frame_is_read_or_refused(api in 0..SUPPORTED.len(), version in any::<i16>(), bytes in bytes()) {
+            let (key, first, last) = SUPPORTED[api];
+            let _ = read(Bytes::copy_from_slice(&bytes));
+            let version = first + version.rem_euclid(last - first + 1);
+            let request = read(frame(key as i16, version, &bytes));
+            if let Ok(Request::Known(head, mut body)) = request
+                && let Ok(request) = RequestKind::decode(head.api, &mut body, head.version)
+            {
+                let mut written = BytesMut::new();
+                request.encode(&mut written, head.version).unwrap();
+                let again = RequestKind::decode(head.api, &mut written.freeze(), head.version);
+                prop_assert_eq!(again.ok(), Some(request));
+            }
+        }
     }
 }

@@ -7,6 +7,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 use futures::{FutureExt, StreamExt};
+use kafka_protocol::messages::ApiKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
@@ -16,7 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::api::{self, Broken, Request};
 use super::gather::Pieces;
-use super::produce::Turns;
+use super::produce::{Turn, Turns};
 use super::quotas::Mute;
 use super::{Kafka, Peer};
 use crate::connections::prepare;
@@ -77,6 +78,9 @@ pub(crate) async fn serve(listener: TcpListener, kafka: Arc<Kafka>) {
     open.wait().await;
 }
 
+/// What is to be sent, if anything, and of a fetch its turn.
+type Answer = (Option<Pieces>, Option<Turn>);
+
 /// Why a connection ends before its client ends it.
 #[derive(Debug, thiserror::Error)]
 enum Ended {
@@ -96,7 +100,8 @@ async fn run(kafka: Arc<Kafka>, stream: TcpStream, peer: Peer) -> Result<(), End
     let (read, mut write) = stream.into_split();
     let mut frames = Frames::new(read, &kafka);
     let mut turns = Turns::default();
-    let mut answers: FuturesOrdered<BoxFuture<'static, Result<Option<Pieces>, Broken>>> =
+    let mut fetches = Turns::default();
+    let mut answers: FuturesOrdered<BoxFuture<'static, Result<Answer, Broken>>> =
         FuturesOrdered::new();
     let idle = kafka.settings.idle;
     let mut reading = true;
@@ -109,7 +114,9 @@ async fn run(kafka: Arc<Kafka>, stream: TcpStream, peer: Peer) -> Result<(), End
         let is_idle = answers.is_empty() && muted.is_none();
         tokio::select! {
             Some(answer) = answers.next(), if !answers.is_empty() => {
-                if let Some(mut pieces) = answer? {
+                // Its end lets the next fetch begin: a client that asks and does not read has one answer in memory.
+                let (pieces, _fetch) = answer?;
+                if let Some(mut pieces) = pieces {
                     tokio::time::timeout(idle, write.write_all_buf(&mut pieces))
                         .await
                         .map_err(|_| Ended::Stalled(idle))??;
@@ -119,16 +126,21 @@ async fn run(kafka: Arc<Kafka>, stream: TcpStream, peer: Peer) -> Result<(), End
                 None => reading = false,
                 Some((frame, memory)) => match api::read(frame)? {
                     Request::ApiVersionsTooNew { correlation_id } => {
-                        let answer = api::versions_too_new(correlation_id).map(Some);
+                        let answer = api::versions_too_new(correlation_id);
+                        let answer = answer.map(|pieces| (Some(pieces), None));
                         answers.push_back(futures::future::ready(answer).boxed());
                     }
                     Request::Known(head, body) => {
                         let turn = turns.next();
+                        let mut fetch = (head.api == ApiKey::Fetch).then(|| fetches.next());
                         let answer = Arc::clone(&kafka).answer(peer.clone(), head, body, turn);
                         answers.push_back(async move {
+                            if let Some(fetch) = &mut fetch {
+                                fetch.begin().await;
+                            }
                             let answer = answer.await;
                             drop(memory);
-                            answer
+                            Ok((answer?, fetch))
                         }.boxed());
                     }
                 },

@@ -22,7 +22,7 @@ const INLINE_BYTES: usize = 64 << 10;
 const VERSION_OF_ABORTABLE: i16 = 11;
 const VERSION_OF_KIP_890: i16 = 12;
 
-/// Gives each request of a connection its turn to append, in the order in which they came.
+/// Gives each of some requests of a connection its turn, in the order in which they came.
 #[derive(Default)]
 pub(super) struct Turns {
     last: Option<oneshot::Receiver<()>>,
@@ -46,7 +46,8 @@ impl Turns {
 }
 
 impl Turn {
-    async fn begin(&mut self) {
+    /// Waits for the end of the one before.
+    pub(super) async fn begin(&mut self) {
         if let Some(before) = self.before.take() {
             // Both an end and a drop are ends.
             let _ = before.await;

@@ -148,6 +148,35 @@ proptest! {
         }
     }
 
+    // `topics/fuzz` has the same, for longer.
+    #[test]
+    fn any_records_behind_a_right_checksum_are_taken_or_refused(
+        records in records(),
+        attributes in any::<u8>(),
+        flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        body in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..100)),
+    ) {
+        let plain = build(&records);
+        let mut body = body.unwrap_or_else(|| plain.as_bytes()[HEADER_BYTES..].to_vec());
+        for (at, byte) in flips {
+            if let Some(place) = (!body.is_empty()).then(|| at.index(body.len())) {
+                body[place] = byte;
+            }
+        }
+        let view = BatchView::parse(with_attributes(&plain, attributes, &body).into()).unwrap();
+        let _ = (view.codec(), view.time_bounds(), view.marker(), view.token());
+        let taken = EncodedBatch::from_view(view.clone());
+        if let Ok(plain) = view.decompressed() {
+            let mut read = Vec::new();
+            for record in plain.records() {
+                read.push(record.is_ok_and(|record| record.headers().all(|header| header.is_ok())));
+            }
+            if let Ok(taken) = taken && !plain.header().is_compressed() && read.iter().all(|is_ok| *is_ok) {
+                prop_assert_eq!(taken.record_count() as usize, read.len());
+            }
+        }
+    }
+
     #[test]
     fn compressed_records_are_kept_as_they_came_and_read_back(records in records(), codec in 0..5usize) {
         let plain = build(&records);

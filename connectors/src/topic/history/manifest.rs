@@ -21,6 +21,9 @@ pub(super) struct Manifest {
     pub(super) partition: PartitionId,
     /// How many files were ever named here: the next one's number, so that no name comes twice.
     pub(super) written: u64,
+    /// Rows before it were deleted, also those of a file that has later ones.
+    #[serde(default)]
+    pub(super) from: Offset,
     /// The files, in order of offset, each beginning where the one before it ends.
     pub(super) files: Vec<DataFile>,
     /// What rows were when the files were written, by [`DataFile::shape`].
@@ -76,6 +79,7 @@ impl Manifest {
             topic_id,
             partition,
             written: 0,
+            from: Offset::ZERO,
             files: Vec::new(),
             shapes: BTreeMap::new(),
         }
@@ -83,7 +87,7 @@ impl Manifest {
 
     /// The first offset that a file answers for; none without files.
     pub(super) fn start(&self) -> Option<Offset> {
-        self.files.first().map(|file| file.start)
+        self.files.first().map(|file| file.start.max(self.from))
     }
 
     /// The exclusive end of what files answer for: from there on, the log does. None without files.
@@ -134,9 +138,10 @@ impl Manifest {
         next.without_unused_shapes()
     }
 
-    /// The manifest without files that end at `start` or before it.
+    /// The manifest without rows before `start`, and without the files that have no others.
     pub(super) fn starting_at(&self, start: Offset) -> Self {
         let mut next = self.clone();
+        next.from = next.from.max(start);
         next.files.retain(|file| file.end > start);
         next.without_unused_shapes()
     }

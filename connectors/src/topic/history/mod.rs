@@ -184,16 +184,18 @@ impl History {
         let log = topic.partition(partition)?;
         let kept = self.kept(partition);
         let shape = rows.fingerprint();
+        // First, so that what is chosen stays.
+        let hold = TopicHold::now(topic.clone());
         let next = next::next(
             &kept.manifest,
             &log.segments(),
+            hold.log_start(log),
             log.last_stable_offset(),
             shape,
             bytes_target,
         );
         let Some(next) = next else { return Ok(None) };
         let all: Vec<usize> = (0..rows.schema_with_hidden().fields().len()).collect();
-        let hold = TopicHold::now(topic.clone());
         let range = next.start..next.end;
         let scan = TopicScanExec::of_partition(&hold, rows, all, partition, range)?;
         let number = kept.manifest.written;
@@ -266,7 +268,8 @@ impl History {
         Ok(())
     }
 
-    /// Lets go of the files of a partition whose rows all lie before `start`.
+    /// Lets go of the rows of a partition before `start`, and of the files that have no others. What the log still has of them is
+    /// for the log to let go of.
     ///
     /// # Errors
     /// When the store fails.

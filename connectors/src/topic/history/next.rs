@@ -3,7 +3,7 @@
 use weir_base::Offset;
 use weir_topics::SegmentInfo;
 
-use super::manifest::Manifest;
+use super::manifest::{DataFile, Manifest};
 
 /// A run of offsets that was or will be converted into one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,17 +14,17 @@ pub struct Conversion {
     pub end: Offset,
 }
 
-/// The next run to convert of a partition with these segments, the last of which grows; `end` is where rows are final. Closed
-/// segments behind the last file come first, small ones together up to `bytes_target`; then the first file that is not of the
+/// The next run to convert of a partition whose log has these segments, the last of which grows, and begins at `log_start`, perhaps
+/// in the middle of the first; `end` is where rows are final. Closed segments behind the last file come first, small ones together up to `bytes_target`; then the first file that is not of the
 /// present `shape`, if the log still has its records.
 pub(super) fn next(
     manifest: &Manifest,
     segments: &[SegmentInfo],
+    log_start: Offset,
     end: Offset,
     shape: &str,
     bytes_target: u64,
 ) -> Option<Conversion> {
-    let log_start = segments.first()?.base_offset;
     let (_, closed) = segments.split_last()?;
     let from = manifest.end().map_or(log_start, |end| end.max(log_start));
     let mut bytes = 0;
@@ -46,9 +46,11 @@ pub(super) fn next(
         });
     }
     let mut files = manifest.files.iter();
-    let other = files.find(|file| file.shape != shape && file.start >= log_start)?;
+    // Of the first file, rows may have been deleted.
+    let has_all = |file: &DataFile| file.start.max(manifest.from) >= log_start;
+    let other = files.find(|file| file.shape != shape && has_all(file))?;
     Some(Conversion {
-        start: other.start,
+        start: other.start.max(log_start),
         end: other.end,
     })
 }
@@ -58,7 +60,7 @@ mod tests {
     use arrow::datatypes::{Field, Schema};
     use weir_base::{PartitionId, TopicId};
 
-    use super::super::manifest::{DataFile, Shape};
+    use super::super::manifest::Shape;
     use super::*;
 
     fn segments(ends: &[i64]) -> Vec<SegmentInfo> {
@@ -100,7 +102,18 @@ mod tests {
     }
 
     fn chosen(manifest: &Manifest, ends: &[i64], end: i64, target: u64) -> Option<(i64, i64)> {
-        let next = next(manifest, &segments(ends), Offset(end), "new", target);
+        chosen_from(manifest, ends[0], ends, end, target)
+    }
+
+    fn chosen_from(
+        manifest: &Manifest,
+        start: i64,
+        ends: &[i64],
+        end: i64,
+        target: u64,
+    ) -> Option<(i64, i64)> {
+        let (segments, start, end) = (segments(ends), Offset(start), Offset(end));
+        let next = next(manifest, &segments, start, end, "new", target);
         next.map(|next| (next.start.0, next.end.0))
     }
 
@@ -128,5 +141,21 @@ mod tests {
         assert_eq!(chosen(&some, &[0, 5, 9, 12], 12, 100), Some((0, 5)));
         assert_eq!(chosen(&some, &[5, 9, 12], 12, 100), Some((5, 9)));
         assert_eq!(chosen(&some, &[7, 9, 12], 12, 100), None);
+    }
+
+    #[test]
+    fn what_was_deleted_is_not_converted() {
+        let ends = &[0, 5, 9, 12];
+        assert_eq!(chosen_from(&manifest(&[]), 3, ends, 12, 1), Some((3, 5)));
+        assert_eq!(chosen_from(&manifest(&[]), 5, ends, 12, 1), Some((5, 9)));
+        assert_eq!(chosen_from(&manifest(&[]), 9, ends, 12, 1), None);
+        let some = manifest(&[(0, 5, "old"), (5, 9, "new")]);
+        assert_eq!(
+            chosen_from(&some, 3, ends, 12, 1),
+            None,
+            "only Parquet has some"
+        );
+        let some = some.starting_at(Offset(3));
+        assert_eq!(chosen_from(&some, 3, ends, 12, 1), Some((3, 5)));
     }
 }
