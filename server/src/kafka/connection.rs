@@ -30,6 +30,8 @@ const IN_FLIGHT_MAX: usize = 64;
 const BUFFER_BYTES: usize = 64 << 10;
 /// Requests above this size count against the memory for requests.
 const SMALL_BYTES: usize = 64 << 10;
+/// While a large request comes in it keeps others from the memory for requests: it may not pause for longer than this.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// Accepts connections until the door is closed, then lets those that are open finish what they were asked.
 pub(crate) async fn serve(listener: TcpListener, kafka: Arc<Kafka>) {
@@ -90,6 +92,8 @@ enum Ended {
     Io(#[from] std::io::Error),
     #[error("it announced a request of {0} bytes")]
     Size(i32),
+    #[error("it paused for {0:?} in the middle of a large request")]
+    Paused(Duration),
     #[error("it was silent for {0:?}")]
     Idle(Duration),
     #[error("it did not read its answers for {0:?}")]
@@ -158,6 +162,8 @@ struct Frames {
     buffer: BytesMut,
     most: usize,
     memory: Arc<Semaphore>,
+    /// How long a large frame may pause.
+    pause: Duration,
     /// What is held for the frame that is coming in.
     held: Option<OwnedSemaphorePermit>,
 }
@@ -169,6 +175,7 @@ impl Frames {
             buffer: BytesMut::with_capacity(BUFFER_BYTES),
             most: usize::try_from(kafka.settings.request_bytes.0).unwrap_or(usize::MAX),
             memory: Arc::clone(&kafka.request_memory),
+            pause: kafka.settings.idle.min(PAUSE_MAX),
             held: None,
         }
     }
@@ -198,7 +205,14 @@ impl Frames {
             } else {
                 self.buffer.reserve(BUFFER_BYTES);
             }
-            if self.read.read_buf(&mut self.buffer).await? == 0 {
+            let reading = self.read.read_buf(&mut self.buffer);
+            let read = match self.held {
+                None => reading.await?,
+                Some(_) => tokio::time::timeout(self.pause, reading)
+                    .await
+                    .map_err(|_| Ended::Paused(self.pause))??,
+            };
+            if read == 0 {
                 return Ok(None);
             }
         }

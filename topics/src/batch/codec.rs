@@ -10,6 +10,8 @@ use super::header::Malformed;
 
 /// The most bytes that the records of one batch may have when they are decompressed: what a small batch can become.
 const DECOMPRESSED_BYTES_MAX: usize = 256 << 20;
+/// A byte of a Snappy block stands for fewer bytes than that: its densest element says 64 with three.
+const SNAPPY_RATIO_MAX: usize = 32;
 
 /// The front of a xerial stream: its magic, then two version numbers of four bytes.
 const XERIAL_MAGIC: &[u8; 8] = b"\x82SNAPPY\0";
@@ -87,6 +89,10 @@ impl Codec {
                 for block in snappy_blocks(records)? {
                     let size =
                         snap::raw::decompress_len(block).map_err(|_| Malformed::Compression)?;
+                    // Room is made before it is filled: not for what a block cannot hold.
+                    if size / SNAPPY_RATIO_MAX > block.len() {
+                        return Err(Malformed::Compression);
+                    }
                     let start = out.len();
                     if start + size > DECOMPRESSED_BYTES_MAX {
                         return Err(Malformed::TooLarge);

@@ -382,3 +382,22 @@ fn what_cannot_be_stored_is_refused() {
     longer.push(0);
     assert!(EncodedBatch::from_bytes(longer).is_err());
 }
+
+#[test]
+fn a_snappy_block_that_announces_more_than_it_holds_is_refused_before_there_is_room_for_it() {
+    let plain = build(&[Owned {
+        timestamp_ms: 1,
+        key: None,
+        value: Some(vec![0; 1 << 20]),
+        headers: vec![],
+    }]);
+    let body = &plain.as_bytes()[HEADER_BYTES..];
+    let dense = snap::raw::Encoder::new().compress_vec(body).unwrap();
+    let of = |body: &[u8]| {
+        let view = BatchView::parse(with_attributes(&plain, 2, body).into()).unwrap();
+        view.decompressed().map(|view| view.records().count())
+    };
+    assert_eq!(of(&dense).ok(), Some(1));
+    // 200 MiB, by its length alone.
+    assert!(of(&[0x80, 0x80, 0x80, 0x64]).is_err());
+}
