@@ -14,7 +14,6 @@ pub(super) type Get<'a, T> = Box<dyn Fn(usize) -> T + 'a>;
 
 /// A column to be encoded.
 pub(super) struct Column<'a> {
-    array: &'a dyn Array,
     text: ColumnWriter<'a>,
     /// What SQL calls its type.
     pub(super) of: String,
@@ -71,7 +70,6 @@ impl<'a> Column<'a> {
     /// For a type that rows cannot hold.
     pub(super) fn new(field: &'a Field, array: &'a dyn Array) -> Result<Self, ArrowError> {
         Ok(Self {
-            array,
             text: ColumnWriter::new(field, array)?,
             of: match logical(field) {
                 Some(Logical::Uuid) => "UUID".to_owned(),
@@ -80,10 +78,6 @@ impl<'a> Column<'a> {
             },
             values: values(field, array)?,
         })
-    }
-
-    pub(super) fn is_null(&self, row: usize) -> bool {
-        self.array.is_null(row) || matches!(self.values, Values::Null)
     }
 
     /// Whether its values have a text that reads back: nested ones have not, where a schema says text.

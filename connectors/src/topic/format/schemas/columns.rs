@@ -59,7 +59,7 @@ impl Made {
 
     fn json() -> Self {
         Self {
-            of: DataType::Utf8,
+            of: DataType::Utf8View,
             extension: Some(JSON_EXTENSION),
         }
     }
@@ -151,7 +151,7 @@ fn avro_type(schema: &AvroSchema, of: &Type, reach: Reach<'_>) -> Option<Made> {
                 let fields = fields.collect::<Option<Fields>>()?;
                 (!fields.is_empty()).then_some(DataType::Struct(fields))?
             }
-            (NamedBody::Enum { .. }, _) => DataType::Utf8,
+            (NamedBody::Enum { .. }, _) => DataType::Utf8View,
             (NamedBody::Fixed(_), Some(Logical::Decimal { precision, scale })) => {
                 decimal(precision, scale)
             }
@@ -172,7 +172,7 @@ fn avro_type(schema: &AvroSchema, of: &Type, reach: Reach<'_>) -> Option<Made> {
         (_, Some(Logical::LocalTimestampMicros)) => local(Microsecond),
         (_, Some(Logical::LocalTimestampNanos)) => local(Nanosecond),
         (_, Some(Logical::Duration)) => DataType::Interval(IntervalUnit::MonthDayNano),
-        (Shape::Null | Shape::String, None) => DataType::Utf8,
+        (Shape::Null | Shape::String, None) => DataType::Utf8View,
         (Shape::Boolean, None) => DataType::Boolean,
         (Shape::Int, None) => DataType::Int32,
         (Shape::Long, None) => DataType::Int64,
@@ -180,14 +180,14 @@ fn avro_type(schema: &AvroSchema, of: &Type, reach: Reach<'_>) -> Option<Made> {
         (Shape::Double, None) => DataType::Float64,
         (Shape::Bytes, None) => DataType::Binary,
         (Shape::Array(items), None) => list(item(items)?),
-        (Shape::Map(values), None) => map(Made::plain(DataType::Utf8), item(values)?),
+        (Shape::Map(values), None) => map(Made::plain(DataType::Utf8View), item(values)?),
         (Shape::Union(_), None) => return None,
     }))
 }
 
 fn uuid() -> Made {
     Made {
-        of: DataType::Utf8,
+        of: DataType::Utf8View,
         extension: Some(UUID_EXTENSION),
     }
 }
@@ -199,7 +199,7 @@ fn decimal(precision: u32, scale: u32) -> DataType {
             DataType::Decimal128(digits, scale)
         }
         (Ok(digits), Ok(scale)) if precision <= DIGITS_MAX => DataType::Decimal256(digits, scale),
-        _ => DataType::Utf8,
+        _ => DataType::Utf8View,
     }
 }
 
@@ -249,7 +249,7 @@ fn protobuf_type(kind: &Kind, reach: Reach<'_>) -> Option<Made> {
         Kind::Uint64 | Kind::Fixed64 => DataType::UInt64,
         Kind::Float => DataType::Float32,
         Kind::Double => DataType::Float64,
-        Kind::String | Kind::Enum(_) => DataType::Utf8,
+        Kind::String | Kind::Enum(_) => DataType::Utf8View,
         Kind::Bytes => DataType::Binary,
         Kind::Message(of) => match of.full_name() {
             "google.protobuf.Timestamp" => {
