@@ -82,7 +82,7 @@ impl Parts<'_> {
                 .get(*at)
                 .is_some_and(|column| !column.array.is_null(row))
         };
-        for at in self.missing.iter().filter(|at| is_there(at)) {
+        if let Some(at) = self.missing.iter().find(|at| is_there(at)) {
             let message = "the schema has no such field: null alone can be written";
             return Err((*at, message.to_owned()));
         }
