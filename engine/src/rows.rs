@@ -67,6 +67,7 @@ pub(crate) fn record_format(engine: &Shared, stream: &Stream) -> Result<RecordFo
         &mut Options::new(given),
         has_key_columns,
         &engine.schemas(),
+        stream.topic.as_str(),
     )?)
 }
 

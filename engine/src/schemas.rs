@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use weir_catalog::Catalog;
-use weir_connectors::topic::Schemas;
+use weir_connectors::topic::{NewSchema, Schemas};
 use weir_schemas::{Parsed, Planned, Registry, SchemaId};
 
 use crate::engine::Shared;
@@ -30,12 +30,28 @@ impl Schemas for CatalogSchemas {
     fn schema(&self, id: SchemaId) -> weir_schemas::Result<Arc<Parsed>> {
         self.0.registry().parsed(id)
     }
+
+    fn latest(&self, subject: &str) -> weir_schemas::Result<Option<(SchemaId, Arc<Parsed>)>> {
+        self.0.registry().latest(subject)
+    }
 }
 
 impl Shared {
     /// The schemas that values of streams are read by.
     pub(crate) fn schemas(&self) -> Arc<dyn Schemas> {
         Arc::new(CatalogSchemas(Arc::clone(&self.catalog)))
+    }
+
+    /// Registers what a stream's columns make; it is on disk when this returns.
+    pub(crate) async fn register_schema(self: &Arc<Self>, new: NewSchema) -> Result<()> {
+        let engine = Arc::clone(self);
+        let registered = tokio::task::spawn_blocking(move || {
+            engine.catalog.change_registry(|registry| {
+                registry.register(&new.subject, &new.definition, false, None, None)
+            })
+        });
+        registered.await.map_err(panicked)??;
+        Ok(())
     }
 }
 

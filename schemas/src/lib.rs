@@ -23,4 +23,4 @@ pub use registry::{
     Change, Deleted, Found, Key, Mode, Planned, Record, Registered, Registry, SchemaId, Version,
     VersionRef,
 };
-pub use text::DataError;
+pub use text::{Asked, DataError};

@@ -17,6 +17,15 @@ pub(crate) fn check_length(to: &str) -> Result<(), DataError> {
     Ok(())
 }
 
+/// As what a field is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// Its value.
+    Value,
+    /// The JSON that its text is; a field that is no text is its value.
+    JsonText,
+}
+
 /// Why encoded bytes are no value of their schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -69,6 +78,17 @@ pub(crate) fn put_text(text: &str, to: &mut String) {
     }
     to.push_str(text.get(plain..).unwrap_or_default());
     to.push('"');
+}
+
+/// Appends a text that is JSON, as it is.
+pub(crate) fn put_json(text: &str, to: &mut String) -> Result<(), DataError> {
+    match serde_json::from_str::<&serde_json::value::RawValue>(text) {
+        Ok(json) => to.push_str(json.get()),
+        Err(error) => {
+            return Err(DataError::new(format!("its text is not JSON: {error}")));
+        }
+    }
+    Ok(())
 }
 
 /// Appends bytes as hexadecimal digits, in quotes.
@@ -196,6 +216,18 @@ pub(crate) fn put_timestamp(value: i64, per_second: i64, utc: bool, to: &mut Str
         to,
     );
     to.push_str(if utc { "Z\"" } else { "\"" });
+}
+
+/// Appends a point in time in UTC, given in seconds since 1970 and nanoseconds after those, in quotes.
+pub(crate) fn put_instant(seconds: i64, nanos: i32, to: &mut String) {
+    const NANOS: i64 = 1_000_000_000;
+    let seconds = seconds.saturating_add(i64::from(nanos).div_euclid(NANOS));
+    to.push('"');
+    date(seconds.div_euclid(DAY_SECONDS), to);
+    to.push('T');
+    let parts = i64::from(nanos).rem_euclid(NANOS);
+    clock(seconds.rem_euclid(DAY_SECONDS), parts, NANOS, to);
+    to.push_str("Z\"");
 }
 
 fn clock(seconds: i64, parts: i64, per_second: i64, to: &mut String) {

@@ -2,6 +2,8 @@
 
 STEP `before` registers, evolves, produces and consumes; `after`, on the same data folder, finds the same ids."""
 
+import datetime
+import decimal
 import json
 import sys
 import urllib.error
@@ -180,6 +182,44 @@ def check_json():
     assert "PROPERTY_REMOVED_FROM_CLOSED_CONTENT_MODEL" in said, said
 
 
+def consumed(topic, deserializer, count):
+    context = SerializationContext(topic, MessageField.VALUE)
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"from-sql-{topic}", "auto.offset.reset": "earliest"})
+    consumer.subscribe([topic])
+    read = []
+    while len(read) < count:
+        message = consumer.poll(30)
+        assert message is not None, f"{len(read)} of {count} records came"
+        assert message.error() is None, message.error()
+        read.append(deserializer(message.value(), context))
+    consumer.close()
+    return read
+
+
+def check_sql_writes():
+    # SQL writes by the schema that a client registered, as a stream of the columns that it makes.
+    sql("CREATE STREAM user_writes WITH (topic = 'users', format = 'avro')")
+    before = sql("SELECT count(*) AS n FROM users")[0]["n"]
+    sql("INSERT INTO user_writes (name, age, email) VALUES ('by sql', 7, NULL)")
+    users = consumed("users", AvroDeserializer(registry), before + 1)
+    assert {"name": "by sql", "age": 7, "email": None} in users, users[-1]
+
+    # Columns make a schema.
+    sql("CREATE STREAM sold (id BIGINT NOT NULL, note TEXT, price DECIMAL(10, 2), day DATE, tags TEXT[]) WITH (format = 'avro')")
+    assert registry.get_latest_version("sold-value").schema.schema_type == "AVRO"
+    sql("INSERT INTO sold VALUES (1, 'a', 12.34, '2024-02-29', ['x']), (2, NULL, NULL, NULL, NULL)")
+    assert consumed("sold", AvroDeserializer(registry), 2) == [
+        {"id": 1, "note": "a", "price": decimal.Decimal("12.34"), "day": datetime.date(2024, 2, 29), "tags": ["x"]},
+        {"id": 2, "note": None, "price": None, "day": None, "tags": None},
+    ]
+    sql("CREATE STREAM told (id BIGINT, text TEXT, at TIMESTAMP) WITH (format = 'protobuf')")
+    sql("INSERT INTO told VALUES (1, 'a', '1970-01-01 00:00:19'), (2, NULL, NULL)")
+    told = consumed("told", ProtobufDeserializer(Event, {}, registry), 2)
+    assert told == [Event(id=1, text="a", at={"seconds": 19, "nanos": 0}), Event(id=2)], told
+    text = registry.get_latest_version("told-value").schema.schema_str
+    assert "optional int64 id = 1;" in text, text
+
+
 def check_the_rest():
     assert sorted(registry.get_schema_types()) == ["AVRO", "JSON", "PROTOBUF"]
     assert registry.get_subjects() == ["events-value", "orders-value", "users-value"]
@@ -244,6 +284,7 @@ if step == "before":
     check_protobuf()
     check_json()
     check_the_rest()
+    check_sql_writes()
     print(json.dumps(ids(), sort_keys=True))
 else:
     now = ids()

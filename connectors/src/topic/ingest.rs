@@ -451,12 +451,12 @@ fn rewrite(
     Ok(())
 }
 
-/// The rows as they are read back.
+/// The rows as they are read back. A schema may give them fields that are no columns.
 fn reread(schema: &RowSchema, rows: &Rows) -> Result<RecordBatch, RowError> {
     let columns: Vec<Wanted<'_>> = in_value(schema)
         .map(|(_, column)| Wanted::kept(&column.field, &column.source))
         .collect();
-    let mut decoder = schema.format().value.decoder(&columns, true)?;
+    let mut decoder = schema.format().value.decoder(&columns, false)?;
     for row in 0..rows.len() {
         match rows.value(row) {
             Some(value) => decoder

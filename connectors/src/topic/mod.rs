@@ -27,7 +27,9 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use format::{CsvForm, Format, KeyFormat, OnError, RecordFormat, Schemas, WriterSchema};
+pub use format::{
+    CsvForm, Format, KeyFormat, NewSchema, OnError, RecordFormat, Schemas, WriterSchema,
+};
 pub use history::{Conversion, History, HistoryFile, HistoryPlace, HistoryView};
 pub use hold::TopicHold;
 pub use ingest::{CsvLayout, Rows, encode_arrow, encode_batch, encode_csv, encode_ndjson};

@@ -8,7 +8,7 @@ use datafusion::common::ScalarValue;
 use sha2::{Digest, Sha256};
 use weir_base::SqlState;
 
-use super::format::{Format, KeyFormat, OnError, RecordFormat};
+use super::format::{Format, KeyFormat, NewSchema, OnError, RecordFormat};
 use super::row;
 use crate::{Error, Result};
 
@@ -225,6 +225,23 @@ impl RowSchema {
     /// How records are encoded.
     pub fn format(&self) -> &RecordFormat {
         &self.format
+    }
+
+    /// What is to be registered so that rows can be written; none when no schema is needed, or one is there. `name` is the
+    /// stream's.
+    ///
+    /// # Errors
+    /// When a column has no place in the schema of values, or no form in any.
+    pub fn schema_to_register(&self, name: &str) -> Result<Option<NewSchema>> {
+        let Some((kind, of)) = self.format.value.schema() else {
+            return Ok(None);
+        };
+        let columns = self.columns.iter().enumerate();
+        let columns: Vec<(&str, &FieldRef)> = columns
+            .filter(|(at, _)| !self.is_in_key(*at))
+            .map(|(_, column)| (column.source.as_str(), &column.field))
+            .collect();
+        of.to_register(kind, name, &columns)
     }
 
     /// Whether each record is exactly one row, so that offsets count rows.

@@ -96,6 +96,9 @@ impl Execution {
                 )));
             }
         };
+        if moves_columns {
+            self.check_schema(&changes)?;
+        }
         self.commit(&snapshot, changes).await?;
         if let Some((_, topic)) = entry.topic() {
             self.engine.forget_table(topic);
@@ -103,6 +106,19 @@ impl Execution {
         }
         self.engine.tend_dead_letters();
         Ok(self.done(tag))
+    }
+
+    /// Refuses columns for which the schema of a stream's values has no place.
+    fn check_schema(&self, changes: &[weir_catalog::Change]) -> Result<()> {
+        for change in changes {
+            if let weir_catalog::Change::Put(entry) = change
+                && let Body::Stream(_) = &entry.body
+            {
+                // What would be registered is not: rows are there already that other columns made a schema for.
+                rows::row_schema(&self.engine, entry)?.schema_to_register(&entry.name.name)?;
+            }
+        }
+        Ok(())
     }
 
     /// Sets options of a stream, or gives them their defaults: those of its topic at once, in one step; its own by the changes

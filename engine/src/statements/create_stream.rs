@@ -48,17 +48,27 @@ impl Execution {
         let mut options = Options::new(create.options.iter().cloned());
         let named_topic = options.take::<TopicName>("topic")?;
         let mut if_exists = if_exists(create.or_replace, create.if_not_exists)?;
-        let gives_columns = !create.columns.is_empty();
+        let gives_columns = !create.columns.is_empty() || takes_schema(&create.options);
         if gives_columns && shows_raw(&snapshot, &name, named_topic.as_ref()) {
             if_exists = IfExists::Replace;
         } else if self.exists(&name, ObjectKind::Stream, if_exists)? {
             return Ok(self.done("CREATE STREAM"));
         }
         let key_columns = key_columns(&mut options)?;
+        let place = self.place(&snapshot, &name, named_topic.as_ref())?;
+        let topic = match &place {
+            Place::There(topic) => topic.name().clone(),
+            Place::New(topic) => topic.clone(),
+        };
         let schemas = self.engine.schemas();
-        let format = RecordFormat::take(&mut options, !key_columns.is_empty(), &schemas)?;
+        let has_key_columns = !key_columns.is_empty();
+        let format = RecordFormat::take(&mut options, has_key_columns, &schemas, topic.as_str())?;
         let is_raw = format.value == Format::Raw;
-        if create.columns.is_empty() != is_raw {
+        let derived = match create.columns.is_empty() {
+            true => format.value.columns()?,
+            false => None,
+        };
+        if create.columns.is_empty() != is_raw && derived.is_none() {
             let (message, hint) = if is_raw {
                 (
                     "a stream of raw values has no columns of its own",
@@ -76,6 +86,10 @@ impl Execution {
         }
         let planner = self.planner(Arc::clone(&snapshot), Reading::Bounded);
         let (mut columns, implied) = self.columns(&planner, &create.columns)?;
+        columns.extend(derived.iter().flatten().map(|field| Column {
+            nullable: field.is_nullable(),
+            ..column_of_field(field)
+        }));
         let key = self.key_columns(&mut columns, &create.primary_key)?;
         let checks = self.checks(&name.name, &columns, implied, &create.checks)?;
         let watermark = self.watermark(create.watermark.as_ref(), &columns)?;
@@ -101,11 +115,6 @@ impl Execution {
         }
         let key = one_key(options.take("key")?, key, &key_columns, is_raw)?;
         check_key_columns(&columns, &key_columns)?;
-        let place = self.place(&snapshot, &name, named_topic.as_ref())?;
-        let topic = match &place {
-            Place::There(topic) => topic.name().clone(),
-            Place::New(topic) => topic.clone(),
-        };
         let dead_letter_topic = dead_letter_topic(&mut options, format.on_error, &topic)?;
         let config = match &place {
             Place::There(topic) => topic.config(),
@@ -147,13 +156,17 @@ impl Execution {
         };
         // What contradicts itself is found before anything is made.
         let planned = self.planned_entry(&new, if_exists)?;
-        row_schema(&self.engine, &planned)?;
+        let new_schema =
+            row_schema(&self.engine, &planned)?.schema_to_register(&planned.name.name)?;
         if let Body::Stream(stream) = &planned.body {
             history::check(&self.engine, &planned, &stream.options, &config)?;
         }
         if let Some(topic) = dead_letter_topic {
             let id = self.dead_letter_stream(topic, partitions).await?;
             new.depends_on.insert(id);
+        }
+        if let Some(new_schema) = new_schema {
+            self.engine.register_schema(new_schema).await?;
         }
         match place {
             Place::There(topic) => {
@@ -340,6 +353,14 @@ impl Execution {
         }
         Ok(())
     }
+}
+
+/// Whether values are of a format whose schema can make the columns.
+fn takes_schema(options: &[(String, String)]) -> bool {
+    let mut formats = options
+        .iter()
+        .filter(|(key, _)| key.eq_ignore_ascii_case("format"));
+    formats.any(|(_, format)| matches!(format.as_str(), "avro" | "protobuf"))
 }
 
 /// Whether the stream of that name shows the raw values of the topic: as a topic does that a client made, until somebody

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{AvroSchema, Logical, NamedBody, Shape, Type};
 use crate::text::{
-    DataError, check_length, put_bytes, put_date, put_decimal, put_float, put_integer, put_text,
-    put_time, put_timestamp, put_uuid,
+    Asked, DataError, check_length, put_bytes, put_date, put_decimal, put_float, put_integer,
+    put_json, put_text, put_time, put_timestamp, put_uuid,
 };
 use crate::{Error, Result};
 
@@ -32,6 +32,8 @@ enum Node {
     Double,
     Bytes(Option<usize>),
     Text,
+    /// A text that is JSON.
+    Json,
     Fixed(usize, Option<Logical>),
     Enum(Vec<String>),
     Array(usize),
@@ -43,11 +45,11 @@ enum Node {
 }
 
 impl AvroReader {
-    /// A reader of what `writer` describes, of the fields for which `wanted` holds.
+    /// A reader of what `writer` describes, of the fields for which `wanted` says as what.
     ///
     /// # Errors
     /// [`crate::Code::InvalidSchema`] when the schema is no record.
-    pub fn new(writer: &AvroSchema, wanted: impl Fn(&str) -> bool) -> Result<Self> {
+    pub fn new(writer: &AvroSchema, wanted: impl Fn(&str) -> Option<Asked>) -> Result<Self> {
         let mut compiler = Compiler {
             schema: writer,
             nodes: Vec::new(),
@@ -61,9 +63,12 @@ impl AvroReader {
         };
         let mut read = Vec::with_capacity(fields.len());
         for field in fields {
-            let node = compiler.node(&field.of)?;
-            let key = wanted(&field.name).then(|| key(&field.name));
-            read.push((key, node));
+            let asked = wanted(&field.name);
+            let node = match asked {
+                Some(Asked::JsonText) => compiler.json_text(&field.of)?,
+                _ => compiler.node(&field.of)?,
+            };
+            read.push((asked.map(|_| key(&field.name)), node));
         }
         Ok(Self {
             nodes: compiler.nodes,
@@ -126,6 +131,23 @@ impl Compiler<'_> {
 
     fn node(&mut self, of: &Type) -> Result<usize> {
         self.node_within(of, 0)
+    }
+
+    /// The node of a type that holds JSON as text, if it does: a string, or a string or null.
+    fn json_text(&mut self, of: &Type) -> Result<usize> {
+        match &of.shape {
+            Shape::String => Ok(self.push(Node::Json)),
+            Shape::Union(branches)
+                if branches
+                    .iter()
+                    .all(|branch| matches!(branch.shape, Shape::String | Shape::Null)) =>
+            {
+                let nodes = branches.iter().map(|branch| self.json_text(branch));
+                let nodes = nodes.collect::<Result<_>>()?;
+                Ok(self.push(Node::Union(nodes)))
+            }
+            _ => self.node(of),
+        }
     }
 
     fn node_within(&mut self, of: &Type, depth: u32) -> Result<usize> {
@@ -332,7 +354,7 @@ impl<'a> Input<'a> {
 
     fn skip(&mut self, node: &Node) -> Read<()> {
         match node {
-            Node::Bytes(_) | Node::Text => {
+            Node::Bytes(_) | Node::Text | Node::Json => {
                 let length = self.length()?;
                 self.take(length)?;
             }
@@ -395,6 +417,7 @@ impl<'a> Input<'a> {
                 }
             }
             Node::Text => put_text(self.text()?, to),
+            Node::Json => put_json(self.text()?, to)?,
             Node::Fixed(size, logical) => {
                 let bytes = self.take(*size)?;
                 match logical {

@@ -3,6 +3,7 @@
 mod canonical;
 mod data;
 mod default;
+mod encode;
 mod parse;
 mod resolution;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub use data::AvroReader;
+pub use encode::{put_bytes, put_long};
 pub use resolution::cannot_read;
 
 use crate::Result;
@@ -165,7 +167,7 @@ impl Type {
     }
 
     /// What the specification calls it: `record` and such for a named type too.
-    pub(crate) fn describe(&self, named: impl Fn(&str) -> Option<Arc<Named>>) -> String {
+    pub fn describe(&self, named: impl Fn(&str) -> Option<Arc<Named>>) -> String {
         match &self.shape {
             Shape::Null => "null".to_owned(),
             Shape::Boolean => "boolean".to_owned(),

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
 use crate::text::{
-    DataError, check_length, put_bytes, put_decimal, put_float, put_integer, put_text,
-    put_timestamp,
+    Asked, DataError, check_length, put_bytes, put_decimal, put_float, put_instant, put_integer,
+    put_json, put_text,
 };
 
 /// Messages within messages, past which one is not read.
@@ -25,7 +25,7 @@ const SCALE_MAX: i64 = 1_000;
 pub struct ProtobufReader {
     messages: Vec<Message>,
     /// The numbers of those fields of the outermost message that are asked for.
-    wanted: Vec<u32>,
+    wanted: Vec<(u32, Asked)>,
 }
 
 #[derive(Debug)]
@@ -87,8 +87,8 @@ enum Of {
 }
 
 impl ProtobufReader {
-    /// A reader of messages of type `message`, of the fields for which `wanted` holds.
-    pub fn new(message: &MessageDescriptor, wanted: impl Fn(&str) -> bool) -> Self {
+    /// A reader of messages of type `message`, of the fields for which `wanted` says as what.
+    pub fn new(message: &MessageDescriptor, wanted: impl Fn(&str) -> Option<Asked>) -> Self {
         let mut messages: Vec<Message> = Vec::new();
         let mut places = BTreeMap::from([(message.full_name().to_owned(), 0)]);
         let mut waiting = vec![message.clone()];
@@ -114,8 +114,7 @@ impl ProtobufReader {
         }
         let wanted = message
             .fields()
-            .filter(|field| wanted(field.name()))
-            .map(|field| field.number())
+            .filter_map(|field| Some((field.number(), wanted(field.name())?)))
             .collect();
         Self { messages, wanted }
     }
@@ -132,11 +131,24 @@ impl ProtobufReader {
         to.push('{');
         let mut first = true;
         let fields = message.fields.iter().zip(&found);
-        for (field, values) in fields.filter(|(field, _)| self.wanted.contains(&field.number)) {
+        for (field, values) in fields {
+            let mut asked = self.wanted.iter();
+            let Some((_, asked)) = asked.find(|(number, _)| *number == field.number) else {
+                continue;
+            };
             if !std::mem::take(&mut first) {
                 to.push(',');
             }
-            self.member(field, values, to, 0)?;
+            match (asked, &field.of, field.shape, values.last()) {
+                (Asked::JsonText, Of::Text, Shape::Optional | Shape::Plain, Some(last)) => {
+                    put_text(&field.name, to);
+                    to.push(':');
+                    last.text()
+                        .and_then(|text| put_json(text, to))
+                        .map_err(|error| error.within(&field.name))?;
+                }
+                _ => self.member(field, values, to, 0)?,
+            }
         }
         to.push('}');
         Ok(())
@@ -308,13 +320,7 @@ impl ProtobufReader {
             Of::Sfixed64 => put_integer(i64::from_le_bytes(raw.eight()?), to),
             Of::Float => put_float(f32::from_le_bytes(raw.four()?), to),
             Of::Double => put_float(f64::from_le_bytes(raw.eight()?), to),
-            Of::Text => {
-                let text = std::str::from_utf8(raw.bytes()?);
-                put_text(
-                    text.map_err(|_| DataError::new("the text is not valid UTF-8"))?,
-                    to,
-                );
-            }
+            Of::Text => put_text(raw.text()?, to),
             Of::Bytes => put_bytes(raw.bytes()?, to),
             Of::Enum(names) => {
                 let number = raw.varint()? as i32;
@@ -355,14 +361,7 @@ impl ProtobufReader {
             (Meaning::Timestamp, _) => {
                 let number = |raw: Option<&Raw<'_>>| raw.map_or(Ok(0), Raw::varint);
                 let (seconds, nanos) = (number(last(1))? as i64, number(last(2))? as i32);
-                let value = seconds
-                    .checked_mul(1_000_000_000)
-                    .and_then(|value| value.checked_add(i64::from(nanos)));
-                match value {
-                    Some(value) => put_timestamp(value, 1_000_000_000, true, to),
-                    // Too far away for nanoseconds.
-                    None => put_timestamp(seconds, 1, true, to),
-                }
+                put_instant(seconds, nanos, to);
                 Ok(())
             }
             (Meaning::Decimal, _) => {
@@ -528,6 +527,11 @@ impl<'a> Raw<'a> {
             Self::Bytes(bytes) => Ok(bytes),
             _ => Err(wrong_wire()),
         }
+    }
+
+    fn text(&self) -> Result<&'a str, DataError> {
+        std::str::from_utf8(self.bytes()?)
+            .map_err(|_| DataError::new("the text is not valid UTF-8"))
     }
 }
 

@@ -284,7 +284,10 @@ fn row(
 ) -> Result<String, crate::DataError> {
     let (message, _) = schema.message(message).unwrap();
     let mut text = String::new();
-    ProtobufReader::new(&message, |name| wanted.contains(&name)).read(bytes, &mut text)?;
+    ProtobufReader::new(&message, |name| {
+        wanted.contains(&name).then_some(crate::Asked::Value)
+    })
+    .read(bytes, &mut text)?;
     let _: serde_json::Value =
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
     Ok(text)

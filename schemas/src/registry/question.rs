@@ -106,6 +106,20 @@ impl Registry {
         self.registered(subject, version, entry)
     }
 
+    /// The latest schema of a subject, with its number; none when there is no such subject, or nothing in it.
+    ///
+    /// # Errors
+    /// What is wrong with the schema.
+    pub fn latest(&self, subject: &str) -> Result<Option<(SchemaId, Arc<Parsed>)>> {
+        match self.entry(subject, VersionRef::Latest, Deleted::Hidden) {
+            Ok((_, entry)) => Ok(Some((entry.id, self.parsed(entry.id)?))),
+            Err(error) if matches!(error.code(), Code::SubjectNotFound | Code::VersionNotFound) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// The version of a subject that has this schema.
     ///
     /// # Errors

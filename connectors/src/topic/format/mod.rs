@@ -24,8 +24,9 @@ pub use self::csv::CsvForm;
 pub(crate) use self::csv::Splitter;
 pub(crate) use self::ipc::read_stream;
 pub use self::options::{OnError, RecordFormat};
-pub use self::schemas::{Schemas, WriterSchema};
+pub use self::schemas::{NewSchema, Schemas, WriterSchema};
 use super::row::{Wanted, Wrong};
+use crate::Result;
 
 /// How the values of a stream's records are encoded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -107,6 +108,24 @@ impl Format {
         !matches!(self, Self::Arrow)
     }
 
+    /// Where the schema of values comes from, in a format that takes one, and in which language it is written.
+    pub fn schema(&self) -> Option<(SchemaKind, &WriterSchema)> {
+        match self {
+            Self::Avro(of) => Some((SchemaKind::Avro, of)),
+            Self::Protobuf(of) => Some((SchemaKind::Protobuf, of)),
+            Self::Json | Self::Csv(_) | Self::Arrow | Self::Raw => None,
+        }
+    }
+
+    /// The columns that the schema of values makes; none in a format without one.
+    ///
+    /// # Errors
+    /// When there is no schema yet, or one that makes no columns.
+    pub fn columns(&self) -> Result<Option<Vec<Field>>> {
+        let schema = self.schema();
+        schema.map(|(kind, of)| of.columns(kind)).transpose()
+    }
+
     /// A decoder of these columns. `strict` refuses fields that are not among them.
     ///
     /// # Errors
@@ -148,12 +167,12 @@ impl Format {
             Self::Json => Box::new(json::JsonEncoder::new(columns)?),
             Self::Csv(form) => Box::new(csv::CsvEncoder::new(form, columns)?),
             Self::Arrow => Box::new(ipc::IpcEncoder::new(columns)?),
-            Self::Avro(_) | Self::Protobuf(_) => {
-                return Err(ArrowError::NotYetImplemented(format!(
-                    "rows are not written in format {:?} yet; Kafka clients write them",
-                    self.name()
-                )));
-            }
+            Self::Avro(of) => Box::new(schemas::SchemaEncoder::new(SchemaKind::Avro, of, columns)?),
+            Self::Protobuf(of) => Box::new(schemas::SchemaEncoder::new(
+                SchemaKind::Protobuf,
+                of,
+                columns,
+            )?),
             Self::Raw => Box::new(raw::RawEncoder::new(columns)?),
         })
     }

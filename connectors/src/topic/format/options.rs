@@ -77,7 +77,8 @@ impl RecordFormat {
 
     /// Takes a stream's options: `format` (JSON without one) and [`RecordFormat::OPTIONS`]. `has_key_columns` tells whether
     /// columns are read from keys; the key's format is text without the option. A record that cannot be decoded reads as nulls
-    /// unless `on_error` says otherwise. Avro and Protobuf whose schema is no option have theirs in `schemas`.
+    /// unless `on_error` says otherwise. Avro and Protobuf whose schema is no option have theirs in `schemas`; the subject `<topic>-value`
+    /// has the one by which rows are written.
     ///
     /// # Errors
     /// When there is no such format, or an option has no such value or does not go with the others.
@@ -85,7 +86,13 @@ impl RecordFormat {
         options: &mut Options,
         has_key_columns: bool,
         schemas: &Arc<dyn Schemas>,
+        topic: &str,
     ) -> Result<Self> {
+        let registered = |message| WriterSchema::Registered {
+            schemas: Arc::clone(schemas),
+            subject: format!("{topic}-value"),
+            message,
+        };
         let name = options.take::<String>("format")?;
         let value = match name.as_deref().unwrap_or("json") {
             "json" => Format::Json,
@@ -93,15 +100,17 @@ impl RecordFormat {
             "arrow" => Format::Arrow,
             "avro" => Format::Avro(match options.take("avro.schema")? {
                 Some(text) => WriterSchema::given(SchemaKind::Avro, text, None)?,
-                None => WriterSchema::Registered(Arc::clone(schemas)),
+                None => registered(None),
             }),
-            "protobuf" => Format::Protobuf(match options.take("protobuf.schema")? {
-                Some(text) => {
-                    let message = options.take::<String>("protobuf.message")?;
-                    WriterSchema::given(SchemaKind::Protobuf, text, message.as_deref())?
-                }
-                None => WriterSchema::Registered(Arc::clone(schemas)),
-            }),
+            "protobuf" => {
+                let message = options.take::<String>("protobuf.message")?;
+                Format::Protobuf(match options.take("protobuf.schema")? {
+                    Some(text) => {
+                        WriterSchema::given(SchemaKind::Protobuf, text, message.as_deref())?
+                    }
+                    None => registered(message),
+                })
+            }
             "raw" => Format::Raw,
             other => {
                 return Err(
@@ -191,7 +200,7 @@ mod tests {
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         let mut options = Options::new(pairs);
-        let format = RecordFormat::take(&mut options, has_key_columns, &no_schemas())?;
+        let format = RecordFormat::take(&mut options, has_key_columns, &no_schemas(), "t")?;
         options.finish()?;
         Ok(format)
     }
@@ -220,7 +229,7 @@ mod tests {
                 "option \"avro.schema\": the schema is not JSON: EOF while parsing an object at line 1 column 1",
             ),
             (
-                &[("format", "protobuf"), ("protobuf.message", "M")],
+                &[("format", "avro"), ("protobuf.message", "M")],
                 "unknown option \"protobuf.message\"",
             ),
             (

@@ -55,6 +55,13 @@ impl Schemas for NoSchemas {
     ) -> weir_schemas::Result<Arc<weir_schemas::Parsed>> {
         weir_schemas::Registry::default().parsed(id)
     }
+
+    fn latest(
+        &self,
+        _subject: &str,
+    ) -> weir_schemas::Result<Option<(weir_schemas::SchemaId, Arc<weir_schemas::Parsed>)>> {
+        Ok(None)
+    }
 }
 
 pub(super) fn no_schemas() -> Arc<dyn Schemas> {

@@ -21,6 +21,7 @@ pub(crate) use column::Wrong;
 pub(crate) use json::write_string;
 pub(crate) use read::{Care, RowReader, Wanted};
 pub(crate) use scalar::{east_of_utc, sql_name};
+pub(crate) use text::per_second;
 pub(crate) use write::{ColumnWriter, RowWriter};
 
 /// The key of the field metadata that names a type's logical meaning (Arrow's canonical extension mechanism).

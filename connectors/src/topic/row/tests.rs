@@ -9,8 +9,8 @@ use proptest::strategy::ValueTree;
 
 use super::*;
 
-/// Types that rows hold, nested up to `depth`.
-fn data_types(depth: u32) -> BoxedStrategy<DataType> {
+/// Types that rows hold, nested up to `depth`; fields within them have these names.
+fn data_types(depth: u32, name: fn(usize) -> String) -> BoxedStrategy<DataType> {
     use DataType::*;
     let units = prop::sample::select(vec![
         TimeUnit::Second,
@@ -67,15 +67,15 @@ fn data_types(depth: u32) -> BoxedStrategy<DataType> {
     if depth == 0 {
         return leaf.boxed();
     }
-    let nested = data_types(depth - 1);
-    let key = data_types(0).prop_filter("a key is a simple value", |t| *t != Null);
+    let nested = data_types(depth - 1, name);
+    let key = data_types(0, name).prop_filter("a key is a simple value", |t| *t != Null);
     prop_oneof![
         4 => leaf,
         1 => nested.clone().prop_map(|t| List(Arc::new(Field::new("item", t, true)))),
         1 => nested.clone().prop_map(|t| LargeList(Arc::new(Field::new("item", t, true)))),
         1 => nested.clone().prop_map(|t| FixedSizeList(Arc::new(Field::new("item", t, true)), 2)),
-        1 => prop::collection::vec(nested.clone(), 1..4).prop_map(|types| Struct(
-            types.into_iter().enumerate().map(|(at, t)| Field::new(format!("f\"{at}"), t, true)).collect()
+        1 => prop::collection::vec(nested.clone(), 1..4).prop_map(move |types| Struct(
+            types.into_iter().enumerate().map(|(at, t)| Field::new(name(at), t, true)).collect()
         )),
         1 => (key, nested).prop_map(|(key, value)| Map(
             Arc::new(Field::new("entries", Struct(vec![
@@ -387,7 +387,12 @@ fn list<O: OffsetSizeTrait>(
 }
 
 pub(crate) fn batches() -> impl Strategy<Value = RecordBatch> {
-    let field = (data_types(2), 0..3u8).prop_map(|(data_type, kind)| {
+    named_batches(|at| format!("c\\{at}\"é"))
+}
+
+/// Batches whose columns, and the fields within them, have these names.
+pub(crate) fn named_batches(name: fn(usize) -> String) -> impl Strategy<Value = RecordBatch> {
+    let field = (data_types(2, name), 0..3u8).prop_map(|(data_type, kind)| {
         let extension = match kind {
             1 => Some(UUID_EXTENSION),
             2 => Some(JSON_EXTENSION),
@@ -395,7 +400,7 @@ pub(crate) fn batches() -> impl Strategy<Value = RecordBatch> {
         };
         (data_type, extension)
     });
-    (prop::collection::vec(field, 1..5), 1..12usize).prop_flat_map(|(fields, rows)| {
+    (prop::collection::vec(field, 1..5), 1..12usize).prop_flat_map(move |(fields, rows)| {
         let fields: Vec<FieldRef> = fields
             .into_iter()
             .enumerate()
@@ -404,7 +409,7 @@ pub(crate) fn batches() -> impl Strategy<Value = RecordBatch> {
                     data_type,
                     DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
                 );
-                let field = Field::new(format!("c\\{at}é"), data_type, true);
+                let field = Field::new(name(at), data_type, true);
                 Arc::new(match extension {
                     Some(name) if is_text => {
                         field.with_metadata([(EXTENSION_NAME.to_owned(), name.to_owned())].into())

@@ -84,7 +84,10 @@ fn read(
     bytes: &[u8],
     wanted: &[&str],
 ) -> std::result::Result<Value, crate::DataError> {
-    let reader = AvroReader::new(schema, |name| wanted.contains(&name)).unwrap();
+    let reader = AvroReader::new(schema, |name| {
+        wanted.contains(&name).then_some(crate::Asked::Value)
+    })
+    .unwrap();
     let mut text = String::new();
     reader.read(bytes, &mut text)?;
     Ok(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")))
