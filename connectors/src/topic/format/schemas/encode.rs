@@ -192,11 +192,12 @@ pub(super) fn check(target: &Target, columns: &[(&str, &FieldRef)]) -> Result<()
         };
         let refusal = match parts(target, &[column]) {
             Ok(parts) if parts.missing.is_empty() => continue,
-            Ok(_) => {
-                let names = names(target);
-                let near = nearest(key, names.iter().map(String::as_str));
-                let meant = near.map(|near| format!("; did you mean {near:?}?"));
-                format!("the schema has no such field{}", meant.unwrap_or_default())
+            Ok(_) => no_such_field(target, key),
+            // Of the other fields nothing is known here: they may want columns of their own.
+            Err(unfit)
+                if unfit.column.is_none() && !names(target).iter().any(|name| name == key) =>
+            {
+                no_such_field(target, key)
             }
             Err(unfit) if unfit.reads || unfit.column.is_none() => continue,
             Err(unfit) => unfit.message,
@@ -210,6 +211,13 @@ pub(super) fn check(target: &Target, columns: &[(&str, &FieldRef)]) -> Result<()
         );
     }
     Ok(())
+}
+
+fn no_such_field(target: &Target, key: &str) -> String {
+    let names = names(target);
+    let near = nearest(key, names.iter().map(String::as_str));
+    let meant = near.map(|near| format!("; did you mean {near:?}?"));
+    format!("the schema has no such field{}", meant.unwrap_or_default())
 }
 
 /// The names of a record's fields.

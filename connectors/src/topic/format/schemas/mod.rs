@@ -216,8 +216,11 @@ impl WriterSchema {
         columns: &[(&str, &FieldRef)],
     ) -> Result<Option<NewSchema>> {
         if let Some(target) = self.target(kind)? {
-            encode::check(&target, columns)?;
-            return Ok(None);
+            let checked = encode::check(&target, columns);
+            if checked.is_err() && self.reads_another_message(&target, columns) {
+                return Ok(None);
+            }
+            return checked.map(|()| None);
         }
         let Self::Registered { subject, .. } = self else {
             return Ok(None);
@@ -244,6 +247,26 @@ impl WriterSchema {
             subject: subject.clone(),
             definition,
         }))
+    }
+
+    /// Whether the columns are those of a message of the same file that is not the one rows are written as: each value says
+    /// which message it is, so that such columns can be read.
+    fn reads_another_message(&self, target: &Target, columns: &[(&str, &FieldRef)]) -> bool {
+        let (Self::Registered { message: None, .. }, Parsed::Protobuf(file)) =
+            (self, target.parsed.as_ref())
+        else {
+            return false;
+        };
+        let paths = (0..).map(|at| vec![at]);
+        let mut others = paths.take_while(|path| file.message_at(path).is_some());
+        others.any(|path| {
+            let other = Target {
+                parsed: Arc::clone(&target.parsed),
+                header: Vec::new(),
+                path,
+            };
+            encode::check(&other, columns).is_ok()
+        })
     }
 
     fn no_schema(&self) -> Error {
