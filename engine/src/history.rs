@@ -136,15 +136,15 @@ impl Histories {
     /// # Errors
     /// When the place of histories cannot be reached, or a manifest cannot be used.
     pub(crate) async fn of(&self, engine: &Shared, entry: &Entry) -> Result<Option<Arc<History>>> {
-        let Body::Stream(stream) = &entry.body else {
-            return Ok(None);
-        };
-        if stream.is_raw() && !stream.options.contains_key(OPTION) {
+        if Self::has_none(entry) {
             return Ok(None);
         }
+        let Some((_, topic_id)) = entry.topic() else {
+            return Ok(None);
+        };
         let slot = {
             let mut open = self.open.lock();
-            Arc::clone(open.entry((entry.id, stream.topic_id)).or_default())
+            Arc::clone(open.entry((entry.id, topic_id)).or_default())
         };
         let history = slot
             .get_or_try_init(|| async {
@@ -188,7 +188,7 @@ impl Histories {
                     history.retire().await;
                 }
             }
-            None if self.of_none(entry) => return,
+            None if Self::has_none(entry) => return,
             None => {}
         }
         let removed = async {
@@ -200,7 +200,8 @@ impl Histories {
         }
     }
 
-    fn of_none(&self, entry: &Entry) -> bool {
+    /// Whether it is nothing that has or had a history.
+    fn has_none(entry: &Entry) -> bool {
         match &entry.body {
             Body::Stream(stream) => stream.is_raw() && !stream.options.contains_key(OPTION),
             _ => true,
@@ -311,10 +312,24 @@ impl Histories {
         let mode = HistoryMode::of(stream)?;
         let topic = engine.topic_of(entry)?;
         let config = topic.config();
+        // First, so that what cannot be converted keeps nothing from going.
+        if config.cleanup.deletes() {
+            let now = engine.clock.now_ms();
+            let (age, size) = (config.retention_ms, config.retention_bytes);
+            history.retain(&topic, now, age, size).await?;
+        }
+        history.sweep().await?;
         let has_closed = |partition: &Partition| partition.segment_count() > 1;
         let is_due = !history.view().is_empty() || topic.partitions().iter().any(has_closed);
         if mode != HistoryMode::Log && !config.cleanup.compacts() && is_due {
             let rows = Arc::new(row_schema(engine, entry)?);
+            if let Err(error) = History::can_hold(&rows) {
+                // Who did not ask for it need not hear of it: the rows stay in the log.
+                return match stream.options.contains_key(OPTION) {
+                    true => Err(error.into()),
+                    false => Ok(()),
+                };
+            }
             for partition in topic.partitions() {
                 let number = partition.id();
                 let target = engine.settings.history.file_bytes.0;
@@ -338,12 +353,6 @@ impl Histories {
                 }
             }
         }
-        if config.cleanup.deletes() {
-            let now = engine.clock.now_ms();
-            let (age, size) = (config.retention_ms, config.retention_bytes);
-            history.retain(&topic, now, age, size).await?;
-        }
-        history.sweep().await?;
         Ok(())
     }
 }

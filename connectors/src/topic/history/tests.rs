@@ -447,6 +447,19 @@ async fn half_a_file_is_an_error_that_names_it() {
     assert!(error.to_string().contains(".parquet"), "{error}");
 }
 
+#[test]
+fn columns_that_parquet_does_not_know_are_refused_by_name() {
+    let interval = DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano);
+    let list = DataType::new_list(interval.clone(), true);
+    for wrong in [interval, list] {
+        let columns = vec![RowColumn::new(Field::new("waits", wrong, true))];
+        let rows = RowSchema::new(columns, vec![]).unwrap();
+        let error = History::can_hold(&rows).unwrap_err();
+        assert!(error.to_string().contains("INTERVAL"), "{error}");
+    }
+    History::can_hold(&rows("name", true)).unwrap();
+}
+
 #[tokio::test]
 async fn a_replaced_topic_has_no_history_of_the_old_one() {
     let world = World::new(1).await;
