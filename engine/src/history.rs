@@ -5,10 +5,10 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OnceCell};
-use weir_base::{Classify, Kind, SqlState, TopicId};
+use weir_base::{Classify, Kind, Offset, PartitionId, SqlState, TopicId};
 use weir_catalog::{Body, Entry, ObjectId, Stream};
 use weir_connectors::topic::{History, HistoryFile, HistoryPlace};
-use weir_topics::{Partition, TopicConfig};
+use weir_topics::{Partition, Topic, TopicConfig};
 
 use crate::engine::Shared;
 use crate::error::{Error, Result};
@@ -285,6 +285,28 @@ impl Histories {
         failures.get(&stream).map(|failure| failure.text.clone())
     }
 
+    /// Up to where all streams over a topic have a partition's rows in Parquet: what the log can do without. None when one of them
+    /// reads the log alone.
+    async fn all_have(
+        &self,
+        engine: &Shared,
+        topic: &Topic,
+        partition: PartitionId,
+    ) -> Result<Option<Offset>> {
+        let snapshot = engine.catalog.snapshot();
+        let mut least: Option<Offset> = None;
+        for entry in snapshot.by_topic(topic.id()) {
+            let Some(history) = self.of(engine, entry).await? else {
+                return Ok(None);
+            };
+            let Some(end) = history.end(partition) else {
+                return Ok(None);
+            };
+            least = Some(least.map_or(end, |least| least.min(end)));
+        }
+        Ok(least)
+    }
+
     async fn remove_orphans(&self, engine: &Shared) {
         let snapshot = engine.catalog.snapshot();
         let known = snapshot.relations().filter_map(|entry| {
@@ -345,7 +367,7 @@ impl Histories {
                     }
                 }
                 if mode == HistoryMode::Parquet
-                    && let Some(end) = history.end(number)
+                    && let Some(end) = self.all_have(engine, &topic, number).await?
                     && end > partition.start_offset()
                 {
                     let partition = partition.clone();

@@ -225,6 +225,30 @@ async fn other_tools_read_the_files() {
 }
 
 #[tokio::test]
+async fn the_log_keeps_what_another_stream_over_the_topic_reads_there() {
+    let server = builder().start();
+    let client = server.client();
+    let other = "CREATE STREAM other (n BIGINT) WITH (topic = 's', history = 'log')";
+    client.run(&[CREATE, other]).await;
+    fill(&client, 0, 1000).await;
+    eventually("the closed segments are converted", async || {
+        let files = "SELECT count(*) FROM weir.history WHERE stream = 's'";
+        match client.number(files).await {
+            0..=1 => Err("too few files"),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    // The other one lets go: then the log may, too.
+    assert_eq!(client.number("SELECT count(*) FROM other").await, 1000);
+    client.run(&["DROP STREAM other"]).await;
+    fill(&client, 1000, 2000).await;
+    converted(&client).await;
+    holds(&client, 2000).await;
+    server.stop();
+}
+
+#[tokio::test]
 async fn in_an_object_store() {
     let moto = Moto::start().await;
     moto.make_bucket("lake").await;
