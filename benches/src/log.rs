@@ -16,19 +16,45 @@ use crate::report::{Promise, Report};
 /// In these Linux counts for programs (`USER_HZ`).
 const TICKS_A_SECOND: f64 = 100.0;
 
-/// What is sent: bytes a record, codec, records.
+/// What is sent.
+#[derive(Clone, Copy)]
 struct Load {
+    /// Of a record's value.
     bytes: u64,
     codec: &'static str,
+    keyed: bool,
     records: u64,
+}
+
+impl Load {
+    fn topic(&self) -> String {
+        let keyed = if self.keyed { "-keyed" } else { "" };
+        format!("load-{}-{}{keyed}", self.bytes, self.codec)
+    }
+
+    fn label(&self) -> String {
+        let keyed = if self.keyed { ", keyed" } else { "" };
+        format!("log, {} B a record, {}{keyed}", self.bytes, self.codec)
+    }
+
+    fn gb(&self) -> f64 {
+        (self.bytes * self.records) as f64 / 1e9
+    }
 }
 
 /// What a broker did with a load.
 struct Outcome {
     produced_mb: f64,
     consumed_mb: f64,
-    /// Seconds on the processor, to take and to give the load.
-    processor: f64,
+    /// Seconds on the processor to take the load, and to give it.
+    taking: f64,
+    giving: f64,
+}
+
+impl Outcome {
+    fn processor(&self) -> f64 {
+        self.taking + self.giving
+    }
 }
 
 /// A broker to measure.
@@ -57,32 +83,34 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) {
         Err(why) => return report.not_measured("the log, against Apache Kafka", why),
     };
     let records = |full| bench.choose(full, full / 20);
-    let loads = [
-        Load {
-            bytes: 100,
-            codec: "none",
-            records: records(10_000_000),
-        },
-        Load {
-            bytes: 1000,
-            codec: "none",
-            records: records(2_000_000),
-        },
-        Load {
-            bytes: 1000,
-            codec: "zstd",
-            records: records(2_000_000),
-        },
-    ];
+    let mut loads = Vec::new();
+    for (bytes, full) in [(100, 10_000_000), (1000, 2_000_000)] {
+        for codec in ["none", "zstd"] {
+            for keyed in [false, true] {
+                loads.push(Load {
+                    bytes,
+                    codec,
+                    keyed,
+                    records: records(full),
+                });
+            }
+        }
+    }
+    let plain = Load {
+        bytes: 1000,
+        codec: "none",
+        keyed: false,
+        records: records(2_000_000),
+    };
     let latency_records = records(100_000);
     let measure = |broker: &Broker| {
         // The tools' own JVM warms up, and the broker with it.
-        produce(&jars, broker, "warm", &loads[1], 200_000, -1);
+        produce(&jars, broker, "warm", &plain, 200_000, -1);
         let outcomes: Vec<Outcome> = loads
             .iter()
             .map(|load| outcome(&jars, broker, load))
             .collect();
-        let steady = produce(&jars, broker, "steady", &loads[1], latency_records, 5000);
+        let steady = produce(&jars, broker, "steady", &plain, latency_records, 5000);
         let memory = process::peak_resident_bytes(broker.pid);
         (outcomes, steady, memory)
     };
@@ -98,21 +126,24 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) {
             pid: kafka.child.id(),
         })
     };
-    let (ours, our_latency, our_memory) = {
+    let (ours, our_latency, our_memory, unsynced, unsynced_latency) = {
         let folder = tempfile::tempdir_in(&bench.data).expect("the data folder is writable");
         let server = bench.server().kafka().data_dir(folder.path()).start();
-        let measured = measure(&Broker {
+        let broker = Broker {
             name: "Weir",
             address: server.kafka(),
             pid: server.pid(),
-        });
+        };
+        let (outcomes, steady, memory) = measure(&broker);
+        create_unsynced(&jars, &broker, "unsynced");
+        let unsynced = produce(&jars, &broker, "unsynced", &plain, plain.records, -1);
+        let unsynced_latency = produce(&jars, &broker, "unsynced", &plain, latency_records, 5000);
         server.stop();
-        measured
+        (outcomes, steady, memory, unsynced, unsynced_latency)
     };
 
     for ((load, ours), theirs) in loads.iter().zip(&ours).zip(&theirs) {
-        let label = format!("log, {} B a record, {}", load.bytes, load.codec);
-        let gb = (load.bytes * load.records) as f64 / 1e9;
+        let label = load.label();
         for (what, mine, other) in [
             ("produced", ours.produced_mb, theirs.produced_mb),
             ("consumed", ours.consumed_mb, theirs.consumed_mb),
@@ -124,17 +155,37 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) {
                 Promise::AtLeast(other),
             );
         }
-        let share = (ours.processor / gb) / (theirs.processor / gb);
+        let share = ours.processor() / theirs.processor();
         let costs = format!(
-            "  processor seconds a GB, to Kafka's ({:.2} to {:.2})",
-            ours.processor / gb,
-            theirs.processor / gb
+            "  processor seconds a GB, to Kafka's (taking {:.2} to {:.2}, giving {:.2} to {:.2})",
+            ours.taking / load.gb(),
+            theirs.taking / load.gb(),
+            ours.giving / load.gb(),
+            theirs.giving / load.gb()
         );
         report.add(costs, share, "×", Promise::Below(1.0 / 3.0));
     }
+    let like = loads
+        .iter()
+        .zip(&theirs)
+        .find(|(load, _)| load.topic() == plain.topic());
+    report.add(
+        format!("{}: produced, with flush.ms = 1000", plain.label()),
+        unsynced.mb_a_second,
+        "MB/s",
+        like.map_or(Promise::None, |(_, theirs)| {
+            Promise::AtLeast(theirs.produced_mb)
+        }),
+    );
     report.add(
         "log, 5,000 records/s of 1,000 B, acks=all: p99",
         our_latency.p99_ms,
+        "ms",
+        Promise::Below(their_latency.p99_ms),
+    );
+    report.add(
+        "  with flush.ms = 1000",
+        unsynced_latency.p99_ms,
         "ms",
         Promise::Below(their_latency.p99_ms),
     );
@@ -148,20 +199,34 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) {
 }
 
 fn outcome(jars: &Path, broker: &Broker, load: &Load) -> Outcome {
-    let topic = format!("load-{}-{}", load.bytes, load.codec);
+    let topic = load.topic();
     let before = processor_seconds(broker.pid);
     let produced = produce(jars, broker, &topic, load, load.records, -1);
+    let between = processor_seconds(broker.pid);
     let consumed_mb = consume(jars, broker, &topic, load.records);
-    let processor = processor_seconds(broker.pid) - before;
+    let after = processor_seconds(broker.pid);
+    let (taking, giving) = (between - before, after - between);
     eprintln!(
-        "  {}, {topic}: {:.0} MB/s in, {consumed_mb:.0} MB/s out, {processor:.1} s",
+        "  {}, {topic}: {:.0} MB/s in at {taking:.1} s, {consumed_mb:.0} MB/s out at {giving:.1} s",
         broker.name, produced.mb_a_second
     );
     Outcome {
         produced_mb: produced.mb_a_second,
         consumed_mb,
-        processor,
+        taking,
+        giving,
     }
+}
+
+/// A topic that acknowledges what is written, and is synced within a second, as Kafka's are within what Linux chooses.
+fn create_unsynced(jars: &Path, broker: &Broker, topic: &str) {
+    let output = tool(jars, "org.apache.kafka.tools.TopicCommand")
+        .args(["--bootstrap-server", &broker.address])
+        .args(["--create", "--topic", topic, "--config", "flush.ms=1000"])
+        .output()
+        .expect("Java runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}: {said}", broker.name);
 }
 
 struct Produced {
@@ -169,7 +234,7 @@ struct Produced {
     p99_ms: f64,
 }
 
-/// Kafka's `ProducerPerformance`: as fast as it goes, or at so many records a second.
+/// Kafka's `ProducerPerformance`, or with keys our own: as fast as it goes, or at so many records a second.
 fn produce(
     jars: &Path,
     broker: &Broker,
@@ -178,17 +243,30 @@ fn produce(
     records: u64,
     rate: i64,
 ) -> Produced {
-    let output = tool(jars, "org.apache.kafka.tools.ProducerPerformance")
-        .args(["--topic", topic])
-        .args(["--num-records", &records.to_string()])
-        .args(["--record-size", &load.bytes.to_string()])
-        .args(["--throughput", &rate.to_string()])
-        .arg("--producer-props")
-        .arg(format!("bootstrap.servers={}", broker.address))
-        .args(["acks=all", "batch.size=131072", "linger.ms=5"])
-        .arg(format!("compression.type={}", load.codec))
-        .output()
-        .expect("Java runs");
+    let (records, bytes) = (records.to_string(), load.bytes.to_string());
+    let settings = [
+        format!("bootstrap.servers={}", broker.address),
+        "acks=all".to_owned(),
+        "batch.size=131072".to_owned(),
+        "linger.ms=5".to_owned(),
+        format!("compression.type={}", load.codec),
+    ];
+    let mut command = if load.keyed {
+        let source = binary::workspace().join("benches/kafka/KeyedProducer.java");
+        let mut command = java(jars);
+        command.arg(source).args([topic, &records, &bytes]);
+        command
+    } else {
+        let mut command = tool(jars, "org.apache.kafka.tools.ProducerPerformance");
+        command
+            .args(["--topic", topic])
+            .args(["--num-records", &records])
+            .args(["--record-size", &bytes])
+            .args(["--throughput", &rate.to_string()])
+            .arg("--producer-props");
+        command
+    };
+    let output = command.args(settings).output().expect("Java runs");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let last = said.lines().last().unwrap_or_default();
     let number_before = |unit: &str| -> f64 {
@@ -237,11 +315,14 @@ fn consume(jars: &Path, broker: &Broker, topic: &str, records: u64) -> f64 {
 }
 
 fn tool(jars: &Path, class: &str) -> Command {
-    let mut command = Command::new("java");
+    let mut command = java(jars);
+    command.arg(class);
     command
-        .args(["-Xmx512m", "-cp"])
-        .arg(jars.join("*"))
-        .arg(class);
+}
+
+fn java(jars: &Path) -> Command {
+    let mut command = Command::new("java");
+    command.args(["-Xmx512m", "-cp"]).arg(jars.join("*"));
     command
 }
 

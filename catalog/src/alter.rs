@@ -249,6 +249,7 @@ impl Snapshot {
             Body::Table(table) => table.options = options,
             Body::ExternalTable(table) => table.options = options,
             Body::Connection(connection) => connection.options = options,
+            Body::MaterializedView(kept) => kept.options = options,
             Body::Schema | Body::View(_) => {
                 return Err(Error::rule(
                     SqlState::WRONG_OBJECT_TYPE,
@@ -285,6 +286,24 @@ impl Snapshot {
         })
     }
 
+    /// Plans that a materialized view stands still, or goes on.
+    ///
+    /// # Errors
+    /// When the object is none.
+    pub fn set_paused(&self, id: ObjectId, paused: bool) -> Result<Vec<Change>> {
+        let entry = self.require_id(id)?;
+        let mut body = entry.body.clone();
+        let Body::MaterializedView(kept) = &mut body else {
+            return Err(Error::rule(
+                SqlState::WRONG_OBJECT_TYPE,
+                format!("{} does not run", entry.describe()),
+                None,
+            ));
+        };
+        kept.paused = paused;
+        self.changed(entry, |entry| entry.body = body)
+    }
+
     fn refuse_dependants(&self, verb: &'static str, entry: &Entry) -> Result<()> {
         let dependants = self.dependants(entry.id);
         if dependants.is_empty() {
@@ -310,11 +329,11 @@ impl Snapshot {
 }
 
 fn refuse_unless_stored(entry: &Entry) -> Result<()> {
-    if entry.topic().is_some() {
+    if matches!(entry.body, Body::Stream(_) | Body::Table(_)) {
         return Ok(());
     }
     let hint = match entry.kind() {
-        ObjectKind::ExternalTable | ObjectKind::View => {
+        ObjectKind::ExternalTable | ObjectKind::View | ObjectKind::MaterializedView => {
             "use CREATE OR REPLACE with all its columns"
         }
         _ => "only streams and tables have columns to alter",
@@ -333,6 +352,7 @@ fn columns_mut(body: &mut Body) -> Option<&mut Vec<Column>> {
         Body::Table(table) => Some(&mut table.columns),
         Body::ExternalTable(table) => table.columns.as_mut(),
         Body::View(view) => Some(&mut view.columns),
+        Body::MaterializedView(kept) => Some(&mut kept.view.columns),
     }
 }
 

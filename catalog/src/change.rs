@@ -249,6 +249,7 @@ fn body_kind(body: &Body) -> ObjectKind {
         Body::Table(_) => ObjectKind::Table,
         Body::ExternalTable(_) => ObjectKind::ExternalTable,
         Body::View(_) => ObjectKind::View,
+        Body::MaterializedView(_) => ObjectKind::MaterializedView,
         Body::Connection(_) => ObjectKind::Connection,
     }
 }

@@ -84,18 +84,21 @@ pub enum ObjectKind {
     ExternalTable,
     /// A stored query.
     View,
+    /// A query whose rows are kept.
+    MaterializedView,
     /// A place outside, with its credentials.
     Connection,
 }
 
 impl ObjectKind {
     /// All kinds.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Schema,
         Self::Stream,
         Self::Table,
         Self::ExternalTable,
         Self::View,
+        Self::MaterializedView,
         Self::Connection,
     ];
 
@@ -112,6 +115,7 @@ impl ObjectKind {
             Self::Table => "TABLE",
             Self::ExternalTable => "EXTERNAL TABLE",
             Self::View => "VIEW",
+            Self::MaterializedView => "MATERIALIZED VIEW",
             Self::Connection => "CONNECTION",
         }
     }
@@ -125,6 +129,7 @@ impl fmt::Display for ObjectKind {
             Self::Table => "table",
             Self::ExternalTable => "external table",
             Self::View => "view",
+            Self::MaterializedView => "materialized view",
             Self::Connection => "connection",
         })
     }
@@ -158,6 +163,7 @@ impl Entry {
             Body::Table(_) => ObjectKind::Table,
             Body::ExternalTable(_) => ObjectKind::ExternalTable,
             Body::View(_) => ObjectKind::View,
+            Body::MaterializedView(_) => ObjectKind::MaterializedView,
             Body::Connection(_) => ObjectKind::Connection,
         }
     }
@@ -171,6 +177,7 @@ impl Entry {
             Body::Table(table) => &table.columns,
             Body::ExternalTable(table) => table.columns.as_deref().unwrap_or_default(),
             Body::View(view) => &view.columns,
+            Body::MaterializedView(kept) => &kept.view.columns,
         }
     }
 
@@ -207,6 +214,7 @@ impl Entry {
         match &self.body {
             Body::Stream(stream) => Some((&stream.topic, stream.topic_id)),
             Body::Table(table) => Some((&table.topic, table.topic_id)),
+            Body::MaterializedView(kept) => Some((&kept.topic, kept.topic_id)),
             _ => None,
         }
     }
@@ -230,6 +238,8 @@ pub enum Body {
     ExternalTable(ExternalTable),
     /// A view.
     View(View),
+    /// A view whose rows are kept.
+    MaterializedView(MaterializedView),
     /// A connection.
     Connection(Connection),
 }
@@ -331,6 +341,22 @@ pub struct View {
     /// The schema of names in `sql` that give none.
     #[serde(default = "default_schema")]
     pub default_schema: String,
+}
+
+/// A stored query whose rows are kept as its sources change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaterializedView {
+    /// The query.
+    pub view: View,
+    /// The topic that holds the changelog of its rows. A rename of the view does not change it.
+    pub topic: TopicName,
+    /// The topic's identity.
+    pub topic_id: TopicId,
+    /// The options of its `WITH` clause.
+    pub options: BTreeMap<String, String>,
+    /// Whether it was told to stand still.
+    #[serde(default)]
+    pub paused: bool,
 }
 
 fn default_schema() -> String {

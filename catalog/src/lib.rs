@@ -21,8 +21,8 @@ pub use alter::ColumnChange;
 pub use change::{Change, Created, IfExists, NewObject};
 pub use column::{Check, Column, EXTENSION_NAME_KEY, Logical};
 pub use entry::{
-    Body, Connection, Entry, ExternalTable, ObjectId, ObjectKind, ObjectName, Stream, Table, View,
-    Watermark,
+    Body, Connection, Entry, ExternalTable, MaterializedView, ObjectId, ObjectKind, ObjectName,
+    Stream, Table, View, Watermark,
 };
 pub use error::{Error, Result};
 pub use ident::{quote_ident, quote_literal};

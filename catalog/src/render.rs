@@ -18,7 +18,10 @@ pub fn create_statement(entry: &Entry, _snapshot: &Snapshot) -> String {
         Body::Stream(stream) => create_stream(&name, stream),
         Body::Table(table) => create_table(&name, table),
         Body::ExternalTable(table) => create_external_table(&name, table),
-        Body::View(view) => create_view(&name, view),
+        Body::View(view) => create_view("VIEW", &name, view, &BTreeMap::new()),
+        Body::MaterializedView(kept) => {
+            create_view("MATERIALIZED VIEW", &name, &kept.view, &kept.options)
+        }
         Body::Connection(connection) => create_connection(&name, connection),
     };
     let kind = entry.kind().sql();
@@ -108,7 +111,7 @@ fn create_external_table(name: &str, table: &ExternalTable) -> String {
     sql + &with(&options)
 }
 
-fn create_view(name: &str, view: &View) -> String {
+fn create_view(kind: &str, name: &str, view: &View, options: &BTreeMap<String, String>) -> String {
     let columns = if view.named_columns {
         let columns: Vec<&str> = view
             .columns
@@ -119,7 +122,11 @@ fn create_view(name: &str, view: &View) -> String {
     } else {
         String::new()
     };
-    let statement = format!("CREATE VIEW {name}{columns} AS\n{}", view.sql.trim());
+    let options = with(options);
+    let statement = format!(
+        "CREATE {kind} {name}{columns}{options} AS\n{}",
+        view.sql.trim()
+    );
     if view.default_schema == DEFAULT_SCHEMA {
         statement
     } else {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use weir_base::{Classify, Clock, Kind, QueryId, SqlState, TopicId, TopicName};
 use weir_catalog::{Catalog, Entry};
 use weir_connectors::files::{FilePolicy, FileStores};
+use weir_connectors::topic::DecodedRows;
 use weir_topics::is_internal;
 use weir_topics::{LogSettings, Topic, TopicLog};
 
@@ -27,6 +28,7 @@ use crate::session::Session;
 use crate::settings::Settings;
 use crate::tables::Tables;
 use crate::variables::Variables;
+use crate::views::Views;
 
 /// A running engine. Clones share it.
 #[derive(Debug, Clone)]
@@ -49,6 +51,9 @@ pub(crate) struct Shared {
     pub(crate) stores: FileStores,
     pub(crate) tables: Tables,
     pub(crate) histories: Histories,
+    pub(crate) views: Views,
+    /// Of the ends of topics, for queries that look there again and again.
+    pub(crate) decoded_rows: Arc<DecodedRows>,
     /// Cancelled when the engine closes.
     pub(crate) closing: CancellationToken,
     pub(crate) dead_letters: DeadLetters,
@@ -155,6 +160,10 @@ impl Engine {
             counters: Counters::default(),
             tables: Tables::default(),
             histories: Histories::default(),
+            views: Views::default(),
+            decoded_rows: Arc::new(DecodedRows::new(
+                usize::try_from(limits.decoded_rows.0).unwrap_or(usize::MAX),
+            )),
             closing: CancellationToken::new(),
             dead_letters: DeadLetters::default(),
             ddl: tokio::sync::Mutex::default(),
@@ -169,6 +178,7 @@ impl Engine {
             settings,
         }));
         Histories::start(&engine.0);
+        Views::start(&engine.0);
         engine.0.tend_dead_letters();
         Ok(engine)
     }
@@ -209,6 +219,7 @@ impl Engine {
             rows_in: counters.rows_in.get(),
             bytes_in: counters.bytes_in.get(),
             memory_bytes: self.0.memory.reserved() as u64,
+            decoded_bytes: self.0.decoded_rows.size_bytes() as u64,
             spill_bytes: self.0.runtime.disk_manager.used_disk_space(),
             log_bytes: self.0.log.topics().iter().map(Topic::size_bytes).sum(),
             catalog_version: self.0.catalog.snapshot().version(),
@@ -273,6 +284,7 @@ impl Engine {
         self.0.closing.cancel();
         self.0.queries.close();
         self.0.dead_letters.close();
+        self.0.views.close().await;
         if let Err(error) = self.0.log.close().await {
             tracing::error!(%error, "the topic log did not close cleanly; it repairs itself at the next start");
         }

@@ -36,6 +36,7 @@ mod text;
 mod topic_access;
 mod topic_config;
 mod variables;
+mod views;
 
 pub use answer::{Answer, AnswerKind, Chunk, Progress, RowStream};
 pub use engine::Engine;

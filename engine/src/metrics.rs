@@ -29,6 +29,8 @@ pub struct MetricsSnapshot {
     pub bytes_in: u64,
     /// Bytes of memory reserved by queries now.
     pub memory_bytes: u64,
+    /// Bytes of memory that the decoded rows of topics' ends take now.
+    pub decoded_bytes: u64,
     /// Bytes of disk that spilled data takes now.
     pub spill_bytes: u64,
     /// Bytes of the topic log.

@@ -124,6 +124,30 @@ struct Changing {
 }
 
 impl Running {
+    /// A query that nobody has registered: what the engine runs for itself.
+    pub(crate) fn new(sql: &str, pool: Arc<QueryPool>, started_at_ms: i64) -> Self {
+        Self {
+            id: QueryId::new_now(),
+            pool,
+            stop: CancellationToken::new(),
+            sql: sql.chars().take(SQL_KEPT).collect(),
+            started_at_ms,
+            started: Instant::now(),
+            rows: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            live: AtomicBool::new(false),
+            truncated: AtomicBool::new(false),
+            changing: Mutex::new(Changing {
+                state: QueryState::Planning,
+                ended: None,
+                stop_reason: None,
+                error: None,
+                plan: None,
+                spilled_bytes: 0,
+            }),
+        }
+    }
+
     pub(crate) fn set_live(&self) {
         self.live.store(true, Ordering::Relaxed);
     }
@@ -284,26 +308,7 @@ impl Queries {
     /// # Errors
     /// When the engine is closing.
     pub(crate) fn begin(&self, sql: &str, pool: Arc<QueryPool>) -> Result<Arc<Running>, Error> {
-        let running = Arc::new(Running {
-            id: QueryId::new_now(),
-            pool,
-            stop: CancellationToken::new(),
-            sql: sql.chars().take(SQL_KEPT).collect(),
-            started_at_ms: self.clock.now_ms(),
-            started: Instant::now(),
-            rows: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            live: AtomicBool::new(false),
-            truncated: AtomicBool::new(false),
-            changing: Mutex::new(Changing {
-                state: QueryState::Planning,
-                ended: None,
-                stop_reason: None,
-                error: None,
-                plan: None,
-                spilled_bytes: 0,
-            }),
-        });
+        let running = Arc::new(Running::new(sql, pool, self.clock.now_ms()));
         let mut known = self.known.lock();
         if known.closed {
             return Err(StopReason::Shutdown.error());

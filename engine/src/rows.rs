@@ -38,6 +38,7 @@ pub(crate) fn row_schema(engine: &Shared, entry: &Entry) -> Result<RowSchema> {
         Body::Stream(stream) if !stream.key_columns.is_empty() => &stream.key_columns,
         Body::Stream(stream) => stream.key.as_slice(),
         Body::Table(table) => table.primary_key.as_slice(),
+        // The rows of a view are under keys of their own.
         _ => &[],
     };
     let place = |name: &String| {

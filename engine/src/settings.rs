@@ -56,6 +56,8 @@ pub struct Limits {
     pub memory: ByteSize,
     /// Memory of one query; past it operators spill, and what cannot spill fails with SQLSTATE 53200.
     pub query_memory: ByteSize,
+    /// Memory for rows of the ends of topics, decoded, apart from what queries have; 0 keeps none.
+    pub decoded_rows: ByteSize,
     /// Disk that all queries together may spill to.
     pub spill: ByteSize,
     /// Wall clock of a bounded query, from its arrival to its last row.
@@ -97,6 +99,7 @@ impl Default for Limits {
         Self {
             memory: ByteSize(4 << 30),
             query_memory: ByteSize(2 << 30),
+            decoded_rows: ByteSize(256 << 20),
             spill: ByteSize(20 << 30),
             query_timeout: Duration::from_secs(300),
             result_rows: None,

@@ -255,6 +255,12 @@ impl Collector for EngineMetrics {
                 now.memory_bytes,
             ),
             (
+                "decoded_rows",
+                "Memory that the decoded rows of topics' ends take now",
+                Some(Unit::Bytes),
+                now.decoded_bytes,
+            ),
+            (
                 "spill",
                 "Disk that spilled data takes now",
                 Some(Unit::Bytes),

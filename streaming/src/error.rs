@@ -46,6 +46,12 @@ pub enum Error {
     /// Planning or execution failed.
     #[error(transparent)]
     DataFusion(#[from] DataFusionError),
+    /// Arrow refused something.
+    #[error(transparent)]
+    Arrow(#[from] arrow::error::ArrowError),
+    /// Something that cannot be; the defect is ours.
+    #[error("{0}")]
+    Internal(&'static str),
     /// A topic cannot be read.
     #[error(transparent)]
     Connector(#[from] weir_connectors::Error),
@@ -58,7 +64,7 @@ impl Classify for Error {
             Self::Connector(error) => error.kind(),
             Self::RowsGone { .. } | Self::Dropped(_) => Kind::NotFound,
             Self::Grown(_) => Kind::Unavailable,
-            Self::DataFusion(_) => Kind::Internal,
+            Self::DataFusion(_) | Self::Arrow(_) | Self::Internal(_) => Kind::Internal,
         }
     }
 
@@ -68,9 +74,11 @@ impl Classify for Error {
             Self::WrongPosition(_) => SqlState::INVALID_PARAMETER_VALUE,
             Self::Dropped(_) => SqlState::UNDEFINED_TABLE,
             Self::Connector(error) => error.sqlstate(),
-            Self::RowsGone { .. } | Self::Grown(_) | Self::DataFusion(_) => {
-                self.kind().default_sqlstate()
-            }
+            Self::RowsGone { .. }
+            | Self::Grown(_)
+            | Self::DataFusion(_)
+            | Self::Arrow(_)
+            | Self::Internal(_) => self.kind().default_sqlstate(),
         }
     }
 
@@ -86,7 +94,7 @@ impl Classify for Error {
             }
             Self::ReadsNoStream => Some("leave EMIT CHANGES out".to_owned()),
             Self::Connector(error) => error.hint(),
-            Self::Dropped(_) | Self::DataFusion(_) => None,
+            Self::Dropped(_) | Self::DataFusion(_) | Self::Arrow(_) | Self::Internal(_) => None,
         }
     }
 }

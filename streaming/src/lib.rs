@@ -4,16 +4,29 @@
 //! of offsets. History and tail are the same loop, so there is no seam between them, and the rows given out up to a
 //! position are those that the same plan gives over the prefix which ends there.
 //!
-//! Here are *stateless* queries: filters, projections, `UNION ALL`, and joins against tables that do not change. What needs
-//! state (aggregates, joins of streams, ordering) is refused by name. The crate never sees SQL text or a socket. Start at
-//! [`LiveQuery`].
+//! There are two kinds. [`LiveQuery`] runs *stateless* queries (filters, projections, `UNION ALL`, joins against tables that do not
+//! change) by one kept plan. [`Dataflow`] runs all others, by operators that remember what they need. The crate never sees SQL text
+//! or a socket.
 
+mod dataflow;
+mod delta;
 mod error;
 mod live;
+mod operators;
+mod planning;
+mod runtime;
+mod sources;
+mod state;
 mod stateless;
 
 #[cfg(test)]
+mod law;
+#[cfg(test)]
 mod tests;
 
+pub use dataflow::Dataflow;
+pub use delta::Delta;
 pub use error::{Error, Result};
 pub use live::{LiveQuery, Step};
+pub use operators::{Description, Follows};
+pub use runtime::{Gathered, Group, Job, JobId, Moved, Positions, ViewSink, components};

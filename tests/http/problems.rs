@@ -130,7 +130,7 @@ async fn sql() {
         wrong(Method::POST, "/v1/sql").body("SELECT * FROM bid"),
         wrong(Method::POST, "/v1/sql").body("SELECT 1; SELECT 2"),
         wrong(Method::POST, "/v1/sql").body("SELECT 1 / 0"),
-        wrong(Method::POST, "/v1/sql").body("SELECT count(*) FROM bids EMIT CHANGES"),
+        wrong(Method::POST, "/v1/sql").body("SELECT * FROM bids EMIT ON WINDOW CLOSE"),
         wrong(Method::POST, "/v1/sql")
             .headers(&[("content-type", "application/json")])
             .body("{"),

@@ -1,5 +1,6 @@
 //! Live queries: history, then each new row, without a seam; resume, slow readers, WebSocket.
 
+mod changelog;
 mod resume;
 mod slow_reader;
 mod stream;

@@ -10,6 +10,7 @@ mod history;
 mod ingest;
 mod log_life;
 mod tables;
+mod views;
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;

@@ -166,6 +166,20 @@ impl Index {
         entry.map_or(self.bytes, |entry| u64::from(entry.position))
     }
 
+    /// The last place that is known at or before both the byte `position` and the offset `to`: a byte where a batch begins or
+    /// the segment ends, and the offset there.
+    pub(crate) fn furthest(&self, position: u64, to: Offset) -> Option<(u64, Offset)> {
+        if self.bytes <= position && self.end <= to {
+            return Some((self.bytes, self.end));
+        }
+        let delta = to.0 - self.base.0;
+        let after = self.entries.partition_point(|entry| {
+            u64::from(entry.position) <= position && i64::from(entry.offset_delta) <= delta
+        });
+        let entry = self.entries.get(after.checked_sub(1)?)?;
+        Some((u64::from(entry.position), self.offset(entry)))
+    }
+
     /// The stretches that overlap `[from, to)`, in order.
     pub(crate) fn stretches(&self, from: Offset, to: Offset) -> impl Iterator<Item = Stretch> {
         let first = self.entries_up_to(from).saturating_sub(1);

@@ -76,6 +76,7 @@ pub use isolation::Aborted;
 pub use log::TopicLog;
 pub use partition::{
     Appended, Batches, Head, Partition, Pin, ProducerState, SegmentInfo, StoredBatches,
+    StoredStretch,
 };
 pub use settings::LogSettings;
 pub use token::{Fingerprint, IdempotencyToken};

@@ -33,11 +33,14 @@ pub use format::{
 pub use history::{Conversion, History, HistoryFile, HistoryPlace, HistoryView};
 pub use hold::TopicHold;
 pub use ingest::{CsvLayout, Rows, encode_arrow, encode_batch, encode_csv, encode_ndjson};
-pub use keyed::{Change, Commit, Conflicts, KeyedTable, OnConflict, TableWriter};
+pub use keyed::{
+    Change, Commit, Conflicts, FollowedTable, KeyedTable, OnConflict, TableChanges, TableFollower,
+    TableWriter,
+};
 pub use partition::partition_for_key;
 pub use record::{CheckedRecords, RecordChecker, check_records};
 pub use row_error::RowError;
-pub use scan::{TopicScanExec, as_topic_scan};
+pub use scan::{DecodedRows, TopicScanExec, as_topic_scan};
 pub use schema::{DecodeErrors, Hidden, RAW_COLUMN, RowColumn, RowSchema, hidden_fields};
 pub use stream::StreamTable;
 pub use writer::{IdempotencyKey, TopicWriter, Written, WrittenRange};

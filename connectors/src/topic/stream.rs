@@ -14,7 +14,7 @@ use weir_topics::Topic;
 use super::bounds::Bounds;
 use super::history::HistoryView;
 use super::hold::TopicHold;
-use super::scan::TopicScanExec;
+use super::scan::{DecodedRows, TopicScanExec};
 use super::schema::RowSchema;
 
 /// The rows of a topic up to fixed offsets, as a table.
@@ -29,6 +29,7 @@ pub struct StreamTable {
     is_live: bool,
     with_hidden: bool,
     schema: SchemaRef,
+    decoded: Option<Arc<DecodedRows>>,
 }
 
 impl StreamTable {
@@ -47,6 +48,7 @@ impl StreamTable {
             is_live: false,
             with_hidden,
             schema,
+            decoded: None,
         }
     }
 
@@ -54,6 +56,13 @@ impl StreamTable {
     #[must_use]
     pub fn with_history(mut self, history: HistoryView) -> Self {
         self.history = (!history.is_empty()).then_some(history);
+        self
+    }
+
+    /// Keeps the rows of the log's tail where other queries find them. A query that goes on reads each row once, and keeps none.
+    #[must_use]
+    pub fn keeping(mut self, decoded: Arc<DecodedRows>) -> Self {
+        self.decoded = Some(decoded);
         self
     }
 
@@ -93,7 +102,8 @@ impl StreamTable {
                 let history = history.as_ref();
                 let scan =
                     TopicScanExec::new(hold, history, rows, projection, bounds, limit, parts)?;
-                return Ok(Arc::new(scan));
+                let decoded = self.decoded.clone().filter(|_| !self.is_live);
+                return Ok(Arc::new(scan.keeping(decoded)));
             }
         };
         let (log, files) = TopicScanExec::beside_history(
@@ -105,7 +115,7 @@ impl StreamTable {
             limit,
             parts,
         )?;
-        let log: Arc<dyn ExecutionPlan> = Arc::new(log);
+        let log: Arc<dyn ExecutionPlan> = Arc::new(log.keeping(self.decoded.clone()));
         if files.is_empty() {
             return Ok(log);
         }

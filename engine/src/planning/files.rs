@@ -40,7 +40,6 @@ impl Calls {
     pub(super) async fn open(planner: &Planner, factors: &[ast::TableFactor]) -> Result<Self> {
         let mut calls = HashMap::new();
         for factor in factors {
-            refuse_window(factor)?;
             let ast::TableFactor::Table {
                 name,
                 args: Some(args),
@@ -80,30 +79,6 @@ impl Calls {
         Ok(Self(calls))
     }
 }
-
-/// Refuses a window over a relation before its arguments are looked at, which are columns.
-fn refuse_window(factor: &ast::TableFactor) -> Result<()> {
-    let name = match factor {
-        ast::TableFactor::Table { name, .. } => name,
-        ast::TableFactor::TableFunction {
-            expr: ast::Expr::Function(function),
-            ..
-        } => &function.name,
-        _ => return Ok(()),
-    };
-    match function_name(name) {
-        Some(window) if WINDOWS.contains(&window.as_str()) => Err(Error::unsupported(format!(
-            "{}() in FROM needs continuous queries, which this version does not have yet",
-            window.to_uppercase()
-        ))
-        .with_position(position_of(name))
-        .with_hint("for a window of fixed size, GROUP BY date_bin(INTERVAL '10 seconds', at)")),
-        _ => Ok(()),
-    }
-}
-
-/// Windows over a relation.
-const WINDOWS: [&str; 4] = ["tumble", "hop", "cumulate", "session"];
 
 impl RelationPlanner for Calls {
     fn plan_relation(

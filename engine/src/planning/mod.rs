@@ -19,6 +19,7 @@ mod relations;
 mod rewrite;
 mod rounded;
 mod types;
+mod windows;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -42,6 +43,7 @@ use weir_base::{OffsetVector, SqlState, TopicName};
 use weir_catalog::{ObjectId, ObjectName, Snapshot};
 use weir_connectors::files::FileStores;
 use weir_connectors::topic::TopicHold;
+use weir_streaming::Positions;
 
 use crate::engine::Shared;
 use crate::error::{Error, Result};
@@ -87,6 +89,8 @@ enum Text {
 struct Opened {
     /// Each topic as it was at the first look: the offsets that it is read up to, and its log kept.
     held: HashMap<TopicName, TopicHold>,
+    /// Up to where topics are shown, where the statement reads a view that is kept.
+    shown: Option<Arc<Positions>>,
     /// Catalog objects that the statement itself names.
     named: BTreeSet<ObjectId>,
     /// Relations that only this statement knows.
@@ -174,6 +178,7 @@ impl Planner {
         text: Text,
         schema: &str,
     ) -> Result<LogicalPlan> {
+        windows::expand(&mut statement)?;
         let shows_hidden = hidden::is_mentioned(&statement);
         if shows_hidden {
             hidden::exclude_hidden(&mut statement, &|name| {

@@ -1,6 +1,6 @@
 //! Opening what a statement names: streams and tables at fixed offsets, files, views by their text, system tables.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
@@ -9,8 +9,8 @@ use datafusion::datasource::ViewTable;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource, cast};
 use datafusion::sql::sqlparser::ast;
 use weir_base::{Offset, SqlState};
-use weir_catalog::{Body, Entry, ObjectKind, ObjectName};
-use weir_connectors::topic::{StreamTable, TopicHold};
+use weir_catalog::{Body, Entry, ObjectId, ObjectKind, ObjectName};
+use weir_connectors::topic::{FollowedTable, StreamTable, TopicHold};
 use weir_topics::Topic;
 
 use super::files::Calls;
@@ -33,6 +33,7 @@ impl Planner {
         text: Text,
         schema: &str,
     ) -> Result<(Relations, Calls)> {
+        self.settle_views(mentioned, schema).await?;
         let mut relations = Relations::with_capacity(mentioned.relations.len());
         for name in &mentioned.relations {
             let object = object(name, schema)?;
@@ -64,7 +65,12 @@ impl Planner {
         let entry = object(name, schema)
             .ok()
             .and_then(|object| self.snapshot.get(&object).cloned());
-        entry.is_some_and(|entry| matches!(entry.kind(), ObjectKind::Stream | ObjectKind::Table))
+        entry.is_some_and(|entry| {
+            matches!(
+                entry.kind(),
+                ObjectKind::Stream | ObjectKind::Table | ObjectKind::MaterializedView
+            )
+        })
     }
 
     async fn relation(
@@ -105,11 +111,9 @@ impl Planner {
             Body::Stream(_) => self.stream(&entry, shows_hidden).await,
             Body::Table(_) => self.table(&entry, shows_hidden).await,
             Body::ExternalTable(table) => super::files::open_definition(self, table).await,
+            Body::MaterializedView(_) => self.table(&entry, shows_hidden).await,
             Body::View(view) => {
-                let plan = Box::pin(self.view(view))
-                    .await
-                    .map_err(|error| error.in_context(&format!("view \"{object}\"")))?;
-                let plan = as_declared(plan, &entry)?;
+                let plan = Box::pin(self.view_as_declared(&entry, view)).await?;
                 Ok(Arc::new(ViewTable::new(plan, Some(view.sql.clone()))))
             }
             Body::Schema | Body::Connection(_) => Err(Error::invalid(
@@ -123,7 +127,8 @@ impl Planner {
         let topic = self.engine.topic_of(entry)?;
         let rows = Arc::new(row_schema(&self.engine, entry)?);
         let hold = self.hold(topic);
-        let mut table = StreamTable::new(hold, rows, shows_hidden);
+        let mut table = StreamTable::new(hold, rows, shows_hidden)
+            .keeping(Arc::clone(&self.engine.decoded_rows));
         // After the log is held: what it lets go of is in the history by then.
         if let Some(history) = self.engine.histories.of(&self.engine, entry).await? {
             table = table.with_history(history.view());
@@ -135,22 +140,70 @@ impl Planner {
     }
 
     async fn table(&self, entry: &Entry, shows_hidden: bool) -> Result<Arc<dyn TableProvider>> {
-        if self.reading == Reading::Live {
-            return Err(Error::unsupported(format!("{} cannot be followed live yet", entry.describe()))
-                .with_hint("a live query reads streams and file tables; changes of tables need continuous queries"));
-        }
         let table = self.engine.keyed_table(entry)?;
+        if self.reading == Reading::Live {
+            return Ok(Arc::new(FollowedTable::new(table, shows_hidden)));
+        }
         let topic = self.engine.topic_of(entry)?;
         let hold = self.hold(topic);
         let end = hold.ends().first().copied().unwrap_or(Offset::ZERO);
         Ok(table.snapshot(end, shows_hidden).await?)
     }
 
-    /// `topic` as this statement reads it: up to what was stable when it was first named.
+    /// `topic` as this statement reads it: up to what was stable when it was first named; or, where the statement reads a view that is
+    /// kept, up to where the view has come.
     fn hold(&self, topic: Topic) -> TopicHold {
         let mut opened = self.opened.lock();
+        let shown = opened.shown.as_ref();
+        let shown = shown.and_then(|shown| shown.get(&topic.id())).cloned();
         let held = opened.held.entry(topic.name().clone());
-        held.or_insert_with(|| TopicHold::now(topic)).clone()
+        let held = held.or_insert_with(|| match shown {
+            Some(ends) => TopicHold::now(topic).up_to(ends),
+            None => TopicHold::now(topic),
+        });
+        held.clone()
+    }
+
+    /// Waits for the views that are kept among what a statement reads, and fixes one moment for all that they show.
+    async fn settle_views(&self, mentioned: &Mentioned, schema: &str) -> Result<()> {
+        if self.reading == Reading::Live || self.opened.lock().shown.is_some() {
+            return Ok(());
+        }
+        let mut views = Vec::new();
+        let mut seen = BTreeSet::new();
+        let names = mentioned.relations.iter();
+        let mut open: Vec<ObjectId> = names
+            .filter_map(|name| Some(self.snapshot.get(&object(name, schema).ok()?)?.id))
+            .collect();
+        while let Some(id) = open.pop() {
+            let Some(entry) = self.snapshot.by_id(id).filter(|_| seen.insert(id)) else {
+                continue;
+            };
+            match entry.kind() {
+                ObjectKind::MaterializedView => views.push(id),
+                ObjectKind::View => open.extend(&entry.depends_on),
+                _ => {}
+            }
+        }
+        if views.is_empty() {
+            return Ok(());
+        }
+        for id in views {
+            self.engine.views.shown(id).await?;
+        }
+        self.opened.lock().shown = Some(self.engine.views.positions());
+        Ok(())
+    }
+
+    /// The plan of a view, with the columns that it was created with.
+    pub(crate) async fn view_as_declared(
+        &self,
+        entry: &Entry,
+        view: &weir_catalog::View,
+    ) -> Result<LogicalPlan> {
+        let plan = self.view(view).await;
+        let plan = plan.map_err(|error| error.in_context(&format!("view \"{}\"", entry.name)))?;
+        as_declared(plan, entry)
     }
 }
 

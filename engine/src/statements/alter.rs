@@ -90,10 +90,16 @@ impl Execution {
                 self.set_options(&snapshot, &entry, changes.collect())
                     .await?
             }
-            AlterOperation::Pause | AlterOperation::Resume | AlterOperation::As { .. } => {
-                return Err(Error::unsupported(format!(
-                    "{tag} of this kind needs continuous queries, which this version does not have yet"
-                )));
+            AlterOperation::Pause | AlterOperation::Resume => {
+                let paused = matches!(alter.operation, AlterOperation::Pause);
+                self.pause_view(&entry, paused).await?;
+                return Ok(self.done(tag));
+            }
+            AlterOperation::As { .. } => {
+                return Err(
+                    Error::unsupported(format!("{tag} … AS is not supported yet"))
+                        .with_hint("drop the view, and create it again"),
+                );
             }
         };
         if moves_columns {
@@ -341,7 +347,8 @@ pub(super) fn catalog_kind(kind: ObjectKind) -> Result<weir_catalog::ObjectKind>
         ObjectKind::ExternalTable => Kind::ExternalTable,
         ObjectKind::View => Kind::View,
         ObjectKind::Connection => Kind::Connection,
-        ObjectKind::MaterializedView | ObjectKind::Sink => {
+        ObjectKind::MaterializedView => Kind::MaterializedView,
+        ObjectKind::Sink => {
             return Err(Error::unsupported(format!(
                 "this version has no {}S yet",
                 kind.keywords()

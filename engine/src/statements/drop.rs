@@ -30,6 +30,12 @@ impl Execution {
         let removed: Vec<_> = removed
             .filter_map(|entry| Some((std::sync::Arc::clone(entry), entry.topic()?.1)))
             .collect();
+        let views: Vec<_> = removed
+            .iter()
+            .filter(|(entry, _)| entry.kind() == weir_catalog::ObjectKind::MaterializedView)
+            .map(|(entry, _)| entry.id)
+            .collect();
+        self.end_views(&views).await;
         self.commit(&snapshot, changes).await?;
         for (entry, topic) in removed {
             self.release_topic(topic).await;

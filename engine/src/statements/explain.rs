@@ -12,8 +12,10 @@ use datafusion::logical_expr::{
 use datafusion::physical_plan::displayable;
 use weir_base::SqlState;
 use weir_sql::statement::{self, Emit, Statement};
+use weir_streaming::Dataflow;
 
 use super::Execution;
+use super::query::keeps_state;
 use crate::answer::Answer;
 use crate::error::{Error, Result};
 use crate::planning::Reading;
@@ -25,6 +27,10 @@ impl Execution {
             Statement::CreateView(view) => statement::Query {
                 query: view.query,
                 emit: None,
+            },
+            Statement::CreateMaterializedView(view) if !explain.analyze => statement::Query {
+                query: view.query,
+                emit: Some(Emit::Changes),
             },
             Statement::Insert(insert) => match *insert.insert {
                 datafusion::sql::sqlparser::ast::Statement::Insert(insert)
@@ -68,6 +74,15 @@ impl Execution {
         let plan = planner
             .query(&query.query, &self.request.parameters)
             .await?;
+        if live && keeps_state(&plan)? {
+            let optimized = planner.state.optimize(&plan)?;
+            let context = planner.task_context();
+            let dataflow = Dataflow::new(&optimized, &planner.state, &context).await?;
+            return self.plans(&[
+                ("logical_plan", optimized.display_indent().to_string()),
+                ("continuous_plan", dataflow.explain()),
+            ]);
+        }
         if explain.analyze {
             if explain
                 .format

@@ -9,6 +9,7 @@ mod create_stream;
 mod definitions;
 mod drop;
 mod explain;
+mod materialized_view;
 mod query;
 mod session;
 mod show;
@@ -88,11 +89,16 @@ impl Execution {
             Statement::Reset(reset) => self.reset(&reset),
             Statement::Discard(what) => self.discard(&what),
             Statement::KillQuery(id) => self.kill_query(&id),
-            // Nothing is kept by a query yet, so everything acknowledged is already shown.
-            Statement::Flush => Ok(self.done("FLUSH")),
+            Statement::Flush => {
+                self.engine.views.flush(&self.engine).await;
+                Ok(self.done("FLUSH"))
+            }
             Statement::Subscribe(subscribe) => self.subscribe(subscribe).await,
-            Statement::CreateMaterializedView(_) => Err(continuous(tag)),
-            Statement::CreateSink(_) => Err(continuous(tag)),
+            Statement::CreateMaterializedView(create) => {
+                self.create_materialized_view(create, parsed.sql).await
+            }
+            Statement::CreateSink(_) => Err(Error::unsupported("sinks are not supported yet")
+                .with_hint("CREATE MATERIALIZED VIEW keeps the same rows, and Kafka clients read its topic")),
             Statement::CopyFrom(_) => Err(Error::unsupported("COPY … FROM is not supported yet")
                 .with_hint("INSERT INTO t SELECT * FROM read_csv('…'), or POST the rows to /v1/topics/{name}/records")),
             Statement::Cursor(_)
@@ -253,11 +259,6 @@ impl Execution {
             vec![batch],
         )
     }
-}
-
-fn continuous(tag: &str) -> Error {
-    Error::unsupported(format!("{tag} needs continuous queries, which this version does not have yet"))
-        .with_hint("CREATE VIEW gives the same rows, computed at each query; SELECT … EMIT CHANGES follows a stream")
 }
 
 /// A name's part as the catalog knows it: folded to lower case unless quoted.

@@ -1,16 +1,23 @@
 //! `SELECT`, bounded and live, and `SUBSCRIBE`.
 
+use std::any::Any;
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::datasource::source_as_provider;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 use weir_base::SqlState;
+use weir_connectors::topic::{FollowedTable, StreamTable};
 use weir_sql::statement::{self, Emit, SubscribeSource};
+use weir_streaming::{Dataflow, Delta};
 
 use super::Execution;
+use super::materialized_view::check_repeatable;
 use crate::answer::Answer;
 use crate::error::{Error, Result};
 use crate::execution::{Bounds, is_tiny, run_live, run_plan, run_tiny};
@@ -22,7 +29,7 @@ impl Execution {
             None => self.bounded(&query.query).await,
             Some(Emit::Changes) => self.live(&query.query, Start::History).await,
             Some(Emit::OnWindowClose) => Err(Error::unsupported(
-                "EMIT ON WINDOW CLOSE needs continuous queries, which this version does not have yet",
+                "EMIT ON WINDOW CLOSE is not supported yet",
             )),
         }
     }
@@ -86,7 +93,10 @@ impl Execution {
         let (query, limit) = without_limit(query)?;
         let planner = self.planner(self.snapshot(), Reading::Live);
         let plan = planner.query(&query, &self.request.parameters).await?;
-        check_live(&plan)?;
+        check_repeatable(&plan, "a live query")?;
+        if keeps_state(&plan)? {
+            return self.follow(&planner, &plan, start, limit, admitted).await;
+        }
         let physical = planner.physical(&plan).await?;
         let position = match (&self.request.resume, start) {
             (Some(position), _) => Some(position.clone()),
@@ -125,10 +135,72 @@ impl Execution {
         ))
     }
 
+    /// Runs a live query that must remember rows: its answer is a changelog.
+    async fn follow(
+        &self,
+        planner: &Planner,
+        plan: &LogicalPlan,
+        start: Start,
+        limit: Option<u64>,
+        admitted: crate::admission::Admitted,
+    ) -> Result<Answer> {
+        let plan = planner.state.optimize(plan)?;
+        let context = planner.task_context();
+        let mut dataflow = Dataflow::new(&plan, &planner.state, &context).await?;
+        if dataflow.topics().next().is_none() {
+            return Err(weir_streaming::Error::ReadsNoStream.into());
+        }
+        let position = match (&self.request.resume, start) {
+            (Some(position), _) => Some(position.clone()),
+            (None, Start::History) => None,
+            (None, Start::Now) => Some(dataflow.stable_position()),
+        };
+        // What was before is computed again and not given again.
+        if let Some(position) = position {
+            dataflow.resume(&position).await?;
+        }
+        let schema = changelog_schema(dataflow.schema());
+        let one_schema = Arc::clone(&schema);
+        let steps = futures::stream::unfold(Some(dataflow), move |dataflow| {
+            let schema = Arc::clone(&one_schema);
+            async move {
+                let mut dataflow = dataflow?;
+                loop {
+                    let step = dataflow.step().await;
+                    let batch = step
+                        .map_err(Error::from)
+                        .and_then(|delta| changelog(&schema, &delta));
+                    match batch {
+                        Err(error) => return Some((Err(error), None)),
+                        Ok(None) => {}
+                        Ok(Some(batch)) => {
+                            let position = dataflow.position();
+                            return Some((Ok((batch, Some(position))), Some(dataflow)));
+                        }
+                    }
+                }
+            }
+        });
+        let mut bounds = Bounds {
+            rows_max: None,
+            bytes_max: None,
+            ..self.bounds(None)
+        };
+        bounds.ends_after = limit;
+        Ok(run_live(
+            &self.engine,
+            &self.running,
+            schema,
+            steps,
+            bounds,
+            admitted,
+        ))
+    }
+
     pub(super) async fn subscribe(&self, subscribe: statement::Subscribe) -> Result<Answer> {
         if subscribe.as_of.is_some() || subscribe.up_to.is_some() {
             return Err(Error::unsupported(
-                "SUBSCRIBE … AS OF and UP TO need continuous queries, which this version does not have yet",
+                "SUBSCRIBE … AS OF and UP TO are not supported yet",
             ));
         }
         let mut options = weir_base::Options::new(subscribe.options);
@@ -200,34 +272,92 @@ fn without_limit(query: &ast::Query) -> Result<(ast::Query, Option<u64>)> {
     Ok((query, limit))
 }
 
-/// Refuses what needs state between steps, by SQL's names before the optimizer turns it into something else, and what
-/// would give another answer each time that the plan is executed.
-fn check_live(plan: &LogicalPlan) -> Result<()> {
+/// Whether a query must remember rows between steps: because of what it does with them, or because they may go again.
+pub(super) fn keeps_state(plan: &LogicalPlan) -> Result<bool> {
+    let mut keeps = false;
     plan.apply_with_subqueries(|node| {
-        let stateful = match node {
-            LogicalPlan::Aggregate(_) => "GROUP BY or an aggregate",
-            LogicalPlan::Distinct(_) => "DISTINCT",
-            LogicalPlan::Sort(_) => "ORDER BY",
-            LogicalPlan::Window(_) => "an OVER window",
-            LogicalPlan::RecursiveQuery(_) => "a recursive common table expression",
-            LogicalPlan::Limit(_) => "LIMIT in a subquery",
-            _ => "",
+        keeps |= match node {
+            LogicalPlan::Aggregate(_)
+            | LogicalPlan::Distinct(_)
+            | LogicalPlan::Sort(_)
+            | LogicalPlan::Window(_)
+            | LogicalPlan::RecursiveQuery(_)
+            | LogicalPlan::Limit(_) => true,
+            LogicalPlan::TableScan(scan) => source_as_provider(&scan.source)
+                .is_ok_and(|provider| (provider.as_ref() as &dyn Any).is::<FollowedTable>()),
+            _ => false,
         };
-        if !stateful.is_empty() {
-            let error = Error::unsupported(format!("a live query cannot have {stateful} yet")).with_hint(
-                "it needs continuous queries, which this version does not have; leave EMIT CHANGES out to query up to now",
-            );
-            return Err(error.into());
-        }
-        node.apply_expressions(|expr| {
-            expr.apply(|expr| match expr {
-                Expr::ScalarFunction(call) if call.func.signature().volatility != Volatility::Immutable => {
-                    let what = format!("a live query cannot have {}(), which gives another value each time", call.func.name());
-                    Err(Error::unsupported(what).with_hint("its rows must be the same whenever it is resumed").into())
-                }
-                _ => Ok(TreeNodeRecursion::Continue),
-            })
-        })
+        Ok(TreeNodeRecursion::Continue)
     })?;
-    Ok(())
+    Ok(keeps || joins_streams(plan)?)
+}
+
+/// Whether a join has streams on both sides.
+fn joins_streams(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        let sides: Vec<&LogicalPlan> = match node {
+            LogicalPlan::Join(join) => vec![join.left.as_ref(), join.right.as_ref()],
+            LogicalPlan::Filter(_) | LogicalPlan::Projection(_) => {
+                let mut sides = node.inputs();
+                node.apply_expressions(|expr| {
+                    expr.apply(|expr| {
+                        found |= match expr {
+                            Expr::Exists(exists) => reads_stream(&exists.subquery.subquery),
+                            Expr::InSubquery(within) => reads_stream(&within.subquery.subquery),
+                            Expr::ScalarSubquery(query) => reads_stream(&query.subquery),
+                            _ => false,
+                        };
+                        Ok(TreeNodeRecursion::Continue)
+                    })
+                })?;
+                sides.clear();
+                sides
+            }
+            _ => Vec::new(),
+        };
+        found |= !sides.is_empty() && sides.into_iter().all(reads_stream);
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
+}
+
+fn reads_stream(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    let visited = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            found |= source_as_provider(&scan.source)
+                .is_ok_and(|provider| (provider.as_ref() as &dyn Any).is::<StreamTable>());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    visited.is_ok() && found
+}
+
+/// The column that says what a change is.
+const OPERATION: &str = "_op";
+
+/// The rows of a changelog: what happened, and then the query's own columns.
+fn changelog_schema(schema: &SchemaRef) -> SchemaRef {
+    let operation = Arc::new(Field::new(OPERATION, DataType::Utf8View, false));
+    let fields = std::iter::once(operation).chain(schema.fields().iter().cloned());
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// A change as rows: first those that went, then those that came.
+fn changelog(schema: &SchemaRef, delta: &Delta) -> Result<Option<RecordBatch>> {
+    if delta.is_empty() {
+        return Ok(None);
+    }
+    let mut batches = Vec::with_capacity(delta.plus.len() + delta.minus.len());
+    for (rows, operation) in [(&delta.minus, "delete"), (&delta.plus, "insert")] {
+        for batch in rows {
+            let operation =
+                StringViewArray::from_iter_values(std::iter::repeat_n(operation, batch.num_rows()));
+            let operation: ArrayRef = Arc::new(operation);
+            let columns = std::iter::once(operation).chain(batch.columns().iter().cloned());
+            batches.push(RecordBatch::try_new(Arc::clone(schema), columns.collect())?);
+        }
+    }
+    Ok(Some(concat_batches(schema, &batches)?))
 }

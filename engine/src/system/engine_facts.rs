@@ -10,6 +10,7 @@ use super::facts::{Facts, FunctionFacts, SettingFacts, TopicFacts, functions_of,
 use crate::engine::Shared;
 use crate::queries::QueryInfo;
 use crate::variables::Variables;
+use crate::views::ViewStatus;
 
 #[derive(Debug)]
 struct EngineFacts {
@@ -41,6 +42,10 @@ impl Facts for EngineFacts {
 
     fn history_failure(&self, stream: ObjectId) -> Option<String> {
         self.engine.histories.failure(stream)
+    }
+
+    fn view(&self, view: ObjectId) -> Option<ViewStatus> {
+        self.engine.views.status(view)
     }
 
     fn queries(&self) -> Vec<QueryInfo> {

@@ -10,6 +10,7 @@ use weir_connectors::topic::HistoryFile;
 use weir_topics::{SegmentInfo, TopicLog};
 
 use crate::queries::QueryInfo;
+use crate::views::ViewStatus;
 
 /// Where system tables get what the catalog does not have. Each is asked for when a table that shows it is scanned.
 pub(crate) trait Facts: Debug + Send + Sync {
@@ -19,6 +20,8 @@ pub(crate) trait Facts: Debug + Send + Sync {
     fn history(&self, stream: ObjectId) -> Vec<HistoryFile>;
     /// Why the last try to convert a stream failed, if it did.
     fn history_failure(&self, stream: ObjectId) -> Option<String>;
+    /// What a materialized view is doing.
+    fn view(&self, view: ObjectId) -> Option<ViewStatus>;
     /// Queries that run or lately ran, in order of arrival.
     fn queries(&self) -> Vec<QueryInfo>;
     /// The session's settings, in order of name.

@@ -229,11 +229,14 @@ fn tables(system: &System, rows: &mut Rows) -> Result<()> {
     };
     for entry in system.catalog.relations() {
         let table_type = match entry.kind() {
-            ObjectKind::View => "VIEW",
+            ObjectKind::View | ObjectKind::MaterializedView => "VIEW",
             ObjectKind::ExternalTable => "FOREIGN",
             _ => "BASE TABLE",
         };
-        let is_insertable = entry.kind() != ObjectKind::View;
+        let is_insertable = !matches!(
+            entry.kind(),
+            ObjectKind::View | ObjectKind::MaterializedView
+        );
         push(
             &entry.name.schema,
             &entry.name.name,

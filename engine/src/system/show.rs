@@ -346,13 +346,34 @@ const VIEWS: Definition = Definition {
     },
 };
 
-/// Empty until there are continuous queries, as `SHOW SINKS` and `SHOW JOBS` are.
 const MATERIALIZED_VIEWS: Definition = Definition {
     name: "MATERIALIZED VIEWS",
-    columns: VIEWS.columns,
-    fill: |_, _| Ok(()),
+    columns: &[
+        ("schema", Text),
+        ("name", Text),
+        ("state", Text),
+        ("definition", Text),
+        ("comment", Text),
+    ],
+    fill: |system, rows| {
+        for entry in system.catalog.of_kind(ObjectKind::MaterializedView) {
+            let Body::MaterializedView(kept) = &entry.body else {
+                continue;
+            };
+            let status = system.facts.view(entry.id);
+            rows.push([
+                ("schema", (&entry.name.schema).into()),
+                ("name", (&entry.name.name).into()),
+                ("state", status.map(|status| status.state.as_str()).into()),
+                ("definition", (&kept.view.sql).into()),
+                ("comment", entry.comment.as_ref().into()),
+            ])?;
+        }
+        Ok(())
+    },
 };
 
+/// Empty until there are sinks.
 const SINKS: Definition = Definition {
     name: "SINKS",
     columns: &[
@@ -366,13 +387,8 @@ const SINKS: Definition = Definition {
 
 const JOBS: Definition = Definition {
     name: "JOBS",
-    columns: &[
-        ("schema", Text),
-        ("name", Text),
-        ("type", Text),
-        ("state", Text),
-    ],
-    fill: |_, _| Ok(()),
+    columns: tables::JOB_COLUMNS,
+    fill: tables::jobs,
 };
 
 const CONNECTIONS: Definition = Definition {

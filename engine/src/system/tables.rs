@@ -15,12 +15,14 @@ use crate::history::HistoryMode;
 
 use Type::{BigInt, Bool, Int, Text, Time};
 
-pub(super) static TABLES: [Definition; 14] = [
+pub(super) static TABLES: [Definition; 16] = [
     SCHEMAS,
     STREAMS,
     TABLES_TABLE,
     EXTERNAL_TABLES,
     VIEWS,
+    MATERIALIZED_VIEWS,
+    JOBS,
     CONNECTIONS,
     COLUMNS,
     DEPENDENCIES,
@@ -126,6 +128,83 @@ const VIEWS: Definition = Definition {
         Ok(())
     },
 };
+
+const MATERIALIZED_VIEWS: Definition = Definition {
+    name: "materialized_views",
+    columns: &[
+        ("schema", Text),
+        ("name", Text),
+        ("definition", Text),
+        ("topic", Text),
+        ("state", Text),
+        ("comment", Text),
+        ("created_at", Time),
+    ],
+    fill: |system, rows| {
+        for entry in system.catalog.of_kind(ObjectKind::MaterializedView) {
+            let Body::MaterializedView(kept) = &entry.body else {
+                continue;
+            };
+            let status = system.facts.view(entry.id);
+            rows.push([
+                ("schema", (&entry.name.schema).into()),
+                ("name", (&entry.name.name).into()),
+                ("definition", (&kept.view.sql).into()),
+                ("topic", kept.topic.as_str().into()),
+                ("state", status.map(|status| status.state.as_str()).into()),
+                ("comment", entry.comment.as_ref().into()),
+                ("created_at", Value::Time(entry.created_at_ms)),
+            ])?;
+        }
+        Ok(())
+    },
+};
+
+pub(super) const JOB_COLUMNS: &[(&str, Type)] = &[
+    ("schema", Text),
+    ("name", Text),
+    ("type", Text),
+    ("state", Text),
+    ("rows_behind", BigInt),
+    ("state_rows", BigInt),
+    ("state_bytes", BigInt),
+    ("error", Text),
+];
+
+const JOBS: Definition = Definition {
+    name: "jobs",
+    columns: JOB_COLUMNS,
+    fill: jobs,
+};
+
+/// The continuous queries: one for each materialized view.
+pub(super) fn jobs(system: &System, rows: &mut Rows) -> Result<()> {
+    for entry in system.catalog.of_kind(ObjectKind::MaterializedView) {
+        let Some(status) = system.facts.view(entry.id) else {
+            continue;
+        };
+        rows.push([
+            ("schema", (&entry.name.schema).into()),
+            ("name", (&entry.name.name).into()),
+            ("type", "materialized view".into()),
+            ("state", status.state.as_str().into()),
+            (
+                "rows_behind",
+                Value::BigInt(i64::try_from(status.rows_behind).unwrap_or(i64::MAX)),
+            ),
+            (
+                "state_rows",
+                Value::BigInt(i64::try_from(status.state_size.0).unwrap_or(i64::MAX)),
+            ),
+            (
+                "state_bytes",
+                Value::BigInt(i64::try_from(status.state_size.1).unwrap_or(i64::MAX)),
+            ),
+            ("error", status.state.error().map(str::to_owned).into()),
+        ])?;
+    }
+    Ok(())
+}
 
 const CONNECTIONS: Definition = Definition {
     name: "connections",

@@ -119,6 +119,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         limits.query_memory
     ),
     setting!(
+        "limits.decoded_rows",
+        "Memory for rows of the ends of topics that queries have decoded; 0 keeps none.",
+        limits.decoded_rows
+    ),
+    setting!(
         "limits.spill",
         "Disk that all queries together may spill to.",
         limits.spill

@@ -3,6 +3,8 @@
 //! Floors are Kafka 4's (KIP-896). Produce is advertised from 0 although 3 is the first that is answered: librdkafka takes a
 //! broker that does not say so for one that cannot take compressed batches (KAFKA-18659).
 
+use std::collections::VecDeque;
+
 use bytes::{Buf, Bytes};
 use kafka_protocol::messages::api_versions_response::{
     ApiVersion, FinalizedFeatureKey, SupportedFeatureKey,
@@ -11,7 +13,10 @@ use kafka_protocol::messages::{ApiKey, ApiVersionsResponse, RequestHeader, Respo
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
 use super::code;
-use super::gather::{Gather, Pieces};
+use super::gather::{Gather, Piece, Records};
+
+/// A whole frame with an answer.
+pub(super) type Frame = VecDeque<Piece>;
 
 /// The APIs that are answered: key, first and last version.
 pub(super) const SUPPORTED: [(ApiKey, i16, i16); 32] = [
@@ -141,16 +146,16 @@ pub(super) fn body<T: Decodable>(head: &Head, mut body: Bytes) -> Result<T, Brok
 }
 
 /// A whole frame with an answer: length, header, body.
-pub(super) fn answer<T: Encodable>(head: &Head, body: &T) -> Result<Pieces, Broken> {
+pub(super) fn answer<T: Encodable>(head: &Head, body: &T) -> Result<Frame, Broken> {
     answer_with(head, body, Vec::new())
 }
 
-/// As [`answer`], where the body holds `pieces` that are not to be copied.
+/// As [`answer`], where the body holds what stands for `records`, in this order.
 pub(super) fn answer_with<T: Encodable>(
     head: &Head,
     body: &T,
-    pieces: Vec<Bytes>,
-) -> Result<Pieces, Broken> {
+    records: Vec<Records>,
+) -> Result<Frame, Broken> {
     let failed = |reason: String| Broken::Answer {
         api: head.api,
         version: head.version,
@@ -161,7 +166,7 @@ pub(super) fn answer_with<T: Encodable>(
     let size = body
         .compute_size(head.version)
         .map_err(|error| failed(error.to_string()))?;
-    let mut frame = Gather::new(pieces, size + 16);
+    let mut frame = Gather::new(records, size + 16);
     header
         .encode(&mut frame, header_version)
         .and_then(|()| body.encode(&mut frame, head.version))
@@ -201,7 +206,7 @@ pub(super) fn versions(version: i16) -> ApiVersionsResponse {
 }
 
 /// The answer to an ApiVersions request of a version that is not known.
-pub(super) fn versions_too_new(correlation_id: i32) -> Result<Pieces, Broken> {
+pub(super) fn versions_too_new(correlation_id: i32) -> Result<Frame, Broken> {
     let head = Head {
         api: ApiKey::ApiVersions,
         version: 0,
@@ -221,6 +226,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::kafka::gather::tests::in_memory;
 
     fn frame(key: i16, version: i16, body: &[u8]) -> Bytes {
         let mut frame = BytesMut::new();
@@ -263,7 +269,7 @@ mod tests {
             request,
             Request::ApiVersionsTooNew { correlation_id: 7 }
         ));
-        let mut answer = versions_too_new(7).unwrap();
+        let mut answer = in_memory(versions_too_new(7).unwrap());
         assert_eq!(answer.get_i32() as usize, answer.remaining());
         assert_eq!(answer.get_i32(), 7);
         assert_eq!(answer.get_i16(), 35);
@@ -281,7 +287,7 @@ mod tests {
             correlation_id: 5,
             client_id: String::new(),
         };
-        let mut frame = answer(&head, &versions(4)).unwrap();
+        let mut frame = in_memory(answer(&head, &versions(4)).unwrap());
         frame.advance(8);
         let mut body = BytesMut::new();
         versions(4).encode(&mut body, 4).unwrap();

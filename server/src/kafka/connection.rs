@@ -1,5 +1,6 @@
 //! Connections: frames come in, answers go out in the same order.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,15 +9,17 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 use futures::{FutureExt, StreamExt};
 use kafka_protocol::messages::ApiKey;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::OwnedReadHalf;
+use rustix::fs::sendfile;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+use weir_topics::StoredStretch;
 
-use super::api::{self, Broken, Request};
-use super::gather::Pieces;
+use super::api::{self, Broken, Frame, Request};
+use super::gather::Piece;
 use super::produce::{Turn, Turns};
 use super::quotas::Mute;
 use super::{Kafka, Peer};
@@ -24,6 +27,8 @@ use crate::connections::prepare;
 
 /// How long the server waits after an accept that failed, as when no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// The most that is sent from a file at once.
+const SEND_BYTES: u64 = 1 << 20;
 /// Requests of one connection that are worked on at once; a client sends five by default.
 const IN_FLIGHT_MAX: usize = 64;
 /// Room for small frames, several at a time.
@@ -81,7 +86,7 @@ pub(crate) async fn serve(listener: TcpListener, kafka: Arc<Kafka>) {
 }
 
 /// What is to be sent, if anything, and of a fetch its turn.
-type Answer = (Option<Pieces>, Option<Turn>);
+type Answer = (Option<Frame>, Option<Turn>);
 
 /// Why a connection ends before its client ends it.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +94,7 @@ enum Ended {
     #[error(transparent)]
     Broken(#[from] Broken),
     #[error("{0}")]
-    Io(#[from] std::io::Error),
+    Io(#[from] io::Error),
     #[error("it announced a request of {0} bytes")]
     Size(i32),
     #[error("it paused for {0:?} in the middle of a large request")]
@@ -119,9 +124,9 @@ async fn run(kafka: Arc<Kafka>, stream: TcpStream, peer: Peer) -> Result<(), End
         tokio::select! {
             Some(answer) = answers.next(), if !answers.is_empty() => {
                 // Its end lets the next fetch begin: a client that asks and does not read has one answer in memory.
-                let (pieces, _fetch) = answer?;
-                if let Some(mut pieces) = pieces {
-                    tokio::time::timeout(idle, write.write_all_buf(&mut pieces))
+                let (frame, _fetch) = answer?;
+                if let Some(frame) = frame {
+                    tokio::time::timeout(idle, send(&mut write, frame))
                         .await
                         .map_err(|_| Ended::Stalled(idle))??;
                 }
@@ -131,7 +136,7 @@ async fn run(kafka: Arc<Kafka>, stream: TcpStream, peer: Peer) -> Result<(), End
                 Some((frame, memory)) => match api::read(frame)? {
                     Request::ApiVersionsTooNew { correlation_id } => {
                         let answer = api::versions_too_new(correlation_id);
-                        let answer = answer.map(|pieces| (Some(pieces), None));
+                        let answer = answer.map(|frame| (Some(frame), None));
                         answers.push_back(futures::future::ready(answer).boxed());
                     }
                     Request::Known(head, body) => {
@@ -154,6 +159,34 @@ async fn run(kafka: Arc<Kafka>, stream: TcpStream, peer: Peer) -> Result<(), End
             () = tokio::time::sleep(idle), if is_idle => return Err(Ended::Idle(idle)),
         }
     }
+}
+
+/// Sends an answer, and what is stored of it from the page cache.
+async fn send(write: &mut OwnedWriteHalf, frame: Frame) -> io::Result<()> {
+    for piece in frame {
+        match piece {
+            Piece::Memory(mut chunks) => write.write_all_buf(&mut chunks).await?,
+            Piece::Stored(stretch) => send_stored(write.as_ref(), &stretch).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn send_stored(socket: &TcpStream, stretch: &StoredStretch) -> io::Result<()> {
+    let (file, range) = stretch.place();
+    let mut at = range.start;
+    while at < range.end {
+        let most = (range.end - at).min(SEND_BYTES) as usize;
+        let sending = || {
+            // What is not in the page cache is waited for here, where no other task waits with it.
+            let sent = tokio::task::block_in_place(|| sendfile(socket, file, Some(&mut at), most));
+            sent.map_err(io::Error::from)
+        };
+        if socket.async_io(Interest::WRITABLE, sending).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(())
 }
 
 /// Frames as they come in: a length of four bytes, then as many.

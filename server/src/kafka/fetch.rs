@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use kafka_protocol::messages::fetch_request::FetchPartition;
@@ -13,8 +12,9 @@ use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse, ProducerId
 use tokio::time::Instant;
 use uuid::Uuid;
 use weir_base::{Offset, PartitionId};
-use weir_topics::{Aborted, Partition, StoredBatches};
+use weir_topics::{Aborted, Partition, StoredBatches, StoredStretch};
 
+use super::gather::Records;
 use super::{Kafka, code};
 
 /// The most bytes of records in one answer, whatever a client asks for.
@@ -46,17 +46,22 @@ struct Found {
     stable: Offset,
     last_stable: Offset,
     start: Offset,
-    records: Bytes,
+    records: Records,
     /// Of a reader of what is committed: the aborted transactions whose batches it is to drop.
     aborted: Option<Vec<Aborted>>,
 }
 
 impl Kafka {
-    /// Gives what there is from some offsets on.
-    pub(super) async fn fetch(&self, request: FetchRequest, version: i16) -> FetchResponse {
+    /// Gives what there is from some offsets on: the response, and the records for which something stands in it, in order.
+    pub(super) async fn fetch(
+        &self,
+        request: FetchRequest,
+        version: i16,
+    ) -> (FetchResponse, Vec<Records>) {
+        let failed = |code| (FetchResponse::default().with_error_code(code), Vec::new());
         if request.session_id != 0 {
             // None is ever given: each request says all that it wants.
-            return FetchResponse::default().with_error_code(code::FETCH_SESSION_ID_NOT_FOUND);
+            return failed(code::FETCH_SESSION_ID_NOT_FOUND);
         }
         let wait = u64::try_from(request.max_wait_ms).unwrap_or(0);
         let deadline = Instant::now() + Duration::from_millis(wait).min(WAIT_MAX);
@@ -113,13 +118,13 @@ impl Kafka {
                 Ok(done) => done,
                 Err(error) => {
                     tracing::error!(%error, "a fetch could not read");
-                    return FetchResponse::default().with_error_code(code::UNKNOWN_SERVER_ERROR);
+                    return failed(code::UNKNOWN_SERVER_ERROR);
                 }
             };
             let bytes: usize = found
                 .iter()
                 .flatten()
-                .map(|found| found.records.len())
+                .map(|found| found.records.size_bytes())
                 .sum();
             let failed = found.iter().flatten().any(|found| found.code != code::NONE);
             if bytes >= bytes_min || failed || Instant::now() >= deadline || moved.is_empty() {
@@ -158,7 +163,7 @@ fn read(topics: &[WantedTopic], bytes_max: usize, committed: bool) -> Vec<Vec<Fo
             stable: Offset(-1),
             last_stable: Offset(-1),
             start: Offset(-1),
-            records: Bytes::new(),
+            records: Records::none(),
             aborted: None,
         };
         let partition = match &wanted.partition {
@@ -179,39 +184,37 @@ fn read(topics: &[WantedTopic], bytes_max: usize, committed: bool) -> Vec<Vec<Fo
             aborted: committed.then(Vec::new),
         };
         if wanted.from < start || wanted.from > stable {
-            return found(code::OFFSET_OUT_OF_RANGE, Bytes::new());
+            return found(code::OFFSET_OUT_OF_RANGE, Records::none());
         }
         if wanted.from >= end || (bytes_left == 0 && !is_first) {
-            return found(code::NONE, Bytes::new());
+            return found(code::NONE, Records::none());
         }
         let most = wanted.bytes_max.min(bytes_left);
-        match partition.read_stored(wanted.from, end, most) {
-            Ok(StoredBatches { pieces, next }) => {
-                let size = pieces.iter().map(Bytes::len).sum();
-                if size > bytes_left && !is_first {
-                    bytes_left = 0;
-                    return found(code::NONE, Bytes::new());
-                }
-                bytes_left = bytes_left.saturating_sub(size);
-                is_first &= size == 0;
-                let records = match pieces.as_slice() {
-                    [only] => only.clone(),
-                    pieces => {
-                        let mut records = BytesMut::with_capacity(size);
-                        pieces
-                            .iter()
-                            .for_each(|piece| records.extend_from_slice(piece));
-                        records.freeze()
-                    }
-                };
-                Found {
-                    aborted: committed.then(|| partition.aborted(wanted.from, next.min(end))),
-                    ..found(code::NONE, records)
-                }
-            }
+        let stored = partition.stored(wanted.from, end, most);
+        let stored = stored.map_err(|error| {
+            tracing::warn!(%error, "a fetch failed");
+            code::of_log(&error)
+        });
+        let (stretches, next) = match stored {
+            Ok(StoredBatches { stretches, next }) => (stretches, next),
+            Err(code) => return found(code, Records::none()),
+        };
+        let size: u64 = stretches.iter().map(StoredStretch::size_bytes).sum();
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        if size > bytes_left && !is_first {
+            bytes_left = 0;
+            return found(code::NONE, Records::none());
+        }
+        bytes_left = bytes_left.saturating_sub(size);
+        is_first &= size == 0;
+        match Records::stored(stretches) {
+            Ok(records) => Found {
+                aborted: committed.then(|| partition.aborted(wanted.from, next.min(end))),
+                ..found(code::NONE, records)
+            },
             Err(error) => {
-                tracing::warn!(%error, "a fetch failed");
-                found(code::of_log(&error), Bytes::new())
+                tracing::warn!(%error, "a fetch could not read");
+                found(code::KAFKA_STORAGE_ERROR, Records::none())
             }
         }
     };
@@ -221,7 +224,12 @@ fn read(topics: &[WantedTopic], bytes_max: usize, committed: bool) -> Vec<Vec<Fo
         .collect()
 }
 
-fn answer(topics: Vec<WantedTopic>, found: Vec<Vec<Found>>, version: i16) -> FetchResponse {
+fn answer(
+    topics: Vec<WantedTopic>,
+    found: Vec<Vec<Found>>,
+    version: i16,
+) -> (FetchResponse, Vec<Records>) {
+    let mut records = Vec::new();
     let responses = topics.into_iter().zip(found).map(|(topic, found)| {
         let partitions = topic.partitions.iter().zip(found).map(|(wanted, found)| {
             let mut data = PartitionData::default()
@@ -229,7 +237,8 @@ fn answer(topics: Vec<WantedTopic>, found: Vec<Vec<Found>>, version: i16) -> Fet
                 .with_error_code(found.code)
                 .with_high_watermark(found.stable.0)
                 .with_last_stable_offset(found.last_stable.0)
-                .with_records(Some(found.records));
+                .with_records(Some(found.records.stand_in()));
+            records.push(found.records);
             if let Some(aborted) = found.aborted {
                 let aborted = aborted.iter().map(|aborted| {
                     AbortedTransaction::default()
@@ -254,5 +263,6 @@ fn answer(topics: Vec<WantedTopic>, found: Vec<Vec<Found>>, version: i16) -> Fet
         }
         response
     });
-    FetchResponse::default().with_responses(responses.collect())
+    let response = FetchResponse::default().with_responses(responses.collect());
+    (response, records)
 }

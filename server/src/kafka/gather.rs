@@ -1,69 +1,169 @@
 //! An answer put together without a copy of the records in it.
 //!
-//! The protocol's library writes a message into one buffer, byte by byte. [`Gather`] is such a buffer: when it is given bytes
-//! that it knows as a piece, it takes the piece itself.
+//! The protocol's library writes a message into one buffer, byte by byte. [`Gather`] is such a buffer: when it is given the
+//! bytes that stand for records, it takes the records. Those that are stored are not even read: where they lie is
+//! kept, and they go from the page cache to the socket.
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use bytes::buf::UninitSlice;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::protocol::buf::ByteBufMut;
+use weir_topics::StoredStretch;
 
 /// Shorter pieces are copied: a piece costs more than that.
 const COPY_BELOW: usize = 4096;
+/// Less than this is read, and sent with what is around it: one system call, not three.
+const READ_BELOW: u64 = 32 << 10;
+/// More than this is read, too: nothing can stand for it.
+const READ_ABOVE: u64 = 128 << 20;
+
+/// As many bytes as there are of stored records, for the library to measure and to hand over. The memory is never touched, so
+/// there is none behind it.
+static STAND_IN: LazyLock<Bytes> = LazyLock::new(|| vec![0; READ_ABOVE as usize].into());
+
+/// The records of one partition in an answer.
+#[derive(Debug)]
+pub(super) enum Records {
+    Read(Bytes),
+    /// Longer than [`READ_BELOW`].
+    Stored {
+        stretches: Vec<StoredStretch>,
+        size: usize,
+    },
+}
 
 /// A buffer that is written to.
 #[derive(Debug)]
 pub(super) struct Gather {
-    /// What may be taken without a copy.
-    known: Vec<Bytes>,
-    done: VecDeque<Bytes>,
+    /// What is taken without a copy, in the order in which it will come.
+    records: VecDeque<Records>,
+    done: VecDeque<Piece>,
     done_bytes: usize,
     tail: BytesMut,
 }
 
-/// What was written, in order.
+/// A part of an answer.
+#[derive(Debug)]
+pub(super) enum Piece {
+    Memory(Chunks),
+    Stored(StoredStretch),
+}
+
+/// Bytes in several places of the memory, one after the other.
 #[derive(Debug, Default)]
-pub(super) struct Pieces {
-    pieces: VecDeque<Bytes>,
+pub(super) struct Chunks {
+    chunks: VecDeque<Bytes>,
     bytes: usize,
 }
 
+impl Records {
+    pub(super) fn none() -> Self {
+        Self::Read(Bytes::new())
+    }
+
+    /// Those of some stretches, which are read if there is little. Blocks on the disk.
+    pub(super) fn stored(stretches: Vec<StoredStretch>) -> io::Result<Self> {
+        let size: u64 = stretches.iter().map(StoredStretch::size_bytes).sum();
+        if (READ_BELOW..=READ_ABOVE).contains(&size) {
+            let size = size as usize;
+            return Ok(Self::Stored { stretches, size });
+        }
+        if let [only] = stretches.as_slice() {
+            return only.read().map(Self::Read);
+        }
+        let mut read = BytesMut::with_capacity(size as usize);
+        for stretch in &stretches {
+            read.extend_from_slice(&stretch.read()?);
+        }
+        Ok(Self::Read(read.freeze()))
+    }
+
+    pub(super) fn size_bytes(&self) -> usize {
+        match self {
+            Self::Read(bytes) => bytes.len(),
+            Self::Stored { size, .. } => *size,
+        }
+    }
+
+    /// What the protocol's library is given in their place.
+    pub(super) fn stand_in(&self) -> Bytes {
+        match self {
+            Self::Read(bytes) => bytes.clone(),
+            Self::Stored { size, .. } => STAND_IN.slice(..*size),
+        }
+    }
+
+    /// Whether the library has been given these bytes for them.
+    fn are(&self, bytes: &[u8]) -> bool {
+        let is = |own: &[u8]| own.as_ptr() == bytes.as_ptr() && own.len() == bytes.len();
+        match self {
+            Self::Read(own) => is(own),
+            Self::Stored { size, .. } => STAND_IN.get(..*size).is_some_and(is),
+        }
+    }
+}
+
 impl Gather {
-    /// A buffer with room for what is not among `known`.
-    pub(super) fn new(known: Vec<Bytes>, bytes: usize) -> Self {
-        let pieces: usize = known.iter().map(Bytes::len).sum();
+    /// A buffer for a message of `bytes` that holds `records` in this order.
+    pub(super) fn new(records: Vec<Records>, bytes: usize) -> Self {
+        let mut records = VecDeque::from(records);
+        records.retain(|records| records.size_bytes() >= COPY_BELOW);
+        let taken: usize = records.iter().map(Records::size_bytes).sum();
         Self {
-            known,
+            records,
             done: VecDeque::new(),
             done_bytes: 0,
-            tail: BytesMut::with_capacity(bytes.saturating_sub(pieces)),
+            tail: BytesMut::with_capacity(bytes.saturating_sub(taken)),
         }
     }
 
     /// All that was written, behind its length in four bytes.
-    pub(super) fn into_frame(mut self) -> Option<Pieces> {
+    pub(super) fn into_frame(mut self) -> Option<VecDeque<Piece>> {
         self.cut();
         let length = i32::try_from(self.done_bytes).ok()?;
-        let front = Bytes::copy_from_slice(&length.to_be_bytes());
-        self.done.push_front(front);
-        Some(Pieces {
-            pieces: self.done,
-            bytes: self.done_bytes + 4,
-        })
+        let length = Bytes::copy_from_slice(&length.to_be_bytes());
+        let mut front = Chunks::default();
+        front.push(length);
+        if let Some(Piece::Memory(first)) = self.done.front_mut() {
+            first.chunks.drain(..).for_each(|chunk| front.push(chunk));
+            self.done.pop_front();
+        }
+        self.done.push_front(Piece::Memory(front));
+        Some(self.done)
     }
 
     fn cut(&mut self) {
         if !self.tail.is_empty() {
-            self.done_bytes += self.tail.len();
-            self.done.push_back(self.tail.split().freeze());
+            let tail = self.tail.split().freeze();
+            self.push(tail);
+        }
+    }
+
+    fn push(&mut self, bytes: Bytes) {
+        self.done_bytes += bytes.len();
+        match self.done.back_mut() {
+            Some(Piece::Memory(chunks)) => chunks.push(bytes),
+            _ => {
+                let mut chunks = Chunks::default();
+                chunks.push(bytes);
+                self.done.push_back(Piece::Memory(chunks));
+            }
         }
     }
 }
 
-// SAFETY: what is not a known piece is left to `BytesMut`.
+impl Chunks {
+    fn push(&mut self, bytes: Bytes) {
+        self.bytes += bytes.len();
+        self.chunks.push_back(bytes);
+    }
+}
+
+// SAFETY: all but records is left to `BytesMut`.
 unsafe impl BufMut for Gather {
     fn remaining_mut(&self) -> usize {
         self.tail.remaining_mut()
@@ -79,15 +179,18 @@ unsafe impl BufMut for Gather {
     }
 
     fn put_slice(&mut self, bytes: &[u8]) {
-        let is_it = |known: &&Bytes| known.as_ptr() == bytes.as_ptr() && known.len() == bytes.len();
-        match self.known.iter().find(is_it) {
-            Some(known) if bytes.len() >= COPY_BELOW => {
-                let known = known.clone();
+        let next = self.records.pop_front_if(|records| records.are(bytes));
+        match next {
+            None => self.tail.put_slice(bytes),
+            Some(Records::Read(bytes)) => {
                 self.cut();
-                self.done_bytes += known.len();
-                self.done.push_back(known);
+                self.push(bytes);
             }
-            _ => self.tail.put_slice(bytes),
+            Some(Records::Stored { stretches, size }) => {
+                self.cut();
+                self.done_bytes += size;
+                self.done.extend(stretches.into_iter().map(Piece::Stored));
+            }
         }
     }
 }
@@ -109,71 +212,80 @@ impl ByteBufMut for Gather {
     }
 }
 
-impl Buf for Pieces {
+impl Buf for Chunks {
     fn remaining(&self) -> usize {
         self.bytes
     }
 
     fn chunk(&self) -> &[u8] {
-        self.pieces.front().map_or(&[], |piece| piece)
+        self.chunks.front().map_or(&[], |chunk| chunk)
     }
 
     fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let count = slices.len().min(self.pieces.len());
-        for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
-            *slice = IoSlice::new(piece);
+        let count = slices.len().min(self.chunks.len());
+        for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
+            *slice = IoSlice::new(chunk);
         }
         count
     }
 
     fn advance(&mut self, mut count: usize) {
         self.bytes = self.bytes.saturating_sub(count);
-        while let Some(front) = self.pieces.front_mut() {
+        while let Some(front) = self.chunks.front_mut() {
             if count < front.len() {
                 front.advance(count);
                 return;
             }
             count -= front.len();
-            self.pieces.pop_front();
+            self.chunks.pop_front();
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
+    /// All bytes of an answer that holds nothing stored.
+    pub(crate) fn in_memory(frame: VecDeque<Piece>) -> Chunks {
+        let mut all = Chunks::default();
+        for piece in frame {
+            match piece {
+                Piece::Memory(chunks) => chunks.chunks.into_iter().for_each(|c| all.push(c)),
+                Piece::Stored(stretch) => all.push(stretch.read().unwrap()),
+            }
+        }
+        all
+    }
+
     #[test]
-    fn known_pieces_are_taken_and_all_bytes_are_in_order() {
+    fn records_are_taken_and_all_bytes_are_in_order() {
         let large = Bytes::from(vec![7; 10_000]);
         let small = Bytes::from(vec![8; 10]);
-        let mut gather = Gather::new(vec![large.clone(), small.clone()], 0);
+        let records = [&small, &large].map(|bytes| Records::Read(bytes.clone()));
+        let mut gather = Gather::new(records.into(), 0);
         gather.put_i32(1);
-        gather.put_slice(&large);
         gather.put_slice(&small);
+        gather.put_slice(&large);
         let equal = large.to_vec();
         gather.put_slice(&equal);
         let offset = gather.offset();
         gather.put_u8(9);
         assert_eq!(gather.range(offset..offset + 1), [9]);
-        let mut pieces = gather.into_frame().unwrap();
-        assert!(
-            pieces
-                .pieces
-                .iter()
-                .any(|piece| piece.as_ptr() == large.as_ptr())
-        );
+        let mut frame = in_memory(gather.into_frame().unwrap());
+        let is_large = |chunk: &Bytes| chunk.as_ptr() == large.as_ptr();
+        assert!(frame.chunks.iter().any(is_large));
         let mut expected = 20_015i32.to_be_bytes().to_vec();
         expected.extend([0, 0, 0, 1]);
-        expected.extend([7; 10_000]);
         expected.extend([8; 10]);
         expected.extend([7; 10_000]);
+        expected.extend([7; 10_000]);
         expected.push(9);
-        assert_eq!(pieces.remaining(), expected.len());
+        assert_eq!(frame.remaining(), expected.len());
         let mut slices = [IoSlice::new(&[]); 2];
-        assert_eq!(pieces.chunks_vectored(&mut slices), 2);
-        pieces.advance(3);
-        let rest = pieces.copy_to_bytes(pieces.remaining());
+        assert_eq!(frame.chunks_vectored(&mut slices), 2);
+        frame.advance(3);
+        let rest = frame.copy_to_bytes(frame.remaining());
         assert_eq!(rest, expected[3..]);
     }
 }

@@ -34,9 +34,10 @@ use weir_topics::groups::Groups;
 use weir_topics::transactions::Transactions;
 
 use crate::config::KafkaSettings;
+use api::Frame;
 use api::{Broken, Head};
 pub(crate) use connection::serve;
-use gather::Pieces;
+use gather::Records;
 use produce::Turn;
 use quotas::{Mute, Quotas, Use};
 
@@ -99,7 +100,7 @@ impl Kafka {
         head: Head,
         body: Bytes,
         turn: Turn,
-    ) -> Result<Option<Pieces>, Broken> {
+    ) -> Result<Option<Frame>, Broken> {
         macro_rules! ask {
             ($handler:expr) => {{
                 let request = api::body(&head, body)?;
@@ -125,14 +126,8 @@ impl Kafka {
             }
             ApiKey::Fetch => {
                 let request = api::body(&head, body)?;
-                let response = self.fetch(request, version).await;
-                let partitions = response
-                    .responses
-                    .iter()
-                    .flat_map(|topic| &topic.partitions);
-                let records = partitions.filter_map(|partition| partition.records.clone());
-                let records: Vec<Bytes> = records.collect();
-                let bytes = records.iter().map(Bytes::len).sum();
+                let (response, records) = self.fetch(request, version).await;
+                let bytes = records.iter().map(Records::size_bytes).sum();
                 let throttle = self.quotas.count(Use::Fetch, &head.client_id, bytes);
                 peer.mute.during(throttle);
                 let response = response.with_throttle_time_ms(millis(throttle));

@@ -6,6 +6,7 @@ mod cut;
 mod isolation;
 mod pins;
 mod read;
+mod stored;
 mod upkeep;
 mod write;
 
@@ -21,7 +22,8 @@ use weir_base::{Offset, PartitionId, TopicName};
 pub use append::{Appended, Head};
 pub use isolation::ProducerState;
 pub use pins::Pin;
-pub use read::{Batches, SegmentInfo, StoredBatches};
+pub use read::{Batches, SegmentInfo};
+pub use stored::{StoredBatches, StoredStretch};
 
 use crate::config::ConfigCell;
 use crate::open_files::FileKey;

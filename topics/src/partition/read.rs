@@ -42,15 +42,6 @@ pub struct Batches {
     pub next: Offset,
 }
 
-/// Batches as they are stored, and where to go on.
-#[derive(Debug, Clone)]
-pub struct StoredBatches {
-    /// Whole batches in order, back to back.
-    pub pieces: Vec<Bytes>,
-    /// As [`Batches::next`].
-    pub next: Offset,
-}
-
 impl Partition {
     /// Reads whole batches that hold offsets of `[from, to)`, as many as `bytes_max` allows, and at least one if there is one.
     /// The first and the last may hold offsets outside of it. `next` is where to go on: there may be no batch and still a step,
@@ -83,32 +74,6 @@ impl Partition {
         Ok(Batches { batches, next })
     }
 
-    /// Reads batches as they are stored, committed or not and markers too, back to back in few pieces. Their checksums are for
-    /// the reader to check, as Kafka's consumers do. Who wants only what is committed reads to [`Partition::last_stable_offset`]
-    /// and drops the batches of [`Partition::aborted`] transactions.
-    ///
-    /// # Errors
-    /// As [`Partition::read`].
-    pub fn read_stored(&self, from: Offset, to: Offset, bytes_max: usize) -> Result<StoredBatches> {
-        let mut pieces: Vec<(Bytes, Range<usize>)> = Vec::new();
-        let next = self.read_each(from, to, bytes_max, |_, found| {
-            match pieces.last_mut() {
-                Some((chunk, range))
-                    if chunk.as_ptr() == found.chunk.as_ptr() && range.end == found.range.start =>
-                {
-                    range.end = found.range.end;
-                }
-                _ => pieces.push((found.chunk.clone(), found.range)),
-            }
-            Ok(())
-        })?;
-        let pieces = pieces.into_iter();
-        Ok(StoredBatches {
-            pieces: pieces.map(|(chunk, range)| chunk.slice(range)).collect(),
-            next,
-        })
-    }
-
     /// Gives each batch of [`Partition::read`] to `give`; answers where to go on.
     fn read_each(
         &self,
@@ -116,6 +81,20 @@ impl Partition {
         to: Offset,
         bytes_max: usize,
         mut give: impl FnMut(&Segment, Found<'_>) -> Result<()>,
+    ) -> Result<Offset> {
+        self.go_through(from, to, bytes_max, |segment, next, to, left| {
+            self.read_segment(segment, next, to, left, &mut give)
+        })
+    }
+
+    /// Has `step` go through the segments that hold offsets of `[from, to)` that are stable, until there is no room left. It
+    /// moves the offset where to go on, which is answered.
+    pub(super) fn go_through(
+        &self,
+        from: Offset,
+        to: Offset,
+        bytes_max: usize,
+        mut step: impl FnMut(&Segment, &mut Offset, Offset, &mut Left) -> Result<()>,
     ) -> Result<Offset> {
         self.check_exists()?;
         let to = to.min(self.stable_offset());
@@ -134,7 +113,7 @@ impl Partition {
                     self.0.place
                 )));
             };
-            if let Err(error) = self.read_segment(&segment, &mut next, to, &mut left, &mut give) {
+            if let Err(error) = step(&segment, &mut next, to, &mut left) {
                 // A file that cannot be opened may have been deleted with its topic a moment ago, or been removed or replaced
                 // since it was looked up.
                 self.check_exists()?;
@@ -381,8 +360,7 @@ impl Partition {
         let to = to.min(segment.end());
         let open = segment.open(files)?;
         let (mut chunk, mut at) = (Bytes::new(), 0);
-        // What must come next; before the first batch, only that it is not past what is wanted.
-        let mut follows = None;
+        let mut sequence = Sequence::new(segment, from);
         while position < past {
             if chunk.len() - at < HEADER_BYTES {
                 let size = left.bytes.max(READ_BYTES_MIN).min(past - position);
@@ -390,30 +368,16 @@ impl Partition {
             }
             let header = BatchHeader::parse(chunk.get(at..).unwrap_or_default());
             let header = header.map_err(|reason| segment.corrupt(position, reason))?;
-            let size = header.total_bytes() as u64;
-            let base = header.base_offset;
-            let in_place = match follows {
-                Some(follows) if segment.has_gaps() => base >= follows,
-                Some(follows) => base == follows,
-                None => base >= segment.base && (base <= from || segment.has_gaps()),
-            };
-            if !in_place {
-                let reason = Malformed::Sequence {
-                    expected: follows.unwrap_or(from),
-                    found: base,
-                };
-                return Err(segment.corrupt(position, reason));
-            }
-            if base >= to {
+            sequence.check(&header, position)?;
+            if header.base_offset >= to {
                 break;
             }
+            let size = header.total_bytes() as u64;
             if size > past - position {
                 return Err(segment.corrupt(position, Malformed::CutOff));
             }
-            follows = Some(header.end_offset());
             let wanted = header.end_offset() > from;
-            if wanted && size > left.bytes && left.any {
-                left.bytes = 0;
+            if wanted && left.is_full(size) {
                 return Ok(());
             }
             if size > (chunk.len() - at) as u64 {
@@ -434,15 +398,56 @@ impl Partition {
                     position,
                 };
                 give(segment, found)?;
-                left.bytes = left.bytes.saturating_sub(size);
-                left.any = true;
+                left.take(size);
                 *next = header.end_offset();
             }
             at = end;
             position += size;
         }
-        if *next < to && !segment.has_gaps() {
-            return Err(segment.corrupt(position, Malformed::CutOff));
+        sequence.end(next, to, position)
+    }
+}
+
+/// The order in which batches must come in a segment.
+pub(super) struct Sequence<'a> {
+    segment: &'a Segment,
+    from: Offset,
+    /// What must come next; before the first batch, only that it is not past `from`.
+    pub(super) follows: Option<Offset>,
+}
+
+impl<'a> Sequence<'a> {
+    pub(super) fn new(segment: &'a Segment, from: Offset) -> Self {
+        Self {
+            segment,
+            from,
+            follows: None,
+        }
+    }
+
+    /// Whether the batch at `position` may be there.
+    pub(super) fn check(&mut self, header: &BatchHeader, position: u64) -> Result<()> {
+        let (segment, base) = (self.segment, header.base_offset);
+        let in_place = match self.follows {
+            Some(follows) if segment.has_gaps() => base >= follows,
+            Some(follows) => base == follows,
+            None => base >= segment.base && (base <= self.from || segment.has_gaps()),
+        };
+        if !in_place {
+            let reason = Malformed::Sequence {
+                expected: self.follows.unwrap_or(self.from),
+                found: base,
+            };
+            return Err(segment.corrupt(position, reason));
+        }
+        self.follows = Some(header.end_offset());
+        Ok(())
+    }
+
+    /// Moves `next` to the end of what was wanted, which only compaction may have taken.
+    pub(super) fn end(&self, next: &mut Offset, to: Offset, position: u64) -> Result<()> {
+        if *next < to && !self.segment.has_gaps() {
+            return Err(self.segment.corrupt(position, Malformed::CutOff));
         }
         *next = to.max(*next);
         Ok(())
@@ -470,18 +475,43 @@ impl Found<'_> {
 }
 
 /// How much more may be read.
-struct Left {
-    bytes: u64,
+pub(super) struct Left {
+    pub(super) bytes: u64,
     /// Whether anything was.
-    any: bool,
+    pub(super) any: bool,
+}
+
+impl Left {
+    /// Whether a batch of this size is one too many; then there is no room left.
+    pub(super) fn is_full(&mut self, size: u64) -> bool {
+        let full = self.any && size > self.bytes;
+        if full {
+            self.bytes = 0;
+        }
+        full
+    }
+
+    pub(super) fn take(&mut self, size: u64) {
+        self.bytes = self.bytes.saturating_sub(size);
+        self.any = true;
+    }
 }
 
 fn read_chunk(segment: &Segment, file: &File, position: u64, size: u64) -> Result<Bytes> {
     let mut chunk = vec![0; size as usize];
-    file.read_exact_at(&mut chunk, position)
+    read_into(segment, file, position, &mut chunk)?;
+    Ok(chunk.into())
+}
+
+pub(super) fn read_into(
+    segment: &Segment,
+    file: &File,
+    position: u64,
+    bytes: &mut [u8],
+) -> Result<()> {
+    file.read_exact_at(bytes, position)
         .map_err(|error| match error.kind() {
             std::io::ErrorKind::UnexpectedEof => segment.corrupt(position, Malformed::CutOff),
             _ => Error::io("read", segment.place(), error),
-        })?;
-    Ok(chunk.into())
+        })
 }

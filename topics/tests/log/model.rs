@@ -345,10 +345,14 @@ impl Life {
         while next < end {
             let read = self.partition.read(next, end, 700).unwrap();
             assert!(read.next > next, "no step at {next}");
-            let stored = self.partition.read_stored(next, end, 700).unwrap();
-            let bytes: usize = stored.pieces.iter().map(bytes::Bytes::len).sum();
-            let sizes = read.batches.iter().map(weir_topics::BatchView::size_bytes);
-            assert_eq!((bytes, stored.next), (sizes.sum(), read.next));
+            let stored = self.partition.stored(next, end, 700).unwrap();
+            let stretches = stored.stretches.iter();
+            let stretches = stretches.map(|stretch| stretch.read().unwrap());
+            let batches = read.batches.iter().map(|batch| batch.as_bytes().clone());
+            assert_eq!(
+                (stretches.collect::<Vec<_>>().concat(), stored.next),
+                (batches.collect::<Vec<_>>().concat(), read.next)
+            );
             for batch in read.batches {
                 for record in batch.decompressed().unwrap().records() {
                     let record = record.unwrap();

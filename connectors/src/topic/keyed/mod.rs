@@ -5,6 +5,7 @@
 //! the versions before them, so that a reader at a fixed offset is not disturbed by writers; they are read from the log
 //! when the table is first used.
 
+mod follow;
 mod snapshot;
 mod state;
 mod write;
@@ -12,18 +13,20 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Weak};
 
 use datafusion::catalog::TableProvider;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use weir_base::{Clock, Kind, Offset, PartitionId, SqlState};
 use weir_topics::{BatchView, Batches, Head, Partition, Topic};
 
 use super::record::RecordDecoder;
 use super::schema::RowSchema;
 use crate::{Error, Result};
+pub use follow::{FollowedTable, TableChanges, TableFollower};
 use snapshot::Snapshot;
 use state::{Chunk, State};
 pub use write::{Change, Commit, Conflicts, OnConflict, TableWriter};
@@ -43,6 +46,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     memory: Arc<dyn MemoryPool>,
     state: RwLock<State>,
+    /// Up to where each who follows the table has seen it.
+    followers: Mutex<Vec<Weak<AtomicI64>>>,
     /// Held while the table is loaded, and by the one who writes.
     gate: Arc<tokio::sync::Mutex<()>>,
 }
@@ -78,6 +83,7 @@ impl KeyedTable {
             clock,
             memory,
             state: RwLock::new(state),
+            followers: Mutex::default(),
             gate: Arc::new(tokio::sync::Mutex::new(())),
         })))
     }
@@ -108,43 +114,57 @@ impl KeyedTable {
     /// # Errors
     /// When `at` is not durable yet, or a record cannot be read.
     pub async fn snapshot(&self, at: Offset, with_hidden: bool) -> Result<Arc<dyn TableProvider>> {
-        if at > self.0.partition.stable_offset() {
-            return Err(Error::new(
-                Kind::Internal,
-                format!(
-                    "table {:?} was asked for at an offset that is not durable",
-                    self.0.topic.name().as_str()
-                ),
-            ));
-        }
+        self.check_durable(at)?;
+        let (chunks, is_current) = self.chunks_from(at, at).await?;
+        Ok(Arc::new(Snapshot::new(
+            self,
+            chunks,
+            at,
+            with_hidden,
+            is_current,
+        )))
+    }
+
+    /// All versions that a reader at `from` or at `to` is shown, which may not be before it.
+    async fn chunks_between(&self, from: Offset, to: Offset) -> Result<Vec<Arc<Chunk>>> {
+        self.check_durable(to)?;
+        // Before the first row nothing was there, whatever has been forgotten since.
+        let from = if from == Offset::ZERO { to } else { from };
+        let (chunks, _) = self.chunks_from(from, to).await?;
+        Ok(chunks)
+    }
+
+    /// The versions that readers from `from` to `to` are shown, and whether they are those that writers go on with.
+    async fn chunks_from(&self, from: Offset, to: Offset) -> Result<(Vec<Arc<Chunk>>, bool)> {
         if self.0.state.read().given_up != self.0.partition.head().given_up {
             self.keep_up()?;
         }
-        if self.0.state.read().end < at {
+        if self.0.state.read().end < to {
             let _gate = self.0.gate.lock().await;
-            self.load(at).await?;
+            self.load(to).await?;
         }
         {
             let state = self.0.state.read();
-            if at >= state.horizon {
-                return Ok(Arc::new(Snapshot::new(
-                    self,
-                    state.chunks().to_vec(),
-                    at,
-                    with_hidden,
-                    true,
-                )));
+            if from >= state.horizon {
+                return Ok((state.chunks().to_vec(), true));
             }
         }
         let mut past = self.empty_state();
-        self.replay(&mut past, at).await?;
-        Ok(Arc::new(Snapshot::new(
-            self,
-            past.chunks().to_vec(),
-            at,
-            with_hidden,
-            false,
-        )))
+        self.replay(&mut past, to).await?;
+        Ok((past.chunks().to_vec(), false))
+    }
+
+    fn check_durable(&self, at: Offset) -> Result<()> {
+        if at <= self.0.partition.stable_offset() {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Internal,
+            format!(
+                "table {:?} was asked for at an offset that is not durable",
+                self.0.topic.name().as_str()
+            ),
+        ))
     }
 
     /// Waits for the turn to write. Until the writer is dropped or commits, no one else writes, and what it reads of the

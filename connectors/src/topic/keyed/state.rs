@@ -82,17 +82,20 @@ impl Chunk {
 
     /// Which versions a reader at `at` is shown; none when it is all of them.
     pub(super) fn visible(&self, at: Offset) -> Option<BooleanArray> {
-        let shown = |row: usize| {
-            let superseded = self
-                .superseded
-                .get(row)
-                .map_or(CURRENT, |at| at.load(Ordering::Acquire));
-            self.offsets.value(row) < at.0 && superseded >= at.0
-        };
+        let shown = |row: usize| self.is_visible(row, at);
         if (0..self.rows()).all(shown) {
             return None;
         }
         Some((0..self.rows()).map(|row| Some(shown(row))).collect())
+    }
+
+    /// Whether a reader at `at` is shown a version.
+    pub(super) fn is_visible(&self, row: usize, at: Offset) -> bool {
+        let superseded = self
+            .superseded
+            .get(row)
+            .map_or(CURRENT, |at| at.load(Ordering::Acquire));
+        self.offsets.value(row) < at.0 && superseded >= at.0
     }
 
     fn row_of(&self, offset: i64) -> Option<usize> {

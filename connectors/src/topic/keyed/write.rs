@@ -50,6 +50,13 @@ pub enum Change {
         /// The rows as they shall be, in the same order.
         rows: Rows,
     },
+    /// Rows under keys that the writer chose, in a table without a primary key; what was there under one is replaced.
+    Put {
+        /// The `_key` of each.
+        keys: BinaryArray,
+        /// The rows, in the same order.
+        rows: Rows,
+    },
     /// Rows to be removed.
     Delete {
         /// The `_key` of each.
@@ -286,6 +293,7 @@ impl TableWriter {
                     self.insert(&mut ops, at, rows, *on_conflict)?
                 }
                 Change::Update { keys, rows } => self.update(&mut ops, at, keys, rows)?,
+                Change::Put { keys, rows } => self.put(&mut ops, at, keys, rows)?,
                 Change::Delete { keys } => self.delete(&mut ops, keys),
             });
         }
@@ -362,6 +370,19 @@ impl TableWriter {
                 }
                 _ => ops.set(old.value(row), put),
             }
+        }
+        Ok(rows.len() as u64)
+    }
+
+    fn put(&self, ops: &mut Ops, change: usize, keys: &BinaryArray, rows: &Rows) -> Result<u64> {
+        if keys.len() != rows.len() || !self.table.0.rows.key().is_empty() {
+            return Err(Error::new(
+                Kind::Internal,
+                "rows are put under keys that are not theirs",
+            ));
+        }
+        for row in 0..rows.len() {
+            ops.set(keys.value(row), Op::Put { change, row });
         }
         Ok(rows.len() as u64)
     }
@@ -450,8 +471,11 @@ impl TableWriter {
             state.account();
         }
         if self.table.0.state.read().is_thick() {
-            // What is rolled back to must be there.
-            let horizon = self.head.stable;
+            // What is rolled back to must be there, and what a follower has yet to see.
+            let horizon = self.head.stable.min(self.table.followed_from());
+            if horizon <= self.table.0.state.read().horizon {
+                return Ok(());
+            }
             let chunks = self.table.0.state.read().thinned(horizon)?;
             let mut state = self.table.0.state.write();
             if !lost(&state) {
@@ -564,7 +588,9 @@ impl Puts {
 
 fn rows_of(change: &Change) -> Option<&Rows> {
     match change {
-        Change::Insert { rows, .. } | Change::Update { rows, .. } => Some(rows),
+        Change::Insert { rows, .. } | Change::Update { rows, .. } | Change::Put { rows, .. } => {
+            Some(rows)
+        }
         Change::Delete { .. } => None,
     }
 }

@@ -1,5 +1,6 @@
 //! The plan node that reads records of a topic.
 
+mod decoded;
 mod reader;
 mod runs;
 
@@ -30,6 +31,7 @@ use parking_lot::RwLock;
 use weir_base::{Offset, PartitionId};
 use weir_topics::Topic;
 
+pub use self::decoded::DecodedRows;
 use self::reader::{Metrics, Reader};
 use self::runs::{Run, shared_out};
 use super::bounds::{Bounds, Interval};
@@ -67,6 +69,8 @@ struct Scan {
     schema: SchemaRef,
     bounds: Bounds,
     fetch: Option<usize>,
+    /// Where rows are kept that others will read, too.
+    decoded: Option<Arc<DecodedRows>>,
 }
 
 impl TopicScanExec {
@@ -124,6 +128,18 @@ impl TopicScanExec {
             to: range.end,
         });
         Ok(Self::over(scan, vec![vec![run]]))
+    }
+
+    /// Keeps rows for others, and takes what they have kept.
+    pub(crate) fn keeping(self, decoded: Option<Arc<DecodedRows>>) -> Self {
+        let scan = Scan {
+            decoded,
+            ..Scan::clone(&self.scan)
+        };
+        Self {
+            scan: Arc::new(scan),
+            ..self
+        }
     }
 
     fn over(scan: Scan, parts: Vec<Vec<Run>>) -> Self {
@@ -203,6 +219,7 @@ impl Scan {
             projection,
             bounds,
             fetch,
+            decoded: None,
         })
     }
 
@@ -310,6 +327,7 @@ impl ExecutionPlan for TopicScanExec {
             baseline: BaselineMetrics::new(&metrics, partition),
             bytes: MetricBuilder::new(&metrics).counter("bytes_scanned", partition),
             errors: MetricBuilder::new(&metrics).counter("decode_errors", partition),
+            kept: MetricBuilder::new(&metrics).counter("kept_rows", partition),
         };
         let reader = Reader::new(Arc::clone(&self.scan), runs, context, metrics);
         let batches = stream::try_unfold(reader, |mut reader| async move {

@@ -10,11 +10,13 @@ use datafusion::physical_plan::ExecutionPlanProperties;
 use datafusion::physical_plan::metrics::{BaselineMetrics, Count, RecordOutput};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream::{self, StreamExt};
-use weir_base::PartitionId;
+use weir_base::{Offset, PartitionId};
 use weir_topics::{BatchView, Batches};
 
 use super::Scan;
+use super::decoded::{DecodedRows, Filling, Found, Piece, TrackKey};
 use super::runs::{Run, Span};
+use crate::topic::bounds::Interval;
 use crate::topic::history::FilePart;
 use crate::topic::record::RecordDecoder;
 use crate::{Error, Result};
@@ -29,6 +31,8 @@ pub(super) struct Metrics {
     pub(super) baseline: BaselineMetrics,
     pub(super) bytes: Count,
     pub(super) errors: Count,
+    /// Rows that did not have to be decoded.
+    pub(super) kept: Count,
 }
 
 /// One output partition, being read.
@@ -43,15 +47,28 @@ pub(super) struct Reader {
     file: Option<SendableRecordBatchStream>,
     context: Arc<TaskContext>,
     decoder: Option<(PartitionId, RecordDecoder)>,
-    reading: Option<Piece>,
+    /// Under which rows of a partition are kept.
+    track: Option<(PartitionId, Option<TrackKey>)>,
+    reading: Option<Ahead>,
     ready: VecDeque<RecordBatch>,
     metrics: Metrics,
 }
 
-/// A piece of a span that is on its way from the disk.
-struct Piece {
+/// The next piece of a span.
+struct Ahead {
     span: Span,
-    read: SpawnedTask<weir_topics::Result<Batches>>,
+    source: Source,
+}
+
+/// Where it comes from.
+enum Source {
+    /// It is decoded already.
+    Kept(Arc<Piece>),
+    /// It is on its way from the disk, up to an offset at which something kept may follow.
+    Disk {
+        to: Offset,
+        read: SpawnedTask<weir_topics::Result<Batches>>,
+    },
 }
 
 impl Reader {
@@ -67,6 +84,7 @@ impl Reader {
             runs: runs.iter().cloned().collect(),
             file: None,
             decoder: None,
+            track: None,
             reading: None,
             ready: VecDeque::new(),
             scan,
@@ -92,7 +110,7 @@ impl Reader {
                 }
                 continue;
             }
-            let Some(piece) = self.reading.take().or_else(|| self.start()) else {
+            let Some(Ahead { span, source }) = self.reading.take().or_else(|| self.start()) else {
                 match self.runs.pop_front() {
                     Some(Run::File(part)) => self.file = Some(self.open(part)?),
                     Some(Run::Log(span)) => self.count(span)?,
@@ -103,22 +121,48 @@ impl Reader {
                 }
                 continue;
             };
-            let span = piece.span;
-            let Batches { batches, next } = piece.read.join().await.map_err(stopped)??;
-            let rest = Span { from: next, ..span };
-            // A read that does not get on has come to the end of what is stable.
-            if rest.from > span.from && rest.from < rest.to {
-                self.runs.push_front(Run::Log(rest));
+            match source {
+                Source::Kept(piece) => {
+                    self.go_on_at(span, piece.end());
+                    let time = self.scan.bounds.timestamp;
+                    for rows in piece.rows(span.from, span.to, time)? {
+                        self.metrics.kept.add(rows.num_rows());
+                        self.take(rows);
+                    }
+                }
+                Source::Disk { to, read } => {
+                    let Batches { batches, next } = read.join().await.map_err(stopped)??;
+                    let next = next.min(to);
+                    self.go_on_at(span, next);
+                    self.reading = self.start();
+                    let timer = self.metrics.baseline.elapsed_compute().clone();
+                    let _timer = timer.timer();
+                    self.decode(Span { to: next, ..span }, &batches)?;
+                }
             }
-            self.reading = self.start();
-            let timer = self.metrics.baseline.elapsed_compute().clone();
-            let _timer = timer.timer();
-            self.decode(span, &batches)?;
         }
     }
 
+    /// Leaves what comes behind a piece of `span` for later.
+    fn go_on_at(&mut self, span: Span, next: Offset) {
+        let rest = Span { from: next, ..span };
+        // A read that does not get on has come to the end of what is stable.
+        if rest.from > span.from && rest.from < rest.to {
+            self.runs.push_front(Run::Log(rest));
+        }
+    }
+
+    /// Under what the rows of a partition are kept, if they may be.
+    fn track(&mut self, partition: PartitionId) -> Option<(&DecodedRows, &TrackKey)> {
+        if !matches!(&self.track, Some((known, _)) if *known == partition) {
+            self.track = Some((partition, TrackKey::of(&self.scan, partition)));
+        }
+        let (_, key) = self.track.as_ref()?;
+        Some((self.scan.decoded.as_deref()?, key.as_ref()?))
+    }
+
     /// Begins to read the next piece, if it comes from the log and records must be looked at.
-    fn start(&mut self) -> Option<Piece> {
+    fn start(&mut self) -> Option<Ahead> {
         let span = match self.runs.front()? {
             Run::Log(span) => *span,
             Run::File(_) => return None,
@@ -127,17 +171,28 @@ impl Reader {
             return None;
         }
         self.runs.pop_front();
+        let mut to = span.to;
+        if let Some((decoded, key)) = self.track(span.partition) {
+            match decoded.find(key, span.from, span.to) {
+                Found::Piece(piece) => {
+                    let source = Source::Kept(piece);
+                    return Some(Ahead { span, source });
+                }
+                Found::NothingTo(offset) => to = offset,
+            }
+        }
         let topic = self.scan.topic.clone();
         let read = SpawnedTask::spawn_blocking(move || {
             let partition = topic.partition(span.partition)?;
-            let Batches { batches, next } = partition.read(span.from, span.to, READ_BYTES)?;
+            let Batches { batches, next } = partition.read(span.from, to, READ_BYTES)?;
             let batches = batches.into_iter().map(BatchView::decompressed);
             Ok(Batches {
                 batches: batches.collect::<weir_topics::Result<_>>()?,
                 next,
             })
         });
-        Some(Piece { span, read })
+        let source = Source::Disk { to, read };
+        Some(Ahead { span, source })
     }
 
     /// Begins to read a part of a Parquet file.
@@ -197,8 +252,12 @@ impl Reader {
             )?,
         };
         let time = self.scan.bounds.timestamp;
+        let stored = batches.iter().map(BatchView::size_bytes).sum();
+        self.metrics.bytes.add(stored);
+        let takes_all = time == Interval::ALL && self.scan.fetch.is_none();
+        let is_kept = takes_all && self.track(span.partition).is_some();
+        let mut filling = is_kept.then(|| Filling::of(stored)).flatten();
         'all: for batch in batches {
-            self.metrics.bytes.add(batch.size_bytes());
             for record in batch.records() {
                 let record = record?;
                 if record.offset >= span.to || self.left == 0 {
@@ -211,33 +270,50 @@ impl Reader {
                     self.count_errors(&mut decoder);
                     return Err(error);
                 }
+                if let Some(filling) = &mut filling {
+                    filling.record(record.offset, record.timestamp_ms, decoder.rows());
+                }
                 let is_full = decoder.rows().max(decoder.records()) >= self.batch_rows;
                 if is_full || decoder.bytes() >= BATCH_BYTES || decoder.rows() >= self.left {
-                    self.give(&mut decoder)?;
+                    self.give(&mut decoder, &mut filling)?;
                 }
             }
         }
-        self.give(&mut decoder)?;
+        self.give(&mut decoder, &mut filling)?;
+        if let Some(filling) = filling
+            && let Some((decoded, key)) = self.track(span.partition)
+        {
+            decoded.keep(key, span.from..span.to, filling);
+        }
         self.decoder = Some((span.partition, decoder));
         Ok(())
     }
 
     /// Puts what is decoded among what is ready, up to the rows that may still be given.
-    fn give(&mut self, decoder: &mut RecordDecoder) -> Result<()> {
-        self.count_errors(decoder);
+    fn give(&mut self, decoder: &mut RecordDecoder, filling: &mut Option<Filling>) -> Result<()> {
+        if self.count_errors(decoder) {
+            // Errors are counted, and said, each time that they are come upon.
+            *filling = None;
+        }
         if decoder.records() > 0 {
-            self.take(decoder.finish()?);
+            let rows = decoder.finish()?;
+            if let Some(filling) = filling {
+                filling.batch(&rows);
+            }
+            self.take(rows);
         }
         Ok(())
     }
 
-    fn count_errors(&self, decoder: &mut RecordDecoder) {
+    /// Counts the records that could not be decoded; says whether there was one.
+    fn count_errors(&self, decoder: &mut RecordDecoder) -> bool {
         let errors = decoder.take_errors();
         if errors > 0 {
             let count = usize::try_from(errors).unwrap_or(usize::MAX);
             self.metrics.errors.add(count);
             self.scan.rows.decode_errors().add(errors);
         }
+        errors > 0
     }
 
     /// Rows without columns: as many as there are records.

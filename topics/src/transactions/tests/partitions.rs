@@ -36,8 +36,8 @@ fn what_is_written_together_is_seen_together() {
             (Offset(1), Offset(0))
         );
         assert!(values(left).is_empty());
-        let stored = left.read_stored(Offset(0), Offset(9), 1000).unwrap();
-        assert_eq!((stored.pieces.len(), stored.next), (1, Offset(1)));
+        let stored = left.stored(Offset(0), Offset(9), 1000).unwrap();
+        assert_eq!((stored.stretches.len(), stored.next), (1, Offset(1)));
 
         let mut watch = left.watch_committed();
         watch.mark_unchanged();
@@ -539,8 +539,9 @@ fn stored(partition: &Partition) -> Vec<String> {
     let (mut next, end) = (partition.start_offset(), partition.stable_offset());
     let mut values = Vec::new();
     while next < end {
-        let read = partition.read_stored(next, end, 1000).unwrap();
-        for mut piece in read.pieces {
+        let read = partition.stored(next, end, 1000).unwrap();
+        for stretch in &read.stretches {
+            let mut piece = stretch.read().unwrap();
             while !piece.is_empty() {
                 let batch = crate::BatchView::parse(piece.clone()).unwrap();
                 let _ = piece.split_to(batch.size_bytes());

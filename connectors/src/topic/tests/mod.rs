@@ -1,5 +1,7 @@
 //! Rows in, rows out.
 
+mod kept;
+
 use std::sync::Arc;
 
 use arrow::array::*;

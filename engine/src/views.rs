@@ -1,0 +1,456 @@
+//! Materialized views: their jobs, which run in groups that go in step, and up to where their rows are shown.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use weir_base::{Classify, Kind, Offset, SqlState, TopicId};
+use weir_catalog::{Body, Entry, ObjectId, ObjectKind};
+use weir_streaming::{Dataflow, Gathered, Group, Job, Moved, Positions, ViewSink, components};
+use weir_topics::Topic;
+
+use crate::engine::Shared;
+use crate::error::{Error, Result};
+use crate::lanes::{Lane, panicked};
+use crate::memory::QueryPool;
+use crate::planning::{Planner, Reading};
+use crate::queries::Running;
+use crate::variables::Variables;
+
+/// What a view is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ViewState {
+    /// It is computed from the beginning, and shows what it showed last.
+    Starting,
+    /// It follows its sources.
+    Running,
+    /// It was told to stand still.
+    Paused,
+    /// It cannot go on.
+    Failed(Failure),
+}
+
+/// Why a view stands still.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    kind: Kind,
+    sqlstate: SqlState,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    fn of(error: &Error) -> Self {
+        Self {
+            kind: error.kind(),
+            sqlstate: error.sqlstate(),
+            message: error.to_string(),
+            hint: error.hint(),
+        }
+    }
+
+    fn error(&self) -> Error {
+        let error = Error::new(self.kind, self.message.clone()).with_sqlstate(self.sqlstate);
+        match &self.hint {
+            Some(hint) => error.with_hint(hint.clone()),
+            None => error,
+        }
+    }
+}
+
+impl ViewState {
+    /// The state in a word.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Failed(_) => "failed",
+        }
+    }
+
+    /// What is wrong, if something is.
+    pub(crate) fn error(&self) -> Option<&str> {
+        match self {
+            Self::Failed(failure) => Some(&failure.message),
+            _ => None,
+        }
+    }
+}
+
+/// A view as an operator sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct ViewStatus {
+    pub(crate) state: ViewState,
+    /// Rows of its sources that it has yet to read.
+    pub(crate) rows_behind: u64,
+    /// What its operators remember: rows, and the bytes that they take.
+    pub(crate) state_size: (u64, usize),
+    /// Its operators, one a line.
+    pub(crate) operators: String,
+}
+
+/// All views that are kept.
+pub(crate) struct Views {
+    status: Mutex<HashMap<ObjectId, ViewStatus>>,
+    groups: tokio::sync::Mutex<Vec<RunningGroup>>,
+    /// Up to where each topic is shown to who reads a view.
+    positions: RwLock<Arc<Positions>>,
+    /// Counts the changes of both.
+    changed: watch::Sender<u64>,
+}
+
+/// A group that runs.
+struct RunningGroup {
+    topics: HashSet<TopicId>,
+    stop: CancellationToken,
+    task: JoinHandle<Vec<Job>>,
+}
+
+impl Default for Views {
+    fn default() -> Self {
+        Self {
+            status: Mutex::default(),
+            groups: tokio::sync::Mutex::default(),
+            positions: RwLock::default(),
+            changed: watch::Sender::new(0),
+        }
+    }
+}
+
+impl Views {
+    /// Starts all views of the catalog.
+    pub(crate) fn start(engine: &Arc<Shared>) {
+        let snapshot = engine.catalog.snapshot();
+        let entries: Vec<Arc<Entry>> = snapshot
+            .relations()
+            .filter(|entry| entry.kind() == ObjectKind::MaterializedView)
+            .cloned()
+            .collect();
+        for entry in &entries {
+            engine.views.set(entry.id, ViewState::Starting);
+        }
+        let weak = Arc::downgrade(engine);
+        engine.lanes.spawn(Lane::Heavy, async move {
+            if let Some(engine) = weak.upgrade()
+                && let Err(error) = engine.views.run(&engine, &entries).await
+            {
+                tracing::error!(%error, "views could not be started");
+            }
+        });
+    }
+
+    /// Up to where topics are shown to who reads a view: the same moment of all that belong together.
+    pub(crate) fn positions(&self) -> Arc<Positions> {
+        Arc::clone(&self.positions.read())
+    }
+
+    /// What a view is doing.
+    pub(crate) fn status(&self, id: ObjectId) -> Option<ViewStatus> {
+        self.status.lock().get(&id).cloned()
+    }
+
+    /// Waits until a view shows what its sources have, as far as that goes.
+    ///
+    /// # Errors
+    /// When it has failed: with what failed.
+    pub(crate) async fn shown(&self, id: ObjectId) -> Result<()> {
+        let mut changed = self.changed.subscribe();
+        loop {
+            changed.mark_unchanged();
+            match self.status(id).map(|status| status.state) {
+                Some(ViewState::Starting) => {}
+                Some(ViewState::Failed(failure)) => return Err(failure.error()),
+                _ => return Ok(()),
+            }
+            if changed.changed().await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits until all views that run show what is in the log now.
+    pub(crate) async fn flush(&self, engine: &Shared) {
+        let read: Vec<TopicId> = self.positions().keys().copied().collect();
+        let wanted: BTreeMap<TopicId, Vec<Offset>> = read
+            .into_iter()
+            .filter_map(|id| {
+                let topic = engine.log.topic_by_id(id)?;
+                let partitions = topic.partitions().iter();
+                let ends = partitions.map(weir_topics::Partition::last_stable_offset);
+                Some((id, ends.collect()))
+            })
+            .collect();
+        let mut changed = self.changed.subscribe();
+        loop {
+            changed.mark_unchanged();
+            let positions = self.positions();
+            let reached = wanted.iter().all(|(id, wanted)| {
+                // A topic that nobody reads any more is waited for by nobody.
+                positions
+                    .get(id)
+                    .is_none_or(|at| wanted.iter().zip(at).all(|(wanted, at)| at >= wanted))
+            });
+            if reached || changed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn set(&self, id: ObjectId, state: ViewState) {
+        let mut status = self.status.lock();
+        let status = status.entry(id).or_insert(ViewStatus {
+            state: ViewState::Starting,
+            rows_behind: 0,
+            state_size: (0, 0),
+            operators: String::new(),
+        });
+        status.state = state;
+        self.changed.send_modify(|version| *version += 1);
+    }
+
+    fn note(&self, job: &Job) {
+        if let Some(status) = self.status.lock().get_mut(&ObjectId(job.id())) {
+            status.rows_behind = job.dataflow().rows_behind();
+            status.state_size = job.dataflow().state_size();
+            status.operators = job.dataflow().explain();
+        }
+    }
+
+    /// Shows where topics are after a step, and who failed in it.
+    fn show(&self, moved: Moved) {
+        for (id, error) in moved.failed {
+            let error = Error::from(error);
+            tracing::warn!(view = id, %error, "a materialized view has failed");
+            self.set(ObjectId(id), ViewState::Failed(Failure::of(&error)));
+        }
+        if !moved.positions.is_empty() {
+            let mut positions = self.positions.write();
+            let mut all = Positions::clone(&positions);
+            all.extend(moved.positions);
+            *positions = Arc::new(all);
+        }
+        self.changed.send_modify(|version| *version += 1);
+    }
+
+    /// Makes views go on, or begin, together with those that they belong to.
+    pub(crate) async fn run(&self, engine: &Arc<Shared>, entries: &[Arc<Entry>]) -> Result<()> {
+        let mut jobs = Vec::new();
+        for entry in entries {
+            match &entry.body {
+                Body::MaterializedView(view) if !view.paused => {}
+                _ => {
+                    self.set(entry.id, ViewState::Paused);
+                    continue;
+                }
+            }
+            self.set(entry.id, ViewState::Starting);
+            match job(engine, entry).await {
+                Ok(job) => {
+                    self.note(&job);
+                    jobs.push(job);
+                }
+                Err(error) => {
+                    tracing::warn!(view = %entry.name, %error, "a materialized view cannot start");
+                    self.set(entry.id, ViewState::Failed(Failure::of(&error)));
+                }
+            }
+        }
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let mut groups = self.groups.lock().await;
+        let touched: HashSet<TopicId> = jobs.iter().flat_map(topics_of).collect();
+        jobs.extend(take(&mut groups, |group| !group.topics.is_disjoint(&touched)).await?);
+        self.regroup(engine, &mut groups, jobs);
+        Ok(())
+    }
+
+    /// Stops all of them at the ends of their steps, before the log is closed.
+    pub(crate) async fn close(&self) {
+        let mut groups = self.groups.lock().await;
+        if let Err(error) = take(&mut groups, |_| true).await {
+            tracing::error!(%error, "a group of views has ended");
+        }
+    }
+
+    /// Ends views, and what they kept in memory; those that belonged to them go on.
+    pub(crate) async fn end(
+        &self,
+        engine: &Arc<Shared>,
+        ids: &[ObjectId],
+        state: Option<ViewState>,
+    ) {
+        let mut groups = self.groups.lock().await;
+        let topics: HashSet<TopicId> = {
+            let snapshot = engine.catalog.snapshot();
+            let entries = ids.iter().filter_map(|id| snapshot.by_id(*id));
+            entries.filter_map(|entry| Some(entry.topic()?.1)).collect()
+        };
+        let taken = take(&mut groups, |group| {
+            topics.is_empty() || !group.topics.is_disjoint(&topics)
+        })
+        .await;
+        match taken {
+            Ok(mut jobs) => {
+                jobs.retain(|job| !ids.contains(&ObjectId(job.id())));
+                self.regroup(engine, &mut groups, jobs);
+            }
+            Err(error) => tracing::error!(%error, "a group of views has ended"),
+        }
+        for id in ids {
+            match &state {
+                Some(state) => self.set(*id, state.clone()),
+                None => {
+                    self.status.lock().remove(id);
+                }
+            }
+        }
+        self.changed.send_modify(|version| *version += 1);
+    }
+
+    /// Runs jobs in the groups that they form now.
+    fn regroup(&self, engine: &Arc<Shared>, groups: &mut Vec<RunningGroup>, jobs: Vec<Job>) {
+        let places: Vec<(Topic, Vec<Topic>)> = jobs
+            .iter()
+            .map(|job| (job.topic().clone(), job.reads().cloned().collect()))
+            .collect();
+        let mut jobs: Vec<Option<Job>> = jobs.into_iter().map(Some).collect();
+        for members in components(&places) {
+            let members = members
+                .into_iter()
+                .filter_map(|at| jobs.get_mut(at)?.take());
+            let members: Vec<Job> = members.collect();
+            let topics = members.iter().flat_map(topics_of).collect();
+            let stop = engine.closing.child_token();
+            let work = follow(Arc::downgrade(engine), members, stop.clone());
+            if let Some(task) = engine.lanes.spawn(Lane::Heavy, work) {
+                groups.push(RunningGroup { topics, stop, task });
+            }
+        }
+    }
+}
+
+fn topics_of(job: &Job) -> Vec<TopicId> {
+    let read = job.reads().map(Topic::id);
+    read.chain([job.topic().id()]).collect()
+}
+
+/// Stops some groups at the end of their steps, and gives their jobs.
+async fn take(
+    groups: &mut Vec<RunningGroup>,
+    which: impl Fn(&RunningGroup) -> bool,
+) -> Result<Vec<Job>> {
+    let (taken, rest) = std::mem::take(groups)
+        .into_iter()
+        .partition(|group| which(group));
+    *groups = rest;
+    let taken: Vec<RunningGroup> = taken;
+    taken.iter().for_each(|group| group.stop.cancel());
+    let mut jobs = Vec::new();
+    for group in taken {
+        jobs.extend(group.task.await.map_err(panicked)?);
+    }
+    Ok(jobs)
+}
+
+/// Runs a group until it is told to stop, and gives its jobs back.
+async fn follow(engine: Weak<Shared>, jobs: Vec<Job>, stop: CancellationToken) -> Vec<Job> {
+    let ids: Vec<ObjectId> = jobs.iter().map(|job| ObjectId(job.id())).collect();
+    let views = || engine.upgrade();
+    let fail = |error: Error| {
+        if let Some(engine) = views() {
+            for id in &ids {
+                engine
+                    .views
+                    .set(*id, ViewState::Failed(Failure::of(&error)));
+            }
+        }
+    };
+    let progress = |job: &Job| {
+        if let Some(engine) = views() {
+            engine.views.note(job);
+        }
+    };
+    let mut group = match Group::gather(jobs, &stop, progress).await {
+        Ok(Gathered {
+            group,
+            stopped: true,
+            ..
+        }) => return group.into_jobs(),
+        Ok(Gathered { group, moved, .. }) => {
+            let Some(engine) = views() else {
+                return group.into_jobs();
+            };
+            engine.views.show(moved);
+            for job in group.jobs() {
+                engine.views.note(job);
+                engine.views.set(ObjectId(job.id()), ViewState::Running);
+            }
+            group
+        }
+        Err(error) => {
+            fail(error.into());
+            return Vec::new();
+        }
+    };
+    loop {
+        if group.jobs().is_empty() {
+            return Vec::new();
+        }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return group.into_jobs(),
+            ready = group.ready() => if let Err(error) = ready {
+                fail(error.into());
+                return Vec::new();
+            },
+        }
+        let moved = group.step().await;
+        let Some(engine) = views() else {
+            return group.into_jobs();
+        };
+        group.jobs().iter().for_each(|job| engine.views.note(job));
+        engine.views.show(moved);
+    }
+}
+
+/// The job of a view, at the beginning.
+async fn job(engine: &Arc<Shared>, entry: &Entry) -> Result<Job> {
+    let Body::MaterializedView(view) = &entry.body else {
+        return Err(Error::new(
+            Kind::Internal,
+            "only views that are kept have jobs",
+        ));
+    };
+    let planner = planner(engine, &view.view.sql);
+    let dataflow = planner.dataflow(entry, &view.view).await?;
+    let sink = ViewSink::new(engine.keyed_table(entry)?)?;
+    Ok(Job::new(entry.id.0, dataflow, sink))
+}
+
+/// A planner for a view, with a memory of its own.
+pub(crate) fn planner(engine: &Arc<Shared>, sql: &str) -> Planner {
+    let limit = usize::try_from(engine.settings.limits.query_memory.0).unwrap_or(usize::MAX);
+    let pool = Arc::new(QueryPool::new(limit, Arc::clone(&engine.memory)));
+    let running = Running::new(sql, pool, engine.clock.now_ms());
+    Planner::new(
+        Arc::clone(engine),
+        &running,
+        engine.catalog.snapshot(),
+        &Variables::default(),
+        Reading::Live,
+    )
+}
+
+impl Planner {
+    /// The operators of a view's query, whose rows have the view's columns.
+    async fn dataflow(&self, entry: &Entry, view: &weir_catalog::View) -> Result<Dataflow> {
+        let plan = self.view_as_declared(entry, view).await?;
+        let plan = self.state.optimize(&plan)?;
+        Ok(Dataflow::new(&plan, &self.state, &self.task_context()).await?)
+    }
+}

@@ -1,0 +1,117 @@
+//! Inner joins, cross joins among them: each side's change is joined with what is known of the other side.
+//!
+//! ΔA ⋈ B + (A + ΔA) ⋈ ΔB, after DBSP (Budiu et al., VLDB 2023).
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use hashbrown::HashSet;
+
+use super::{Boxed, Description, Follows, Operator};
+use crate::dataflow::Ranges;
+use crate::delta::Delta;
+use crate::error::Result;
+use crate::planning::Kernel;
+use crate::state::Arrangement;
+
+/// A join that is linear in each of its sides.
+pub(crate) struct InnerJoin {
+    left: Boxed,
+    right: Boxed,
+    lefts: Arrangement,
+    rights: Arrangement,
+    kernel: Kernel,
+    detail: String,
+}
+
+impl InnerJoin {
+    pub(crate) fn new(
+        [left, right]: [Boxed; 2],
+        [lefts, rights]: [Arrangement; 2],
+        kernel: Kernel,
+        detail: String,
+    ) -> Self {
+        Self {
+            left,
+            right,
+            lefts,
+            rights,
+            kernel,
+            detail,
+        }
+    }
+
+    /// Joins some rows of the left side with those of the right side that have their keys.
+    async fn of_left(&mut self, rows: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
+        let others = matching(&self.lefts, &self.rights, &rows)?;
+        self.join(rows, others).await
+    }
+
+    async fn of_right(&mut self, rows: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
+        let others = matching(&self.rights, &self.lefts, &rows)?;
+        self.join(others, rows).await
+    }
+
+    async fn join(
+        &mut self,
+        left: Vec<RecordBatch>,
+        right: Vec<RecordBatch>,
+    ) -> Result<Vec<RecordBatch>> {
+        if left.is_empty() || right.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.kernel.run([left, right]).await
+    }
+}
+
+/// The rows of `other` that have the keys of some rows of `own`.
+fn matching(
+    own: &Arrangement,
+    other: &Arrangement,
+    rows: &[RecordBatch],
+) -> Result<Vec<RecordBatch>> {
+    let mut keys = HashSet::new();
+    let rows = Delta::of_plus(rows.to_vec());
+    own.keys().touched(&rows, &mut keys)?;
+    other.rows_of(&keys)
+}
+
+impl Operator for InnerJoin {
+    fn step<'a>(&'a mut self, ranges: &'a Ranges) -> BoxFuture<'a, Result<Delta>> {
+        async move {
+            let left = self.left.step(ranges).await?;
+            let right = self.right.step(ranges).await?;
+            let mut delta = Delta {
+                plus: self.of_left(left.plus.clone()).await?,
+                minus: self.of_left(left.minus.clone()).await?,
+            };
+            self.lefts.apply(&left)?;
+            delta.and(Delta {
+                plus: self.of_right(right.plus.clone()).await?,
+                minus: self.of_right(right.minus.clone()).await?,
+            });
+            self.rights.apply(&right)?;
+            Ok(delta)
+        }
+        .boxed()
+    }
+
+    fn schema(&self) -> SchemaRef {
+        self.kernel.schema()
+    }
+
+    fn describe(&self) -> Description {
+        let (left, right) = (self.lefts.size(), self.rights.size());
+        Description {
+            name: "Join",
+            detail: self.detail.clone(),
+            follows: Follows::Changes,
+            state: (left.0 + right.0, left.1 + right.1),
+        }
+    }
+
+    fn inputs(&self) -> Vec<&dyn Operator> {
+        vec![self.left.as_ref(), self.right.as_ref()]
+    }
+}

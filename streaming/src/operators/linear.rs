@@ -1,0 +1,64 @@
+//! What treats each row for itself: filters, projections, `UNNEST`, `UNION ALL`.
+
+use arrow::datatypes::SchemaRef;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::{Boxed, Description, Follows, Operator, changes};
+use crate::dataflow::Ranges;
+use crate::delta::Delta;
+use crate::error::Result;
+use crate::planning::Kernel;
+
+/// Runs a plan on the rows that came, and on those that went: what it makes of them comes and goes too.
+pub(crate) struct Linear {
+    inputs: Vec<Boxed>,
+    kernel: Kernel,
+    detail: String,
+}
+
+impl Linear {
+    pub(crate) fn new(inputs: Vec<Boxed>, kernel: Kernel, detail: String) -> Self {
+        Self {
+            inputs,
+            kernel,
+            detail,
+        }
+    }
+}
+
+impl Operator for Linear {
+    fn step<'a>(&'a mut self, ranges: &'a Ranges) -> BoxFuture<'a, Result<Delta>> {
+        async move {
+            let changes = changes(&mut self.inputs, ranges).await?;
+            let mut delta = Delta::default();
+            if changes.iter().any(|change| !change.plus.is_empty()) {
+                let plus = changes.iter().map(|change| change.plus.clone());
+                delta.plus = self.kernel.run(plus).await?;
+            }
+            if changes.iter().any(|change| !change.minus.is_empty()) {
+                let minus = changes.iter().map(|change| change.minus.clone());
+                delta.minus = self.kernel.run(minus).await?;
+            }
+            Ok(delta)
+        }
+        .boxed()
+    }
+
+    fn schema(&self) -> SchemaRef {
+        self.kernel.schema()
+    }
+
+    fn describe(&self) -> Description {
+        Description {
+            name: "Linear",
+            detail: self.detail.clone(),
+            follows: Follows::Rows,
+            state: (0, 0),
+        }
+    }
+
+    fn inputs(&self) -> Vec<&dyn Operator> {
+        self.inputs.iter().map(AsRef::as_ref).collect()
+    }
+}

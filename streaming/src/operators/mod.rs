@@ -1,0 +1,86 @@
+//! What a continuous query is made of. Each operator turns the changes of its inputs in a step into the change of its output, so
+//! that the sum of all changes is always what the same SQL gives over the sum of all inputs.
+
+mod constant;
+mod join;
+mod linear;
+mod recompute;
+mod source;
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use futures::future::BoxFuture;
+
+pub(crate) use constant::Constant;
+pub(crate) use join::InnerJoin;
+pub(crate) use linear::Linear;
+pub(crate) use recompute::Recompute;
+pub(crate) use source::{StreamSource, TableSource, scan_of};
+
+use crate::dataflow::Ranges;
+use crate::delta::Delta;
+use crate::error::Result;
+
+/// One operator, with those below it.
+pub(crate) trait Operator: Send {
+    /// What its output changes by when its sources go through `ranges`. After an error the operator is of no use any more.
+    fn step<'a>(&'a mut self, ranges: &'a Ranges) -> BoxFuture<'a, Result<Delta>>;
+
+    /// The schema of its rows.
+    fn schema(&self) -> SchemaRef;
+
+    /// What it is, for people.
+    fn describe(&self) -> Description;
+
+    fn inputs(&self) -> Vec<&dyn Operator>;
+}
+
+/// An operator as `EXPLAIN` shows it.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// Its kind.
+    pub name: &'static str,
+    /// What it does in particular.
+    pub detail: String,
+    /// How it follows changes.
+    pub follows: Follows,
+    /// What it remembers: rows, and the bytes that they take.
+    pub state: (u64, usize),
+}
+
+/// How an operator follows the changes of its inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follows {
+    /// Row by row, without memory.
+    Rows,
+    /// Incrementally: by what a change adds.
+    Changes,
+    /// By computing again what has one of the keys that a change touches.
+    Keys,
+    /// By computing all of it again.
+    Everything,
+}
+
+impl Follows {
+    /// In a word or two.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rows => "stateless",
+            Self::Changes => "incremental",
+            Self::Keys => "recomputed by key",
+            Self::Everything => "recomputed whole",
+        }
+    }
+}
+
+pub(crate) type Boxed = Box<dyn Operator>;
+
+/// The change of each input, one after the other.
+pub(crate) async fn changes(inputs: &mut [Boxed], ranges: &Ranges) -> Result<Vec<Arc<Delta>>> {
+    let mut changes = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        changes.push(Arc::new(input.step(ranges).await?));
+    }
+    Ok(changes)
+}

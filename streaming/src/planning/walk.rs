@@ -1,0 +1,384 @@
+//! The walk over a logical plan.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use datafusion::catalog::cte_worktable::CteWorkTable;
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::common::{DFSchemaRef, JoinType};
+use datafusion::datasource::source_as_provider;
+use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{
+    Aggregate, Expr, Join, LogicalPlan, LogicalPlanBuilder, TableScan, Window,
+};
+use datafusion::physical_expr::create_physical_expr;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use weir_base::Offset;
+use weir_connectors::topic::{FollowedTable, StreamTable};
+
+use super::{Inputs, Kernel};
+use crate::error::{Error, Result};
+use crate::operators::{
+    Boxed, Constant, InnerJoin, Linear, Recompute, StreamSource, TableSource, scan_of,
+};
+use crate::sources::Read;
+use crate::state::{Arrangement, Keys};
+
+/// Operators, and what they read.
+pub(crate) struct Planned {
+    pub(crate) root: Boxed,
+    pub(crate) reads: Vec<Read>,
+}
+
+/// A walk that is going on.
+pub(crate) struct Walk<'a> {
+    state: &'a SessionState,
+    context: &'a Arc<TaskContext>,
+    reads: Vec<Read>,
+}
+
+impl<'a> Walk<'a> {
+    /// Plans `plan`.
+    ///
+    /// # Errors
+    /// When a part of it cannot be planned, or reads no topic where one is needed.
+    pub(crate) async fn over(
+        plan: &LogicalPlan,
+        state: &'a SessionState,
+        context: &'a Arc<TaskContext>,
+    ) -> Result<Planned> {
+        let mut walk = Self {
+            state,
+            context,
+            reads: Vec::new(),
+        };
+        let plan = unlimited_scans(plan.clone())?;
+        let root = walk.operator(&plan).await?;
+        Ok(Planned {
+            root,
+            reads: walk.reads,
+        })
+    }
+
+    fn operator<'b>(&'b mut self, plan: &'b LogicalPlan) -> BoxFuture<'b, Result<Boxed>> {
+        async move {
+            if has_subqueries(plan)? {
+                return self.whole(plan).await;
+            }
+            match plan {
+                LogicalPlan::TableScan(scan) => self.scan(plan, scan).await,
+                LogicalPlan::Projection(_)
+                | LogicalPlan::Filter(_)
+                | LogicalPlan::SubqueryAlias(_)
+                | LogicalPlan::Unnest(_)
+                | LogicalPlan::Union(_)
+                | LogicalPlan::Repartition(_) => self.linear(plan).await,
+                // Rows of a view are in no order.
+                LogicalPlan::Sort(sort) if sort.fetch.is_none() => self.operator(&sort.input).await,
+                LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => {
+                    let kernel = self.kernel(plan, Inputs::default()).await?;
+                    Ok(Box::new(Constant::new(kernel, plan.display().to_string())))
+                }
+                LogicalPlan::Join(join) => self.join(plan, join).await,
+                LogicalPlan::Aggregate(aggregate) => self.aggregate(plan, aggregate).await,
+                LogicalPlan::Window(window) => self.window(plan, window).await,
+                LogicalPlan::Distinct(_) => {
+                    let keys = plan.schema().columns().into_iter().map(Expr::Column);
+                    let keys = [keys.collect()];
+                    self.recompute(plan, "Distinct", Some(&keys)).await
+                }
+                LogicalPlan::Limit(limit) => match limit.input.as_ref() {
+                    // What is left depends on the order, which is lost between operators.
+                    LogicalPlan::Sort(_) => self.ordered_limit(plan).await,
+                    _ => self.recompute(plan, "Limit", None).await,
+                },
+                LogicalPlan::Sort(_) => self.recompute(plan, "Top", None).await,
+                _ => self.whole(plan).await,
+            }
+        }
+        .boxed()
+    }
+
+    async fn kernel(&self, plan: &LogicalPlan, inputs: Inputs) -> Result<Kernel> {
+        Kernel::new(plan, inputs, self.state, self.context).await
+    }
+
+    async fn scan(&mut self, plan: &LogicalPlan, scan: &TableScan) -> Result<Boxed> {
+        let provider = source_as_provider(&scan.source)?;
+        let provider = provider.as_ref() as &dyn Any;
+        if let Some(stream) = provider.downcast_ref::<StreamTable>() {
+            let kernel = self.kernel(plan, Inputs::default()).await?;
+            let node = scan_of(kernel.plan().as_ref());
+            let node = node.ok_or(Error::Internal("a stream's plan has no scan"))?;
+            let topic = stream.topic().clone();
+            let first = node.first_offsets();
+            Read::add(&mut self.reads, &topic, first, false);
+            return Ok(Box::new(StreamSource::new(topic, kernel)));
+        }
+        if let Some(table) = provider.downcast_ref::<FollowedTable>() {
+            return self.table(scan, table).await;
+        }
+        let kernel = self.kernel(plan, Inputs::default()).await?;
+        Ok(Box::new(Constant::new(kernel, scan.table_name.to_string())))
+    }
+
+    /// A table's rows, filtered and projected as the scan asks for it.
+    async fn table(&mut self, scan: &TableScan, table: &FollowedTable) -> Result<Boxed> {
+        let topic = table.table().topic().clone();
+        Read::add(&mut self.reads, &topic, vec![Offset::ZERO], true);
+        let schema = datafusion::common::DFSchema::try_from_qualified_schema(
+            scan.table_name.clone(),
+            &scan.source.schema(),
+        )?;
+        let mut inputs = Inputs::default();
+        let mut rows = LogicalPlanBuilder::from(inputs.add(&Arc::new(schema)));
+        for filter in &scan.filters {
+            rows = rows.filter(filter.clone())?;
+        }
+        let columns = scan.projected_schema.columns().into_iter();
+        let rows = rows.project(columns.map(Expr::Column))?.build()?;
+        let kernel = self.kernel(&rows, inputs).await?;
+        let columns = scan.source.schema().fields().len();
+        let follower = table.table().follow();
+        Ok(Box::new(TableSource::new(follower, kernel, columns)))
+    }
+
+    /// All of a plan from the top on that treats rows one by one.
+    async fn linear(&mut self, plan: &LogicalPlan) -> Result<Boxed> {
+        let mut inputs = Inputs::default();
+        let mut below = Vec::new();
+        let mut names = Vec::new();
+        let top = linear_part(plan, &mut inputs, &mut below, &mut names)?;
+        let kernel = self.kernel(&top, inputs).await?;
+        let below = self.operators(&below).await?;
+        Ok(Box::new(Linear::new(below, kernel, names.join(", "))))
+    }
+
+    async fn operators(&mut self, plans: &[LogicalPlan]) -> Result<Vec<Boxed>> {
+        let mut operators = Vec::with_capacity(plans.len());
+        for plan in plans {
+            operators.push(self.operator(plan).await?);
+        }
+        Ok(operators)
+    }
+
+    fn arrangement(&self, schema: &DFSchemaRef, keys: &[Expr]) -> Result<Arrangement> {
+        let keys = keys.iter().map(|key| {
+            create_physical_expr(
+                key,
+                schema,
+                self.state.execution_props(),
+                &PhysicalPlanningContext::default(),
+            )
+        });
+        let keys = keys.collect::<Result<Vec<_>, _>>()?;
+        let keys = Keys::new(keys, schema.inner())?;
+        let consumer = MemoryConsumer::new("state of a continuous query");
+        let reservation = consumer.register(self.context.memory_pool());
+        Arrangement::new(schema.inner(), keys, reservation)
+    }
+
+    async fn join(&mut self, plan: &LogicalPlan, join: &Join) -> Result<Boxed> {
+        let (left, right): (Vec<Expr>, Vec<Expr>) = join.on.iter().cloned().unzip();
+        if join.join_type != JoinType::Inner {
+            // NOT IN asks of all rows of the other side whether one is null.
+            let keys = [left, right];
+            let keys = (!join.null_aware && !join.on.is_empty()).then_some(&keys);
+            return self
+                .recompute(plan, "Join", keys.map(<[Vec<Expr>; 2]>::as_slice))
+                .await;
+        }
+        let mut inputs = Inputs::default();
+        let leaves = plan.inputs().into_iter();
+        let leaves = leaves.map(|input| inputs.add(input.schema())).collect();
+        let top = plan.with_new_exprs(plan.expressions(), leaves)?;
+        let kernel = self.kernel(&top, inputs).await?;
+        let states = [
+            self.arrangement(join.left.schema(), &left)?,
+            self.arrangement(join.right.schema(), &right)?,
+        ];
+        let sides = [
+            self.operator(&join.left).await?,
+            self.operator(&join.right).await?,
+        ];
+        let detail = plan.display().to_string();
+        Ok(Box::new(InnerJoin::new(sides, states, kernel, detail)))
+    }
+
+    async fn aggregate(&mut self, plan: &LogicalPlan, aggregate: &Aggregate) -> Result<Boxed> {
+        let is_plain = !matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]);
+        let keys = [aggregate.group_expr.clone()];
+        let keys = (is_plain && !aggregate.group_expr.is_empty()).then_some(keys.as_slice());
+        self.recompute(plan, "Aggregate", keys).await
+    }
+
+    async fn window(&mut self, plan: &LogicalPlan, window: &Window) -> Result<Boxed> {
+        // What all of its functions are partitioned by.
+        let partitions = window.window_expr.iter().map(partition_by);
+        let mut partitions = partitions
+            .collect::<Option<Vec<_>>>()
+            .unwrap_or_default()
+            .into_iter();
+        let mut keys = partitions.next().unwrap_or_default();
+        for partition in partitions {
+            keys.retain(|key| partition.contains(key));
+        }
+        let keys = [keys];
+        let keys = (!keys[0].is_empty()).then_some(keys.as_slice());
+        self.recompute(plan, "Window", keys).await
+    }
+
+    /// A node that is run again over the rows of its inputs: those of some keys, or all.
+    async fn recompute(
+        &mut self,
+        plan: &LogicalPlan,
+        name: &'static str,
+        keys: Option<&[Vec<Expr>]>,
+    ) -> Result<Boxed> {
+        let mut inputs = Inputs::default();
+        let below: Vec<LogicalPlan> = plan.inputs().into_iter().cloned().collect();
+        let leaves = below.iter().map(|input| inputs.add(input.schema()));
+        let top = plan.with_new_exprs(plan.expressions(), leaves.collect())?;
+        self.recomputed(plan, &top, inputs, below, name, keys).await
+    }
+
+    async fn recomputed(
+        &mut self,
+        plan: &LogicalPlan,
+        top: &LogicalPlan,
+        inputs: Inputs,
+        below: Vec<LogicalPlan>,
+        name: &'static str,
+        keys: Option<&[Vec<Expr>]>,
+    ) -> Result<Boxed> {
+        let kernel = self.kernel(top, inputs).await?;
+        let states = below.iter().enumerate().map(|(at, input)| {
+            let keys = keys.and_then(|keys| keys.get(at));
+            self.arrangement(input.schema(), keys.map_or(&[], Vec::as_slice))
+        });
+        let states = states.collect::<Result<Vec<_>>>()?;
+        let detail = (name, plan.display().to_string());
+        let below = self.operators(&below).await?;
+        let is_keyed = keys.is_some();
+        Ok(Box::new(Recompute::new(
+            below, states, kernel, detail, is_keyed,
+        )))
+    }
+
+    /// `LIMIT` over `ORDER BY`, as one.
+    async fn ordered_limit(&mut self, plan: &LogicalPlan) -> Result<Boxed> {
+        let mut inputs = Inputs::default();
+        let mut below = Vec::new();
+        let top = replaced(plan, 2, &mut |input| {
+            below.push(input.clone());
+            inputs.add(input.schema())
+        })?;
+        self.recomputed(plan, &top, inputs, below, "Top", None)
+            .await
+    }
+
+    /// A plan that is run again over all that its scans read.
+    async fn whole(&mut self, plan: &LogicalPlan) -> Result<Boxed> {
+        let mut inputs = Inputs::default();
+        let mut below = Vec::new();
+        let top = plan.clone().transform_up_with_subqueries(|node| {
+            Ok(match node {
+                LogicalPlan::TableScan(scan) if !is_work_table(&scan) => {
+                    let node = LogicalPlan::TableScan(scan);
+                    let leaf = inputs.add(node.schema());
+                    below.push(node);
+                    Transformed::yes(leaf)
+                }
+                node => Transformed::no(node),
+            })
+        })?;
+        self.recomputed(plan, &top.data, inputs, below, "Query", None)
+            .await
+    }
+}
+
+/// The plan with the inputs of its `depth`-th node from the top put into the place of others.
+fn replaced(
+    plan: &LogicalPlan,
+    depth: usize,
+    leaf: &mut dyn FnMut(&LogicalPlan) -> LogicalPlan,
+) -> Result<LogicalPlan> {
+    let inputs = plan.inputs().into_iter().map(|input| match depth {
+        1 => Ok(leaf(input)),
+        _ => replaced(input, depth - 1, leaf),
+    });
+    let inputs = inputs.collect::<Result<_>>()?;
+    Ok(plan.with_new_exprs(plan.expressions(), inputs)?)
+}
+
+/// The part of a plan, from the top on, that treats rows one by one, over inputs for what is below it.
+fn linear_part(
+    plan: &LogicalPlan,
+    inputs: &mut Inputs,
+    below: &mut Vec<LogicalPlan>,
+    names: &mut Vec<String>,
+) -> Result<LogicalPlan> {
+    let is_linear = matches!(
+        plan,
+        LogicalPlan::Projection(_)
+            | LogicalPlan::Filter(_)
+            | LogicalPlan::SubqueryAlias(_)
+            | LogicalPlan::Unnest(_)
+            | LogicalPlan::Union(_)
+            | LogicalPlan::Repartition(_)
+    );
+    if !is_linear || has_subqueries(plan)? {
+        below.push(plan.clone());
+        return Ok(inputs.add(plan.schema()));
+    }
+    names.push(plan.display().to_string());
+    let children = plan.inputs().into_iter();
+    let children = children.map(|input| linear_part(input, inputs, below, names));
+    let children = children.collect::<Result<_>>()?;
+    Ok(plan.with_new_exprs(plan.expressions(), children)?)
+}
+
+/// Whether a scan is that of a recursive query over its own last rows.
+fn is_work_table(scan: &TableScan) -> bool {
+    let provider = source_as_provider(&scan.source);
+    provider.is_ok_and(|provider| (provider.as_ref() as &dyn Any).is::<CteWorkTable>())
+}
+
+/// Whether an expression of the node itself has a query in it.
+fn has_subqueries(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_subqueries(|_| {
+        found = true;
+        Ok(TreeNodeRecursion::Stop)
+    })?;
+    Ok(found)
+}
+
+/// What a window function is partitioned by.
+fn partition_by(expr: &Expr) -> Option<Vec<Expr>> {
+    match expr {
+        Expr::WindowFunction(function) => Some(function.params.partition_by.clone()),
+        Expr::Alias(alias) => partition_by(&alias.expr),
+        _ => None,
+    }
+}
+
+/// The plan without hints to its scans that a few rows would do: the limits themselves stay.
+fn unlimited_scans(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plan = plan.transform_up_with_subqueries(|node| {
+        Ok(match node {
+            LogicalPlan::TableScan(scan) if scan.fetch.is_some() => {
+                Transformed::yes(LogicalPlan::TableScan(TableScan {
+                    fetch: None,
+                    ..scan
+                }))
+            }
+            node => Transformed::no(node),
+        })
+    })?;
+    Ok(plan.data)
+}

@@ -1,0 +1,217 @@
+//! Groups of jobs that share sources, directly or through one another. They go in step: each step takes all of them to one
+//! offset vector, and is shown when all have come there.
+
+use tokio_util::sync::CancellationToken;
+use weir_base::{OffsetVector, TopicId};
+use weir_topics::Topic;
+
+use super::job::{Job, JobId, Positions};
+use crate::error::{Error, Result};
+use crate::sources::{STEP_ROWS, Sources};
+
+/// Jobs in step, each behind those whose views it reads.
+#[derive(Debug)]
+pub struct Group {
+    jobs: Vec<Job>,
+    sources: Sources,
+}
+
+/// What became of jobs that were to be put together.
+#[derive(Debug)]
+pub struct Gathered {
+    /// Those that are there.
+    pub group: Group,
+    /// Where their views are shown up to, and those that failed.
+    pub moved: Moved,
+    /// Whether it was broken off: then the jobs stand anywhere.
+    pub stopped: bool,
+}
+
+/// What became of a step.
+#[derive(Debug, Default)]
+pub struct Moved {
+    /// Where each topic that the group reads or writes is shown up to.
+    pub positions: Positions,
+    /// Jobs that failed, with why. They are no longer in the group.
+    pub failed: Vec<(JobId, Error)>,
+}
+
+impl Group {
+    /// Puts jobs together, which may stand at different positions, in the order in which they read one another: they are brought to
+    /// one, and their views shown.
+    ///
+    /// Those that fail on the way are left out. `stop` breaks it off.
+    ///
+    /// # Errors
+    /// When a source is gone.
+    pub async fn gather(
+        jobs: Vec<Job>,
+        stop: &CancellationToken,
+        mut progress: impl FnMut(&Job),
+    ) -> Result<Gathered> {
+        let mut sources = base_sources(&jobs)?;
+        let ends = sources.ends(i64::MAX);
+        sources.go_to(ends);
+        let mut position = sources.position();
+        let mut moved = Moved::default();
+        let mut gathered = Vec::with_capacity(jobs.len());
+        let mut stopped = false;
+        for mut job in jobs {
+            if stopped {
+                gathered.push(job);
+                continue;
+            }
+            match bring(&mut job, &position, stop, &mut progress).await {
+                Ok(true) => {
+                    position.set(job.topic().name().clone(), vec![job.end()]);
+                    gathered.push(job);
+                }
+                Ok(false) => {
+                    stopped = true;
+                    gathered.push(job);
+                }
+                Err(error) => moved.failed.push((job.id(), error)),
+            }
+        }
+        let group = Self {
+            jobs: gathered,
+            sources,
+        };
+        if !stopped {
+            moved.positions = group.positions();
+        }
+        Ok(Gathered {
+            group,
+            moved,
+            stopped,
+        })
+    }
+
+    /// The jobs, apart again.
+    pub fn into_jobs(self) -> Vec<Job> {
+        self.jobs
+    }
+
+    /// Its jobs.
+    pub fn jobs(&self) -> &[Job] {
+        &self.jobs
+    }
+
+    /// Waits for rows.
+    ///
+    /// # Errors
+    /// When a source was dropped, or has got more partitions.
+    pub async fn ready(&mut self) -> Result<()> {
+        self.sources.ready().await
+    }
+
+    /// Takes one step through what is there.
+    pub async fn step(&mut self) -> Moved {
+        let ends = self.sources.ends(STEP_ROWS);
+        let mut position = self.sources.position_of(&ends);
+        let mut moved = Moved::default();
+        let jobs = std::mem::take(&mut self.jobs);
+        for mut job in jobs {
+            match job.step_to(&position).await {
+                Ok(_) => {
+                    position.set(job.topic().name().clone(), vec![job.end()]);
+                    self.jobs.push(job);
+                }
+                Err(error) => moved.failed.push((job.id(), error)),
+            }
+        }
+        self.sources.go_to(ends);
+        moved.positions = self.positions();
+        moved
+    }
+
+    fn positions(&self) -> Positions {
+        let mut positions: Positions = self.sources.positions().collect();
+        let views = self.jobs.iter();
+        positions.extend(views.map(|job| (job.topic().id(), vec![job.end()])));
+        positions
+    }
+}
+
+/// Takes a job to a position, and shows its view. Says whether it came there.
+async fn bring(
+    job: &mut Job,
+    position: &OffsetVector,
+    stop: &CancellationToken,
+    progress: &mut impl FnMut(&Job),
+) -> Result<bool> {
+    loop {
+        if stop.is_cancelled() {
+            return Ok(false);
+        }
+        let is_there = job.approach(position).await?;
+        progress(job);
+        if is_there {
+            job.show().await?;
+            return Ok(true);
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What jobs read that none of them writes.
+fn base_sources(jobs: &[Job]) -> Result<Sources> {
+    let own: Vec<TopicId> = jobs.iter().map(|job| job.topic().id()).collect();
+    let mut reads = Vec::new();
+    for job in jobs {
+        for read in job.dataflow().reads() {
+            if !own.contains(&read.topic().id()) {
+                read.clone().add_to(&mut reads);
+            }
+        }
+    }
+    Sources::new(reads, None)
+}
+
+/// Which of some jobs belong together: the places of each group's jobs, in the order in which they read one another.
+pub fn components(jobs: &[(Topic, Vec<Topic>)]) -> Vec<Vec<usize>> {
+    // Union by topic: whoever touches a topic belongs to all who touch it.
+    let mut group_of: Vec<usize> = (0..jobs.len()).collect();
+    let touches = |(own, reads): &(Topic, Vec<Topic>), id: TopicId| {
+        own.id() == id || reads.iter().any(|read| read.id() == id)
+    };
+    for (at, (own, reads)) in jobs.iter().enumerate() {
+        for id in reads.iter().chain([own]).map(Topic::id) {
+            for (other, job) in jobs.iter().enumerate() {
+                if touches(job, id) {
+                    let (from, to) = (group_of[other], group_of[at]);
+                    group_of
+                        .iter_mut()
+                        .filter(|group| **group == from)
+                        .for_each(|group| *group = to);
+                }
+            }
+        }
+    }
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for leader in 0..jobs.len() {
+        let members: Vec<usize> = (0..jobs.len())
+            .filter(|at| group_of[*at] == leader)
+            .collect();
+        if !members.is_empty() {
+            groups.push(in_order(jobs, members));
+        }
+    }
+    groups
+}
+
+/// Jobs so that each comes behind those whose views it reads.
+fn in_order(jobs: &[(Topic, Vec<Topic>)], mut members: Vec<usize>) -> Vec<usize> {
+    let mut ordered: Vec<usize> = Vec::with_capacity(members.len());
+    while !members.is_empty() {
+        let waits_for = |at: usize, members: &[usize]| {
+            let reads = &jobs[at].1;
+            let mut others = members.iter().filter(|other| **other != at);
+            others.any(|other| reads.iter().any(|read| read.id() == jobs[*other].0.id()))
+        };
+        // Views cannot read one another in a circle; were it so, any order is as good.
+        let next = members.iter().position(|at| !waits_for(*at, &members));
+        ordered.push(members.remove(next.unwrap_or(0)));
+    }
+    ordered
+}

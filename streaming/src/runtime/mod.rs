@@ -1,0 +1,9 @@
+//! Views that are kept: jobs that turn the changes of a query into the rows of a table, and groups of them that go in step.
+
+mod group;
+mod job;
+mod sink;
+
+pub use group::{Gathered, Group, Moved, components};
+pub use job::{Job, JobId, Positions};
+pub use sink::ViewSink;

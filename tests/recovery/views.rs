@@ -1,0 +1,186 @@
+//! Views that are kept: right after every crash, and at one moment with all that belongs to them.
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use weir_tests::{Client, Server};
+
+use super::{random, rounds, server};
+
+/// Each view, and the query that it keeps.
+const VIEWS: [(&str, &str); 4] = [
+    (
+        "totals",
+        "SELECT k, count(*) AS n, sum(v) AS s, min(v) AS least, max(id) AS last FROM s GROUP BY k",
+    ),
+    (
+        "named",
+        "SELECT s.id, s.v, t.name FROM s LEFT JOIN t ON t.k = s.k",
+    ),
+    ("most", "SELECT k, n FROM totals ORDER BY n DESC, k LIMIT 2"),
+    (
+        "joined",
+        "SELECT m.k, m.n, t.name FROM totals AS m FULL JOIN t ON t.k = m.k WHERE coalesce(m.n, 0) >= 0",
+    ),
+];
+
+async fn check(client: &Client) {
+    client.run(&["FLUSH"]).await;
+    for (view, query) in VIEWS {
+        let difference = client
+            .number(&format!(
+                "SELECT count(*) FROM ((SELECT * FROM {view} EXCEPT ALL ({query})) UNION ALL (({query}) EXCEPT ALL SELECT * FROM {view})) AS d"
+            ))
+            .await;
+        assert_eq!(difference, 0, "{view}");
+    }
+}
+
+/// One write, acknowledged or not.
+async fn write(client: &Client, random: &mut SmallRng, next: &mut i64) -> bool {
+    let k = random.random_range(0..6);
+    let sql = match random.random_range(0..5) {
+        0 => format!(
+            "INSERT INTO t VALUES ({k}, 'n{next}') ON CONFLICT (k) DO UPDATE SET name = excluded.name"
+        ),
+        1 => format!("DELETE FROM t WHERE k = {k}"),
+        2 => format!("UPDATE t SET name = name || '!' WHERE k >= {k}"),
+        _ => {
+            let rows = random.random_range(1..20);
+            let rows =
+                (*next..*next + rows).map(|id| format!("({id}, {}, {})", id % 5, id * 7 % 11));
+            format!(
+                "INSERT INTO s VALUES {}",
+                rows.collect::<Vec<_>>().join(", ")
+            )
+        }
+    };
+    *next += 20;
+    matches!(client.try_sql(&sql).await, Some(Ok(_)))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_is_the_batch_answer_after_every_crash() {
+    let mut random = random("views");
+    let mut next = 0;
+    let mut running = server().start();
+    running
+        .client()
+        .run(&[
+            "CREATE STREAM s (id BIGINT, k BIGINT, v BIGINT) WITH (partitions = 3)",
+            "CREATE TABLE t (k BIGINT PRIMARY KEY, name TEXT)",
+        ])
+        .await;
+    for (view, query) in VIEWS {
+        let create = format!("CREATE MATERIALIZED VIEW {view} AS {query}");
+        running.client().run(&[create.as_str()]).await;
+    }
+    for round in 0..rounds() {
+        let client = running.client();
+        for _ in 0..random.random_range(1..30) {
+            assert!(write(&client, &mut random, &mut next).await);
+            if random.random_bool(0.1) {
+                check(&client).await;
+            }
+        }
+        running = match round % 3 {
+            0 => running.stop().start(),
+            _ => {
+                // Writes are on their way when it dies.
+                let writing = {
+                    let client = client.clone();
+                    let mut random = SmallRng::seed_from_u64(u64::from(round));
+                    let mut first = next + 100_000;
+                    next += 1_000_000;
+                    tokio::spawn(
+                        async move { while write(&client, &mut random, &mut first).await {} },
+                    )
+                };
+                tokio::time::sleep(std::time::Duration::from_millis(
+                    random.random_range(0..200),
+                ))
+                .await;
+                let killed = running.kill();
+                writing.await.unwrap();
+                killed.start()
+            }
+        };
+        check(&running.client()).await;
+    }
+    running.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn money_is_neither_made_nor_lost_between_views() {
+    let server = Server::start();
+    let client = server.client();
+    client
+        .run(&[
+            "CREATE TABLE accounts (id BIGINT PRIMARY KEY, balance BIGINT)",
+            "INSERT INTO accounts SELECT i, 100 FROM generate_series(0, 19) AS g(i)",
+            "CREATE MATERIALIZED VIEW total AS SELECT sum(balance) AS s FROM accounts",
+            "CREATE MATERIALIZED VIEW halves AS SELECT id % 2 AS half, sum(balance) AS s FROM accounts GROUP BY id % 2",
+            "CREATE MATERIALIZED VIEW again AS SELECT sum(s) AS s FROM halves",
+        ])
+        .await;
+    let writer = client.clone();
+    let writing = tokio::spawn(async move {
+        let mut random = SmallRng::seed_from_u64(3);
+        for _ in 0..20 * rounds() {
+            let (from, to) = (random.random_range(0..20), random.random_range(0..20));
+            let transfer = format!(
+                "UPDATE accounts SET balance = balance + CASE WHEN id = {from} THEN -7 ELSE 0 END + CASE WHEN id = {to} THEN 7 ELSE 0 END \
+                 WHERE id IN ({from}, {to})"
+            );
+            writer.run(&[transfer.as_str()]).await;
+        }
+    });
+    let mut reads = 0;
+    while !writing.is_finished() || reads < 20 {
+        let rows = client
+            .rows(
+                "SELECT (SELECT s FROM total) AS a, (SELECT sum(s) FROM halves) AS b, (SELECT s FROM again) AS c, (SELECT sum(balance) FROM accounts) AS d",
+            )
+            .await;
+        assert_eq!(
+            format!("{:?}", rows.rows),
+            "[[Number(2000), Number(2000), Number(2000), Number(2000)]]"
+        );
+        reads += 1;
+    }
+    writing.await.unwrap();
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_fails_stops_its_view_alone_and_loses_nothing() {
+    let running = Server::builder()
+        .expect_log("a materialized view has failed")
+        .start();
+    let client = running.client();
+    client
+        .run(&[
+            "CREATE TABLE t (id BIGINT PRIMARY KEY, v BIGINT)",
+            "CREATE MATERIALIZED VIEW m AS SELECT id FROM t",
+            "CREATE MATERIALIZED VIEW ratio AS SELECT id, 100 / v AS r FROM t",
+            "INSERT INTO t VALUES (1, 5), (2, 0)",
+            "FLUSH",
+        ])
+        .await;
+    assert_eq!(client.number("SELECT count(*) FROM m").await, 2);
+    let problem = client.sql("SELECT * FROM ratio").await.unwrap_err();
+    assert_eq!(problem.sqlstate(), "22012");
+    let state = "SELECT state || ' ' || error FROM weir.jobs WHERE name = 'ratio'";
+    assert_eq!(
+        client.rows(state).await.rows[0][0],
+        "failed division by zero"
+    );
+    // It goes on when the row is right.
+    client
+        .run(&[
+            "UPDATE t SET v = 4 WHERE id = 2",
+            "ALTER MATERIALIZED VIEW ratio RESUME",
+        ])
+        .await;
+    assert_eq!(client.number("SELECT sum(r) FROM ratio").await, 45);
+    running.stop();
+}
