@@ -16,6 +16,7 @@ mod report;
 mod settings;
 mod startup;
 mod tpch;
+mod views;
 mod wire;
 
 use std::path::PathBuf;
@@ -75,6 +76,8 @@ enum Measure {
     Busy,
     /// A scan of 20 million JSON records: raw, as history in Parquet, as a plain Parquet table
     History,
+    /// Materialized views: the past, and what comes
+    Views,
     /// The log as a Kafka broker, against a real Apache Kafka from Maven Central
     Log,
 }
@@ -144,6 +147,7 @@ fn main() -> ExitCode {
             Measure::Busy => busy::run(&bench, &mut report),
             Measure::Log => log::run(&bench, &mut report),
             Measure::History => history::run(&bench, &mut report),
+            Measure::Views => views::run(&bench, &mut report),
         }
     }
     println!("{report}");

@@ -75,6 +75,16 @@ const VARIABLES: &[Variable] = &[
         },
     },
     Variable {
+        name: "read_your_writes",
+        help: "Whether a query of materialized views waits until they show all that was acknowledged before it.",
+        default: |_| "off".into(),
+        accept: |value, _| match value.trim().to_ascii_lowercase().as_str() {
+            "on" | "true" | "1" | "yes" => Ok("on".into()),
+            "off" | "false" | "0" | "no" => Ok("off".into()),
+            _ => Err("on or off".into()),
+        },
+    },
+    Variable {
         name: "row_limit",
         help: "Rows of an answer, after which it is cut and says so; 0 is no limit.",
         default: |_| "0".into(),
@@ -239,6 +249,13 @@ impl Variables {
             .and_then(|value| parse_duration(value).ok())
             .filter(|timeout| !timeout.is_zero())
             .unwrap_or(limits.query_timeout)
+    }
+
+    /// Whether a query waits for the views that it reads.
+    pub(crate) fn reads_own_writes(&self) -> bool {
+        self.0
+            .get("read_your_writes")
+            .is_some_and(|value| value == "on")
     }
 
     pub(crate) fn row_limit(&self) -> Option<u64> {

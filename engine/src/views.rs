@@ -404,9 +404,19 @@ async fn follow(engine: Weak<Shared>, jobs: Vec<Job>, stop: CancellationToken) -
         tokio::select! {
             biased;
             () = stop.cancelled() => return group.into_jobs(),
-            ready = group.ready() => if let Err(error) = ready {
-                fail(error.into());
-                return Vec::new();
+            ready = group.ready() => match ready {
+                Ok(()) => {}
+                Err(weir_streaming::Error::Grown(_)) => {
+                    // The plans know of no more partitions than there were.
+                    if let Some(engine) = views() {
+                        again(&engine, ids.clone());
+                    }
+                    return Vec::new();
+                }
+                Err(error) => {
+                    fail(error.into());
+                    return Vec::new();
+                }
             },
         }
         let moved = group.step().await;
@@ -416,6 +426,23 @@ async fn follow(engine: Weak<Shared>, jobs: Vec<Job>, stop: CancellationToken) -
         group.jobs().iter().for_each(|job| engine.views.note(job));
         engine.views.show(moved);
     }
+}
+
+/// Begins views anew.
+fn again(engine: &Arc<Shared>, ids: Vec<ObjectId>) {
+    for id in &ids {
+        engine.views.set(*id, ViewState::Starting);
+    }
+    let weak = Arc::downgrade(engine);
+    engine.lanes.spawn(Lane::Heavy, async move {
+        let Some(engine) = weak.upgrade() else { return };
+        let snapshot = engine.catalog.snapshot();
+        let entries = ids.iter().filter_map(|id| snapshot.by_id(*id).cloned());
+        let entries: Vec<Arc<Entry>> = entries.collect();
+        if let Err(error) = engine.views.run(&engine, &entries).await {
+            tracing::error!(%error, "views could not be started again");
+        }
+    });
 }
 
 /// The job of a view, at the beginning.

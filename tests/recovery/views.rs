@@ -2,6 +2,10 @@
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use weir_tests::kafka::kafka_protocol::messages::CreatePartitionsRequest;
+use weir_tests::kafka::kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use weir_tests::kafka::{KafkaClient, name};
+use weir_tests::wait::{self, eventually};
 use weir_tests::{Client, Server};
 
 use super::{random, rounds, server};
@@ -182,5 +186,40 @@ async fn a_row_that_fails_stops_its_view_alone_and_loses_nothing() {
         ])
         .await;
     assert_eq!(client.number("SELECT sum(r) FROM ratio").await, 45);
+    running.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_gets_partitions_stays_in_its_views() {
+    let running = Server::builder().kafka().start();
+    let client = running.client();
+    client
+        .run(&[
+            "CREATE STREAM s (id BIGINT) WITH (partitions = 1)",
+            "INSERT INTO s VALUES (1), (2)",
+            "CREATE MATERIALIZED VIEW m AS SELECT count(*) AS n FROM s",
+        ])
+        .await;
+    let mut kafka = KafkaClient::connect(&running.kafka()).await.unwrap();
+    let topic = CreatePartitionsTopic::default()
+        .with_name(name("s"))
+        .with_count(4);
+    let request = CreatePartitionsRequest::default()
+        .with_topics(vec![topic])
+        .with_timeout_ms(10_000);
+    let answer = kafka.ask(3, &request).await.unwrap();
+    assert_eq!(answer.results[0].error_code, 0);
+    for round in 0..8 {
+        let insert = format!("INSERT INTO s VALUES ({round}), ({round})");
+        client.run(&[insert.as_str()]).await;
+    }
+    eventually("the view counts the rows of all partitions", async || {
+        client.run(&["FLUSH"]).await;
+        wait::check(
+            client.number("SELECT n FROM m").await == 18,
+            "not all are there",
+        )
+    })
+    .await;
     running.stop();
 }

@@ -191,6 +191,9 @@ impl Planner {
         for id in views {
             self.engine.views.shown(id).await?;
         }
+        if self.variables.reads_own_writes() {
+            self.engine.views.flush(&self.engine).await;
+        }
         self.opened.lock().shown = Some(self.engine.views.positions());
         Ok(())
     }

@@ -38,6 +38,10 @@ impl Operator for Constant {
         .boxed()
     }
 
+    fn only_grows(&self) -> bool {
+        true
+    }
+
     fn schema(&self) -> SchemaRef {
         self.kernel.schema()
     }

@@ -97,6 +97,10 @@ impl Operator for InnerJoin {
         .boxed()
     }
 
+    fn only_grows(&self) -> bool {
+        self.left.only_grows() && self.right.only_grows()
+    }
+
     fn schema(&self) -> SchemaRef {
         self.kernel.schema()
     }

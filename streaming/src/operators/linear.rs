@@ -45,6 +45,10 @@ impl Operator for Linear {
         .boxed()
     }
 
+    fn only_grows(&self) -> bool {
+        self.inputs.iter().all(|input| input.only_grows())
+    }
+
     fn schema(&self) -> SchemaRef {
         self.kernel.schema()
     }

@@ -1,22 +1,26 @@
 //! What a continuous query is made of. Each operator turns the changes of its inputs in a step into the change of its output, so
 //! that the sum of all changes is always what the same SQL gives over the sum of all inputs.
 
+mod aggregate;
 mod constant;
 mod join;
 mod linear;
 mod recompute;
 mod source;
+mod top;
 
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use futures::future::BoxFuture;
 
+pub(crate) use aggregate::{Aggregate, Calls};
 pub(crate) use constant::Constant;
 pub(crate) use join::InnerJoin;
 pub(crate) use linear::Linear;
 pub(crate) use recompute::Recompute;
 pub(crate) use source::{StreamSource, TableSource, scan_of};
+pub(crate) use top::Top;
 
 use crate::dataflow::Ranges;
 use crate::delta::Delta;
@@ -26,6 +30,9 @@ use crate::error::Result;
 pub(crate) trait Operator: Send {
     /// What its output changes by when its sources go through `ranges`. After an error the operator is of no use any more.
     fn step<'a>(&'a mut self, ranges: &'a Ranges) -> BoxFuture<'a, Result<Delta>>;
+
+    /// Whether its rows only come.
+    fn only_grows(&self) -> bool;
 
     /// The schema of its rows.
     fn schema(&self) -> SchemaRef;

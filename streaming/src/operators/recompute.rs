@@ -81,6 +81,10 @@ impl Operator for Recompute {
         .boxed()
     }
 
+    fn only_grows(&self) -> bool {
+        false
+    }
+
     fn schema(&self) -> SchemaRef {
         self.kernel.schema()
     }

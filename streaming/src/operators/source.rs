@@ -48,6 +48,10 @@ impl Operator for StreamSource {
         .boxed()
     }
 
+    fn only_grows(&self) -> bool {
+        true
+    }
+
     fn schema(&self) -> SchemaRef {
         self.kernel.schema()
     }
@@ -108,6 +112,10 @@ impl Operator for TableSource {
             Ok(delta)
         }
         .boxed()
+    }
+
+    fn only_grows(&self) -> bool {
+        false
     }
 
     fn schema(&self) -> SchemaRef {

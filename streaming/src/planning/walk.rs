@@ -8,11 +8,11 @@ use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{DFSchemaRef, JoinType};
 use datafusion::datasource::source_as_provider;
 use datafusion::execution::TaskContext;
-use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{
-    Aggregate, Expr, Join, LogicalPlan, LogicalPlanBuilder, TableScan, Window,
+    Aggregate, Expr, Join, LogicalPlan, LogicalPlanBuilder, Sort, TableScan, Window,
 };
 use datafusion::physical_expr::create_physical_expr;
 use futures::FutureExt;
@@ -23,7 +23,8 @@ use weir_connectors::topic::{FollowedTable, StreamTable};
 use super::{Inputs, Kernel};
 use crate::error::{Error, Result};
 use crate::operators::{
-    Boxed, Constant, InnerJoin, Linear, Recompute, StreamSource, TableSource, scan_of,
+    Aggregate as Groups, Boxed, Calls, Constant, InnerJoin, Linear, Recompute, StreamSource,
+    TableSource, Top, scan_of,
 };
 use crate::sources::Read;
 use crate::state::{Arrangement, Keys};
@@ -93,10 +94,13 @@ impl<'a> Walk<'a> {
                 }
                 LogicalPlan::Limit(limit) => match limit.input.as_ref() {
                     // What is left depends on the order, which is lost between operators.
-                    LogicalPlan::Sort(_) => self.ordered_limit(plan).await,
+                    LogicalPlan::Sort(sort) => self.ordered_limit(plan, sort).await,
                     _ => self.recompute(plan, "Limit", None).await,
                 },
-                LogicalPlan::Sort(_) => self.recompute(plan, "Top", None).await,
+                LogicalPlan::Sort(sort) => {
+                    let below = self.first_rows(sort).await?;
+                    self.recompute_over(plan, vec![below], "Top", None).await
+                }
                 _ => self.whole(plan).await,
             }
         }
@@ -166,7 +170,7 @@ impl<'a> Walk<'a> {
         Ok(operators)
     }
 
-    fn arrangement(&self, schema: &DFSchemaRef, keys: &[Expr]) -> Result<Arrangement> {
+    fn keys(&self, schema: &DFSchemaRef, keys: &[Expr]) -> Result<Keys> {
         let keys = keys.iter().map(|key| {
             create_physical_expr(
                 key,
@@ -176,10 +180,17 @@ impl<'a> Walk<'a> {
             )
         });
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
-        let keys = Keys::new(keys, schema.inner())?;
+        Keys::new(keys, schema.inner())
+    }
+
+    fn reservation(&self) -> MemoryReservation {
         let consumer = MemoryConsumer::new("state of a continuous query");
-        let reservation = consumer.register(self.context.memory_pool());
-        Arrangement::new(schema.inner(), keys, reservation)
+        consumer.register(self.context.memory_pool())
+    }
+
+    fn arrangement(&self, schema: &DFSchemaRef, keys: &[Expr]) -> Result<Arrangement> {
+        let keys = self.keys(schema, keys)?;
+        Arrangement::new(schema.inner(), keys, self.reservation())
     }
 
     async fn join(&mut self, plan: &LogicalPlan, join: &Join) -> Result<Boxed> {
@@ -211,9 +222,21 @@ impl<'a> Walk<'a> {
 
     async fn aggregate(&mut self, plan: &LogicalPlan, aggregate: &Aggregate) -> Result<Boxed> {
         let is_plain = !matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]);
+        let input = self.operator(&aggregate.input).await?;
+        let schema = aggregate.input.schema();
+        let calls = Calls::of(&aggregate.aggr_expr, schema, input.only_grows(), self.state)?;
+        if let Some(calls) = calls.filter(|_| is_plain) {
+            let keys = self.keys(schema, &aggregate.group_expr)?;
+            let detail = plan.display().to_string();
+            let schema = plan.schema().inner();
+            let reservation = self.reservation();
+            let groups = Groups::new(input, keys, calls, schema, detail, reservation)?;
+            return Ok(Box::new(groups));
+        }
         let keys = [aggregate.group_expr.clone()];
         let keys = (is_plain && !aggregate.group_expr.is_empty()).then_some(keys.as_slice());
-        self.recompute(plan, "Aggregate", keys).await
+        self.recompute_over(plan, vec![input], "Aggregate", keys)
+            .await
     }
 
     async fn window(&mut self, plan: &LogicalPlan, window: &Window) -> Result<Boxed> {
@@ -239,46 +262,72 @@ impl<'a> Walk<'a> {
         name: &'static str,
         keys: Option<&[Vec<Expr>]>,
     ) -> Result<Boxed> {
-        let mut inputs = Inputs::default();
         let below: Vec<LogicalPlan> = plan.inputs().into_iter().cloned().collect();
-        let leaves = below.iter().map(|input| inputs.add(input.schema()));
+        let below = self.operators(&below).await?;
+        self.recompute_over(plan, below, name, keys).await
+    }
+
+    /// As [`Walk::recompute`], with operators for its inputs.
+    async fn recompute_over(
+        &mut self,
+        plan: &LogicalPlan,
+        below: Vec<Boxed>,
+        name: &'static str,
+        keys: Option<&[Vec<Expr>]>,
+    ) -> Result<Boxed> {
+        let mut inputs = Inputs::default();
+        let schemas: Vec<&DFSchemaRef> =
+            plan.inputs().into_iter().map(LogicalPlan::schema).collect();
+        let leaves = schemas.iter().map(|schema| inputs.add(schema));
         let top = plan.with_new_exprs(plan.expressions(), leaves.collect())?;
-        self.recomputed(plan, &top, inputs, below, name, keys).await
+        let detail = (name, plan.display().to_string());
+        self.recomputed(&top, inputs, (below, schemas), detail, keys)
+            .await
     }
 
     async fn recomputed(
         &mut self,
-        plan: &LogicalPlan,
         top: &LogicalPlan,
         inputs: Inputs,
-        below: Vec<LogicalPlan>,
-        name: &'static str,
+        (below, schemas): (Vec<Boxed>, Vec<&DFSchemaRef>),
+        detail: (&'static str, String),
         keys: Option<&[Vec<Expr>]>,
     ) -> Result<Boxed> {
         let kernel = self.kernel(top, inputs).await?;
-        let states = below.iter().enumerate().map(|(at, input)| {
+        let states = schemas.into_iter().enumerate().map(|(at, schema)| {
             let keys = keys.and_then(|keys| keys.get(at));
-            self.arrangement(input.schema(), keys.map_or(&[], Vec::as_slice))
+            self.arrangement(schema, keys.map_or(&[], Vec::as_slice))
         });
         let states = states.collect::<Result<Vec<_>>>()?;
-        let detail = (name, plan.display().to_string());
-        let below = self.operators(&below).await?;
         let is_keyed = keys.is_some();
-        Ok(Box::new(Recompute::new(
-            below, states, kernel, detail, is_keyed,
-        )))
+        let recompute = Recompute::new(below, states, kernel, detail, is_keyed);
+        Ok(Box::new(recompute))
     }
 
     /// `LIMIT` over `ORDER BY`, as one.
-    async fn ordered_limit(&mut self, plan: &LogicalPlan) -> Result<Boxed> {
+    async fn ordered_limit(&mut self, plan: &LogicalPlan, sort: &Sort) -> Result<Boxed> {
+        let below = self.first_rows(sort).await?;
         let mut inputs = Inputs::default();
-        let mut below = Vec::new();
-        let top = replaced(plan, 2, &mut |input| {
-            below.push(input.clone());
-            inputs.add(input.schema())
-        })?;
-        self.recomputed(plan, &top, inputs, below, "Top", None)
-            .await
+        let top = replaced(plan, 2, &mut |input| inputs.add(input.schema()))?;
+        let detail = ("Limit", plan.display().to_string());
+        let below = (vec![below], vec![sort.input.schema()]);
+        self.recomputed(&top, inputs, below, detail, None).await
+    }
+
+    /// The rows of which some are among the first of an order, however many more come: all, unless they only come.
+    async fn first_rows(&mut self, sort: &Sort) -> Result<Boxed> {
+        let input = self.operator(&sort.input).await?;
+        if sort.fetch.is_none() || !input.only_grows() {
+            return Ok(input);
+        }
+        let mut inputs = Inputs::default();
+        let sort = LogicalPlan::Sort(Sort {
+            input: Arc::new(inputs.add(sort.input.schema())),
+            ..sort.clone()
+        });
+        let kernel = self.kernel(&sort, inputs).await?;
+        let detail = sort.display().to_string();
+        Ok(Box::new(Top::new(input, kernel, detail)))
     }
 
     /// A plan that is run again over all that its scans read.
@@ -296,7 +345,10 @@ impl<'a> Walk<'a> {
                 node => Transformed::no(node),
             })
         })?;
-        self.recomputed(plan, &top.data, inputs, below, "Query", None)
+        let operators = self.operators(&below).await?;
+        let schemas = below.iter().map(LogicalPlan::schema).collect();
+        let detail = ("Query", plan.display().to_string());
+        self.recomputed(&top.data, inputs, (operators, schemas), detail, None)
             .await
     }
 }

@@ -79,7 +79,7 @@ impl Keys {
 }
 
 impl BatchKeys {
-    fn get(&self, row: usize) -> &[u8] {
+    pub(crate) fn get(&self, row: usize) -> &[u8] {
         match self {
             Self::All => &[],
             // The rows live as long as the keys.
