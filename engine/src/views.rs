@@ -172,8 +172,16 @@ impl Views {
         }
     }
 
-    /// Waits until all views that run show what is in the log now.
+    /// Waits until all views that run, or are about to, show what is in the log now.
     pub(crate) async fn flush(&self, engine: &Shared) {
+        let mut changed = self.changed.subscribe();
+        loop {
+            changed.mark_unchanged();
+            let starts = |status: &ViewStatus| status.state == ViewState::Starting;
+            if !self.status.lock().values().any(starts) || changed.changed().await.is_err() {
+                break;
+            }
+        }
         let read: Vec<TopicId> = self.positions().keys().copied().collect();
         let wanted: BTreeMap<TopicId, Vec<Offset>> = read
             .into_iter()
@@ -184,7 +192,6 @@ impl Views {
                 Some((id, ends.collect()))
             })
             .collect();
-        let mut changed = self.changed.subscribe();
         loop {
             changed.mark_unchanged();
             let positions = self.positions();
@@ -233,6 +240,16 @@ impl Views {
             all.extend(moved.positions);
             *positions = Arc::new(all);
         }
+        self.changed.send_modify(|version| *version += 1);
+    }
+
+    /// Forgets up to where topics were shown that no view follows any more: nobody is to wait for them.
+    fn forget(&self, topics: &HashSet<TopicId>) {
+        let mut positions = self.positions.write();
+        let mut all = Positions::clone(&positions);
+        all.retain(|topic, _| !topics.contains(topic));
+        *positions = Arc::new(all);
+        drop(positions);
         self.changed.send_modify(|version| *version += 1);
     }
 
@@ -290,10 +307,10 @@ impl Views {
             let entries = ids.iter().filter_map(|id| snapshot.by_id(*id));
             entries.filter_map(|entry| Some(entry.topic()?.1)).collect()
         };
-        let taken = take(&mut groups, |group| {
-            topics.is_empty() || !group.topics.is_disjoint(&topics)
-        })
-        .await;
+        let is_meant = |group: &RunningGroup| !group.topics.is_disjoint(&topics);
+        let meant = groups.iter().filter(|group| is_meant(group));
+        let mut gone: HashSet<TopicId> = meant.flat_map(|group| &group.topics).copied().collect();
+        let taken = take(&mut groups, is_meant).await;
         match taken {
             Ok(mut jobs) => {
                 jobs.retain(|job| !ids.contains(&ObjectId(job.id())));
@@ -301,6 +318,8 @@ impl Views {
             }
             Err(error) => tracing::error!(%error, "a group of views has ended"),
         }
+        gone.retain(|topic| groups.iter().all(|group| !group.topics.contains(topic)));
+        self.forget(&gone);
         for id in ids {
             match &state {
                 Some(state) => self.set(*id, state.clone()),
@@ -360,9 +379,11 @@ async fn take(
 /// Runs a group until it is told to stop, and gives its jobs back.
 async fn follow(engine: Weak<Shared>, jobs: Vec<Job>, stop: CancellationToken) -> Vec<Job> {
     let ids: Vec<ObjectId> = jobs.iter().map(|job| ObjectId(job.id())).collect();
+    let topics: HashSet<TopicId> = jobs.iter().flat_map(topics_of).collect();
     let views = || engine.upgrade();
     let fail = |error: Error| {
         if let Some(engine) = views() {
+            engine.views.forget(&topics);
             for id in &ids {
                 engine
                     .views
@@ -399,6 +420,9 @@ async fn follow(engine: Weak<Shared>, jobs: Vec<Job>, stop: CancellationToken) -
     };
     loop {
         if group.jobs().is_empty() {
+            if let Some(engine) = views() {
+                engine.views.forget(&topics);
+            }
             return Vec::new();
         }
         tokio::select! {
@@ -409,6 +433,7 @@ async fn follow(engine: Weak<Shared>, jobs: Vec<Job>, stop: CancellationToken) -
                 Err(weir_streaming::Error::Grown(_)) => {
                     // The plans know of no more partitions than there were.
                     if let Some(engine) = views() {
+                        engine.views.forget(&topics);
                         again(&engine, ids.clone());
                     }
                     return Vec::new();

@@ -52,6 +52,7 @@ impl Execution {
         };
         let plan = planner.query(&create.query, &[]).await?;
         check_repeatable(&plan, "a materialized view")?;
+        check_followed(&plan)?;
         let columns = query_columns(&roomy(&plan), &create.columns)?;
         if columns.is_empty() {
             return Err(Error::invalid(
@@ -170,6 +171,23 @@ impl Execution {
             None => Ok(()),
         }
     }
+}
+
+/// Refuses relations whose changes nobody tells.
+fn check_followed(plan: &LogicalPlan) -> Result<()> {
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(schema) = scan.table_name.schema()
+            && weir_catalog::RESERVED_SCHEMAS.contains(&schema)
+        {
+            let message = format!("a materialized view cannot read {}", scan.table_name);
+            let error = Error::unsupported(message)
+                .with_hint("what the server says about itself is read when it is asked for");
+            return Err(error.into());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(())
 }
 
 /// Refuses what would give another answer each time that it is computed.

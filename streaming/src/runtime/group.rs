@@ -50,7 +50,8 @@ impl Group {
         mut progress: impl FnMut(&Job),
     ) -> Result<Gathered> {
         let mut sources = base_sources(&jobs)?;
-        let ends = sources.ends(i64::MAX);
+        // All that is there, however many steps that takes.
+        let ends = sources.ends_at(&sources.stable_position());
         sources.go_to(ends);
         let mut position = sources.position();
         let mut moved = Moved::default();
