@@ -128,8 +128,15 @@ impl Lines {
     /// The next server-sent event that carries data. Comments, which keep the connection open, are skipped.
     ///
     /// # Panics
-    /// When the body ends or breaks instead.
+    /// When the body ends or breaks instead, or nothing but comments comes for a long time.
     pub async fn event(&mut self) -> Event {
+        match tokio::time::timeout(LINE_BOUND, self.next_event()).await {
+            Ok(event) => event,
+            Err(_) => panic!("no event came within {LINE_BOUND:?}"),
+        }
+    }
+
+    async fn next_event(&mut self) -> Event {
         let mut event = Event::default();
         let mut data: Vec<String> = Vec::new();
         loop {
