@@ -1,8 +1,10 @@
 //! Materialized views: their jobs, which run in groups that go in step, and up to where their rows are shown.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 
+use futures::FutureExt;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -14,7 +16,7 @@ use weir_topics::Topic;
 
 use crate::engine::Shared;
 use crate::error::{Error, Result};
-use crate::lanes::{Lane, panicked};
+use crate::lanes::{Lane, defect, panicked};
 use crate::memory::QueryPool;
 use crate::planning::{Planner, Reading};
 use crate::queries::Running;
@@ -89,8 +91,6 @@ pub(crate) struct ViewStatus {
     pub(crate) rows_behind: u64,
     /// What its operators remember: rows, and the bytes that they take.
     pub(crate) state_size: (u64, usize),
-    /// Its operators, one a line.
-    pub(crate) operators: String,
 }
 
 /// All views that are kept.
@@ -213,7 +213,6 @@ impl Views {
             state: ViewState::Starting,
             rows_behind: 0,
             state_size: (0, 0),
-            operators: String::new(),
         });
         status.state = state;
         self.changed.send_modify(|version| *version += 1);
@@ -223,7 +222,6 @@ impl Views {
         if let Some(status) = self.status.lock().get_mut(&ObjectId(job.id())) {
             status.rows_behind = job.dataflow().rows_behind();
             status.state_size = job.dataflow().state_size();
-            status.operators = job.dataflow().explain();
         }
     }
 
@@ -345,7 +343,7 @@ impl Views {
             let members: Vec<Job> = members.collect();
             let topics = members.iter().flat_map(topics_of).collect();
             let stop = engine.closing.child_token();
-            let work = follow(Arc::downgrade(engine), members, stop.clone());
+            let work = guarded(Arc::downgrade(engine), members, stop.clone());
             if let Some(task) = engine.lanes.spawn(Lane::Heavy, work) {
                 groups.push(RunningGroup { topics, stop, task });
             }
@@ -374,6 +372,26 @@ async fn take(
         jobs.extend(group.task.await.map_err(panicked)?);
     }
     Ok(jobs)
+}
+
+/// As [`follow`]; a panic in the middle of a step fails the views, and ends nothing else.
+async fn guarded(engine: Weak<Shared>, jobs: Vec<Job>, stop: CancellationToken) -> Vec<Job> {
+    let ids: Vec<ObjectId> = jobs.iter().map(|job| ObjectId(job.id())).collect();
+    let topics: HashSet<TopicId> = jobs.iter().flat_map(topics_of).collect();
+    let followed = AssertUnwindSafe(follow(engine.clone(), jobs, stop)).catch_unwind();
+    match followed.await {
+        Ok(jobs) => jobs,
+        Err(panic) => {
+            let failure = Failure::of(&defect(panic.as_ref()));
+            if let Some(engine) = engine.upgrade() {
+                engine.views.forget(&topics);
+                for id in ids {
+                    engine.views.set(id, ViewState::Failed(failure.clone()));
+                }
+            }
+            Vec::new()
+        }
+    }
 }
 
 /// Runs a group until it is told to stop, and gives its jobs back.

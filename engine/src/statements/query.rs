@@ -119,12 +119,7 @@ impl Execution {
             };
             std::future::ready(chunk)
         });
-        let mut bounds = Bounds {
-            rows_max: None,
-            bytes_max: None,
-            ..self.bounds(None)
-        };
-        bounds.ends_after = limit;
+        let bounds = self.live_bounds(limit);
         Ok(run_live(
             &self.engine,
             &self.running,
@@ -133,6 +128,16 @@ impl Execution {
             bounds,
             admitted,
         ))
+    }
+
+    /// The bounds of a live query, which ends after so many rows, if at all.
+    fn live_bounds(&self, limit: Option<u64>) -> Bounds {
+        Bounds {
+            rows_max: None,
+            bytes_max: None,
+            ends_after: limit,
+            ..self.bounds(None)
+        }
     }
 
     /// Runs a live query that must remember rows: its answer is a changelog.
@@ -181,12 +186,7 @@ impl Execution {
                 }
             }
         });
-        let mut bounds = Bounds {
-            rows_max: None,
-            bytes_max: None,
-            ..self.bounds(None)
-        };
-        bounds.ends_after = limit;
+        let bounds = self.live_bounds(limit);
         Ok(run_live(
             &self.engine,
             &self.running,

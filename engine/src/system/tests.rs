@@ -74,7 +74,6 @@ impl Facts for Fixed {
             state: crate::views::ViewState::Running,
             rows_behind: 3,
             state_size: (2, 100),
-            operators: String::new(),
         })
     }
 
