@@ -84,6 +84,12 @@ impl Partition {
         self.0.kept.lock().bounds.start
     }
 
+    /// Before this offset compaction may have removed records: what the latest of each key were at an earlier one cannot be told
+    /// any more.
+    pub fn thinned_before(&self) -> Offset {
+        self.0.kept.lock().bounds.thinned
+    }
+
     /// The exclusive end of what is on disk: nothing after it is read. Who reads only what is committed ends at
     /// [`Partition::last_stable_offset`].
     pub fn stable_offset(&self) -> Offset {
