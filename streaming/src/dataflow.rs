@@ -7,15 +7,16 @@ use arrow::datatypes::SchemaRef;
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use weir_base::OffsetVector;
+use sha2::{Digest, Sha256};
+use weir_base::{OffsetVector, Origin, ResumeToken};
 use weir_topics::Topic;
 
 use crate::delta::Delta;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::operators::{Boxed, Description, Operator};
 use crate::planning::{Planned, Walk};
 pub(crate) use crate::sources::Ranges;
-use crate::sources::{Read, STEP_ROWS, Sources};
+use crate::sources::{Read, STEP_ROWS, Sources, check_answer, gone};
 
 /// Operators that follow a query's sources, step by step.
 ///
@@ -28,6 +29,9 @@ pub struct Dataflow {
     schema: SchemaRef,
     step_rows: i64,
     begun: bool,
+    origin: Origin,
+    /// Where its first step is to begin: what changes on the way there is not given.
+    unseen_to: Option<OffsetVector>,
 }
 
 impl std::fmt::Debug for Dataflow {
@@ -50,6 +54,10 @@ impl Dataflow {
         context: &Arc<TaskContext>,
     ) -> Result<Self> {
         let Planned { root, reads } = Walk::over(plan, state, context).await?;
+        let origin = Origin {
+            query: fingerprint(plan, &reads),
+            gone: gone(&reads),
+        };
         Ok(Self {
             schema: Arc::clone(plan.schema().inner()),
             root,
@@ -57,6 +65,8 @@ impl Dataflow {
             reads,
             step_rows: STEP_ROWS,
             begun: false,
+            origin,
+            unseen_to: None,
         })
     }
 
@@ -75,9 +85,12 @@ impl Dataflow {
         self.sources.position()
     }
 
-    /// How many rows of its sources it has yet to read.
+    /// How many rows of its sources are there whose change it has yet to give.
     pub fn rows_behind(&self) -> u64 {
-        self.sources.rows_behind()
+        match &self.unseen_to {
+            None => self.sources.rows_behind(),
+            Some(position) => self.sources.rows_after(position),
+        }
     }
 
     /// Lets a step take no more than so many rows.
@@ -87,22 +100,38 @@ impl Dataflow {
         self
     }
 
-    /// Where it would stand if it had read all that is there.
-    pub fn stable_position(&self) -> OffsetVector {
-        self.sources.stable_position()
+    /// How to go on later where it stands.
+    pub fn token(&self) -> ResumeToken {
+        ResumeToken {
+            position: self.position(),
+            origin: Some(self.origin.clone()),
+        }
     }
 
-    /// Goes to a position where it was before: what changes on the way is not given again.
+    /// Goes on where it stood: what changed until then is computed by the first step, and is not given again.
     ///
     /// # Errors
-    /// When the position does not belong to the query, and as [`Dataflow::step`].
-    pub async fn resume(&mut self, position: &OffsetVector) -> Result<()> {
-        // Checks that it belongs to what is read.
-        Sources::new(self.reads.clone(), Some(position))?;
-        while !self.is_at(position) {
-            self.step_towards(position).await?;
+    /// When the token is that of another query, or rows that it was given for are no longer there.
+    pub fn resume(&mut self, token: &ResumeToken) -> Result<()> {
+        let Some(origin) = &token.origin else {
+            let message = "it is a place in topics, and this query remembers rows";
+            return Err(Error::WrongPosition(message.to_owned()));
+        };
+        if origin.query != self.origin.query {
+            return Err(Error::WrongPosition(
+                "it is that of another query".to_owned(),
+            ));
         }
+        // Checks that it belongs to what is read.
+        Sources::new(self.reads.clone(), Some(&token.position))?;
+        check_answer(&self.reads, &token.position, &origin.gone)?;
+        self.unseen_to = Some(token.position.clone());
         Ok(())
+    }
+
+    /// Gives only what changes from now on.
+    pub fn skip_history(&mut self) {
+        self.unseen_to = Some(self.sources.stable_position());
     }
 
     /// Waits for rows, and takes a step through what is there, up to a bound. Before the first step there is nothing to wait for:
@@ -111,6 +140,13 @@ impl Dataflow {
     /// # Errors
     /// When a row cannot be read or computed, memory does not suffice, or a source was dropped. The query cannot go on then.
     pub async fn step(&mut self) -> Result<Delta> {
+        if let Some(position) = self.unseen_to.take() {
+            while !self.is_at(&position) {
+                self.step_towards(&position).await?;
+                // Whoever drops it is heard of between steps.
+                tokio::task::yield_now().await;
+            }
+        }
         let ends = match self.begun {
             true => self.sources.next_ends(self.step_rows).await?,
             false => self.sources.ends(self.step_rows),
@@ -167,6 +203,17 @@ impl Dataflow {
         text.truncate(text.trim_end().len());
         text
     }
+}
+
+/// Stands for a query: two that differ in their plan, or in what they read, have different ones.
+fn fingerprint(plan: &LogicalPlan, reads: &[Read]) -> u64 {
+    let mut hash = Sha256::new();
+    hash.update(plan.display_indent_schema().to_string());
+    for read in reads {
+        hash.update(read.topic().id().to_string());
+    }
+    let digest = hash.finalize();
+    digest.first_chunk().copied().map_or(0, u64::from_be_bytes)
 }
 
 fn state_size(operator: &dyn Operator) -> (u64, usize) {

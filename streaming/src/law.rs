@@ -17,7 +17,7 @@ use weir_connectors::topic::{
 };
 use weir_topics::{LogSettings, TopicConfig, TopicLog, TopicSpec};
 
-use crate::{Dataflow, Delta};
+use crate::{Dataflow, Delta, unique_key};
 
 /// Streams `a` and `b`, and tables `t` and `u`, all of `(id BIGINT, v BIGINT, name TEXT)`; `id` is the tables' key.
 struct World {
@@ -166,7 +166,8 @@ impl World {
         panic!("none of a hundred queries can be planned");
     }
 
-    async fn dataflow(&self, sql: &str) -> Dataflow {
+    /// A dataflow, and what tells its rows apart.
+    async fn dataflow(&self, sql: &str) -> (Dataflow, Option<Vec<usize>>) {
         let context = self.session(None).await;
         let plan = context
             .sql(sql)
@@ -174,9 +175,10 @@ impl World {
             .unwrap()
             .into_optimized_plan()
             .unwrap();
-        Dataflow::new(&plan, &context.state(), &context.task_ctx())
+        let dataflow = Dataflow::new(&plan, &context.state(), &context.task_ctx())
             .await
-            .unwrap_or_else(|error| panic!("{sql}: {error}"))
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        (dataflow, unique_key(&plan))
     }
 
     async fn bounded(&self, sql: &str, at: &OffsetVector) -> Multiset {
@@ -405,6 +407,7 @@ enum Act {
     Upsert(usize, Vec<Row>),
     Delete(usize, Vec<i64>),
     Step,
+    Resume,
 }
 
 fn row() -> impl Strategy<Value = Row> {
@@ -424,46 +427,86 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
             }),
             2 => (0..2usize, prop::collection::vec(0..12i64, 1..4)).prop_map(|(table, ids)| Act::Delete(table, ids)),
             4 => Just(Act::Step),
+            1 => Just(Act::Resume),
         ],
         1..14,
     )
 }
 
+/// A dataflow, what it has given, and whether it has begun.
+struct Follower {
+    dataflow: Dataflow,
+    key: Option<Vec<usize>>,
+    rows: Multiset,
+    begun: bool,
+}
+
+impl Follower {
+    async fn step(&mut self, world: &World, sql: &str, most: usize) {
+        for _ in 0..most {
+            if self.begun && self.dataflow.rows_behind() == 0 {
+                break;
+            }
+            self.begun = true;
+            let delta = self.dataflow.step().await;
+            add(
+                &delta.unwrap_or_else(|error| panic!("{sql}: {error}")),
+                &mut self.rows,
+            );
+            let at = self.dataflow.position();
+            assert_eq!(
+                self.rows,
+                world.bounded(sql, &at).await,
+                "{sql} at {at}\n{}",
+                self.dataflow.explain()
+            );
+            self.check_key(sql);
+        }
+    }
+
+    /// No two rows are the same in the columns that are said to tell rows apart.
+    fn check_key(&self, sql: &str) {
+        let Some(key) = &self.key else {
+            return;
+        };
+        let mut seen = BTreeMap::new();
+        for (row, times) in &self.rows {
+            let columns: Vec<&str> = row.split('|').collect();
+            let values: Vec<&str> = key.iter().map(|at| columns[*at]).collect();
+            *seen.entry(values).or_insert(0) += times;
+        }
+        let twice = seen.iter().find(|(_, times)| **times > 1);
+        assert_eq!(twice, None, "{sql}: columns {key:?} are no key");
+    }
+}
+
 async fn holds(query: u64, partitions: [u32; 2], step_rows: u32, acts: &[Act]) {
     let world = World::new(partitions).await;
     let sql = world.a_query(query).await;
-    let mut dataflow = world.dataflow(&sql).await.with_step_rows(step_rows);
-    let mut rows = Multiset::new();
-    let mut begun = false;
-    let mut steps = async |rows: &mut Multiset, most: usize| {
-        for _ in 0..most {
-            if begun && dataflow.rows_behind() == 0 {
-                break;
-            }
-            begun = true;
-            let delta = dataflow
-                .step()
-                .await
-                .unwrap_or_else(|error| panic!("{sql}: {error}"));
-            add(&delta, rows);
-            let at = dataflow.position();
-            assert_eq!(
-                *rows,
-                world.bounded(&sql, &at).await,
-                "{sql} at {at}\n{}",
-                dataflow.explain()
-            );
-        }
+    let (dataflow, key) = world.dataflow(&sql).await;
+    let mut follower = Follower {
+        dataflow: dataflow.with_step_rows(step_rows),
+        key,
+        rows: Multiset::new(),
+        begun: false,
     };
     for act in acts {
         match act {
             Act::Append(stream, rows) => world.append(*stream, rows).await,
             Act::Upsert(table, rows) => world.upsert(*table, rows).await,
             Act::Delete(table, ids) => world.delete(*table, ids).await,
-            Act::Step => steps(&mut rows, 1).await,
+            Act::Step => follower.step(&world, &sql, 1).await,
+            // Another one, which knows of the first no more than its token.
+            Act::Resume if follower.begun => {
+                let token = follower.dataflow.token().to_string();
+                let (dataflow, _) = world.dataflow(&sql).await;
+                follower.dataflow = dataflow.with_step_rows(step_rows);
+                follower.dataflow.resume(&token.parse().unwrap()).unwrap();
+            }
+            Act::Resume => {}
         }
     }
-    steps(&mut rows, usize::MAX).await;
+    follower.step(&world, &sql, usize::MAX).await;
 }
 
 proptest! {

@@ -29,4 +29,6 @@ pub use delta::Delta;
 pub use error::{Error, Result};
 pub use live::{LiveQuery, Step};
 pub use operators::{Description, Follows};
+pub use planning::unique_key;
 pub use runtime::{Gathered, Group, Job, JobId, Moved, Positions, ViewSink, components};
+pub use stateless::stateless_plan;

@@ -28,6 +28,16 @@ impl Read {
         &self.topic
     }
 
+    /// A number a partition that grows whenever rows are taken out of the topic; none while it has all that it ever had. What a
+    /// table is at an offset does not depend on it.
+    fn gone(&self) -> Option<Vec<Offset>> {
+        let partitions = self.topic.partitions().iter().zip(&self.first);
+        let gone = partitions
+            .map(|(partition, first)| Offset(first.0.saturating_add(partition.thinned_before().0)));
+        let gone: Vec<Offset> = gone.collect();
+        (!self.is_table && gone.iter().any(|gone| *gone > Offset::ZERO)).then_some(gone)
+    }
+
     /// Adds it to others.
     pub(crate) fn add_to(self, reads: &mut Vec<Self>) {
         Self::add(reads, &self.topic, self.first, self.is_table);
@@ -49,6 +59,52 @@ impl Read {
             }),
         }
     }
+}
+
+/// What is gone of topics, so that who goes on later knows whether more has gone since.
+pub(crate) fn gone(reads: &[Read]) -> OffsetVector {
+    let mut vector = OffsetVector::new();
+    for read in reads {
+        if let Some(gone) = read.gone() {
+            vector.set(read.topic.name().clone(), gone);
+        }
+    }
+    vector
+}
+
+/// Checks that a query can compute again what it gave up to `position`, when `gone_then` was gone.
+///
+/// # Errors
+/// When rows have gone that it needs for that.
+pub(crate) fn check_answer(
+    reads: &[Read],
+    position: &OffsetVector,
+    gone_then: &OffsetVector,
+) -> Result<()> {
+    for read in reads {
+        let name = read.topic.name();
+        let is_whole = match read.is_table {
+            // What each key's row was, as long as none has been thinned out that was.
+            true => {
+                let at = position.topic(name).unwrap_or_default().iter();
+                let mut partitions = at.zip(read.topic.partitions());
+                partitions.all(|(at, partition)| *at >= partition.thinned_before())
+            }
+            false => {
+                let now = read.gone().unwrap_or_default();
+                let then = gone_then.topic(name).unwrap_or_default().iter().copied();
+                // Partitions that the topic got since have lost nothing.
+                let mut both = now
+                    .into_iter()
+                    .zip(then.chain(std::iter::repeat(Offset::ZERO)));
+                both.all(|(now, then)| now <= then)
+            }
+        };
+        if !is_whole {
+            return Err(Error::AnswerGone(name.to_string()));
+        }
+    }
+    Ok(())
 }
 
 /// All topics of a query.
@@ -110,6 +166,17 @@ impl Sources {
     /// How many rows are there that were not read.
     pub(crate) fn rows_behind(&self) -> u64 {
         self.0.iter().map(Source::rows_behind).sum()
+    }
+
+    /// As [`Sources::rows_behind`], if they stood at `position`.
+    pub(crate) fn rows_after(&self, position: &OffsetVector) -> u64 {
+        let sources = self.0.iter().zip(self.ends_at(position));
+        let rows = sources.flat_map(|(source, at)| {
+            let ends = source.stable.iter().map(|stable| *stable.borrow());
+            at.into_iter().zip(ends)
+        });
+        rows.map(|(at, end)| (end.0 - at.0).max(0).unsigned_abs())
+            .sum()
     }
 
     /// The topics.

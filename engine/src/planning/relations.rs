@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::ast;
 use weir_base::{Offset, SqlState};
 use weir_catalog::{Body, Entry, ObjectId, ObjectKind, ObjectName};
 use weir_connectors::topic::{FollowedTable, StreamTable, TopicHold};
+use weir_streaming::unique_key;
 use weir_topics::Topic;
 
 use super::files::Calls;
@@ -111,7 +112,15 @@ impl Planner {
             Body::Stream(_) => self.stream(&entry, shows_hidden).await,
             Body::Table(_) => self.table(&entry, shows_hidden).await,
             Body::ExternalTable(table) => super::files::open_definition(self, table).await,
-            Body::MaterializedView(_) => self.table(&entry, shows_hidden).await,
+            Body::MaterializedView(kept) => {
+                if self.reading == Reading::Live && self.tells_keys {
+                    let key = Box::pin(self.key_of_view(&entry, &kept.view)).await?;
+                    let table = self.engine.keyed_table(&entry)?;
+                    let table = FollowedTable::new(table, shows_hidden).with_key(key);
+                    return Ok(Arc::new(table));
+                }
+                self.table(&entry, shows_hidden).await
+            }
             Body::View(view) => {
                 let plan = Box::pin(self.view_as_declared(&entry, view)).await?;
                 Ok(Arc::new(ViewTable::new(plan, Some(view.sql.clone()))))
@@ -148,6 +157,16 @@ impl Planner {
         let hold = self.hold(topic);
         let end = hold.ends().first().copied().unwrap_or(Offset::ZERO);
         Ok(table.snapshot(end, shows_hidden).await?)
+    }
+
+    /// Which columns of a view that is kept tell its rows apart. Its own key does not: it is a hash of the row.
+    async fn key_of_view(
+        &self,
+        entry: &Entry,
+        view: &weir_catalog::View,
+    ) -> Result<Option<Vec<usize>>> {
+        let plan = self.view_as_declared(entry, view).await?;
+        Ok(unique_key(&self.state.optimize(&plan)?))
     }
 
     /// `topic` as this statement reads it: up to what was stable when it was first named; or, where the statement reads a view that is
