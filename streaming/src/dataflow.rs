@@ -80,9 +80,12 @@ impl Dataflow {
         self.sources.topics()
     }
 
-    /// Where it stands.
+    /// Where it stands: what changed before is given, or is not to be.
     pub fn position(&self) -> OffsetVector {
-        self.sources.position()
+        match &self.unseen_to {
+            None => self.sources.position(),
+            Some(position) => position.clone(),
+        }
     }
 
     /// How many rows of its sources are there whose change it has yet to give.

@@ -12,18 +12,20 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use proptest::prelude::*;
 use weir_base::{Clock, ManualClock, OffsetVector, TopicName};
 use weir_connectors::topic::{
-    Change, FollowedTable, KeyedTable, OnConflict, RowColumn, RowSchema, StreamTable, TopicHold,
-    TopicWriter, encode_batch,
+    Change, FollowedTable, Format, KeyFormat, KeyedTable, MirroredTable, OnConflict, OnError,
+    RecordFormat, RowColumn, RowSchema, StreamTable, TopicHold, TopicWriter, encode_batch,
 };
-use weir_topics::{LogSettings, TopicConfig, TopicLog, TopicSpec};
+use weir_topics::{BatchBuilder, LogSettings, RecordRef, Topic, TopicConfig, TopicLog, TopicSpec};
 
-use crate::{Dataflow, Delta, unique_key};
+use crate::{Dataflow, Delta, Error, unique_key};
 
-/// Streams `a` and `b`, and tables `t` and `u`, all of `(id BIGINT, v BIGINT, name TEXT)`; `id` is the tables' key.
+/// Streams `a` and `b`, tables `t` and `u`, and the table `m` that somebody else owns, all of `(id BIGINT, v BIGINT, name TEXT)`; `id`
+/// is the tables' key.
 struct World {
     streams: Vec<TopicWriter>,
     tables: Vec<KeyedTable>,
-    _log: TopicLog,
+    mirrored: Topic,
+    log: TopicLog,
     _dir: tempfile::TempDir,
 }
 
@@ -35,6 +37,17 @@ fn columns(keyed: bool) -> Arc<RowSchema> {
     ];
     let key = if keyed { vec![0] } else { vec![] };
     Arc::new(RowSchema::new(columns, key).unwrap())
+}
+
+/// How the records of `m` tell of its rows.
+fn mirrored_columns() -> Arc<RowSchema> {
+    let rows = RowSchema::new(columns(true).columns().to_vec(), vec![0]).unwrap();
+    let format = RecordFormat {
+        value: Format::Upsert(Box::new(Format::Json)),
+        key: Some(KeyFormat::Text),
+        on_error: OnError::Fail,
+    };
+    Arc::new(rows.with_format(format).unwrap())
 }
 
 type Row = (i64, Option<i64>, Option<&'static str>);
@@ -80,10 +93,12 @@ impl World {
             let memory = Arc::new(UnboundedMemoryPool::default());
             tables.push(KeyedTable::new(topic, columns(true), Arc::clone(&clock), memory).unwrap());
         }
+        let mirrored = make("m", 2, false).await;
         Self {
             streams,
             tables,
-            _log: log,
+            mirrored,
+            log,
             _dir: dir,
         }
     }
@@ -117,6 +132,31 @@ impl World {
         commit.durable().await.unwrap();
     }
 
+    /// Somebody else's rows are put, or taken away.
+    async fn mirror(&self, changes: &[(i64, Option<Row>)]) {
+        let mut batches = [BatchBuilder::new(), BatchBuilder::new()];
+        for (id, row) in changes {
+            let key = id.to_string();
+            let value = row.map(|(_, v, name)| {
+                let v = v.map_or("null".to_owned(), |v| v.to_string());
+                let name = name.map_or("null".to_owned(), |name| format!("\"{name}\""));
+                format!("{{\"v\":{v},\"name\":{name}}}")
+            });
+            let record = RecordRef {
+                key: Some(key.as_bytes()),
+                value: value.as_deref().map(str::as_bytes),
+                ..RecordRef::default()
+            };
+            batches[(id % 2) as usize].push(record).unwrap();
+        }
+        for (partition, batch) in self.mirrored.partitions().iter().zip(batches) {
+            if !batch.is_empty() {
+                let appended = partition.append(batch.build(), None).unwrap();
+                appended.durable().await.unwrap();
+            }
+        }
+    }
+
     /// A session that follows everything, or one that sees it up to a position.
     async fn session(&self, ends: Option<&OffsetVector>) -> SessionContext {
         let config = SessionConfig::new()
@@ -147,6 +187,19 @@ impl World {
             };
             context.register_table(name.as_str(), provider).unwrap();
         }
+        let topic = self.mirrored.clone();
+        let ends = match ends {
+            None => topic.stable_offsets(),
+            Some(ends) => ends
+                .topic(topic.name())
+                .map(<[_]>::to_vec)
+                .unwrap_or_default(),
+        };
+        let rows = mirrored_columns();
+        let changes = StreamTable::new(TopicHold::now(topic).up_to(ends), Arc::clone(&rows), true);
+        let schema = Arc::clone(columns(true).schema());
+        let mirrored = MirroredTable::new(changes.live(), rows, schema).unwrap();
+        context.register_table("m", Arc::new(mirrored)).unwrap();
         context
     }
 
@@ -243,7 +296,7 @@ impl Choice {
     /// Something with the columns `id`, `v` and `name`.
     fn relation(&mut self, depth: u32) -> String {
         if depth == 0 {
-            return self.of(&["a", "b", "t", "u"]).to_owned();
+            return self.of(&["a", "b", "t", "u", "m"]).to_owned();
         }
         match self.below(14) {
             0..=4 => self.relation(0),
@@ -406,6 +459,7 @@ enum Act {
     Append(usize, Vec<Row>),
     Upsert(usize, Vec<Row>),
     Delete(usize, Vec<i64>),
+    Mirror(Vec<(i64, Option<Row>)>),
     Step,
     Resume,
 }
@@ -426,6 +480,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
                 Act::Upsert(table, rows)
             }),
             2 => (0..2usize, prop::collection::vec(0..12i64, 1..4)).prop_map(|(table, ids)| Act::Delete(table, ids)),
+            2 => prop::collection::vec((0..12i64, prop::option::weighted(0.7, row())), 1..12).prop_map(Act::Mirror),
             4 => Just(Act::Step),
             1 => Just(Act::Resume),
         ],
@@ -495,6 +550,7 @@ async fn holds(query: u64, partitions: [u32; 2], step_rows: u32, acts: &[Act]) {
             Act::Append(stream, rows) => world.append(*stream, rows).await,
             Act::Upsert(table, rows) => world.upsert(*table, rows).await,
             Act::Delete(table, ids) => world.delete(*table, ids).await,
+            Act::Mirror(changes) => world.mirror(changes).await,
             Act::Step => follower.step(&world, &sql, 1).await,
             // Another one, which knows of the first no more than its token.
             Act::Resume if follower.begun => {
@@ -522,4 +578,41 @@ proptest! {
     ) {
         tokio::runtime::Runtime::new().unwrap().block_on(holds(query, partitions, step_rows, &acts));
     }
+}
+
+#[tokio::test]
+async fn an_answer_is_not_gone_on_with_when_its_rows_are_gone() {
+    let world = World::new([1, 1]).await;
+    let topic = world.tables[0].topic().clone();
+    let compact = TopicConfig {
+        cleanup: Cleanup::Compact,
+        segment_bytes: Some(400),
+        ..TopicConfig::default()
+    };
+    world.log.configure(topic.id(), compact).await.unwrap();
+    let sql = "SELECT v, count(*) FROM t GROUP BY v";
+    let rounds = async |from: i64| {
+        for v in from..from + 20 {
+            world.upsert(0, &[(v % 3, Some(v), Some("yz"))]).await;
+        }
+    };
+    rounds(0).await;
+    let (mut dataflow, _) = world.dataflow(sql).await;
+    dataflow.step().await.unwrap();
+    let token = dataflow.token();
+    let resumed = async || {
+        let (mut other, _) = world.dataflow(sql).await;
+        other.resume(&token)
+    };
+    rounds(20).await;
+    resumed().await.unwrap();
+    world.log.maintain(1_000_000).await.unwrap();
+    let at = token.position.topic(topic.name()).unwrap()[0];
+    assert!(topic.partitions()[0].thinned_before() > at);
+    let error = resumed().await.unwrap_err();
+    assert!(matches!(error, Error::AnswerGone(_)), "{error}");
+    // One that is there is gone on with.
+    dataflow.step().await.unwrap();
+    let (mut other, _) = world.dataflow(sql).await;
+    other.resume(&dataflow.token()).unwrap();
 }

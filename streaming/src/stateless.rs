@@ -22,7 +22,7 @@ use datafusion::physical_plan::joins::{
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use weir_connectors::topic::{FollowedTable, as_topic_scan};
+use weir_connectors::topic::{FollowedTable, MirroredTable, as_topic_scan};
 
 use crate::error::{Error, Result};
 
@@ -68,7 +68,8 @@ fn reads_tables(plan: &LogicalPlan) -> Result<bool> {
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {
             let provider = source_as_provider(&scan.source)?;
-            found |= (provider.as_ref() as &dyn Any).is::<FollowedTable>();
+            let provider = provider.as_ref() as &dyn Any;
+            found |= provider.is::<FollowedTable>() || provider.is::<MirroredTable>();
         }
         Ok(match found {
             true => TreeNodeRecursion::Stop,

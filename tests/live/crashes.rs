@@ -39,21 +39,24 @@ impl Reader {
         self.token = token;
     }
 
+    /// A row takes the place of what was known under its key: of nothing, if it is a `fresh` one.
+    fn come(&mut self, row: &Value, fresh: bool) {
+        let key = row["g"].as_i64().unwrap();
+        let old = self.rows.insert(key, row.clone());
+        assert!(!fresh || old.is_none(), "{row} came over {old:?}");
+    }
+
     /// Takes one change, which must fit what is known.
     fn apply(&mut self, change: &Value) {
         let key = |row: &Value| row["g"].as_i64().unwrap();
-        let mut come = |row: &Value, fresh: bool| {
-            let old = self.rows.insert(key(row), row.clone());
-            assert!(!fresh || old.is_none(), "{row} came over {old:?}");
-        };
         if let Some(operation) = change["op"].as_str() {
             if !change["before"].is_null() {
                 let before = &change["before"];
                 assert_eq!(self.rows.get(&key(before)), Some(before), "{change}");
             }
             match operation {
-                "c" => come(&change["after"], true),
-                "u" => come(&change["after"], false),
+                "c" => self.come(&change["after"], true),
+                "u" => self.come(&change["after"], false),
                 "d" => drop(self.rows.remove(&key(&change["before"]))),
                 other => panic!("{other}"),
             }
@@ -62,8 +65,8 @@ impl Reader {
         let mut row = change.clone();
         let operation = row.as_object_mut().unwrap().remove("_op").unwrap();
         match operation.as_str().unwrap() {
-            "insert" => come(&row, true),
-            "update_after" | "upsert" => come(&row, false),
+            "insert" => self.come(&row, true),
+            "update_after" | "upsert" => self.come(&row, false),
             "update_before" => assert_eq!(self.rows.get(&key(&row)), Some(&row)),
             "delete" => {
                 let gone = self.rows.remove(&key(&row));
@@ -252,12 +255,12 @@ async fn an_answer_whose_rows_are_gone_cannot_be_gone_on_with() {
     wait::eventually("the rows are gone", async || {
         let answer = client.send(client.query_body(&body, media::SSE)).await;
         if answer.status().is_success() {
-            return wait::check(false, "it went on");
+            return wait::check(false, "it went on".to_owned());
         }
         let problem = Problem::of(answer).await;
         wait::check(
             problem.status == 404 && problem.to_string().contains("that are gone"),
-            problem,
+            problem.to_string(),
         )
     })
     .await;

@@ -3,6 +3,7 @@
 mod changelog;
 mod crashes;
 mod envelopes;
+mod mirrors;
 mod resume;
 mod slow_reader;
 mod stream;

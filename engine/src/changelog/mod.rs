@@ -128,15 +128,15 @@ impl Changelog {
 
     /// A change that happened at `at_ms`; nothing where nothing has changed.
     pub(crate) fn encode(&self, delta: &Delta, at_ms: i64) -> Result<Option<RecordBatch>> {
-        if delta.is_empty() {
-            return Ok(None);
-        }
         let gone = concat_batches(&self.rows, &delta.minus)?;
         let come = concat_batches(&self.rows, &delta.plus)?;
         let changes = match &self.key {
             None => unpaired(gone.num_rows(), come.num_rows()),
             Some(key) => paired(&key.of(&gone)?, &key.of(&come)?),
         };
+        if changes.is_empty() {
+            return Ok(None);
+        }
         let batch = match self.envelope {
             Envelope::Changelog => self.changelog(&gone, &come, &changes),
             Envelope::Upsert => self.upserts(&gone, &come, &changes),

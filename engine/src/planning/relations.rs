@@ -10,7 +10,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSourc
 use datafusion::sql::sqlparser::ast;
 use weir_base::{Offset, SqlState};
 use weir_catalog::{Body, Entry, ObjectId, ObjectKind, ObjectName};
-use weir_connectors::topic::{FollowedTable, StreamTable, TopicHold};
+use weir_connectors::topic::{FollowedTable, MirroredTable, StreamTable, TopicHold};
 use weir_streaming::unique_key;
 use weir_topics::Topic;
 
@@ -66,11 +66,11 @@ impl Planner {
         let entry = object(name, schema)
             .ok()
             .and_then(|object| self.snapshot.get(&object).cloned());
-        entry.is_some_and(|entry| {
-            matches!(
-                entry.kind(),
-                ObjectKind::Stream | ObjectKind::Table | ObjectKind::MaterializedView
-            )
+        entry.is_some_and(|entry| match &entry.body {
+            // Its rows are no records.
+            Body::Stream(stream) => !stream.is_changelog(),
+            Body::Table(_) | Body::MaterializedView(_) => true,
+            _ => false,
         })
     }
 
@@ -136,7 +136,9 @@ impl Planner {
         let topic = self.engine.topic_of(entry)?;
         let rows = Arc::new(row_schema(&self.engine, entry)?);
         let hold = self.hold(topic);
-        let mut table = StreamTable::new(hold, rows, shows_hidden)
+        // Which change of a key is its newest is told by hidden columns.
+        let shows_hidden = shows_hidden || rows.format().value.is_changelog();
+        let mut table = StreamTable::new(hold, Arc::clone(&rows), shows_hidden)
             .keeping(Arc::clone(&self.engine.decoded_rows));
         // After the log is held: what it lets go of is in the history by then.
         if let Some(history) = self.engine.histories.of(&self.engine, entry).await? {
@@ -144,6 +146,12 @@ impl Planner {
         }
         if self.reading == Reading::Live {
             table = table.live();
+        }
+        if let Body::Stream(stream) = &entry.body
+            && stream.is_changelog()
+        {
+            let schema = entry.arrow_schema();
+            return Ok(Arc::new(MirroredTable::new(table, rows, schema)?));
         }
         Ok(Arc::new(table))
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use datafusion::common::{DFSchema, JoinType};
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Aggregate, Distinct, Expr, Join, LogicalPlan, TableScan};
-use weir_connectors::topic::FollowedTable;
+use weir_connectors::topic::{FollowedTable, MirroredTable};
 
 /// Columns whose values no two rows of an answer share, as numbers in order; where an answer never has more than one row, no columns.
 /// `None` where nothing is known: a query over the rows of streams has none, for they have no key.
@@ -50,12 +50,16 @@ fn key_of(plan: &LogicalPlan) -> Option<Key> {
 
 fn of_scan(scan: &TableScan) -> Option<Key> {
     let provider = source_as_provider(&scan.source).ok()?;
-    let table = (provider.as_ref() as &dyn Any).downcast_ref::<FollowedTable>()?;
+    let provider = provider.as_ref() as &dyn Any;
+    let key = match provider.downcast_ref::<MirroredTable>() {
+        Some(mirrored) => mirrored.key(),
+        None => provider.downcast_ref::<FollowedTable>()?.key()?,
+    };
     let place = |column: usize| match &scan.projection {
         None => Some(column),
         Some(columns) => columns.iter().position(|other| *other == column),
     };
-    table.key()?.iter().map(|column| place(*column)).collect()
+    key.iter().map(|column| place(*column)).collect()
 }
 
 fn of_groups(aggregate: &Aggregate) -> Option<Key> {
