@@ -333,9 +333,9 @@ impl Views {
 
     /// Runs jobs in the groups that they form now.
     fn regroup(&self, engine: &Arc<Shared>, groups: &mut Vec<RunningGroup>, jobs: Vec<Job>) {
-        let places: Vec<(Topic, Vec<Topic>)> = jobs
+        let places: Vec<(Option<Topic>, Vec<Topic>)> = jobs
             .iter()
-            .map(|job| (job.topic().clone(), job.reads().cloned().collect()))
+            .map(|job| (job.topic().cloned(), job.reads().cloned().collect()))
             .collect();
         let mut jobs: Vec<Option<Job>> = jobs.into_iter().map(Some).collect();
         for members in components(&places) {
@@ -354,8 +354,7 @@ impl Views {
 }
 
 fn topics_of(job: &Job) -> Vec<TopicId> {
-    let read = job.reads().map(Topic::id);
-    read.chain([job.topic().id()]).collect()
+    job.reads().chain(job.topic()).map(Topic::id).collect()
 }
 
 /// Stops some groups at the end of their steps, and gives their jobs.

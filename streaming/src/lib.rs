@@ -31,4 +31,6 @@ pub use delta::Delta;
 pub use error::{Error, Result};
 pub use live::{LiveQuery, Step};
 pub use operators::{Description, Follows, StateSize};
-pub use runtime::{Gathered, Group, Job, JobId, Moved, Positions, ViewSink, components};
+pub use runtime::{
+    Gathered, Group, Job, JobId, Moved, Output, Positions, Sink, ViewSink, components,
+};
