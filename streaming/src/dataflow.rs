@@ -7,14 +7,14 @@ use arrow::datatypes::SchemaRef;
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use sha2::{Digest, Sha256};
 use weir_base::{OffsetVector, Origin, ResumeToken};
 use weir_topics::Topic;
 
+use crate::checkpoint::{JobStore, Manifest, Saving};
 use crate::delta::Delta;
 use crate::error::{Error, Result};
-use crate::operators::{Boxed, Description, Operator};
-use crate::planning::{Planned, Walk};
+use crate::operators::{Boxed, Description, Operator, StateSize};
+use crate::planning::{Planned, Restored, Walk};
 pub(crate) use crate::sources::Ranges;
 use crate::sources::{Read, STEP_ROWS, Sources, check_answer, gone};
 
@@ -29,7 +29,13 @@ pub struct Dataflow {
     schema: SchemaRef,
     step_rows: i64,
     begun: bool,
-    origin: Origin,
+    store: Option<JobStore>,
+    /// What describes its state in a checkpoint.
+    manifest: Manifest,
+    /// Whether it moved since the last checkpoint.
+    moved: bool,
+    /// What of its sources was gone when it began.
+    gone: OffsetVector,
     /// Where its first step is to begin: what changes on the way there is not given.
     unseen_to: Option<OffsetVector>,
 }
@@ -46,26 +52,67 @@ impl Dataflow {
     /// Plans a query, which DataFusion has analysed and optimised for one partition. Its streams are planned live, and its tables are
     /// [followed](weir_connectors::topic::FollowedTable).
     ///
+    /// With a store it goes on from the checkpoint there, if that is of the same query and all that came since can be read.
+    ///
     /// # Errors
     /// When a part of it cannot be planned, or nothing in it can change.
     pub async fn new(
         plan: &LogicalPlan,
         state: &SessionState,
         context: &Arc<TaskContext>,
+        store: Option<JobStore>,
     ) -> Result<Self> {
-        let Planned { root, reads } = Walk::over(plan, state, context).await?;
-        let origin = Origin {
-            query: fingerprint(plan, &reads),
-            gone: gone(&reads),
+        let text = plan.display_indent_schema().to_string();
+        if let Some(store) = &store
+            && let Some(found) = store.manifest()?
+            && found.is_of(&text)
+        {
+            let restored = Restored {
+                store: Some(store.clone()),
+                position: Some(found.position.clone()),
+            };
+            let Planned { root, reads } = Walk::over(plan, state, context, restored).await?;
+            match Sources::new(reads.clone(), Some(&found.position)) {
+                Ok(sources) if found.reads(&reads) && sources.is_whole() => {
+                    return Ok(Self {
+                        schema: Arc::clone(plan.schema().inner()),
+                        root,
+                        sources,
+                        gone: gone(&reads),
+                        reads,
+                        step_rows: STEP_ROWS,
+                        begun: true,
+                        store: Some(store.clone()),
+                        manifest: found,
+                        moved: false,
+                        unseen_to: None,
+                    });
+                }
+                _ => {
+                    tracing::info!(position = %found.position, "what came since a checkpoint is gone: all is computed again")
+                }
+            }
+        }
+        if let Some(store) = &store {
+            store.clear()?;
+        }
+        let restored = Restored {
+            store: store.clone(),
+            position: None,
         };
+        let Planned { root, reads } = Walk::over(plan, state, context, restored).await?;
+        let sources = Sources::new(reads.clone(), None)?;
         Ok(Self {
             schema: Arc::clone(plan.schema().inner()),
             root,
-            sources: Sources::new(reads.clone(), None)?,
+            manifest: Manifest::new(&text, &reads, sources.position(), 0),
+            sources,
+            gone: gone(&reads),
             reads,
             step_rows: STEP_ROWS,
             begun: false,
-            origin,
+            store,
+            moved: false,
             unseen_to: None,
         })
     }
@@ -107,7 +154,10 @@ impl Dataflow {
     pub fn token(&self) -> ResumeToken {
         ResumeToken {
             position: self.position(),
-            origin: Some(self.origin.clone()),
+            origin: Some(Origin {
+                query: self.manifest.fingerprint(),
+                gone: self.gone.clone(),
+            }),
         }
     }
 
@@ -120,7 +170,7 @@ impl Dataflow {
             let message = "it is a place in topics, and this query remembers rows";
             return Err(Error::WrongPosition(message.to_owned()));
         };
-        if origin.query != self.origin.query {
+        if origin.query != self.manifest.fingerprint() {
             return Err(Error::WrongPosition(
                 "it is that of another query".to_owned(),
             ));
@@ -190,13 +240,52 @@ impl Dataflow {
         let ranges = self.sources.ranges(&ends);
         self.begun = true;
         let delta = self.root.step(&ranges).await?;
+        self.moved |= !self.sources.is_at(&ends);
         self.sources.go_to(ends);
         delta.consolidated(&self.root.schema())
     }
 
-    /// What its operators remember: rows, and the bytes that they take.
-    pub fn state_size(&self) -> (u64, usize) {
+    /// What its operators remember.
+    pub fn state_size(&self) -> StateSize {
         state_size(self.root.as_ref())
+    }
+
+    /// Whether it went on from a checkpoint, or has made one.
+    pub fn is_restored(&self) -> bool {
+        self.begun && self.manifest.made_ms > 0
+    }
+
+    /// When the last checkpoint was made, in milliseconds since the epoch.
+    pub fn checkpoint_ms(&self) -> Option<i64> {
+        Some(self.manifest.made_ms).filter(|made| *made > 0)
+    }
+
+    /// Makes a checkpoint of where it stands, if it has a store and moved since the last.
+    ///
+    /// # Errors
+    /// When it cannot be written: then the last one holds, and no other can be made by this dataflow.
+    pub async fn checkpoint(&mut self, now_ms: i64) -> Result<()> {
+        let Some(store) = &self.store else {
+            return Ok(());
+        };
+        if !self.moved && self.manifest.made_ms > 0 {
+            return Ok(());
+        }
+        let mut saving = store.begin()?;
+        save(self.root.as_mut(), &mut saving).inspect_err(|_| store.break_off())?;
+        let manifest = self.manifest.at(self.sources.position(), now_ms);
+        saving.commit(&manifest).await?;
+        self.manifest = manifest;
+        self.moved = false;
+        Ok(())
+    }
+
+    /// Lets go of state in memory that the last checkpoint has; it is read again when it is needed.
+    pub fn release(&mut self) {
+        if self.store.as_ref().is_none_or(JobStore::is_broken) {
+            return;
+        }
+        release(self.root.as_mut());
     }
 
     /// Its operators, one a line, inputs below and further in.
@@ -208,21 +297,21 @@ impl Dataflow {
     }
 }
 
-/// Stands for a query: two that differ in their plan, or in what they read, have different ones.
-fn fingerprint(plan: &LogicalPlan, reads: &[Read]) -> u64 {
-    let mut hash = Sha256::new();
-    hash.update(plan.display_indent_schema().to_string());
-    for read in reads {
-        hash.update(read.topic().id().to_string());
-    }
-    let digest = hash.finalize();
-    digest.first_chunk().copied().map_or(0, u64::from_be_bytes)
+fn state_size(operator: &dyn Operator) -> StateSize {
+    let inputs = operator.inputs().into_iter().map(state_size);
+    inputs.fold(operator.state(), std::ops::Add::add)
 }
 
-fn state_size(operator: &dyn Operator) -> (u64, usize) {
-    let own = operator.describe().state;
-    let inputs = operator.inputs().into_iter().map(state_size);
-    inputs.fold(own, |sum, size| (sum.0 + size.0, sum.1 + size.1))
+fn save(operator: &mut dyn Operator, saving: &mut Saving) -> Result<()> {
+    operator.save(saving)?;
+    let mut inputs = operator.inputs_mut().into_iter();
+    inputs.try_for_each(|input| save(input.as_mut(), saving))
+}
+
+fn release(operator: &mut dyn Operator) {
+    operator.release();
+    let inputs = operator.inputs_mut().into_iter();
+    inputs.for_each(|input| release(input.as_mut()));
 }
 
 fn explain(operator: &dyn Operator, depth: usize, text: &mut String) {
@@ -230,8 +319,8 @@ fn explain(operator: &dyn Operator, depth: usize, text: &mut String) {
         name,
         detail,
         follows,
-        state: (rows, bytes),
     } = operator.describe();
+    let StateSize { rows, bytes, .. } = operator.state();
     let indent = "  ".repeat(depth);
     let _ = write!(text, "{indent}{name}: {detail} [{}", follows.as_str());
     if rows > 0 || bytes > 0 {

@@ -15,9 +15,12 @@ use weir_connectors::topic::{
     Change, FollowedTable, Format, KeyFormat, KeyedTable, MirroredTable, OnConflict, OnError,
     RecordFormat, RowColumn, RowSchema, StreamTable, TopicHold, TopicWriter, encode_batch,
 };
-use weir_topics::{BatchBuilder, LogSettings, RecordRef, Topic, TopicConfig, TopicLog, TopicSpec};
+use weir_topics::{
+    BatchBuilder, Cleanup, LogSettings, RecordRef, Topic, TopicConfig, TopicLog, TopicSpec,
+};
 
-use crate::{Dataflow, Delta, Error, unique_key};
+use crate::checkpoint::JobStore;
+use crate::{Checkpoints, Dataflow, Delta, Error, unique_key};
 
 /// Streams `a` and `b`, tables `t` and `u`, and the table `m` that somebody else owns, all of `(id BIGINT, v BIGINT, name TEXT)`; `id`
 /// is the tables' key.
@@ -25,6 +28,7 @@ struct World {
     streams: Vec<TopicWriter>,
     tables: Vec<KeyedTable>,
     mirrored: Topic,
+    checkpoints: Checkpoints,
     log: TopicLog,
     _dir: tempfile::TempDir,
 }
@@ -98,6 +102,7 @@ impl World {
             streams,
             tables,
             mirrored,
+            checkpoints: Checkpoints::open(&dir.path().join("state")).unwrap(),
             log,
             _dir: dir,
         }
@@ -219,8 +224,18 @@ impl World {
         panic!("none of a hundred queries can be planned");
     }
 
-    /// A dataflow, and what tells its rows apart.
+    /// A dataflow, which goes on from the last checkpoint, and what tells its rows apart.
     async fn dataflow(&self, sql: &str) -> (Dataflow, Option<Vec<usize>>) {
+        self.dataflow_with(sql, Some(self.checkpoints.of(1).unwrap()))
+            .await
+    }
+
+    /// As [`World::dataflow`], with its state in a store, or in none.
+    async fn dataflow_with(
+        &self,
+        sql: &str,
+        store: Option<JobStore>,
+    ) -> (Dataflow, Option<Vec<usize>>) {
         let context = self.session(None).await;
         let plan = context
             .sql(sql)
@@ -228,7 +243,7 @@ impl World {
             .unwrap()
             .into_optimized_plan()
             .unwrap();
-        let dataflow = Dataflow::new(&plan, &context.state(), &context.task_ctx())
+        let dataflow = Dataflow::new(&plan, &context.state(), &context.task_ctx(), store)
             .await
             .unwrap_or_else(|error| panic!("{sql}: {error}"));
         (dataflow, unique_key(&plan))
@@ -461,6 +476,13 @@ enum Act {
     Delete(usize, Vec<i64>),
     Mirror(Vec<(i64, Option<Row>)>),
     Step,
+    /// A checkpoint, after which state is let go or not.
+    Checkpoint {
+        release: bool,
+    },
+    /// A crash: all goes on from the last checkpoint.
+    Restart,
+    /// Another one goes on, which knows of the first no more than its token.
     Resume,
 }
 
@@ -482,9 +504,11 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
             2 => (0..2usize, prop::collection::vec(0..12i64, 1..4)).prop_map(|(table, ids)| Act::Delete(table, ids)),
             2 => prop::collection::vec((0..12i64, prop::option::weighted(0.7, row())), 1..12).prop_map(Act::Mirror),
             4 => Just(Act::Step),
+            2 => any::<bool>().prop_map(|release| Act::Checkpoint { release }),
+            1 => Just(Act::Restart),
             1 => Just(Act::Resume),
         ],
-        1..14,
+        1..18,
     )
 }
 
@@ -545,6 +569,14 @@ async fn holds(query: u64, partitions: [u32; 2], step_rows: u32, acts: &[Act]) {
         rows: Multiset::new(),
         begun: false,
     };
+    // What a restart goes back to.
+    let mut saved = (Multiset::new(), false);
+    // One that only has a token has no checkpoints.
+    let mut is_kept = true;
+    let begin = async |store| {
+        let (dataflow, _) = world.dataflow_with(&sql, store).await;
+        dataflow.with_step_rows(step_rows)
+    };
     for act in acts {
         match act {
             Act::Append(stream, rows) => world.append(*stream, rows).await,
@@ -552,11 +584,28 @@ async fn holds(query: u64, partitions: [u32; 2], step_rows: u32, acts: &[Act]) {
             Act::Delete(table, ids) => world.delete(*table, ids).await,
             Act::Mirror(changes) => world.mirror(changes).await,
             Act::Step => follower.step(&world, &sql, 1).await,
-            // Another one, which knows of the first no more than its token.
+            Act::Checkpoint { release } if follower.begun => {
+                follower.dataflow.checkpoint(1).await.unwrap();
+                if is_kept {
+                    saved = (follower.rows.clone(), true);
+                }
+                if *release {
+                    follower.dataflow.release();
+                }
+            }
+            Act::Checkpoint { .. } => {}
+            Act::Restart => {
+                drop(follower.dataflow);
+                follower.dataflow = begin(Some(world.checkpoints.of(1).unwrap())).await;
+                is_kept = true;
+                (follower.rows, follower.begun) = saved.clone();
+                assert_eq!(follower.begun, follower.dataflow.is_restored());
+            }
             Act::Resume if follower.begun => {
                 let token = follower.dataflow.token().to_string();
-                let (dataflow, _) = world.dataflow(&sql).await;
-                follower.dataflow = dataflow.with_step_rows(step_rows);
+                drop(follower.dataflow);
+                follower.dataflow = begin(None).await;
+                is_kept = false;
                 follower.dataflow.resume(&token.parse().unwrap()).unwrap();
             }
             Act::Resume => {}
@@ -597,22 +646,22 @@ async fn an_answer_is_not_gone_on_with_when_its_rows_are_gone() {
         }
     };
     rounds(0).await;
-    let (mut dataflow, _) = world.dataflow(sql).await;
+    let (mut dataflow, _) = world.dataflow_with(sql, None).await;
     dataflow.step().await.unwrap();
     let token = dataflow.token();
     let resumed = async || {
-        let (mut other, _) = world.dataflow(sql).await;
+        let (mut other, _) = world.dataflow_with(sql, None).await;
         other.resume(&token)
     };
     rounds(20).await;
     resumed().await.unwrap();
     world.log.maintain(1_000_000).await.unwrap();
     let at = token.position.topic(topic.name()).unwrap()[0];
-    assert!(topic.partitions()[0].thinned_before() > at);
+    assert!(topic.partitions()[0].compacted_offset() > at);
     let error = resumed().await.unwrap_err();
     assert!(matches!(error, Error::AnswerGone(_)), "{error}");
     // One that is there is gone on with.
     dataflow.step().await.unwrap();
-    let (mut other, _) = world.dataflow(sql).await;
+    let (mut other, _) = world.dataflow_with(sql, None).await;
     other.resume(&dataflow.token()).unwrap();
 }

@@ -19,8 +19,43 @@ pub(crate) struct Read {
     topic: Topic,
     /// The first offset of each partition that can be read.
     first: Vec<Offset>,
-    /// Whether it is a table's: its rows are taken as they are at an offset, whatever lies before.
-    is_table: bool,
+    how: How,
+}
+
+/// How a topic is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    /// Each record is a row.
+    Stream,
+    /// A table's rows are taken as they are at an offset, whatever lies before.
+    Table,
+    /// Of each key the newest record is a row.
+    Mirror,
+    /// By some as a stream, by others as a mirror.
+    Both,
+}
+
+impl How {
+    fn and(self, other: Self) -> Self {
+        match self == other {
+            true => self,
+            false => Self::Both,
+        }
+    }
+
+    fn is_table(self) -> bool {
+        self == Self::Table
+    }
+
+    /// Whether what its records tell changes when compaction takes some away.
+    fn counts_records(self) -> bool {
+        matches!(self, Self::Stream | Self::Both)
+    }
+
+    /// Whether its rows at an offset are known only where compaction has not come so far.
+    fn has_keys(self) -> bool {
+        !matches!(self, Self::Stream)
+    }
 }
 
 impl Read {
@@ -31,31 +66,37 @@ impl Read {
     /// A number a partition that grows whenever rows are taken out of the topic; none while it has all that it ever had. What a
     /// table is at an offset does not depend on it.
     fn gone(&self) -> Option<Vec<Offset>> {
+        if self.how.is_table() {
+            return None;
+        }
         let partitions = self.topic.partitions().iter().zip(&self.first);
-        let gone = partitions
-            .map(|(partition, first)| Offset(first.0.saturating_add(partition.thinned_before().0)));
+        let gone = partitions.map(|(partition, first)| match self.how.counts_records() {
+            true => Offset(first.0.saturating_add(partition.compacted_offset().0)),
+            false => *first,
+        });
         let gone: Vec<Offset> = gone.collect();
-        (!self.is_table && gone.iter().any(|gone| *gone > Offset::ZERO)).then_some(gone)
+        gone.iter().any(|gone| *gone > Offset::ZERO).then_some(gone)
     }
 
     /// Adds it to others.
     pub(crate) fn add_to(self, reads: &mut Vec<Self>) {
-        Self::add(reads, &self.topic, self.first, self.is_table);
+        Self::add(reads, &self.topic, self.first, self.how);
     }
 
     /// Adds a topic that is read from `first` on.
-    pub(crate) fn add(reads: &mut Vec<Self>, topic: &Topic, first: Vec<Offset>, is_table: bool) {
+    pub(crate) fn add(reads: &mut Vec<Self>, topic: &Topic, first: Vec<Offset>, how: How) {
         let known = reads.iter_mut().find(|read| read.topic.id() == topic.id());
         match known {
             // Two streams on one topic may reach back differently far.
             Some(known) => {
                 let both = known.first.iter_mut().zip(first);
                 both.for_each(|(known, first)| *known = first.min(*known));
+                known.how = known.how.and(how);
             }
             None => reads.push(Self {
                 topic: topic.clone(),
                 first,
-                is_table,
+                how,
             }),
         }
     }
@@ -83,23 +124,18 @@ pub(crate) fn check_answer(
 ) -> Result<()> {
     for read in reads {
         let name = read.topic.name();
-        let is_whole = match read.is_table {
-            // What each key's row was, as long as none has been thinned out that was.
-            true => {
-                let at = position.topic(name).unwrap_or_default().iter();
-                let mut partitions = at.zip(read.topic.partitions());
-                partitions.all(|(at, partition)| *at >= partition.thinned_before())
-            }
-            false => {
-                let now = read.gone().unwrap_or_default();
-                let then = gone_then.topic(name).unwrap_or_default().iter().copied();
-                // Partitions that the topic got since have lost nothing.
-                let mut both = now
-                    .into_iter()
-                    .zip(then.chain(std::iter::repeat(Offset::ZERO)));
-                both.all(|(now, then)| now <= then)
-            }
-        };
+        let at = position.topic(name).unwrap_or_default().iter();
+        let mut partitions = at.zip(read.topic.partitions());
+        // What each key's row was is known as long as none has been compacted away that was.
+        let knows_rows = !read.how.has_keys()
+            || partitions.all(|(at, partition)| *at >= partition.compacted_offset());
+        let now = read.gone().unwrap_or_default();
+        let then = gone_then.topic(name).unwrap_or_default().iter().copied();
+        // Partitions that the topic got since have lost nothing.
+        let mut both = now
+            .into_iter()
+            .zip(then.chain(std::iter::repeat(Offset::ZERO)));
+        let is_whole = knows_rows && both.all(|(now, then)| now <= then);
         if !is_whole {
             return Err(Error::AnswerGone(name.to_string()));
         }
@@ -135,7 +171,7 @@ impl Ranges {
 #[derive(Debug)]
 struct Source {
     topic: Topic,
-    is_table: bool,
+    how: How,
     /// Everything before it has been given.
     at: Vec<Offset>,
     stable: Vec<watch::Receiver<Offset>>,
@@ -152,6 +188,18 @@ impl Sources {
         }
         let sources = reads.into_iter().map(|read| Source::new(read, position));
         Ok(Self(sources.collect::<Result<_>>()?))
+    }
+
+    /// Whether what changed since where they stand can be told: no key's older rows are gone.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.0.iter().all(|source| {
+            let partitions = source.topic.partitions().iter().zip(&source.at);
+            !source.how.has_keys()
+                || partitions.into_iter().all(|(partition, at)| {
+                    *at == Offset::ZERO
+                        || (*at >= partition.start_offset() && *at >= partition.compacted_offset())
+                })
+        })
     }
 
     /// Where they stand.
@@ -246,7 +294,7 @@ impl Sources {
         for ((end, most), source) in ends.iter_mut().zip(self.ends_at(position)).zip(&self.0) {
             // A table is taken as it is at the position, and not on the way there.
             let most = most.into_iter();
-            match source.is_table {
+            match source.how.is_table() {
                 true => *end = most.collect(),
                 false => end
                     .iter_mut()
@@ -319,11 +367,7 @@ impl Sources {
 
 impl Source {
     fn new(read: Read, position: Option<&OffsetVector>) -> Result<Self> {
-        let Read {
-            topic,
-            first,
-            is_table,
-        } = read;
+        let Read { topic, first, how } = read;
         let name = topic.name().to_string();
         let mut at = first;
         if let Some(wanted) = position.and_then(|position| position.topic(topic.name())) {
@@ -364,7 +408,7 @@ impl Source {
             .collect();
         Ok(Self {
             topic,
-            is_table,
+            how,
             at,
             stable,
         })
@@ -410,7 +454,7 @@ impl Source {
         let read = self.at.iter().zip(&mut self.stable).zip(partitions);
         read.map(|((at, stable), partition)| {
             let stable = *stable.borrow_and_update();
-            if self.is_table {
+            if self.how.is_table() {
                 return stable.max(*at);
             }
             let most = stable.min(Offset(at.0.saturating_add(rows))).max(*at);

@@ -5,7 +5,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use weir_connectors::topic::Newest;
 
-use super::{Boxed, Description, Follows, Operator};
+use super::{Boxed, Description, Follows, Operator, StateSize};
+use crate::checkpoint::{Saving, Shelf};
 use crate::dataflow::Ranges;
 use crate::delta::Delta;
 use crate::error::Result;
@@ -18,17 +19,32 @@ pub(crate) struct MirrorSource {
     newest: Newest,
     /// Filters, and the columns that are asked for.
     kernel: Kernel,
+    shelf: Shelf,
     detail: String,
 }
 
 impl MirrorSource {
-    pub(crate) fn new(changes: Boxed, newest: Newest, kernel: Kernel, detail: String) -> Self {
-        Self {
+    pub(crate) fn new(
+        changes: Boxed,
+        newest: Newest,
+        kernel: Kernel,
+        shelf: Shelf,
+        detail: String,
+    ) -> Result<Self> {
+        let mut newest = newest;
+        if shelf.is_kept() {
+            newest = newest.noting_what_is_unsaved();
+        }
+        if shelf.is_restored() {
+            shelf.scan(&[], |key, saved| Ok(newest.restore(key, saved)?))?;
+        }
+        Ok(Self {
             changes,
             newest,
             kernel,
+            shelf,
             detail,
-        }
+        })
     }
 }
 
@@ -67,11 +83,32 @@ impl Operator for MirrorSource {
             name: "Mirror",
             detail: self.detail.clone(),
             follows: Follows::Changes,
-            state: self.newest.size(),
         }
     }
 
     fn inputs(&self) -> Vec<&dyn Operator> {
         vec![self.changes.as_ref()]
+    }
+
+    fn inputs_mut(&mut self) -> Vec<&mut Boxed> {
+        vec![&mut self.changes]
+    }
+
+    fn state(&self) -> StateSize {
+        let (rows, bytes) = self.newest.size();
+        StateSize {
+            rows,
+            bytes,
+            unsaved: self.newest.unsaved_bytes(),
+        }
+    }
+
+    fn save(&mut self, saving: &mut Saving) -> Result<()> {
+        let shelf = &self.shelf;
+        self.newest.save(|key, saved| match saved {
+            Some(saved) => saving.put(shelf, &[key], saved),
+            None => saving.remove(shelf, &[key]),
+        });
+        Ok(())
     }
 }

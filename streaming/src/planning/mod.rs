@@ -11,4 +11,4 @@ mod walk;
 
 pub(crate) use kernel::{Inputs, Kernel};
 pub use key::unique_key;
-pub(crate) use walk::{Planned, Walk};
+pub(crate) use walk::{Planned, Restored, Walk};

@@ -17,16 +17,17 @@ use datafusion::logical_expr::{
 use datafusion::physical_expr::create_physical_expr;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use weir_base::Offset;
+use weir_base::{Offset, OffsetVector};
 use weir_connectors::topic::{FollowedTable, MirroredTable, Newest, StreamTable};
 
 use super::{Inputs, Kernel};
+use crate::checkpoint::{JobStore, Shelf};
 use crate::error::{Error, Result};
 use crate::operators::{
     Aggregate as Groups, Boxed, Calls, Constant, InnerJoin, Linear, MirrorSource, Recompute,
     StreamSource, TableSource, Top, scan_of,
 };
-use crate::sources::Read;
+use crate::sources::{How, Read};
 use crate::state::{Arrangement, Keys};
 
 /// Operators, and what they read.
@@ -35,10 +36,22 @@ pub(crate) struct Planned {
     pub(crate) reads: Vec<Read>,
 }
 
+/// Where operators find the state that they go on from.
+#[derive(Debug, Default)]
+pub(crate) struct Restored {
+    /// Where they keep it; none where they do not.
+    pub(crate) store: Option<JobStore>,
+    /// What the state in it is true of; none when there is none.
+    pub(crate) position: Option<OffsetVector>,
+}
+
 /// A walk that is going on.
 pub(crate) struct Walk<'a> {
     state: &'a SessionState,
     context: &'a Arc<TaskContext>,
+    restored: Restored,
+    /// How many places for state were given out. The order is that of the walk, which is the same for the same plan.
+    shelves: u16,
     reads: Vec<Read>,
 }
 
@@ -51,10 +64,13 @@ impl<'a> Walk<'a> {
         plan: &LogicalPlan,
         state: &'a SessionState,
         context: &'a Arc<TaskContext>,
+        restored: Restored,
     ) -> Result<Planned> {
         let mut walk = Self {
             state,
             context,
+            restored,
+            shelves: 0,
             reads: Vec::new(),
         };
         let plan = unlimited_scans(plan.clone())?;
@@ -82,7 +98,8 @@ impl<'a> Walk<'a> {
                 LogicalPlan::Sort(sort) if sort.fetch.is_none() => self.operator(&sort.input).await,
                 LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => {
                     let kernel = self.kernel(plan, Inputs::default()).await?;
-                    Ok(Box::new(Constant::new(kernel, plan.display().to_string())))
+                    let detail = plan.display().to_string();
+                    Ok(Box::new(Constant::new(kernel, detail, self.is_restored())))
                 }
                 LogicalPlan::Join(join) => self.join(plan, join).await,
                 LogicalPlan::Aggregate(aggregate) => self.aggregate(plan, aggregate).await,
@@ -115,7 +132,7 @@ impl<'a> Walk<'a> {
         let provider = source_as_provider(&scan.source)?;
         let provider = provider.as_ref() as &dyn Any;
         if let Some(stream) = provider.downcast_ref::<StreamTable>() {
-            return self.stream(plan, stream).await;
+            return self.stream(plan, stream, How::Stream).await;
         }
         if let Some(table) = provider.downcast_ref::<MirroredTable>() {
             return self.mirror(scan, table).await;
@@ -124,17 +141,23 @@ impl<'a> Walk<'a> {
             return self.table(scan, table).await;
         }
         let kernel = self.kernel(plan, Inputs::default()).await?;
-        Ok(Box::new(Constant::new(kernel, scan.table_name.to_string())))
+        let detail = scan.table_name.to_string();
+        Ok(Box::new(Constant::new(kernel, detail, self.is_restored())))
     }
 
     /// The records of a stream, as a plan that scans it gives them.
-    async fn stream(&mut self, plan: &LogicalPlan, stream: &StreamTable) -> Result<Boxed> {
+    async fn stream(
+        &mut self,
+        plan: &LogicalPlan,
+        stream: &StreamTable,
+        how: How,
+    ) -> Result<Boxed> {
         let kernel = self.kernel(plan, Inputs::default()).await?;
         let node = scan_of(kernel.plan().as_ref());
         let node = node.ok_or(Error::Internal("a stream's plan has no scan"))?;
         let topic = stream.topic().clone();
         let first = node.first_offsets();
-        Read::add(&mut self.reads, &topic, first, false);
+        Read::add(&mut self.reads, &topic, first, how);
         Ok(Box::new(StreamSource::new(topic, kernel)))
     }
 
@@ -148,7 +171,8 @@ impl<'a> Walk<'a> {
             source,
             Some(table.changes_of(&columns)),
         )?;
-        let changes = self.stream(&changes.build()?, table.changes()).await?;
+        let changes = changes.build()?;
+        let changes = self.stream(&changes, table.changes(), How::Mirror).await?;
         let (schema, key) = table.rows_of(&columns)?;
         let reservation = self.reservation();
         let newest = Newest::new(Arc::clone(&schema), key, reservation)?;
@@ -159,13 +183,15 @@ impl<'a> Walk<'a> {
         let rows = rows.project(columns.map(Expr::Column))?.build()?;
         let kernel = self.kernel(&rows, inputs).await?;
         let detail = table.topic().name().to_string();
-        Ok(Box::new(MirrorSource::new(changes, newest, kernel, detail)))
+        let shelf = self.shelf();
+        let mirror = MirrorSource::new(changes, newest, kernel, shelf, detail)?;
+        Ok(Box::new(mirror))
     }
 
     /// A table's rows, filtered and projected as the scan asks for it.
     async fn table(&mut self, scan: &TableScan, table: &FollowedTable) -> Result<Boxed> {
         let topic = table.table().topic().clone();
-        Read::add(&mut self.reads, &topic, vec![Offset::ZERO], true);
+        Read::add(&mut self.reads, &topic, vec![Offset::ZERO], How::Table);
         let schema =
             DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?;
         let mut inputs = Inputs::default();
@@ -177,7 +203,9 @@ impl<'a> Walk<'a> {
         let rows = rows.project(columns.map(Expr::Column))?.build()?;
         let kernel = self.kernel(&rows, inputs).await?;
         let columns = scan.source.schema().fields().len();
-        let follower = table.table().follow();
+        let position = self.restored.position.as_ref();
+        let at = position.and_then(|at| at.topic(topic.name())?.first().copied());
+        let follower = table.table().follow_from(at.unwrap_or(Offset::ZERO));
         Ok(Box::new(TableSource::new(follower, kernel, columns)))
     }
 
@@ -218,9 +246,21 @@ impl<'a> Walk<'a> {
         consumer.register(self.context.memory_pool())
     }
 
-    fn arrangement(&self, schema: &DFSchemaRef, keys: &[Expr]) -> Result<Arrangement> {
+    fn is_restored(&self) -> bool {
+        self.restored.position.is_some()
+    }
+
+    /// The place of the next operator's state.
+    fn shelf(&mut self) -> Shelf {
+        let number = self.shelves;
+        self.shelves += 1;
+        Shelf::new(self.restored.store.clone(), number, self.is_restored())
+    }
+
+    fn arrangement(&mut self, schema: &DFSchemaRef, keys: &[Expr]) -> Result<Arrangement> {
         let keys = self.keys(schema, keys)?;
-        Arrangement::new(schema.inner(), keys, self.reservation())
+        let shelf = self.shelf();
+        Arrangement::new(schema.inner(), keys, shelf, self.reservation())
     }
 
     async fn join(&mut self, plan: &LogicalPlan, join: &Join) -> Result<Boxed> {
@@ -259,8 +299,8 @@ impl<'a> Walk<'a> {
             let keys = self.keys(schema, &aggregate.group_expr)?;
             let detail = plan.display().to_string();
             let schema = plan.schema().inner();
-            let reservation = self.reservation();
-            let groups = Groups::new(input, keys, calls, schema, detail, reservation)?;
+            let place = (self.shelf(), self.reservation());
+            let groups = Groups::new(input, keys, calls, schema, detail, place)?;
             return Ok(Box::new(groups));
         }
         let keys = [aggregate.group_expr.clone()];
@@ -330,7 +370,8 @@ impl<'a> Walk<'a> {
         });
         let states = states.collect::<Result<Vec<_>>>()?;
         let is_keyed = keys.is_some();
-        let recompute = Recompute::new(below, states, kernel, detail, is_keyed);
+        let has_run = self.is_restored();
+        let recompute = Recompute::new(below, states, kernel, detail, is_keyed, has_run);
         Ok(Box::new(recompute))
     }
 
@@ -357,7 +398,7 @@ impl<'a> Walk<'a> {
         });
         let kernel = self.kernel(&sort, inputs).await?;
         let detail = sort.display().to_string();
-        Ok(Box::new(Top::new(input, kernel, detail)))
+        Ok(Box::new(Top::new(input, kernel, self.shelf(), detail)?))
     }
 
     /// A plan that is run again over all that its scans read.

@@ -84,9 +84,9 @@ impl Partition {
         self.0.kept.lock().bounds.start
     }
 
-    /// Before this offset compaction may have removed records: what the latest of each key were at an earlier one cannot be told
-    /// any more.
-    pub fn thinned_before(&self) -> Offset {
+    /// Before which offset records may have been dropped because later ones have their keys: what the latest of each key were before
+    /// it cannot be told any more.
+    pub fn compacted_offset(&self) -> Offset {
         self.0.kept.lock().bounds.thinned
     }
 

@@ -8,8 +8,9 @@
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Int32Type, Int64Type, SchemaRef, TimestampMillisecondType};
 use arrow::row::{RowConverter, SortField};
+use bytes::{Buf, BufMut};
 use datafusion::execution::memory_pool::MemoryReservation;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::topic::format::DELETED;
 use crate::topic::schema::Hidden;
@@ -34,6 +35,9 @@ pub struct Newest {
     /// The keys that were changed since the last time, with the rows that they showed then.
     touched: HashMap<Vec<u8>, Option<Vec<u8>>>,
     touched_bytes: usize,
+    /// The keys that were changed since they were last saved, where somebody saves them.
+    unsaved: Option<HashSet<Vec<u8>>>,
+    unsaved_bytes: usize,
 }
 
 /// The newest record of a key in one partition.
@@ -80,6 +84,8 @@ impl Newest {
             reservation,
             touched: HashMap::new(),
             touched_bytes: 0,
+            unsaved: None,
+            unsaved_bytes: 0,
         })
     }
 
@@ -183,6 +189,12 @@ impl Newest {
                 added.extend(now.cloned());
                 removed.extend(before);
             }
+            if let Some(unsaved) = &mut self.unsaved
+                && !unsaved.contains(&key)
+            {
+                self.unsaved_bytes += key.len() + ENTRY_BYTES;
+                unsaved.insert(key.clone());
+            }
             // What is gone need not be remembered: nothing older comes.
             versions.retain(|version| version.row.is_some());
             if versions.is_empty() {
@@ -195,6 +207,58 @@ impl Newest {
             added: self.decode(&added)?,
             removed: self.decode(&removed)?,
         })
+    }
+
+    /// Notes which keys change, for somebody who [saves](Self::save) them.
+    #[must_use]
+    pub fn noting_what_is_unsaved(self) -> Self {
+        Self {
+            unsaved: Some(HashSet::new()),
+            ..self
+        }
+    }
+
+    /// How many bytes are remembered that were not saved, about.
+    pub fn unsaved_bytes(&self) -> usize {
+        self.unsaved_bytes
+    }
+
+    /// Gives each key that changed since the last time to `save`, with what is remembered of it; with nothing when that is gone.
+    pub fn save(&mut self, mut save: impl FnMut(&[u8], Option<&[u8]>)) {
+        let Some(unsaved) = &mut self.unsaved else {
+            return;
+        };
+        let mut bytes = Vec::new();
+        for key in unsaved.drain() {
+            match self.newest.get(&key) {
+                None => save(&key, None),
+                Some(versions) => {
+                    bytes.clear();
+                    versions
+                        .iter()
+                        .for_each(|version| version.write(&mut bytes));
+                    save(&key, Some(&bytes));
+                }
+            }
+        }
+        self.unsaved_bytes = 0;
+    }
+
+    /// Takes in what was saved of a key, before there are any changes.
+    ///
+    /// # Errors
+    /// When it is not what was saved, or memory does not suffice.
+    pub fn restore(&mut self, key: &[u8], saved: &[u8]) -> Result<()> {
+        let mut saved = saved;
+        let mut versions = Vec::with_capacity(1);
+        while !saved.is_empty() {
+            let version = Version::read(&mut saved);
+            versions.push(version.ok_or_else(|| internal("a saved row is cut off"))?);
+        }
+        let rows = versions.iter().filter_map(|version| version.row.as_ref());
+        self.bytes += key.len() + ENTRY_BYTES + rows.map(Vec::len).sum::<usize>();
+        self.newest.insert(key.to_vec(), versions);
+        self.account()
     }
 
     /// Rows in batches.
@@ -210,7 +274,7 @@ impl Newest {
     }
 
     fn account(&mut self) -> Result<()> {
-        let bytes = self.bytes + self.touched_bytes;
+        let bytes = self.bytes + self.touched_bytes + self.unsaved_bytes;
         self.reservation.try_resize(bytes).map_err(|error| {
             let name = self.reservation.consumer().name();
             Error::new(
@@ -220,6 +284,35 @@ impl Newest {
             .with_sqlstate(weir_base::SqlState::OUT_OF_MEMORY)
             .with_hint("let the operator raise limits.query_memory")
             .with_source(error)
+        })
+    }
+}
+
+impl Version {
+    /// Little-endian: partition (4), offset (8), time (8), the row's length (8), the row. Only rows that are there are written.
+    fn write(&self, out: &mut Vec<u8>) {
+        let Some(row) = &self.row else {
+            return;
+        };
+        out.put_i32_le(self.partition);
+        out.put_i64_le(self.offset);
+        out.put_i64_le(self.timestamp_ms);
+        out.put_u64_le(row.len() as u64);
+        out.put_slice(row);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        let partition = bytes.try_get_i32_le().ok()?;
+        let offset = bytes.try_get_i64_le().ok()?;
+        let timestamp_ms = bytes.try_get_i64_le().ok()?;
+        let len = bytes.try_get_u64_le().ok()?;
+        let (row, rest) = bytes.split_at_checked(usize::try_from(len).ok()?)?;
+        *bytes = rest;
+        Some(Self {
+            partition,
+            offset,
+            timestamp_ms,
+            row: Some(row.to_vec()),
         })
     }
 }
