@@ -8,7 +8,7 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use weir_base::OffsetVector;
-use weir_topics::Topic;
+use weir_topics::{Pin, Topic};
 
 use crate::checkpoint::{JobStore, Manifest, Saving};
 use crate::delta::Delta;
@@ -34,6 +34,8 @@ pub struct Dataflow {
     manifest: Manifest,
     /// Whether it moved since the last checkpoint.
     moved: bool,
+    /// What came into the tables that it reads since the last checkpoint must be there to be told again.
+    pins: Vec<Pin>,
 }
 
 impl std::fmt::Debug for Dataflow {
@@ -73,6 +75,7 @@ impl Dataflow {
                     return Ok(Self {
                         schema: Arc::clone(plan.schema().inner()),
                         root,
+                        pins: sources.pins(),
                         sources,
                         reads,
                         step_rows: STEP_ROWS,
@@ -100,6 +103,10 @@ impl Dataflow {
             schema: Arc::clone(plan.schema().inner()),
             root,
             manifest: Manifest::new(&text, &reads, sources.position(), 0),
+            pins: match store {
+                Some(_) => sources.pins(),
+                None => Vec::new(),
+            },
             sources,
             reads,
             step_rows: STEP_ROWS,
@@ -139,6 +146,11 @@ impl Dataflow {
     /// Where it would stand if it had read all that is there.
     pub fn stable_position(&self) -> OffsetVector {
         self.sources.stable_position()
+    }
+
+    /// Whether its sources have all that it takes to come to a position.
+    pub fn reaches(&self, position: &OffsetVector) -> bool {
+        Sources::new(self.reads.clone(), Some(position)).is_ok()
     }
 
     /// Goes to a position where it was before: what changes on the way is not given again.
@@ -237,6 +249,7 @@ impl Dataflow {
         saving.commit(&manifest).await?;
         self.manifest = manifest;
         self.moved = false;
+        self.pins = self.sources.pins();
         Ok(())
     }
 

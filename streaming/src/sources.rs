@@ -2,7 +2,7 @@
 
 use tokio::sync::watch;
 use weir_base::{Offset, OffsetVector, TopicId};
-use weir_topics::{Partition, Topic};
+use weir_topics::{Partition, Pin, Topic};
 
 use crate::error::{Error, Result};
 
@@ -96,6 +96,18 @@ impl Sources {
         }
         let sources = reads.into_iter().map(|read| Source::new(read, position));
         Ok(Self(sources.collect::<Result<_>>()?))
+    }
+
+    /// Keeps what comes into tables after where they stand.
+    pub(crate) fn pins(&self) -> Vec<Pin> {
+        let tables = self.0.iter().filter(|source| source.is_table);
+        let partitions = tables.flat_map(|table| table.topic.partitions().iter().zip(&table.at));
+        let pins = partitions.map(|(partition, at)| {
+            let mut pin = partition.pin();
+            pin.advance(*at);
+            pin
+        });
+        pins.collect()
     }
 
     /// Whether what changed since where they stand can be told: no table's older versions are gone.

@@ -61,6 +61,14 @@ impl Checkpoints {
         })))
     }
 
+    /// Forgets the state of a job that has ended.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn forget(&self, job: JobId) -> Result<()> {
+        self.retain(|other| other != job)
+    }
+
     /// Forgets the state of all jobs but some.
     ///
     /// # Errors
@@ -113,7 +121,10 @@ impl JobStore {
     }
 
     /// Forgets everything.
-    pub(crate) fn clear(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn clear(&self) -> Result<()> {
         Ok(self.0.keyspace.clear()?)
     }
 

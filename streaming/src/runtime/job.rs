@@ -1,8 +1,10 @@
 //! A job: one query, and where its changes go.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use weir_base::{Offset, OffsetVector, TopicId};
+use weir_base::{Clock, Offset, OffsetVector, TopicId};
 use weir_topics::Topic;
 
 use super::output::Output;
@@ -12,6 +14,11 @@ use crate::error::Result;
 /// What a job is called by who starts it.
 pub type JobId = u64;
 
+/// The bytes of state that a checkpoint writes at the most, about: with more that is unsaved, one is made at once.
+const UNSAVED_BYTES: usize = 64 << 20;
+/// No more than such a part of the time goes into checkpoints: after a long one, the next waits longer.
+const CHECKPOINT_SHARE: i64 = 10;
+
 /// Keeps one view, or feeds one sink.
 #[derive(Debug)]
 pub struct Job {
@@ -19,19 +26,40 @@ pub struct Job {
     dataflow: Dataflow,
     output: Output,
     end: Offset,
+    upkeep: Upkeep,
+    /// When the next checkpoint is due, in milliseconds since the epoch.
+    due_ms: i64,
+    /// Why there are no more checkpoints.
+    broken: Option<String>,
+}
+
+/// When a job saves its state, and when it lets it go from memory.
+#[derive(Debug, Clone)]
+pub struct Upkeep {
+    /// Tells when.
+    pub clock: Arc<dyn Clock>,
+    /// The time between two checkpoints.
+    pub interval: Duration,
+    /// State that takes more bytes of memory is let go after a checkpoint.
+    pub memory: usize,
 }
 
 impl Job {
-    /// A job that has done nothing yet.
-    pub fn new(id: JobId, dataflow: Dataflow, output: impl Into<Output>) -> Self {
+    /// A job whose output has what its dataflow has given so far.
+    pub fn new(id: JobId, dataflow: Dataflow, output: impl Into<Output>, upkeep: Upkeep) -> Self {
         let output = output.into();
         let end = output.end();
-        Self {
+        let mut job = Self {
             id,
             dataflow,
             output,
             end,
-        }
+            due_ms: 0,
+            upkeep,
+            broken: None,
+        };
+        job.due_after(0);
+        job
     }
 
     /// What it is called.
@@ -59,19 +87,71 @@ impl Job {
         &self.dataflow
     }
 
+    /// Why its state is no longer saved.
+    pub fn checkpoint_error(&self) -> Option<&str> {
+        self.broken.as_deref()
+    }
+
     /// Takes one bounded step towards a position; says whether it is there.
     ///
     /// # Errors
     /// When the query fails. The job cannot go on then.
     pub(crate) async fn approach(&mut self, position: &OffsetVector) -> Result<bool> {
         let delta = self.dataflow.step_towards(position).await?;
-        self.end = self.output.take(&delta, &self.dataflow.position()).await?;
+        let at = self.dataflow.position();
+        self.end = self.output.gather(&delta, &at).await?;
+        self.tend().await?;
         Ok(self.dataflow.is_at(position))
+    }
+
+    /// Makes a checkpoint if it is time for one, or too much is unsaved; with too little memory, lets go of what is saved.
+    ///
+    /// # Errors
+    /// When what the checkpoint needs cannot be put out. A checkpoint that fails itself is the last one, and stops nothing.
+    pub(crate) async fn tend(&mut self) -> Result<()> {
+        let state = self.dataflow.state_size();
+        let is_full = state.bytes > self.upkeep.memory;
+        let is_due = self.upkeep.clock.now_ms() >= self.due_ms;
+        if is_full || is_due || state.unsaved > UNSAVED_BYTES {
+            self.checkpoint().await?;
+            if is_full {
+                self.dataflow.release();
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a checkpoint.
+    ///
+    /// # Errors
+    /// As [`Job::tend`].
+    pub async fn checkpoint(&mut self) -> Result<()> {
+        if self.broken.is_some() {
+            return Ok(());
+        }
+        // What the state is true of must be put out before: it will not be given again.
+        if !self.output.is_whole() {
+            return Ok(());
+        }
+        self.show().await?;
+        let began_ms = self.upkeep.clock.now_ms();
+        if let Err(error) = self.dataflow.checkpoint(began_ms).await {
+            tracing::warn!(job = self.id, %error, "a checkpoint cannot be made; after a restart, the one before is gone on from");
+            self.broken = Some(error.to_string());
+        }
+        self.due_after(self.upkeep.clock.now_ms().saturating_sub(began_ms));
+        Ok(())
+    }
+
+    fn due_after(&mut self, took_ms: i64) {
+        let interval = i64::try_from(self.upkeep.interval.as_millis()).unwrap_or(i64::MAX);
+        let rest = interval.max(took_ms.saturating_mul(CHECKPOINT_SHARE));
+        self.due_ms = self.upkeep.clock.now_ms().saturating_add(rest);
     }
 
     /// Shows what was computed so far, which is the whole view at the job's position.
     pub(crate) async fn show(&mut self) -> Result<()> {
-        self.end = self.output.show().await?;
+        self.end = self.output.show(&self.dataflow.position()).await?;
         Ok(())
     }
 
@@ -79,6 +159,7 @@ impl Job {
     pub(crate) async fn step_to(&mut self, position: &OffsetVector) -> Result<usize> {
         let delta = self.dataflow.step_to(position).await?;
         self.end = self.output.take(&delta, &self.dataflow.position()).await?;
+        self.tend().await?;
         Ok(delta.rows())
     }
 }
