@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use weir_base::{Classify, Kind, Offset, SqlState, TopicId};
 use weir_catalog::{Body, Entry, ObjectId, ObjectKind};
 use weir_streaming::{
-    Dataflow, Gathered, Group, Job, JobStore, Moved, Positions, StateSize, Upkeep, ViewSink,
+    Dataflow, Gathered, Group, Job, JobStatus, JobStore, Moved, Positions, Upkeep, ViewSink,
     components,
 };
 use weir_topics::Topic;
@@ -90,10 +90,8 @@ impl ViewState {
 #[derive(Debug, Clone)]
 pub(crate) struct ViewStatus {
     pub(crate) state: ViewState,
-    /// Rows of its sources that it has yet to read.
-    pub(crate) rows_behind: u64,
-    /// What its operators remember.
-    pub(crate) state_size: StateSize,
+    /// How its job does, or did when it ended.
+    pub(crate) job: JobStatus,
 }
 
 /// All views that are kept.
@@ -214,8 +212,7 @@ impl Views {
         let mut status = self.status.lock();
         let status = status.entry(id).or_insert(ViewStatus {
             state: ViewState::Starting,
-            rows_behind: 0,
-            state_size: StateSize::default(),
+            job: JobStatus::default(),
         });
         status.state = state;
         self.changed.send_modify(|version| *version += 1);
@@ -223,8 +220,7 @@ impl Views {
 
     fn note(&self, job: &Job) {
         if let Some(status) = self.status.lock().get_mut(&ObjectId(job.id())) {
-            status.rows_behind = job.dataflow().rows_behind();
-            status.state_size = job.dataflow().state_size();
+            status.job = job.status();
         }
     }
 

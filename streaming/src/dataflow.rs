@@ -136,6 +136,16 @@ impl Dataflow {
         self.sources.rows_behind()
     }
 
+    /// How many rows lie before where it stands: offsets, of all partitions.
+    pub(crate) fn rows_read(&self) -> u64 {
+        self.sources.rows_read()
+    }
+
+    /// What its state takes on the disk, in bytes.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        self.store.as_ref().map_or(0, JobStore::disk_bytes)
+    }
+
     /// Lets a step take no more than so many rows.
     #[must_use]
     pub fn with_step_rows(mut self, rows: u32) -> Self {

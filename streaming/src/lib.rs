@@ -32,5 +32,6 @@ pub use error::{Error, Result};
 pub use live::{LiveQuery, Step};
 pub use operators::{Description, Follows, StateSize};
 pub use runtime::{
-    Gathered, Group, Job, JobId, Moved, Output, Positions, Sink, Upkeep, ViewSink, components,
+    Gathered, Group, Job, JobId, JobStatus, Moved, Output, Positions, Sink, Upkeep, ViewSink,
+    components,
 };

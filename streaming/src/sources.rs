@@ -136,6 +136,12 @@ impl Sources {
         self.0.iter().map(Source::rows_behind).sum()
     }
 
+    /// How many offsets lie before where they stand.
+    pub(crate) fn rows_read(&self) -> u64 {
+        let at = self.0.iter().flat_map(|source| &source.at);
+        at.map(|at| at.0.unsigned_abs()).sum()
+    }
+
     /// The topics.
     pub(crate) fn topics(&self) -> impl Iterator<Item = &Topic> {
         self.0.iter().map(|source| &source.topic)

@@ -153,7 +153,7 @@ impl JobStore {
     }
 
     /// What the state takes on the disk, in bytes.
-    pub fn disk_bytes(&self) -> u64 {
+    pub(crate) fn disk_bytes(&self) -> u64 {
         self.0.keyspace.disk_space()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use weir_base::{Clock, Offset, OffsetVector, TopicId};
 use weir_topics::Topic;
@@ -10,6 +10,7 @@ use weir_topics::Topic;
 use super::output::Output;
 use crate::dataflow::Dataflow;
 use crate::error::Result;
+use crate::operators::StateSize;
 
 /// What a job is called by who starts it.
 pub type JobId = u64;
@@ -31,6 +32,35 @@ pub struct Job {
     due_ms: i64,
     /// Why there are no more checkpoints.
     broken: Option<String>,
+    steps: u64,
+    rows_read: u64,
+    /// The mean of the last steps' times, each counting a sixteenth, in microseconds.
+    step_us: u64,
+    /// Since when there are rows that it has yet to read.
+    behind_since_ms: Option<i64>,
+}
+
+/// How a job does.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobStatus {
+    /// Rows of its sources that it has yet to read.
+    pub rows_behind: u64,
+    /// Since when there are such rows, in milliseconds since the epoch.
+    pub behind_since_ms: Option<i64>,
+    /// Rows of its sources that it has read since it began or went on from a checkpoint.
+    pub rows_read: u64,
+    /// Steps that it has taken since then.
+    pub steps: u64,
+    /// What a step takes, on the mean of the last ones, in microseconds.
+    pub step_us: u64,
+    /// What its operators remember.
+    pub state: StateSize,
+    /// The bytes that its state takes on the disk.
+    pub disk_bytes: u64,
+    /// When its last checkpoint was made, in milliseconds since the epoch.
+    pub checkpoint_ms: Option<i64>,
+    /// Why there are no more checkpoints.
+    pub checkpoint_error: Option<String>,
 }
 
 /// When a job saves its state, and when it lets it go from memory.
@@ -57,6 +87,10 @@ impl Job {
             due_ms: 0,
             upkeep,
             broken: None,
+            steps: 0,
+            rows_read: 0,
+            step_us: 0,
+            behind_since_ms: None,
         };
         job.due_after(0);
         job
@@ -87,9 +121,34 @@ impl Job {
         &self.dataflow
     }
 
-    /// Why its state is no longer saved.
-    pub fn checkpoint_error(&self) -> Option<&str> {
-        self.broken.as_deref()
+    /// How it does.
+    pub fn status(&self) -> JobStatus {
+        JobStatus {
+            rows_behind: self.dataflow.rows_behind(),
+            behind_since_ms: self.behind_since_ms,
+            rows_read: self.rows_read,
+            steps: self.steps,
+            step_us: self.step_us,
+            state: self.dataflow.state_size(),
+            disk_bytes: self.dataflow.disk_bytes(),
+            checkpoint_ms: self.dataflow.checkpoint_ms(),
+            checkpoint_error: self.broken.clone(),
+        }
+    }
+
+    /// Counts a step.
+    fn count(&mut self, began: Instant, rows_before: u64) {
+        let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.step_us = match self.steps {
+            0 => took_us,
+            _ => (self.step_us * 15 + took_us) / 16,
+        };
+        self.steps += 1;
+        self.rows_read += self.dataflow.rows_read() - rows_before;
+        self.behind_since_ms = match self.dataflow.rows_behind() {
+            0 => None,
+            _ => self.behind_since_ms.or(Some(self.upkeep.clock.now_ms())),
+        };
     }
 
     /// Takes one bounded step towards a position; says whether it is there.
@@ -97,9 +156,11 @@ impl Job {
     /// # Errors
     /// When the query fails. The job cannot go on then.
     pub(crate) async fn approach(&mut self, position: &OffsetVector) -> Result<bool> {
+        let (began, rows) = (Instant::now(), self.dataflow.rows_read());
         let delta = self.dataflow.step_towards(position).await?;
         let at = self.dataflow.position();
         self.end = self.output.gather(&delta, &at).await?;
+        self.count(began, rows);
         self.tend().await?;
         Ok(self.dataflow.is_at(position))
     }
@@ -157,8 +218,10 @@ impl Job {
 
     /// Takes one step to a position.
     pub(crate) async fn step_to(&mut self, position: &OffsetVector) -> Result<usize> {
+        let (began, rows) = (Instant::now(), self.dataflow.rows_read());
         let delta = self.dataflow.step_to(position).await?;
         self.end = self.output.take(&delta, &self.dataflow.position()).await?;
+        self.count(began, rows);
         self.tend().await?;
         Ok(delta.rows())
     }
