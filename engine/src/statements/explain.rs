@@ -15,7 +15,6 @@ use weir_sql::statement::{self, Emit, Statement};
 use weir_streaming::Dataflow;
 
 use super::Execution;
-use super::query::keeps_state;
 use crate::answer::Answer;
 use crate::error::{Error, Result};
 use crate::planning::Reading;
@@ -74,7 +73,7 @@ impl Execution {
         let plan = planner
             .query(&query.query, &self.request.parameters)
             .await?;
-        if live && keeps_state(&plan)? {
+        if live && planner.stateless(&plan).await?.is_none() {
             let optimized = planner.state.optimize(&plan)?;
             let context = planner.task_context();
             let dataflow = Dataflow::new(&optimized, &planner.state, &context, None).await?;

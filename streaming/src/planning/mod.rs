@@ -6,7 +6,9 @@
 
 mod input;
 mod kernel;
+mod key;
 mod walk;
 
 pub(crate) use kernel::{Inputs, Kernel};
+pub use key::unique_key;
 pub(crate) use walk::{Planned, Restored, Walk};
