@@ -11,7 +11,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_base::{Classify, Kind, Offset, SqlState, TopicId};
 use weir_catalog::{Body, Entry, ObjectId, ObjectKind};
-use weir_streaming::{Dataflow, Gathered, Group, Job, Moved, Positions, ViewSink, components};
+use weir_streaming::{
+    Dataflow, Gathered, Group, Job, Moved, Positions, StateSize, ViewSink, components,
+};
 use weir_topics::Topic;
 
 use crate::engine::Shared;
@@ -89,8 +91,8 @@ pub(crate) struct ViewStatus {
     pub(crate) state: ViewState,
     /// Rows of its sources that it has yet to read.
     pub(crate) rows_behind: u64,
-    /// What its operators remember: rows, and the bytes that they take.
-    pub(crate) state_size: (u64, usize),
+    /// What its operators remember.
+    pub(crate) state_size: StateSize,
 }
 
 /// All views that are kept.
@@ -212,7 +214,7 @@ impl Views {
         let status = status.entry(id).or_insert(ViewStatus {
             state: ViewState::Starting,
             rows_behind: 0,
-            state_size: (0, 0),
+            state_size: StateSize::default(),
         });
         status.state = state;
         self.changed.send_modify(|version| *version += 1);
@@ -331,9 +333,9 @@ impl Views {
 
     /// Runs jobs in the groups that they form now.
     fn regroup(&self, engine: &Arc<Shared>, groups: &mut Vec<RunningGroup>, jobs: Vec<Job>) {
-        let places: Vec<(Topic, Vec<Topic>)> = jobs
+        let places: Vec<(Option<Topic>, Vec<Topic>)> = jobs
             .iter()
-            .map(|job| (job.topic().clone(), job.reads().cloned().collect()))
+            .map(|job| (job.topic().cloned(), job.reads().cloned().collect()))
             .collect();
         let mut jobs: Vec<Option<Job>> = jobs.into_iter().map(Some).collect();
         for members in components(&places) {
@@ -352,8 +354,7 @@ impl Views {
 }
 
 fn topics_of(job: &Job) -> Vec<TopicId> {
-    let read = job.reads().map(Topic::id);
-    read.chain([job.topic().id()]).collect()
+    job.reads().chain(job.topic()).map(Topic::id).collect()
 }
 
 /// Stops some groups at the end of their steps, and gives their jobs.
@@ -521,6 +522,6 @@ impl Planner {
     async fn dataflow(&self, entry: &Entry, view: &weir_catalog::View) -> Result<Dataflow> {
         let plan = self.view_as_declared(entry, view).await?;
         let plan = self.state.optimize(&plan)?;
-        Ok(Dataflow::new(&plan, &self.state, &self.task_context()).await?)
+        Ok(Dataflow::new(&plan, &self.state, &self.task_context(), None).await?)
     }
 }
