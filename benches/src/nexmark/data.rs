@@ -119,3 +119,24 @@ fn piece(file: &mut BufReader<File>) -> io::Result<String> {
     while piece.len() < PIECE_BYTES && file.read_line(&mut piece)? > 0 {}
     Ok(piece)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_events_are_there_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = data(folder.path(), 25_000).unwrap();
+        let again = data(folder.path(), 25_000).unwrap();
+        assert_eq!(first.folder, again.folder);
+        for (stream, rows) in STREAMS.iter().zip([500, 1500, 23_000]) {
+            let pieces = again.pieces(stream).map(Result::unwrap);
+            assert_eq!(
+                pieces.map(|piece| piece.lines().count()).sum::<usize>(),
+                rows
+            );
+            assert!(again.none().join(stream).join("0.json").is_file());
+        }
+    }
+}
