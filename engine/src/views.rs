@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use weir_base::{Classify, Kind, Offset, SqlState, TopicId};
 use weir_catalog::{Body, Entry, ObjectId, ObjectKind};
 use weir_streaming::{
-    Dataflow, Gathered, Group, Job, Moved, Positions, StateSize, ViewSink, components,
+    Dataflow, Gathered, Group, Job, JobStatus, JobStore, Moved, Positions, Upkeep, ViewSink,
+    components,
 };
 use weir_topics::Topic;
 
@@ -89,10 +90,8 @@ impl ViewState {
 #[derive(Debug, Clone)]
 pub(crate) struct ViewStatus {
     pub(crate) state: ViewState,
-    /// Rows of its sources that it has yet to read.
-    pub(crate) rows_behind: u64,
-    /// What its operators remember.
-    pub(crate) state_size: StateSize,
+    /// How its job does, or did when it ended.
+    pub(crate) job: JobStatus,
 }
 
 /// All views that are kept.
@@ -108,9 +107,14 @@ pub(crate) struct Views {
 /// A group that runs.
 struct RunningGroup {
     topics: HashSet<TopicId>,
+    /// The view of a job that comes near the end of its sources for itself, and joins the others then.
+    comes: Option<ObjectId>,
     stop: CancellationToken,
     task: JoinHandle<Vec<Job>>,
 }
+
+/// With so many rows to read, at the most, a job joins those that run: they wait for it.
+const NEAR_ROWS: u64 = 64 * 1024;
 
 impl Default for Views {
     fn default() -> Self {
@@ -213,8 +217,7 @@ impl Views {
         let mut status = self.status.lock();
         let status = status.entry(id).or_insert(ViewStatus {
             state: ViewState::Starting,
-            rows_behind: 0,
-            state_size: StateSize::default(),
+            job: JobStatus::default(),
         });
         status.state = state;
         self.changed.send_modify(|version| *version += 1);
@@ -222,8 +225,7 @@ impl Views {
 
     fn note(&self, job: &Job) {
         if let Some(status) = self.status.lock().get_mut(&ObjectId(job.id())) {
-            status.rows_behind = job.dataflow().rows_behind();
-            status.state_size = job.dataflow().state_size();
+            status.job = job.status();
         }
     }
 
@@ -276,21 +278,85 @@ impl Views {
                 }
             }
         }
+        let mut groups = self.groups.lock().await;
+        let near = self.without_far(engine, &mut groups, jobs);
+        self.put_together(engine, &mut groups, near).await
+    }
+
+    /// Lets those jobs come for themselves that have far to go and that none of the others waits for, and gives the rest.
+    fn without_far(
+        &self,
+        engine: &Arc<Shared>,
+        groups: &mut Vec<RunningGroup>,
+        jobs: Vec<Job>,
+    ) -> Vec<Job> {
+        let reads = jobs.iter().flat_map(Job::reads).map(Topic::id);
+        let read: HashSet<TopicId> = reads.collect();
+        let is_far = |job: &Job| {
+            let is_read = job.topic().is_some_and(|topic| read.contains(&topic.id()));
+            job.dataflow().rows_behind() > NEAR_ROWS && !is_read
+        };
+        let (far, near) = jobs.into_iter().partition(is_far);
+        let far: Vec<Job> = far;
+        for job in far {
+            self.come(engine, groups, job);
+        }
+        near
+    }
+
+    /// Lets jobs go on with those that they belong to.
+    async fn put_together(
+        &self,
+        engine: &Arc<Shared>,
+        groups: &mut Vec<RunningGroup>,
+        mut jobs: Vec<Job>,
+    ) -> Result<()> {
         if jobs.is_empty() {
             return Ok(());
         }
-        let mut groups = self.groups.lock().await;
         let touched: HashSet<TopicId> = jobs.iter().flat_map(topics_of).collect();
-        jobs.extend(take(&mut groups, |group| !group.topics.is_disjoint(&touched)).await?);
-        self.regroup(engine, &mut groups, jobs);
+        let is_meant = |group: &RunningGroup| {
+            group.comes.is_none() && !group.topics.is_disjoint(&touched)
+        };
+        // One that takes the place of another, which has run until now.
+        let new: HashSet<u64> = jobs.iter().map(Job::id).collect();
+        let others = take(groups, is_meant).await?;
+        jobs.extend(others.into_iter().filter(|job| !new.contains(&job.id())));
+        self.regroup(engine, groups, jobs);
         Ok(())
+    }
+
+    /// Lets a job come near the end of its sources, beside those that run.
+    fn come(&self, engine: &Arc<Shared>, groups: &mut Vec<RunningGroup>, job: Job) {
+        let topics = topics_of(&job).into_iter().collect();
+        let comes = Some(ObjectId(job.id()));
+        let stop = engine.closing.child_token();
+        let ids = vec![ObjectId(job.id())];
+        let work = come_near(Arc::downgrade(engine), job, stop.clone());
+        let work = guarded(Arc::downgrade(engine), ids, HashSet::new(), work);
+        if let Some(task) = engine.lanes.spawn(Lane::Heavy, work) {
+            groups.push(RunningGroup {
+                topics,
+                comes,
+                stop,
+                task,
+            });
+        }
+    }
+
+    /// Puts a job that has come near among those that run.
+    async fn join(&self, engine: &Arc<Shared>, id: ObjectId) -> Result<()> {
+        let mut groups = self.groups.lock().await;
+        let jobs = take(&mut groups, |group| group.comes == Some(id)).await?;
+        self.put_together(engine, &mut groups, jobs).await
     }
 
     /// Stops all of them at the ends of their steps, before the log is closed.
     pub(crate) async fn close(&self) {
         let mut groups = self.groups.lock().await;
-        if let Err(error) = take(&mut groups, |_| true).await {
-            tracing::error!(%error, "a group of views has ended");
+        match take(&mut groups, |_| true).await {
+            Ok(jobs) => save(jobs).await,
+            Err(error) => tracing::error!(%error, "a group of views has ended"),
         }
     }
 
@@ -312,9 +378,14 @@ impl Views {
         let mut gone: HashSet<TopicId> = meant.flat_map(|group| &group.topics).copied().collect();
         let taken = take(&mut groups, is_meant).await;
         match taken {
-            Ok(mut jobs) => {
-                jobs.retain(|job| !ids.contains(&ObjectId(job.id())));
-                self.regroup(engine, &mut groups, jobs);
+            Ok(jobs) => {
+                let is_meant = |job: &Job| ids.contains(&ObjectId(job.id()));
+                let (ended, others) = jobs.into_iter().partition(is_meant);
+                let near = self.without_far(engine, &mut groups, others);
+                self.regroup(engine, &mut groups, near);
+                if state.is_some() {
+                    save(ended).await;
+                }
             }
             Err(error) => tracing::error!(%error, "a group of views has ended"),
         }
@@ -325,6 +396,10 @@ impl Views {
                 Some(state) => self.set(*id, state.clone()),
                 None => {
                     self.status.lock().remove(id);
+                    let forgotten = engine.checkpoints.forget(id.0);
+                    if let Err(error) = forgotten {
+                        tracing::warn!(view = id.0, %error, "the state of a view that is gone stays until the next start");
+                    }
                 }
             }
         }
@@ -343,12 +418,28 @@ impl Views {
                 .into_iter()
                 .filter_map(|at| jobs.get_mut(at)?.take());
             let members: Vec<Job> = members.collect();
-            let topics = members.iter().flat_map(topics_of).collect();
+            let topics: HashSet<TopicId> = members.iter().flat_map(topics_of).collect();
+            let ids = members.iter().map(|job| ObjectId(job.id())).collect();
             let stop = engine.closing.child_token();
-            let work = guarded(Arc::downgrade(engine), members, stop.clone());
+            let work = follow(Arc::downgrade(engine), members, stop.clone());
+            let work = guarded(Arc::downgrade(engine), ids, topics.clone(), work);
             if let Some(task) = engine.lanes.spawn(Lane::Heavy, work) {
-                groups.push(RunningGroup { topics, stop, task });
+                groups.push(RunningGroup {
+                    topics,
+                    comes: None,
+                    stop,
+                    task,
+                });
             }
+        }
+    }
+}
+
+/// Saves the state of jobs that end.
+async fn save(jobs: Vec<Job>) {
+    for mut job in jobs {
+        if let Err(error) = job.checkpoint().await {
+            tracing::warn!(view = job.id(), %error, "the state of a view was not saved; it goes on from the last checkpoint");
         }
     }
 }
@@ -375,12 +466,14 @@ async fn take(
     Ok(jobs)
 }
 
-/// As [`follow`]; a panic in the middle of a step fails the views, and ends nothing else.
-async fn guarded(engine: Weak<Shared>, jobs: Vec<Job>, stop: CancellationToken) -> Vec<Job> {
-    let ids: Vec<ObjectId> = jobs.iter().map(|job| ObjectId(job.id())).collect();
-    let topics: HashSet<TopicId> = jobs.iter().flat_map(topics_of).collect();
-    let followed = AssertUnwindSafe(follow(engine.clone(), jobs, stop)).catch_unwind();
-    match followed.await {
+/// The work on some views, which show these topics; a panic in the middle of a step fails the views, and ends nothing else.
+async fn guarded(
+    engine: Weak<Shared>,
+    ids: Vec<ObjectId>,
+    topics: HashSet<TopicId>,
+    work: impl Future<Output = Vec<Job>>,
+) -> Vec<Job> {
+    match AssertUnwindSafe(work).catch_unwind().await {
         Ok(jobs) => jobs,
         Err(panic) => {
             let failure = Failure::of(&defect(panic.as_ref()));
@@ -393,6 +486,45 @@ async fn guarded(engine: Weak<Shared>, jobs: Vec<Job>, stop: CancellationToken) 
             Vec::new()
         }
     }
+}
+
+/// Brings a job near the end of its sources, and has it join those that run then. Gives it back when it is there, or stopped.
+async fn come_near(engine: Weak<Shared>, mut job: Job, stop: CancellationToken) -> Vec<Job> {
+    let id = ObjectId(job.id());
+    loop {
+        if stop.is_cancelled() {
+            return vec![job];
+        }
+        let advanced = job.advance().await;
+        let Some(engine) = engine.upgrade() else {
+            return vec![job];
+        };
+        match advanced {
+            Err(error) => {
+                let failure = Failure::of(&error.into());
+                engine.views.set(id, ViewState::Failed(failure));
+                return Vec::new();
+            }
+            Ok(is_there) => {
+                engine.views.note(&job);
+                if is_there || job.dataflow().rows_behind() <= NEAR_ROWS {
+                    break;
+                }
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+    if let Some(engine) = engine.upgrade() {
+        let weak = Arc::downgrade(&engine);
+        engine.lanes.spawn(Lane::Heavy, async move {
+            if let Some(engine) = weak.upgrade()
+                && let Err(error) = engine.views.join(&engine, id).await
+            {
+                tracing::error!(%error, "a group of views has ended");
+            }
+        });
+    }
+    vec![job]
 }
 
 /// Runs a group until it is told to stop, and gives its jobs back.
@@ -498,14 +630,46 @@ async fn job(engine: &Arc<Shared>, entry: &Entry) -> Result<Job> {
         ));
     };
     let planner = planner(engine, &view.view.sql);
-    let dataflow = planner.dataflow(entry, &view.view).await?;
-    let sink = ViewSink::new(engine.keyed_table(entry)?)?;
-    Ok(Job::new(entry.id.0, dataflow, sink))
+    let store = engine.checkpoints.of(entry.id.0)?;
+    let table = engine.keyed_table(entry)?;
+    let mut dataflow = planner
+        .dataflow(entry, &view.view, Some(store.clone()))
+        .await?;
+    let sink = if table.stable_offset() == Offset::ZERO {
+        ViewSink::new(table)?
+    } else {
+        // What came since the checkpoint may be in the table already: up to where it says.
+        let written = table.written_from().await?;
+        match written.filter(|written| dataflow.is_restored() && dataflow.reaches(written)) {
+            Some(written) => {
+                dataflow.go_to(&written).await?;
+                ViewSink::new(table)?
+            }
+            None => {
+                if dataflow.is_restored() {
+                    store.clear()?;
+                    dataflow = planner.dataflow(entry, &view.view, Some(store)).await?;
+                }
+                ViewSink::of_unknown(table)?
+            }
+        }
+    };
+    Ok(Job::new(entry.id.0, dataflow, sink, upkeep(engine)))
+}
+
+/// When the state of a job is saved.
+fn upkeep(engine: &Shared) -> Upkeep {
+    let memory = engine.settings.limits.view_memory.0 / 2;
+    Upkeep {
+        clock: Arc::clone(&engine.clock),
+        interval: engine.settings.checkpoint_interval,
+        memory: usize::try_from(memory).unwrap_or(usize::MAX),
+    }
 }
 
 /// A planner for a view, with a memory of its own.
 pub(crate) fn planner(engine: &Arc<Shared>, sql: &str) -> Planner {
-    let limit = usize::try_from(engine.settings.limits.query_memory.0).unwrap_or(usize::MAX);
+    let limit = usize::try_from(engine.settings.limits.view_memory.0).unwrap_or(usize::MAX);
     let pool = Arc::new(QueryPool::new(limit, Arc::clone(&engine.memory)));
     let running = Running::new(sql, pool, engine.clock.now_ms());
     Planner::new(
@@ -519,9 +683,14 @@ pub(crate) fn planner(engine: &Arc<Shared>, sql: &str) -> Planner {
 
 impl Planner {
     /// The operators of a view's query, whose rows have the view's columns.
-    async fn dataflow(&self, entry: &Entry, view: &weir_catalog::View) -> Result<Dataflow> {
+    async fn dataflow(
+        &self,
+        entry: &Entry,
+        view: &weir_catalog::View,
+        store: Option<JobStore>,
+    ) -> Result<Dataflow> {
         let plan = self.view_as_declared(entry, view).await?;
         let plan = self.state.optimize(&plan)?;
-        Ok(Dataflow::new(&plan, &self.state, &self.task_context(), None).await?)
+        Ok(Dataflow::new(&plan, &self.state, &self.task_context(), store).await?)
     }
 }

@@ -8,7 +8,7 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use weir_base::{OffsetVector, Origin, ResumeToken};
-use weir_topics::Topic;
+use weir_topics::{Pin, Topic};
 
 use crate::checkpoint::{JobStore, Manifest, Saving};
 use crate::delta::Delta;
@@ -34,6 +34,8 @@ pub struct Dataflow {
     manifest: Manifest,
     /// Whether it moved since the last checkpoint.
     moved: bool,
+    /// What came into the tables that it reads since the last checkpoint must be there to be told again.
+    pins: Vec<Pin>,
     /// What of its sources was gone when it began.
     gone: OffsetVector,
     /// Where its first step is to begin: what changes on the way there is not given.
@@ -77,6 +79,7 @@ impl Dataflow {
                     return Ok(Self {
                         schema: Arc::clone(plan.schema().inner()),
                         root,
+                        pins: sources.pins(),
                         sources,
                         gone: gone(&reads),
                         reads,
@@ -106,6 +109,10 @@ impl Dataflow {
             schema: Arc::clone(plan.schema().inner()),
             root,
             manifest: Manifest::new(&text, &reads, sources.position(), 0),
+            pins: match store {
+                Some(_) => sources.pins(),
+                None => Vec::new(),
+            },
             sources,
             gone: gone(&reads),
             reads,
@@ -143,6 +150,21 @@ impl Dataflow {
         }
     }
 
+    /// Where it would stand if it had read all that is there.
+    pub(crate) fn stable_position(&self) -> OffsetVector {
+        self.sources.stable_position()
+    }
+
+    /// How many rows lie before where it stands: offsets, of all partitions.
+    pub(crate) fn rows_read(&self) -> u64 {
+        self.sources.rows_read()
+    }
+
+    /// What its state takes on the disk, in bytes.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        self.store.as_ref().map_or(0, JobStore::disk_bytes)
+    }
+
     /// Lets a step take no more than so many rows.
     #[must_use]
     pub fn with_step_rows(mut self, rows: u32) -> Self {
@@ -159,6 +181,24 @@ impl Dataflow {
                 gone: self.gone.clone(),
             }),
         }
+    }
+
+    /// Whether its sources have all that it takes to come to a position.
+    pub fn reaches(&self, position: &OffsetVector) -> bool {
+        Sources::new(self.reads.clone(), Some(position)).is_ok()
+    }
+
+    /// Goes to a position; what changes on the way is given to nobody.
+    ///
+    /// # Errors
+    /// When the position does not belong to the query, and as [`Dataflow::step`].
+    pub async fn go_to(&mut self, position: &OffsetVector) -> Result<()> {
+        // Checks that it belongs to what is read.
+        Sources::new(self.reads.clone(), Some(position))?;
+        while !self.is_at(position) {
+            self.step_towards(position).await?;
+        }
+        Ok(())
     }
 
     /// Goes on where it stood: what changed until then is computed by the first step, and is not given again.
@@ -277,6 +317,7 @@ impl Dataflow {
         saving.commit(&manifest).await?;
         self.manifest = manifest;
         self.moved = false;
+        self.pins = self.sources.pins();
         Ok(())
     }
 

@@ -400,7 +400,7 @@ impl Choice {
     fn query(&mut self) -> String {
         let r = self.relation(2);
         let n = self.number();
-        match self.below(16) {
+        match self.below(18) {
             0 => format!("SELECT * FROM {r} AS q"),
             1 => {
                 format!("SELECT id + {n} AS x, upper(name) AS y FROM {r} AS q WHERE v IS NOT NULL")
@@ -409,7 +409,7 @@ impl Choice {
                 "SELECT count(*), count(v), sum(v), min(id), max(name), avg(v) FROM {r} AS q"
             ),
             3 => format!(
-                "SELECT v, count(*) AS n, sum(id) AS s, count(DISTINCT name) AS d FROM {r} AS q GROUP BY v"
+                "SELECT v, count(*) AS n, sum(id) AS s, avg(id) AS m, count(DISTINCT name) AS d FROM {r} AS q GROUP BY v"
             ),
             4 => format!(
                 "SELECT v, count(*) FILTER (WHERE id > {n}) AS n FROM {r} AS q GROUP BY v HAVING count(*) > 1"
@@ -445,9 +445,15 @@ impl Choice {
             10 => format!(
                 "SELECT id, sum(id) OVER (ORDER BY id, v, name ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS s FROM {r} AS q"
             ),
-            11 => format!(
-                "SELECT id, v FROM (SELECT id, v, row_number() OVER (PARTITION BY name ORDER BY id DESC, v) AS n FROM {r} AS q) AS x WHERE n <= 2"
-            ),
+            // Of the operators those with the most cases of their own.
+            11 | 16 | 17 => {
+                let key = self.of(&["PARTITION BY name", "PARTITION BY v % 2, name", ""]);
+                let order = self.of(&["id DESC, v, name", "v NULLS FIRST, name DESC, id"]);
+                let first = self.of(&["n <= 2", "n = 1", "n < 4", "3 >= n AND id > 2", "n <= 0"]);
+                format!(
+                    "SELECT id, v, n FROM (SELECT id, v, row_number() OVER ({key} ORDER BY {order}) AS n FROM {r} AS q) AS x WHERE {first}"
+                )
+            }
             12 => format!(
                 "SELECT id, (SELECT max(v) FROM u) AS m FROM {r} AS q WHERE id IN (SELECT id FROM b)"
             ),

@@ -145,5 +145,13 @@ async fn explain_tells_how_each_operator_follows_changes() {
             assert!(plan.contains(line), "{plan}");
         }
     }
+    let last = "SELECT id FROM (SELECT *, row_number() OVER (PARTITION BY k ORDER BY id DESC) AS n FROM s) AS r WHERE n <= 3 EMIT CHANGES";
+    let plans = client.rows(&format!("EXPLAIN {last}")).await.rows;
+    let plan = plans[1][1].as_str().unwrap();
+    assert!(plan.contains("\n  Ranking: first 3 of "), "{plan}");
+    let plain = "EXPLAIN CREATE MATERIALIZED VIEW m AS SELECT id FROM s WHERE k > 1";
+    let plans = client.rows(plain).await.rows;
+    let plan = plans[1][1].as_str().unwrap();
+    assert!(plan.ends_with("Stream: s [stateless]"), "{plan}");
     server.stop();
 }

@@ -21,6 +21,8 @@ use crate::planning::Reading;
 
 impl Execution {
     pub(super) async fn explain(&self, explain: statement::Explain) -> Result<Answer> {
+        // A view is followed by operators, also where its query keeps no state.
+        let is_kept = matches!(*explain.statement, Statement::CreateMaterializedView(_));
         let query = match *explain.statement {
             Statement::Query(query) => query,
             Statement::CreateView(view) => statement::Query {
@@ -73,7 +75,7 @@ impl Execution {
         let plan = planner
             .query(&query.query, &self.request.parameters)
             .await?;
-        if live && planner.stateless(&plan).await?.is_none() {
+        if live && (is_kept || planner.stateless(&plan).await?.is_none()) {
             let optimized = planner.state.optimize(&plan)?;
             let context = planner.task_context();
             let dataflow = Dataflow::new(&optimized, &planner.state, &context, None).await?;

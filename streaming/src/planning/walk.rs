@@ -3,29 +3,32 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use arrow::compute::SortOptions;
 use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
-use datafusion::common::{DFSchema, DFSchemaRef, JoinType};
+use datafusion::common::{Column, DFSchema, DFSchemaRef, JoinType};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{
-    Aggregate, Expr, Join, LogicalPlan, LogicalPlanBuilder, Sort, TableScan, Window,
+    Aggregate, Expr, Join, LogicalPlan, LogicalPlanBuilder, Projection, Sort, TableScan, Window,
 };
 use datafusion::physical_expr::create_physical_expr;
+use datafusion::physical_plan::PhysicalExpr;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use weir_base::{Offset, OffsetVector};
 use weir_connectors::topic::{FollowedTable, MirroredTable, Newest, StreamTable};
 
+use super::ranking::Ranked;
 use super::{Inputs, Kernel};
 use crate::checkpoint::{JobStore, Shelf};
 use crate::error::{Error, Result};
 use crate::operators::{
-    Aggregate as Groups, Boxed, Calls, Constant, InnerJoin, Linear, MirrorSource, Recompute,
-    StreamSource, TableSource, Top, scan_of,
+    Aggregate as Groups, Boxed, Calls, Constant, InnerJoin, Linear, MirrorSource, Ranking,
+    Recompute, StreamSource, TableSource, Top, scan_of,
 };
 use crate::sources::{How, Read};
 use crate::state::{Arrangement, Keys};
@@ -214,10 +217,38 @@ impl<'a> Walk<'a> {
         let mut inputs = Inputs::default();
         let mut below = Vec::new();
         let mut names = Vec::new();
-        let top = linear_part(plan, &mut inputs, &mut below, &mut names)?;
+        let top = linear_part(plan, None, &mut inputs, &mut below, &mut names)?;
         let kernel = self.kernel(&top, inputs).await?;
-        let below = self.operators(&below).await?;
-        Ok(Box::new(Linear::new(below, kernel, names.join(", "))))
+        let mut operators = Vec::with_capacity(below.len());
+        for Below { plan, above } in &below {
+            let ranked = match (plan, above) {
+                (LogicalPlan::Window(window), Some(filter)) => Ranked::of(window, filter),
+                _ => None,
+            };
+            operators.push(match ranked {
+                Some(ranked) => self.ranking(plan, &ranked).await?,
+                None => self.operator(plan).await?,
+            });
+        }
+        Ok(Box::new(Linear::new(operators, kernel, names.join(", "))))
+    }
+
+    /// `ROW_NUMBER()` of which a filter lets pass the first ones.
+    async fn ranking(&mut self, plan: &LogicalPlan, ranked: &Ranked<'_>) -> Result<Boxed> {
+        let input = self.operator(ranked.input).await?;
+        let schema = ranked.input.schema();
+        let keys = self.keys(schema, ranked.partition_by)?;
+        let order = ranked.order_by.iter().map(|sort| {
+            let order = self.physical(&sort.expr, schema)?;
+            let options = SortOptions::new(!sort.asc, sort.nulls_first);
+            Ok((order, options))
+        });
+        let order = order.collect::<Result<Vec<_>>>()?;
+        let place = (self.shelf(), self.reservation());
+        let detail = plan.display().to_string();
+        let schema = plan.schema().inner();
+        let ranking = Ranking::new(input, keys, order, ranked.first, schema, detail, place)?;
+        Ok(Box::new(ranking))
     }
 
     async fn operators(&mut self, plans: &[LogicalPlan]) -> Result<Vec<Boxed>> {
@@ -229,16 +260,15 @@ impl<'a> Walk<'a> {
     }
 
     fn keys(&self, schema: &DFSchemaRef, keys: &[Expr]) -> Result<Keys> {
-        let keys = keys.iter().map(|key| {
-            create_physical_expr(
-                key,
-                schema,
-                self.state.execution_props(),
-                &PhysicalPlanningContext::default(),
-            )
-        });
-        let keys = keys.collect::<Result<Vec<_>, _>>()?;
+        let keys = keys.iter().map(|key| self.physical(key, schema));
+        let keys = keys.collect::<Result<Vec<_>>>()?;
         Keys::new(keys, schema.inner())
+    }
+
+    fn physical(&self, expr: &Expr, schema: &DFSchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
+        let planning = PhysicalPlanningContext::default();
+        let properties = self.state.execution_props();
+        Ok(create_physical_expr(expr, schema, properties, &planning)?)
     }
 
     fn reservation(&self) -> MemoryReservation {
@@ -438,11 +468,19 @@ fn replaced(
     Ok(plan.with_new_exprs(plan.expressions(), inputs)?)
 }
 
+/// A plan below a linear part.
+struct Below {
+    plan: LogicalPlan,
+    /// The filter above it, if its rows go there as they are.
+    above: Option<Expr>,
+}
+
 /// The part of a plan, from the top on, that treats rows one by one, over inputs for what is below it.
 fn linear_part(
     plan: &LogicalPlan,
+    above: Option<&Expr>,
     inputs: &mut Inputs,
-    below: &mut Vec<LogicalPlan>,
+    below: &mut Vec<Below>,
     names: &mut Vec<String>,
 ) -> Result<LogicalPlan> {
     let is_linear = matches!(
@@ -455,14 +493,32 @@ fn linear_part(
             | LogicalPlan::Repartition(_)
     );
     if !is_linear || has_subqueries(plan)? {
-        below.push(plan.clone());
+        below.push(Below {
+            plan: plan.clone(),
+            above: above.cloned(),
+        });
         return Ok(inputs.add(plan.schema()));
     }
     names.push(plan.display().to_string());
+    let filter = match plan {
+        LogicalPlan::Filter(filter) => Some(&filter.predicate),
+        LogicalPlan::Projection(projection) => above.filter(|filter| passes(projection, filter)),
+        _ => None,
+    };
     let children = plan.inputs().into_iter();
-    let children = children.map(|input| linear_part(input, inputs, below, names));
+    let children = children.map(|input| linear_part(input, filter, inputs, below, names));
     let children = children.collect::<Result<_>>()?;
     Ok(plan.with_new_exprs(plan.expressions(), children)?)
+}
+
+/// Whether a projection passes on all columns that a filter above it asks for.
+fn passes(projection: &Projection, filter: &Expr) -> bool {
+    let columns = filter.column_refs();
+    let passed = |column: &Column| {
+        let mut expressions = projection.expr.iter();
+        expressions.any(|expr| matches!(expr, Expr::Column(passed) if passed == column))
+    };
+    columns.into_iter().all(passed)
 }
 
 /// Whether a scan is that of a recursive query over its own last rows.
