@@ -363,6 +363,9 @@ pub struct MaterializedView {
     /// Whether it was told to stand still.
     #[serde(default)]
     pub paused: bool,
+    /// How often it was given another query.
+    #[serde(default)]
+    pub generation: u32,
 }
 
 fn default_schema() -> String {

@@ -285,6 +285,7 @@ fn with_a_kept_view(mut system: System) -> System {
         topic_id: TopicId(uuid::Uuid::from_u128(11)),
         options: BTreeMap::new(),
         paused: false,
+        generation: 0,
     };
     create(
         &mut system,
