@@ -357,6 +357,9 @@ pub struct MaterializedView {
     /// Whether it was told to stand still.
     #[serde(default)]
     pub paused: bool,
+    /// Whether it shows each window once, when that has closed: `EMIT ON WINDOW CLOSE`.
+    #[serde(default)]
+    pub on_window_close: bool,
 }
 
 fn default_schema() -> String {

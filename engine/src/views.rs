@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 
+use datafusion::logical_expr::LogicalPlan;
 use futures::FutureExt;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
@@ -11,7 +12,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_base::{Classify, Kind, Offset, SqlState, TopicId};
 use weir_catalog::{Body, Entry, ObjectId, ObjectKind};
-use weir_streaming::{Dataflow, Gathered, Group, Job, Moved, Positions, ViewSink, components};
+use weir_streaming::{
+    Dataflow, Gathered, Group, Job, Moved, Positions, ViewSink, close_windows, components,
+};
 use weir_topics::Topic;
 
 use crate::engine::Shared;
@@ -91,6 +94,10 @@ pub(crate) struct ViewStatus {
     pub(crate) rows_behind: u64,
     /// What its operators remember: rows, and the bytes that they take.
     pub(crate) state_size: (u64, usize),
+    /// How far event time has come in it, in milliseconds, if its windows close and it is known.
+    pub(crate) watermark_ms: Option<i64>,
+    /// How many rows came too late for their windows, if its windows close.
+    pub(crate) late_rows: Option<u64>,
 }
 
 /// All views that are kept.
@@ -213,6 +220,8 @@ impl Views {
             state: ViewState::Starting,
             rows_behind: 0,
             state_size: (0, 0),
+            watermark_ms: None,
+            late_rows: None,
         });
         status.state = state;
         self.changed.send_modify(|version| *version += 1);
@@ -222,6 +231,8 @@ impl Views {
         if let Some(status) = self.status.lock().get_mut(&ObjectId(job.id())) {
             status.rows_behind = job.dataflow().rows_behind();
             status.state_size = job.dataflow().state_size();
+            status.watermark_ms = job.dataflow().watermark_ms();
+            status.late_rows = job.dataflow().late_rows();
         }
     }
 
@@ -496,31 +507,48 @@ async fn job(engine: &Arc<Shared>, entry: &Entry) -> Result<Job> {
             "only views that are kept have jobs",
         ));
     };
-    let planner = planner(engine, &view.view.sql);
+    let planner = planner(engine, &view.view.sql, view.on_window_close);
     let dataflow = planner.dataflow(entry, &view.view).await?;
     let sink = ViewSink::new(engine.keyed_table(entry)?)?;
     Ok(Job::new(entry.id.0, dataflow, sink))
 }
 
 /// A planner for a view, with a memory of its own.
-pub(crate) fn planner(engine: &Arc<Shared>, sql: &str) -> Planner {
+pub(crate) fn planner(engine: &Arc<Shared>, sql: &str, on_window_close: bool) -> Planner {
     let limit = usize::try_from(engine.settings.limits.query_memory.0).unwrap_or(usize::MAX);
     let pool = Arc::new(QueryPool::new(limit, Arc::clone(&engine.memory)));
     let running = Running::new(sql, pool, engine.clock.now_ms());
-    Planner::new(
+    let planner = Planner::new(
         Arc::clone(engine),
         &running,
         engine.catalog.snapshot(),
         &Variables::default(),
         Reading::Live,
-    )
+    );
+    match on_window_close {
+        true => planner.closing_windows(),
+        false => planner,
+    }
 }
 
 impl Planner {
     /// The operators of a view's query, whose rows have the view's columns.
     async fn dataflow(&self, entry: &Entry, view: &weir_catalog::View) -> Result<Dataflow> {
         let plan = self.view_as_declared(entry, view).await?;
-        let plan = self.state.optimize(&plan)?;
-        Ok(Dataflow::new(&plan, &self.state, &self.task_context()).await?)
+        let (_, dataflow) = self.followed(plan).await?;
+        Ok(dataflow)
+    }
+
+    /// The operators that follow a query, and the optimised plan that they are made from.
+    pub(crate) async fn followed(&self, plan: LogicalPlan) -> Result<(LogicalPlan, Dataflow)> {
+        let context = self.task_context();
+        if !self.closes_windows() {
+            let plan = self.state.optimize(&plan)?;
+            let dataflow = Dataflow::new(&plan, &self.state, &context).await?;
+            return Ok((plan, dataflow));
+        }
+        let plan = self.state.optimize(&close_windows(plan)?)?;
+        let dataflow = Dataflow::on_window_close(&plan, &self.state, &context).await?;
+        Ok((plan, dataflow))
     }
 }

@@ -11,7 +11,8 @@ use weir_base::OffsetVector;
 use weir_topics::Topic;
 
 use crate::delta::Delta;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::event_time::{self, EventTime};
 use crate::operators::{Boxed, Description, Operator};
 use crate::planning::{Planned, Walk};
 pub(crate) use crate::sources::Ranges;
@@ -25,6 +26,7 @@ pub struct Dataflow {
     root: Boxed,
     sources: Sources,
     reads: Vec<Read>,
+    event_time: EventTime,
     schema: SchemaRef,
     step_rows: i64,
     begun: bool,
@@ -49,15 +51,49 @@ impl Dataflow {
         state: &SessionState,
         context: &Arc<TaskContext>,
     ) -> Result<Self> {
-        let Planned { root, reads } = Walk::over(plan, state, context).await?;
+        let Planned {
+            root,
+            reads,
+            event_time,
+        } = Walk::over(plan, state, context).await?;
         Ok(Self {
             schema: Arc::clone(plan.schema().inner()),
             root,
             sources: Sources::new(reads.clone(), None)?,
             reads,
+            event_time,
             step_rows: STEP_ROWS,
             begun: false,
         })
+    }
+
+    /// Plans a query over windows that close, which has been [made one](event_time::close_windows) and then analysed and optimised. Its
+    /// rows only come.
+    ///
+    /// # Errors
+    /// As [`Dataflow::new`], and when what it gives of a window would change after that has closed.
+    pub async fn on_window_close(
+        plan: &LogicalPlan,
+        state: &SessionState,
+        context: &Arc<TaskContext>,
+    ) -> Result<Self> {
+        event_time::check(plan)?;
+        let dataflow = Self::new(plan, state, context).await?;
+        match dataflow.root.only_grows() {
+            true => Ok(dataflow),
+            false => Err(Error::Internal("rows of closed windows may go again")),
+        }
+    }
+
+    /// How far event time has come, in milliseconds since 1970-01-01 00:00:00 UTC, if its windows wait for that and it is known.
+    pub fn watermark_ms(&self) -> Option<i64> {
+        let nanos = self.event_time.now().get()?;
+        i64::try_from(nanos.div_euclid(1_000_000)).ok()
+    }
+
+    /// How many rows were late, each as often as it was in a window; none if it has no windows that close.
+    pub fn late_rows(&self) -> Option<u64> {
+        self.event_time.late_rows()
     }
 
     /// The schema of its rows.
@@ -150,6 +186,7 @@ impl Dataflow {
     async fn step_to_ends(&mut self, ends: Vec<Vec<weir_base::Offset>>) -> Result<Delta> {
         let ranges = self.sources.ranges(&ends);
         self.begun = true;
+        self.event_time.advance(&ranges).await?;
         let delta = self.root.step(&ranges).await?;
         self.sources.go_to(ends);
         delta.consolidated(&self.root.schema())

@@ -17,6 +17,14 @@ pub enum Error {
         /// What to do instead.
         hint: &'static str,
     },
+    /// A window cannot close, or something is asked of closed windows that would change later.
+    #[error("{message}")]
+    Windows {
+        /// What is wrong.
+        message: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
     /// Nothing that the plan reads can change.
     #[error("this query reads no stream, so nothing can change in it")]
     ReadsNoStream,
@@ -60,7 +68,10 @@ pub enum Error {
 impl Classify for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::NeedsState { .. } | Self::WrongPosition(_) | Self::ReadsNoStream => Kind::Invalid,
+            Self::NeedsState { .. }
+            | Self::Windows { .. }
+            | Self::WrongPosition(_)
+            | Self::ReadsNoStream => Kind::Invalid,
             Self::Connector(error) => error.kind(),
             Self::RowsGone { .. } | Self::Dropped(_) => Kind::NotFound,
             Self::Grown(_) => Kind::Unavailable,
@@ -70,7 +81,9 @@ impl Classify for Error {
 
     fn sqlstate(&self) -> SqlState {
         match self {
-            Self::NeedsState { .. } | Self::ReadsNoStream => SqlState::FEATURE_NOT_SUPPORTED,
+            Self::NeedsState { .. } | Self::Windows { .. } | Self::ReadsNoStream => {
+                SqlState::FEATURE_NOT_SUPPORTED
+            }
             Self::WrongPosition(_) => SqlState::INVALID_PARAMETER_VALUE,
             Self::Dropped(_) => SqlState::UNDEFINED_TABLE,
             Self::Connector(error) => error.sqlstate(),
@@ -84,7 +97,7 @@ impl Classify for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NeedsState { hint, .. } => Some((*hint).to_owned()),
+            Self::NeedsState { hint, .. } | Self::Windows { hint, .. } => Some((*hint).to_owned()),
             Self::WrongPosition(_) => {
                 Some("start without a token to read from the beginning".to_owned())
             }

@@ -11,6 +11,7 @@
 mod dataflow;
 mod delta;
 mod error;
+mod event_time;
 mod live;
 mod operators;
 mod planning;
@@ -27,6 +28,7 @@ mod tests;
 pub use dataflow::Dataflow;
 pub use delta::Delta;
 pub use error::{Error, Result};
+pub use event_time::{WatermarkedStream, WindowClose, Windows, close_windows, late_rows};
 pub use live::{LiveQuery, Step};
 pub use operators::{Description, Follows};
 pub use runtime::{Gathered, Group, Job, JobId, Moved, Positions, ViewSink, components};

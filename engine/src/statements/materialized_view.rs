@@ -24,12 +24,6 @@ impl Execution {
         sql: String,
     ) -> Result<Answer> {
         let name = self.name(&create.name)?;
-        if create.emit == Some(Emit::OnWindowClose) {
-            return Err(
-                Error::unsupported("EMIT ON WINDOW CLOSE is not supported yet")
-                    .with_hint("without it the view shows each window as it grows"),
-            );
-        }
         Options::new(create.options.iter().cloned()).finish()?;
         let ddl = self.engine.ddl.lock().await;
         let snapshot = self.snapshot();
@@ -43,7 +37,8 @@ impl Execution {
             )
             .with_hint("drop it first"));
         }
-        let planner = views::planner(&self.engine, &create.query_sql);
+        let on_window_close = create.emit == Some(Emit::OnWindowClose);
+        let planner = views::planner(&self.engine, &create.query_sql, on_window_close);
         let view = View {
             sql: create.query_sql,
             default_schema: self.variables.schema().to_owned(),
@@ -87,6 +82,7 @@ impl Execution {
             topic_id: made.id(),
             options: create.options.into_iter().collect(),
             paused: false,
+            on_window_close,
         };
         let new = NewObject {
             sql,

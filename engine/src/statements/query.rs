@@ -14,7 +14,7 @@ use futures::StreamExt;
 use weir_base::SqlState;
 use weir_connectors::topic::{FollowedTable, StreamTable};
 use weir_sql::statement::{self, Emit, SubscribeSource};
-use weir_streaming::{Dataflow, Delta};
+use weir_streaming::{Delta, WatermarkedStream};
 
 use super::Execution;
 use super::materialized_view::check_repeatable;
@@ -27,10 +27,7 @@ impl Execution {
     pub(super) async fn query(&self, query: statement::Query) -> Result<Answer> {
         match query.emit {
             None => self.bounded(&query.query).await,
-            Some(Emit::Changes) => self.live(&query.query, Start::History).await,
-            Some(Emit::OnWindowClose) => Err(Error::unsupported(
-                "EMIT ON WINDOW CLOSE is not supported yet",
-            )),
+            Some(emit) => self.live(&query.query, emit, Start::History).await,
         }
     }
 
@@ -88,14 +85,18 @@ impl Execution {
         }
     }
 
-    async fn live(&self, query: &ast::Query, start: Start) -> Result<Answer> {
+    async fn live(&self, query: &ast::Query, emit: Emit, start: Start) -> Result<Answer> {
         let admitted = self.engine.admission.live()?;
         let (query, limit) = without_limit(query)?;
         let planner = self.planner(self.snapshot(), Reading::Live);
+        let planner = match emit {
+            Emit::Changes => planner,
+            Emit::OnWindowClose => planner.closing_windows(),
+        };
         let plan = planner.query(&query, &self.request.parameters).await?;
         check_repeatable(&plan, "a live query")?;
-        if keeps_state(&plan)? {
-            return self.follow(&planner, &plan, start, limit, admitted).await;
+        if planner.closes_windows() || keeps_state(&plan)? {
+            return self.follow(&planner, plan, start, limit, admitted).await;
         }
         let physical = planner.physical(&plan).await?;
         let position = match (&self.request.resume, start) {
@@ -140,18 +141,16 @@ impl Execution {
         }
     }
 
-    /// Runs a live query that must remember rows: its answer is a changelog.
+    /// Runs a live query that must remember rows: its answer is a changelog, unless its rows only come, as windows close.
     async fn follow(
         &self,
         planner: &Planner,
-        plan: &LogicalPlan,
+        plan: LogicalPlan,
         start: Start,
         limit: Option<u64>,
         admitted: crate::admission::Admitted,
     ) -> Result<Answer> {
-        let plan = planner.state.optimize(plan)?;
-        let context = planner.task_context();
-        let mut dataflow = Dataflow::new(&plan, &planner.state, &context).await?;
+        let (_, mut dataflow) = planner.followed(plan).await?;
         if dataflow.topics().next().is_none() {
             return Err(weir_streaming::Error::ReadsNoStream.into());
         }
@@ -164,7 +163,11 @@ impl Execution {
         if let Some(position) = position {
             dataflow.resume(&position).await?;
         }
-        let schema = changelog_schema(dataflow.schema());
+        let only_grows = planner.closes_windows();
+        let schema = match only_grows {
+            true => Arc::clone(dataflow.schema()),
+            false => changelog_schema(dataflow.schema()),
+        };
         let one_schema = Arc::clone(&schema);
         let steps = futures::stream::unfold(Some(dataflow), move |dataflow| {
             let schema = Arc::clone(&one_schema);
@@ -174,7 +177,10 @@ impl Execution {
                     let step = dataflow.step().await;
                     let batch = step
                         .map_err(Error::from)
-                        .and_then(|delta| changelog(&schema, &delta));
+                        .and_then(|delta| match only_grows {
+                            true => rows_that_came(&schema, &delta),
+                            false => changelog(&schema, &delta),
+                        });
                     match batch {
                         Err(error) => return Some((Err(error), None)),
                         Ok(None) => {}
@@ -208,11 +214,13 @@ impl Execution {
         options.finish()?;
         let start = if snapshot { Start::History } else { Start::Now };
         match subscribe.source {
-            SubscribeSource::Query(query) => self.live(&query, start).await,
+            SubscribeSource::Query(query) => self.live(&query, Emit::Changes, start).await,
             SubscribeSource::Object(name) => {
                 let parsed = crate::text::parse_one(&format!("SELECT * FROM {name}"))?;
                 match parsed.statement {
-                    statement::Statement::Query(query) => self.live(&query.query, start).await,
+                    statement::Statement::Query(query) => {
+                        self.live(&query.query, Emit::Changes, start).await
+                    }
                     _ => Err(Error::invalid(
                         SqlState::SYNTAX_ERROR,
                         format!("cannot subscribe to {name}"),
@@ -283,8 +291,12 @@ pub(super) fn keeps_state(plan: &LogicalPlan) -> Result<bool> {
             | LogicalPlan::Window(_)
             | LogicalPlan::RecursiveQuery(_)
             | LogicalPlan::Limit(_) => true,
-            LogicalPlan::TableScan(scan) => source_as_provider(&scan.source)
-                .is_ok_and(|provider| (provider.as_ref() as &dyn Any).is::<FollowedTable>()),
+            LogicalPlan::TableScan(scan) => {
+                source_as_provider(&scan.source).is_ok_and(|provider| {
+                    let provider = provider.as_ref() as &dyn Any;
+                    provider.is::<FollowedTable>() || provider.is::<WatermarkedStream>()
+                })
+            }
             _ => false,
         };
         Ok(TreeNodeRecursion::Continue)
@@ -342,6 +354,14 @@ fn changelog_schema(schema: &SchemaRef) -> SchemaRef {
     let operation = Arc::new(Field::new(OPERATION, DataType::Utf8View, false));
     let fields = std::iter::once(operation).chain(schema.fields().iter().cloned());
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// The rows of a change that has no others than such as came.
+fn rows_that_came(schema: &SchemaRef, delta: &Delta) -> Result<Option<RecordBatch>> {
+    match delta.is_empty() {
+        true => Ok(None),
+        false => Ok(Some(concat_batches(schema, &delta.plus)?)),
+    }
 }
 
 /// A change as rows: first those that went, then those that came.

@@ -168,6 +168,8 @@ pub(super) const JOB_COLUMNS: &[(&str, Type)] = &[
     ("rows_behind", BigInt),
     ("state_rows", BigInt),
     ("state_bytes", BigInt),
+    ("watermark", Time),
+    ("late_rows", BigInt),
     ("error", Text),
 ];
 
@@ -200,6 +202,8 @@ pub(super) fn jobs(system: &System, rows: &mut Rows) -> Result<()> {
                 "state_bytes",
                 Value::BigInt(i64::try_from(status.state_size.1).unwrap_or(i64::MAX)),
             ),
+            ("watermark", status.watermark_ms.map(Value::Time).into()),
+            ("late_rows", status.late_rows.into()),
             ("error", status.state.error().map(str::to_owned).into()),
         ])?;
     }

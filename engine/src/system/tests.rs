@@ -74,6 +74,8 @@ impl Facts for Fixed {
             state: crate::views::ViewState::Running,
             rows_behind: 3,
             state_size: (2, 100),
+            watermark_ms: Some(1_700_000_000_123),
+            late_rows: Some(4),
         })
     }
 
@@ -272,6 +274,7 @@ fn with_a_kept_view(mut system: System) -> System {
         topic_id: TopicId(uuid::Uuid::from_u128(11)),
         options: BTreeMap::new(),
         paused: false,
+        on_window_close: false,
     };
     create(
         &mut system,

@@ -4,8 +4,10 @@
 //! becomes a [`Linear`] operator, as large as it can be; inner joins follow changes; what has keys is computed again for the keys that
 //! changed; everything else is computed again as a whole.
 
+mod closing;
 mod input;
 mod kernel;
+mod parts;
 mod walk;
 
 pub(crate) use kernel::{Inputs, Kernel};

@@ -22,6 +22,9 @@ use weir_connectors::topic::{FollowedTable, StreamTable};
 
 use super::{Inputs, Kernel};
 use crate::error::{Error, Result};
+use crate::event_time::{
+    EventTime, WatermarkedStream, as_window_close, closing_below, is_by_window,
+};
 use crate::operators::{
     Aggregate as Groups, Boxed, Calls, Constant, InnerJoin, Linear, Recompute, StreamSource,
     TableSource, Top, scan_of,
@@ -33,13 +36,15 @@ use crate::state::{Arrangement, Keys};
 pub(crate) struct Planned {
     pub(crate) root: Boxed,
     pub(crate) reads: Vec<Read>,
+    pub(crate) event_time: EventTime,
 }
 
 /// A walk that is going on.
 pub(crate) struct Walk<'a> {
     state: &'a SessionState,
     context: &'a Arc<TaskContext>,
-    reads: Vec<Read>,
+    pub(super) reads: Vec<Read>,
+    pub(super) event_time: EventTime,
 }
 
 impl<'a> Walk<'a> {
@@ -56,22 +61,33 @@ impl<'a> Walk<'a> {
             state,
             context,
             reads: Vec::new(),
+            event_time: EventTime::default(),
         };
         let plan = unlimited_scans(plan.clone())?;
         let root = walk.operator(&plan).await?;
         Ok(Planned {
             root,
             reads: walk.reads,
+            event_time: walk.event_time,
         })
     }
 
-    fn operator<'b>(&'b mut self, plan: &'b LogicalPlan) -> BoxFuture<'b, Result<Boxed>> {
+    pub(super) fn operator<'b>(
+        &'b mut self,
+        plan: &'b LogicalPlan,
+    ) -> BoxFuture<'b, Result<Boxed>> {
         async move {
             if has_subqueries(plan)? {
                 return self.whole(plan).await;
             }
+            if let LogicalPlan::Aggregate(aggregate) = plan
+                && let Some(closing) = self.closing_aggregate(plan, aggregate).await?
+            {
+                return Ok(closing);
+            }
             match plan {
                 LogicalPlan::TableScan(scan) => self.scan(plan, scan).await,
+                plan if is_by_window(plan) => self.linear(plan).await,
                 LogicalPlan::Projection(_)
                 | LogicalPlan::Filter(_)
                 | LogicalPlan::SubqueryAlias(_)
@@ -101,13 +117,16 @@ impl<'a> Walk<'a> {
                     let below = self.first_rows(sort).await?;
                     self.recompute_over(plan, vec![below], "Top", None).await
                 }
-                _ => self.whole(plan).await,
+                _ => match as_window_close(plan) {
+                    Some(windows) => self.window_close(windows).await,
+                    None => self.whole(plan).await,
+                },
             }
         }
         .boxed()
     }
 
-    async fn kernel(&self, plan: &LogicalPlan, inputs: Inputs) -> Result<Kernel> {
+    pub(super) async fn kernel(&self, plan: &LogicalPlan, inputs: Inputs) -> Result<Kernel> {
         Kernel::new(plan, inputs, self.state, self.context).await
     }
 
@@ -122,6 +141,9 @@ impl<'a> Walk<'a> {
             let first = node.first_offsets();
             Read::add(&mut self.reads, &topic, first, false);
             return Ok(Box::new(StreamSource::new(topic, kernel)));
+        }
+        if let Some(stream) = provider.downcast_ref::<WatermarkedStream>() {
+            return self.watermarked(scan, stream).await;
         }
         if let Some(table) = provider.downcast_ref::<FollowedTable>() {
             return self.table(scan, table).await;
@@ -151,12 +173,12 @@ impl<'a> Walk<'a> {
         Ok(Box::new(TableSource::new(follower, kernel, columns)))
     }
 
-    /// All of a plan from the top on that treats rows one by one.
+    /// All of a plan from the top on that treats rows one by one, or by windows that come as a whole.
     async fn linear(&mut self, plan: &LogicalPlan) -> Result<Boxed> {
         let mut inputs = Inputs::default();
         let mut below = Vec::new();
         let mut names = Vec::new();
-        let top = linear_part(plan, &mut inputs, &mut below, &mut names)?;
+        let top = linear_part(plan, true, &mut inputs, &mut below, &mut names)?;
         let kernel = self.kernel(&top, inputs).await?;
         let below = self.operators(&below).await?;
         Ok(Box::new(Linear::new(below, kernel, names.join(", "))))
@@ -170,7 +192,7 @@ impl<'a> Walk<'a> {
         Ok(operators)
     }
 
-    fn keys(&self, schema: &DFSchemaRef, keys: &[Expr]) -> Result<Keys> {
+    pub(super) fn keys(&self, schema: &DFSchemaRef, keys: &[Expr]) -> Result<Keys> {
         let keys = keys.iter().map(|key| {
             create_physical_expr(
                 key,
@@ -183,7 +205,7 @@ impl<'a> Walk<'a> {
         Keys::new(keys, schema.inner())
     }
 
-    fn reservation(&self) -> MemoryReservation {
+    pub(super) fn reservation(&self) -> MemoryReservation {
         let consumer = MemoryConsumer::new("state of a continuous query");
         consumer.register(self.context.memory_pool())
     }
@@ -367,9 +389,11 @@ fn replaced(
     Ok(plan.with_new_exprs(plan.expressions(), inputs)?)
 }
 
-/// The part of a plan, from the top on, that treats rows one by one, over inputs for what is below it.
+/// The part of a plan, from the top on, that treats rows one by one, or by windows that come as a whole, over inputs for what is below
+/// it.
 fn linear_part(
     plan: &LogicalPlan,
+    is_top: bool,
     inputs: &mut Inputs,
     below: &mut Vec<LogicalPlan>,
     names: &mut Vec<String>,
@@ -383,15 +407,21 @@ fn linear_part(
             | LogicalPlan::Union(_)
             | LogicalPlan::Repartition(_)
     );
+    // What groups rows of windows may keep less than the rows.
+    let is_linear = is_linear || is_by_window(plan) && (is_top || !groups_windows(plan));
     if !is_linear || has_subqueries(plan)? {
         below.push(plan.clone());
         return Ok(inputs.add(plan.schema()));
     }
     names.push(plan.display().to_string());
     let children = plan.inputs().into_iter();
-    let children = children.map(|input| linear_part(input, inputs, below, names));
+    let children = children.map(|input| linear_part(input, false, inputs, below, names));
     let children = children.collect::<Result<_>>()?;
     Ok(plan.with_new_exprs(plan.expressions(), children)?)
+}
+
+fn groups_windows(plan: &LogicalPlan) -> bool {
+    matches!(plan, LogicalPlan::Aggregate(aggregate) if closing_below(aggregate).is_some())
 }
 
 /// Whether a scan is that of a recursive query over its own last rows.

@@ -1,0 +1,139 @@
+//! Reading streams with their watermarks, all of a query's before any operator runs: so that in one step all operators see
+//! one watermark.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::datasource::source_as_provider;
+use datafusion::logical_expr::TableScan;
+use parking_lot::Mutex;
+use weir_topics::Topic;
+
+use super::marking::{Marking, Own, Reading};
+use super::stream::WatermarkedStream;
+use crate::dataflow::Ranges;
+use crate::error::{Error, Result};
+use crate::operators::scan_of;
+use crate::planning::Kernel;
+
+/// The watermark of a query, as all its operators see it in a step: nanoseconds since 1970.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Now(Arc<Mutex<Option<i128>>>);
+
+impl Now {
+    pub(crate) fn get(&self) -> Option<i128> {
+        *self.0.lock()
+    }
+}
+
+/// The event time of a query.
+#[derive(Debug, Default)]
+pub(crate) struct EventTime {
+    sources: Vec<EventSource>,
+    now: Now,
+    late: Arc<AtomicU64>,
+}
+
+impl EventTime {
+    pub(crate) fn add(&mut self, source: EventSource) {
+        self.sources.push(source);
+    }
+
+    /// Where its operators see the watermark.
+    pub(crate) fn now(&self) -> Now {
+        self.now.clone()
+    }
+
+    /// The count of late rows, each as often as it is in a window.
+    pub(crate) fn late(&self) -> &Arc<AtomicU64> {
+        &self.late
+    }
+
+    /// That count, if there are windows that a row can be late for.
+    pub(crate) fn late_rows(&self) -> Option<u64> {
+        (!self.sources.is_empty()).then(|| self.late.load(Ordering::Relaxed))
+    }
+
+    /// Reads what a step goes through, and moves the watermark.
+    pub(crate) async fn advance(&mut self, ranges: &Ranges) -> Result<()> {
+        for source in &mut self.sources {
+            source.read(ranges).await?;
+        }
+        let mut watermarks = self.sources.iter().flat_map(|source| &source.own);
+        let first = watermarks.next().copied().flatten();
+        // Less than every other is none at all.
+        *self.now.0.lock() = watermarks.fold(first, |least, own| least.min(*own));
+        Ok(())
+    }
+}
+
+/// A stream that is read with its watermarks.
+#[derive(Debug)]
+pub(crate) struct EventSource {
+    topic: Topic,
+    kernel: Kernel,
+    marking: Marking,
+    /// The watermark of each partition.
+    own: Own,
+    rows: Rows,
+}
+
+/// The rows of a stream in a step.
+pub(crate) type Rows = Arc<Mutex<Vec<RecordBatch>>>;
+
+impl EventSource {
+    /// `kernel` scans `stream` for what `reading` says.
+    pub(crate) fn new(
+        stream: &WatermarkedStream,
+        kernel: Kernel,
+        reading: Reading,
+    ) -> Result<Self> {
+        let marking = Marking::new(stream, &kernel.schema(), reading)?;
+        let topic = stream.stream().topic().clone();
+        Ok(Self {
+            own: vec![None; topic.partitions().len()],
+            rows: Rows::default(),
+            topic,
+            kernel,
+            marking,
+        })
+    }
+
+    pub(crate) fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        self.marking.schema()
+    }
+
+    /// Where its rows are after each step.
+    pub(crate) fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    async fn read(&mut self, ranges: &Ranges) -> Result<()> {
+        let Some((from, to)) = ranges.new_of(self.topic.id()) else {
+            return Ok(());
+        };
+        let scan = scan_of(self.kernel.plan().as_ref());
+        let scan = scan.ok_or(Error::Internal("a stream's plan has lost its scan"))?;
+        scan.set_range(from, to)?;
+        let mut rows = Vec::new();
+        for batch in self.kernel.run([]).await? {
+            rows.push(self.marking.mark(&batch, &mut self.own)?);
+        }
+        *self.rows.lock() = rows;
+        Ok(())
+    }
+}
+
+/// The stream with a watermark that a scan reads, if it is one.
+pub(crate) fn watermarked(scan: &TableScan) -> Option<WatermarkedStream> {
+    let provider = source_as_provider(&scan.source).ok()?;
+    let provider = provider.as_ref() as &dyn Any;
+    provider.downcast_ref::<WatermarkedStream>().cloned()
+}
