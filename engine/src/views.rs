@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use weir_base::{Classify, Kind, Offset, SqlState, TopicId};
 use weir_catalog::{Body, Entry, ObjectId, ObjectKind};
 use weir_streaming::{
-    Dataflow, Gathered, Group, Job, Moved, Positions, ViewSink, close_windows, components,
+    Dataflow, Gathered, Group, Job, JobStore, Moved, Positions, StateSize, ViewSink, close_windows,
+    components,
 };
 use weir_topics::Topic;
 
@@ -92,8 +93,8 @@ pub(crate) struct ViewStatus {
     pub(crate) state: ViewState,
     /// Rows of its sources that it has yet to read.
     pub(crate) rows_behind: u64,
-    /// What its operators remember: rows, and the bytes that they take.
-    pub(crate) state_size: (u64, usize),
+    /// What its operators remember.
+    pub(crate) state_size: StateSize,
     /// How far event time has come in it, in milliseconds, if its windows close and it is known.
     pub(crate) watermark_ms: Option<i64>,
     /// How many rows came too late for their windows, if its windows close.
@@ -219,7 +220,7 @@ impl Views {
         let status = status.entry(id).or_insert(ViewStatus {
             state: ViewState::Starting,
             rows_behind: 0,
-            state_size: (0, 0),
+            state_size: StateSize::default(),
             watermark_ms: None,
             late_rows: None,
         });
@@ -342,9 +343,9 @@ impl Views {
 
     /// Runs jobs in the groups that they form now.
     fn regroup(&self, engine: &Arc<Shared>, groups: &mut Vec<RunningGroup>, jobs: Vec<Job>) {
-        let places: Vec<(Topic, Vec<Topic>)> = jobs
+        let places: Vec<(Option<Topic>, Vec<Topic>)> = jobs
             .iter()
-            .map(|job| (job.topic().clone(), job.reads().cloned().collect()))
+            .map(|job| (job.topic().cloned(), job.reads().cloned().collect()))
             .collect();
         let mut jobs: Vec<Option<Job>> = jobs.into_iter().map(Some).collect();
         for members in components(&places) {
@@ -363,8 +364,7 @@ impl Views {
 }
 
 fn topics_of(job: &Job) -> Vec<TopicId> {
-    let read = job.reads().map(Topic::id);
-    read.chain([job.topic().id()]).collect()
+    job.reads().chain(job.topic()).map(Topic::id).collect()
 }
 
 /// Stops some groups at the end of their steps, and gives their jobs.
@@ -535,20 +535,24 @@ impl Planner {
     /// The operators of a view's query, whose rows have the view's columns.
     async fn dataflow(&self, entry: &Entry, view: &weir_catalog::View) -> Result<Dataflow> {
         let plan = self.view_as_declared(entry, view).await?;
-        let (_, dataflow) = self.followed(plan).await?;
+        let (_, dataflow) = self.followed(plan, None).await?;
         Ok(dataflow)
     }
 
-    /// The operators that follow a query, and the optimised plan that they are made from.
-    pub(crate) async fn followed(&self, plan: LogicalPlan) -> Result<(LogicalPlan, Dataflow)> {
+    /// The operators that follow a query, whose state is in a store or nowhere, and the optimised plan that they are made from.
+    pub(crate) async fn followed(
+        &self,
+        plan: LogicalPlan,
+        store: Option<JobStore>,
+    ) -> Result<(LogicalPlan, Dataflow)> {
         let context = self.task_context();
         if !self.closes_windows() {
             let plan = self.state.optimize(&plan)?;
-            let dataflow = Dataflow::new(&plan, &self.state, &context).await?;
+            let dataflow = Dataflow::new(&plan, &self.state, &context, store).await?;
             return Ok((plan, dataflow));
         }
         let plan = self.state.optimize(&close_windows(plan)?)?;
-        let dataflow = Dataflow::on_window_close(&plan, &self.state, &context).await?;
+        let dataflow = Dataflow::on_window_close(&plan, &self.state, &context, store).await?;
         Ok((plan, dataflow))
     }
 }

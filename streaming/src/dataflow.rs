@@ -10,11 +10,12 @@ use datafusion::logical_expr::LogicalPlan;
 use weir_base::OffsetVector;
 use weir_topics::Topic;
 
+use crate::checkpoint::{JobStore, Manifest, Saving};
 use crate::delta::Delta;
 use crate::error::{Error, Result};
 use crate::event_time::{self, EventTime};
-use crate::operators::{Boxed, Description, Operator};
-use crate::planning::{Planned, Walk};
+use crate::operators::{Boxed, Description, Operator, StateSize};
+use crate::planning::{Planned, Restored, Walk};
 pub(crate) use crate::sources::Ranges;
 use crate::sources::{Read, STEP_ROWS, Sources};
 
@@ -30,6 +31,11 @@ pub struct Dataflow {
     schema: SchemaRef,
     step_rows: i64,
     begun: bool,
+    store: Option<JobStore>,
+    /// What describes its state in a checkpoint.
+    manifest: Manifest,
+    /// Whether it moved since the last checkpoint.
+    moved: bool,
 }
 
 impl std::fmt::Debug for Dataflow {
@@ -44,26 +50,74 @@ impl Dataflow {
     /// Plans a query, which DataFusion has analysed and optimised for one partition. Its streams are planned live, and its tables are
     /// [followed](weir_connectors::topic::FollowedTable).
     ///
+    /// With a store it goes on from the checkpoint there, if that is of the same query and all that came since can be read.
+    ///
     /// # Errors
     /// When a part of it cannot be planned, or nothing in it can change.
     pub async fn new(
         plan: &LogicalPlan,
         state: &SessionState,
         context: &Arc<TaskContext>,
+        store: Option<JobStore>,
     ) -> Result<Self> {
+        let text = plan.display_indent_schema().to_string();
+        if let Some(store) = &store
+            && let Some(found) = store.manifest()?
+            && found.is_of(&text)
+        {
+            let restored = Restored {
+                store: Some(store.clone()),
+                position: Some(found.position.clone()),
+            };
+            let Planned {
+                root,
+                reads,
+                event_time,
+            } = Walk::over(plan, state, context, restored).await?;
+            match Sources::new(reads.clone(), Some(&found.position)) {
+                Ok(sources) if found.reads(&reads) && sources.is_whole() => {
+                    return Ok(Self {
+                        schema: Arc::clone(plan.schema().inner()),
+                        root,
+                        sources,
+                        reads,
+                        event_time,
+                        step_rows: STEP_ROWS,
+                        begun: true,
+                        store: Some(store.clone()),
+                        manifest: found,
+                        moved: false,
+                    });
+                }
+                _ => {
+                    tracing::info!(position = %found.position, "what came since a checkpoint is gone: all is computed again")
+                }
+            }
+        }
+        if let Some(store) = &store {
+            store.clear()?;
+        }
+        let restored = Restored {
+            store: store.clone(),
+            position: None,
+        };
         let Planned {
             root,
             reads,
             event_time,
-        } = Walk::over(plan, state, context).await?;
+        } = Walk::over(plan, state, context, restored).await?;
+        let sources = Sources::new(reads.clone(), None)?;
         Ok(Self {
             schema: Arc::clone(plan.schema().inner()),
             root,
-            sources: Sources::new(reads.clone(), None)?,
+            manifest: Manifest::new(&text, &reads, sources.position(), 0),
+            sources,
             reads,
             event_time,
             step_rows: STEP_ROWS,
             begun: false,
+            store,
+            moved: false,
         })
     }
 
@@ -76,9 +130,10 @@ impl Dataflow {
         plan: &LogicalPlan,
         state: &SessionState,
         context: &Arc<TaskContext>,
+        store: Option<JobStore>,
     ) -> Result<Self> {
         event_time::check(plan)?;
-        let dataflow = Self::new(plan, state, context).await?;
+        let dataflow = Self::new(plan, state, context, store).await?;
         match dataflow.root.only_grows() {
             true => Ok(dataflow),
             false => Err(Error::Internal("rows of closed windows may go again")),
@@ -188,13 +243,52 @@ impl Dataflow {
         self.begun = true;
         self.event_time.advance(&ranges).await?;
         let delta = self.root.step(&ranges).await?;
+        self.moved |= !self.sources.is_at(&ends);
         self.sources.go_to(ends);
         delta.consolidated(&self.root.schema())
     }
 
-    /// What its operators remember: rows, and the bytes that they take.
-    pub fn state_size(&self) -> (u64, usize) {
+    /// What its operators remember.
+    pub fn state_size(&self) -> StateSize {
         state_size(self.root.as_ref())
+    }
+
+    /// Whether it went on from a checkpoint, or has made one.
+    pub fn is_restored(&self) -> bool {
+        self.begun && self.manifest.made_ms > 0
+    }
+
+    /// When the last checkpoint was made, in milliseconds since the epoch.
+    pub fn checkpoint_ms(&self) -> Option<i64> {
+        Some(self.manifest.made_ms).filter(|made| *made > 0)
+    }
+
+    /// Makes a checkpoint of where it stands, if it has a store and moved since the last.
+    ///
+    /// # Errors
+    /// When it cannot be written: then the last one holds, and no other can be made by this dataflow.
+    pub async fn checkpoint(&mut self, now_ms: i64) -> Result<()> {
+        let Some(store) = &self.store else {
+            return Ok(());
+        };
+        if !self.moved && self.manifest.made_ms > 0 {
+            return Ok(());
+        }
+        let mut saving = store.begin()?;
+        save(self.root.as_mut(), &mut saving).inspect_err(|_| store.break_off())?;
+        let manifest = self.manifest.at(self.sources.position(), now_ms);
+        saving.commit(&manifest).await?;
+        self.manifest = manifest;
+        self.moved = false;
+        Ok(())
+    }
+
+    /// Lets go of state in memory that the last checkpoint has; it is read again when it is needed.
+    pub fn release(&mut self) {
+        if self.store.as_ref().is_none_or(JobStore::is_broken) {
+            return;
+        }
+        release(self.root.as_mut());
     }
 
     /// Its operators, one a line, inputs below and further in.
@@ -206,10 +300,21 @@ impl Dataflow {
     }
 }
 
-fn state_size(operator: &dyn Operator) -> (u64, usize) {
-    let own = operator.describe().state;
+fn state_size(operator: &dyn Operator) -> StateSize {
     let inputs = operator.inputs().into_iter().map(state_size);
-    inputs.fold(own, |sum, size| (sum.0 + size.0, sum.1 + size.1))
+    inputs.fold(operator.state(), std::ops::Add::add)
+}
+
+fn save(operator: &mut dyn Operator, saving: &mut Saving) -> Result<()> {
+    operator.save(saving)?;
+    let mut inputs = operator.inputs_mut().into_iter();
+    inputs.try_for_each(|input| save(input.as_mut(), saving))
+}
+
+fn release(operator: &mut dyn Operator) {
+    operator.release();
+    let inputs = operator.inputs_mut().into_iter();
+    inputs.for_each(|input| release(input.as_mut()));
 }
 
 fn explain(operator: &dyn Operator, depth: usize, text: &mut String) {
@@ -217,8 +322,8 @@ fn explain(operator: &dyn Operator, depth: usize, text: &mut String) {
         name,
         detail,
         follows,
-        state: (rows, bytes),
     } = operator.describe();
+    let StateSize { rows, bytes, .. } = operator.state();
     let indent = "  ".repeat(depth);
     let _ = write!(text, "{indent}{name}: {detail} [{}", follows.as_str());
     if rows > 0 || bytes > 0 {

@@ -60,6 +60,9 @@ pub enum Error {
     /// Something that cannot be; the defect is ours.
     #[error("{0}")]
     Internal(&'static str),
+    /// The state of a job cannot be kept.
+    #[error("the state of a continuous query cannot be kept: {0}")]
+    Store(#[from] fjall::Error),
     /// A topic cannot be read.
     #[error(transparent)]
     Connector(#[from] weir_connectors::Error),
@@ -74,7 +77,7 @@ impl Classify for Error {
             | Self::ReadsNoStream => Kind::Invalid,
             Self::Connector(error) => error.kind(),
             Self::RowsGone { .. } | Self::Dropped(_) => Kind::NotFound,
-            Self::Grown(_) => Kind::Unavailable,
+            Self::Grown(_) | Self::Store(_) => Kind::Unavailable,
             Self::DataFusion(_) | Self::Arrow(_) | Self::Internal(_) => Kind::Internal,
         }
     }
@@ -91,6 +94,7 @@ impl Classify for Error {
             | Self::Grown(_)
             | Self::DataFusion(_)
             | Self::Arrow(_)
+            | Self::Store(_)
             | Self::Internal(_) => self.kind().default_sqlstate(),
         }
     }
@@ -107,6 +111,7 @@ impl Classify for Error {
             }
             Self::ReadsNoStream => Some("leave EMIT CHANGES out".to_owned()),
             Self::Connector(error) => error.hint(),
+            Self::Store(_) => Some("look at the disk of the data folder".to_owned()),
             Self::Dropped(_) | Self::DataFusion(_) | Self::Arrow(_) | Self::Internal(_) => None,
         }
     }

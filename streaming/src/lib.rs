@@ -8,6 +8,7 @@
 //! change) by one kept plan. [`Dataflow`] runs all others, by operators that remember what they need. The crate never sees SQL text
 //! or a socket.
 
+mod checkpoint;
 mod dataflow;
 mod delta;
 mod error;
@@ -25,10 +26,13 @@ mod law;
 #[cfg(test)]
 mod tests;
 
+pub use checkpoint::{Checkpoints, JobStore};
 pub use dataflow::Dataflow;
 pub use delta::Delta;
 pub use error::{Error, Result};
 pub use event_time::{WatermarkedStream, WindowClose, Windows, close_windows, late_rows};
 pub use live::{LiveQuery, Step};
-pub use operators::{Description, Follows};
-pub use runtime::{Gathered, Group, Job, JobId, Moved, Positions, ViewSink, components};
+pub use operators::{Description, Follows, StateSize};
+pub use runtime::{
+    Gathered, Group, Job, JobId, Moved, Output, Positions, Sink, ViewSink, components,
+};

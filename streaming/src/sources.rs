@@ -98,6 +98,18 @@ impl Sources {
         Ok(Self(sources.collect::<Result<_>>()?))
     }
 
+    /// Whether what changed since where they stand can be told: no table's older versions are gone.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.0.iter().all(|source| {
+            let partitions = source.topic.partitions().iter().zip(&source.at);
+            !source.is_table
+                || partitions.into_iter().all(|(partition, at)| {
+                    *at == Offset::ZERO
+                        || (*at >= partition.start_offset() && *at >= partition.compacted_offset())
+                })
+        })
+    }
+
     /// Where they stand.
     pub(crate) fn position(&self) -> OffsetVector {
         let mut position = OffsetVector::new();

@@ -78,7 +78,7 @@ impl Execution {
             .query(&query.query, &self.request.parameters)
             .await?;
         if live && (planner.closes_windows() || keeps_state(&plan)?) {
-            let (optimized, dataflow) = planner.followed(plan).await?;
+            let (optimized, dataflow) = planner.followed(plan, None).await?;
             return self.plans(&[
                 ("logical_plan", optimized.display_indent().to_string()),
                 ("continuous_plan", dataflow.explain()),

@@ -150,7 +150,7 @@ impl Execution {
         limit: Option<u64>,
         admitted: crate::admission::Admitted,
     ) -> Result<Answer> {
-        let (_, mut dataflow) = planner.followed(plan).await?;
+        let (_, mut dataflow) = planner.followed(plan, None).await?;
         if dataflow.topics().next().is_none() {
             return Err(weir_streaming::Error::ReadsNoStream.into());
         }

@@ -196,11 +196,11 @@ pub(super) fn jobs(system: &System, rows: &mut Rows) -> Result<()> {
             ),
             (
                 "state_rows",
-                Value::BigInt(i64::try_from(status.state_size.0).unwrap_or(i64::MAX)),
+                Value::BigInt(i64::try_from(status.state_size.rows).unwrap_or(i64::MAX)),
             ),
             (
                 "state_bytes",
-                Value::BigInt(i64::try_from(status.state_size.1).unwrap_or(i64::MAX)),
+                Value::BigInt(i64::try_from(status.state_size.bytes).unwrap_or(i64::MAX)),
             ),
             ("watermark", status.watermark_ms.map(Value::Time).into()),
             ("late_rows", status.late_rows.into()),

@@ -73,7 +73,11 @@ impl Facts for Fixed {
         Some(crate::views::ViewStatus {
             state: crate::views::ViewState::Running,
             rows_behind: 3,
-            state_size: (2, 100),
+            state_size: weir_streaming::StateSize {
+                rows: 2,
+                bytes: 100,
+                unsaved: 0,
+            },
             watermark_ms: Some(1_700_000_000_123),
             late_rows: Some(4),
         })

@@ -20,7 +20,7 @@ use weir_connectors::topic::{
 use weir_topics::{LogSettings, TopicConfig, TopicLog, TopicSpec};
 
 use super::{WatermarkedStream, WindowClose, Windows, close_windows};
-use crate::Dataflow;
+use crate::{Checkpoints, Dataflow, JobStore};
 
 const SECOND: i64 = 1_000_000;
 /// How far the watermark is behind the latest row, in seconds.
@@ -29,6 +29,7 @@ const DELAY: i64 = 3;
 /// Streams `a` and `b` of `(id BIGINT, k BIGINT, at TIMESTAMP)`, whose rows are in partitions by `k`.
 struct World {
     streams: Vec<TopicWriter>,
+    checkpoints: Checkpoints,
     _log: TopicLog,
     _dir: tempfile::TempDir,
 }
@@ -65,6 +66,7 @@ impl World {
         }
         Self {
             streams,
+            checkpoints: Checkpoints::open(&dir.path().join("state")).unwrap(),
             _log: log,
             _dir: dir,
         }
@@ -125,13 +127,13 @@ impl World {
         context
     }
 
-    async fn dataflow(&self, choice: &Choice) -> Dataflow {
+    async fn dataflow(&self, choice: &Choice, store: Option<JobStore>) -> Dataflow {
         let context = self.session(choice).await;
         let plan = context.sql(choice.query()).await.unwrap();
         let plan = close_windows(plan.into_unoptimized_plan());
         let plan = plan.unwrap_or_else(|error| panic!("{choice:?}: {error}"));
         let plan = context.state().optimize(&plan).unwrap();
-        Dataflow::on_window_close(&plan, &context.state(), &context.task_ctx())
+        Dataflow::on_window_close(&plan, &context.state(), &context.task_ctx(), store)
             .await
             .unwrap_or_else(|error| panic!("{choice:?}: {error}\n{}", plan.display_indent()))
     }
@@ -487,7 +489,11 @@ impl Choice {
 enum Act {
     Append(usize, Vec<Row>),
     Step,
-    Restart,
+    Checkpoint,
+    /// All goes on from the last checkpoint.
+    Crash,
+    /// Another goes on from the same position.
+    Resume,
 }
 
 /// Rows whose times go on from act to act, and to and fro in each.
@@ -497,7 +503,9 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     let act = prop_oneof![
         5 => append.prop_map(|(stream, rows)| Act::Append(stream, rows)),
         3 => Just(Act::Step),
-        1 => Just(Act::Restart),
+        2 => Just(Act::Checkpoint),
+        1 => Just(Act::Crash),
+        1 => Just(Act::Resume),
     ];
     let going_on = |(at, act): (usize, Act)| match act {
         Act::Append(stream, mut rows) => {
@@ -540,16 +548,36 @@ fn choice() -> impl Strategy<Value = Choice> {
 
 async fn holds(choice: &Choice, partitions: [u32; 2], step_rows: u32, acts: &[Act]) {
     let world = World::new(partitions).await;
-    let mut dataflow = world.dataflow(choice).await.with_step_rows(step_rows);
-    let mut given = Multiset::new();
+    let begin = async |store| {
+        let dataflow = world.dataflow(choice, store).await;
+        dataflow.with_step_rows(step_rows)
+    };
+    let store = || Some(world.checkpoints.of(1).unwrap());
+    let mut dataflow = begin(store()).await;
+    let mut is_stored = true;
+    let (mut given, mut saved) = (Multiset::new(), Multiset::new());
     for act in acts.iter().chain([&Act::Step; 40]) {
         match act {
             Act::Append(stream, rows) => world.append(*stream, rows).await,
-            Act::Restart => {
+            Act::Resume => {
                 let at = dataflow.position();
-                dataflow = world.dataflow(choice).await.with_step_rows(step_rows);
+                drop(dataflow);
+                dataflow = begin(None).await;
                 dataflow.resume(&at).await.unwrap();
+                is_stored = false;
             }
+            Act::Checkpoint if is_stored => {
+                dataflow.checkpoint(1).await.unwrap();
+                dataflow.release();
+                saved = given.clone();
+            }
+            Act::Crash => {
+                drop(dataflow);
+                dataflow = begin(store()).await;
+                given = saved.clone();
+                is_stored = true;
+            }
+            Act::Checkpoint => {}
             Act::Step if dataflow.rows_behind() == 0 => {}
             Act::Step => {
                 let delta = dataflow.step().await;
@@ -570,6 +598,84 @@ async fn holds(choice: &Choice, partitions: [u32; 2], step_rows: u32, acts: &[Ac
             }
         }
     }
+}
+
+/// Windows over stream `a`, of which nothing else is asked than one of the queries.
+fn choice_of(query: usize, kind: Kind) -> Choice {
+    let window = Window {
+        kind,
+        base: Base::Stream(0),
+    };
+    Choice {
+        query,
+        w: window,
+        x: window,
+    }
+}
+
+#[tokio::test]
+async fn windows_that_have_closed_are_freed() {
+    for (query, kind) in [
+        (0, Kind::Tumble),
+        (1, Kind::Hop),
+        (3, Kind::Tumble),
+        (2, Kind::Session),
+    ] {
+        let world = World::new([2, 1]).await;
+        let choice = choice_of(query, kind);
+        let store = Some(world.checkpoints.of(1).unwrap());
+        let mut dataflow = world.dataflow(&choice, store).await;
+        let mut most = 0;
+        for round in 0..60 {
+            let rows = |at: i64| (0..40).map(move |n| (n, (n * at) % 5, Some(at + n / 10)));
+            let rows: Vec<Row> = rows(round * 4).collect();
+            world.append(0, &rows).await;
+            dataflow.step().await.unwrap();
+            dataflow.checkpoint(1).await.unwrap();
+            let state = dataflow.state_size();
+            assert_eq!(state.unsaved, 0);
+            if round < 20 {
+                most = most.max(state.rows);
+            }
+            assert!(
+                state.rows <= most,
+                "{kind:?}: {} of {most} in round {round}",
+                state.rows
+            );
+        }
+        assert!(most > 0, "{kind:?}: nothing waits");
+    }
+}
+
+#[tokio::test]
+async fn a_large_window_is_kept_as_its_groups() {
+    let world = World::new([1, 1]).await;
+    let choice = choice_of(0, Kind::Tumble);
+    let mut dataflow = world.dataflow(&choice, None).await;
+    for round in 0..40 {
+        let rows: Vec<Row> = (0..200).map(|n| (n, n % 5, Some(round % 3))).collect();
+        world.append(0, &rows).await;
+        dataflow.step().await.unwrap();
+    }
+    assert!(dataflow.state_size().rows < 50, "{}", dataflow.explain());
+    // A partition that says how far it is closes it: what came to 8000 rows.
+    world.append(0, &[(1, 1, Some(100))]).await;
+    let delta = dataflow.step().await.unwrap();
+    let mut rows = Multiset::new();
+    count(&delta.plus, 1, &mut rows);
+    assert_eq!(
+        rows.keys().next().unwrap(),
+        "1970-01-01T00:00:10|8000|796000|0|4"
+    );
+}
+
+#[tokio::test]
+async fn what_waits_is_said() {
+    let world = World::new([1, 1]).await;
+    let shown = world.dataflow(&choice_of(10, Kind::Tumble), None).await;
+    insta::assert_snapshot!(shown.explain());
+    let shown = world.dataflow(&choice_of(0, Kind::Tumble), None).await;
+    insta::assert_snapshot!(shown.explain());
 }
 
 proptest! {

@@ -13,9 +13,6 @@ use super::stream::{WatermarkedStream, watermark_type};
 use super::time::{nanos_per_unit, native};
 use crate::error::{Error, Result};
 
-/// The watermark of each partition.
-pub(super) type Own = Vec<Option<i128>>;
-
 /// The columns that tell where a record is.
 const PLACE: [&str; 2] = ["_partition", "_offset"];
 
@@ -106,7 +103,11 @@ impl Marking {
     }
 
     /// A batch's rows with the watermarks before them; moves the watermarks over them.
-    pub(super) fn mark(&self, batch: &RecordBatch, own: &mut Own) -> Result<RecordBatch> {
+    pub(super) fn mark(
+        &self,
+        batch: &RecordBatch,
+        own: &mut [Option<i128>],
+    ) -> Result<RecordBatch> {
         let times = self.watermark.evaluate(batch)?;
         let times = native(&times.into_array(batch.num_rows())?)?;
         let [partitions, _] = self.place;

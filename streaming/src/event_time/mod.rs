@@ -32,7 +32,7 @@ pub use close::{WindowClose, Windows, close_windows};
 pub use late::late_rows;
 pub(crate) use marking::Reading;
 pub(crate) use marks::{check, closing_below, is_by_window};
-pub(crate) use source::{EventSource, EventTime, Now, Rows};
+pub(crate) use source::{EventSource, EventTime, Now, Own, Rows};
 pub use stream::WatermarkedStream;
 pub(crate) use time::{as_times, nanos_per_unit, native};
 

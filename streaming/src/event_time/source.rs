@@ -12,8 +12,9 @@ use datafusion::logical_expr::TableScan;
 use parking_lot::Mutex;
 use weir_topics::Topic;
 
-use super::marking::{Marking, Own, Reading};
+use super::marking::{Marking, Reading};
 use super::stream::WatermarkedStream;
+use crate::checkpoint::Shelf;
 use crate::dataflow::Ranges;
 use crate::error::{Error, Result};
 use crate::operators::scan_of;
@@ -40,6 +41,7 @@ pub(crate) struct EventTime {
 impl EventTime {
     pub(crate) fn add(&mut self, source: EventSource) {
         self.sources.push(source);
+        self.settle();
     }
 
     /// Where its operators see the watermark.
@@ -62,11 +64,14 @@ impl EventTime {
         for source in &mut self.sources {
             source.read(ranges).await?;
         }
-        let mut watermarks = self.sources.iter().flat_map(|source| &source.own);
-        let first = watermarks.next().copied().flatten();
-        // Less than every other is none at all.
-        *self.now.0.lock() = watermarks.fold(first, |least, own| least.min(*own));
+        self.settle();
         Ok(())
+    }
+
+    fn settle(&self) {
+        // Less than every other is none at all.
+        let least = |source: &EventSource| source.own.lock().iter().copied().min().flatten();
+        *self.now.0.lock() = self.sources.iter().map(least).min().flatten();
     }
 }
 
@@ -81,20 +86,30 @@ pub(crate) struct EventSource {
     rows: Rows,
 }
 
+/// The watermark of each partition of a stream.
+pub(crate) type Own = Arc<Mutex<Vec<Option<i128>>>>;
+
 /// The rows of a stream in a step.
 pub(crate) type Rows = Arc<Mutex<Vec<RecordBatch>>>;
 
 impl EventSource {
-    /// `kernel` scans `stream` for what `reading` says.
+    /// `kernel` scans `stream` for what `reading` says. `shelf` has the watermarks of before.
     pub(crate) fn new(
         stream: &WatermarkedStream,
         kernel: Kernel,
         reading: Reading,
+        shelf: &Shelf,
     ) -> Result<Self> {
         let marking = Marking::new(stream, &kernel.schema(), reading)?;
         let topic = stream.stream().topic().clone();
+        let mut own = vec![None; topic.partitions().len()];
+        for (partition, own) in (0u32..).zip(&mut own) {
+            let saved = shelf.get(&[&partition.to_be_bytes()])?;
+            let saved = saved.and_then(|saved| saved.as_ref().try_into().ok());
+            *own = saved.map(i128::from_le_bytes);
+        }
         Ok(Self {
-            own: vec![None; topic.partitions().len()],
+            own: Arc::new(Mutex::new(own)),
             rows: Rows::default(),
             topic,
             kernel,
@@ -108,6 +123,11 @@ impl EventSource {
 
     pub(crate) fn schema(&self) -> &SchemaRef {
         self.marking.schema()
+    }
+
+    /// The watermark of each partition.
+    pub(crate) fn own(&self) -> &Own {
+        &self.own
     }
 
     /// Where its rows are after each step.
@@ -124,7 +144,7 @@ impl EventSource {
         scan.set_range(from, to)?;
         let mut rows = Vec::new();
         for batch in self.kernel.run([]).await? {
-            rows.push(self.marking.mark(&batch, &mut self.own)?);
+            rows.push(self.marking.mark(&batch, &mut self.own.lock())?);
         }
         *self.rows.lock() = rows;
         Ok(())

@@ -38,8 +38,9 @@ impl Walk<'_> {
         let node = node.ok_or(Error::Internal("a stream's plan has no scan"))?;
         let first = node.first_offsets();
         Read::add(&mut self.reads, stream.stream().topic(), first, false);
-        let source = EventSource::new(stream, kernel, reading)?;
-        let operator = WatermarkSource::of(&source);
+        let shelf = self.shelf();
+        let source = EventSource::new(stream, kernel, reading, &shelf)?;
+        let operator = WatermarkSource::of(&source, shelf);
         self.event_time.add(source);
         Ok(Box::new(operator))
     }
@@ -49,10 +50,10 @@ impl Walk<'_> {
         let (on_time, schema) = self.on_time(windows).await?;
         let end = place(&schema, windows.end())?;
         let now = self.event_time.now();
-        let reservation = self.reservation();
+        let place_of_state = (self.shelf(), self.reservation());
         if *windows.windows() != Windows::Session {
             let detail = format!("rows wait until the watermark reaches {WAITS_FOR}");
-            let waiting = ClosingWindows::new(on_time, end, None, now, reservation, detail)?;
+            let waiting = ClosingWindows::new(on_time, end, None, now, place_of_state, detail)?;
             return Ok(Box::new(waiting));
         }
         let start = place(&schema, windows.start())?;
@@ -63,7 +64,7 @@ impl Walk<'_> {
         let columns = columns.map(|(at, _)| at).collect();
         let detail = format!("sessions wait until the watermark passes {WAITS_FOR}");
         let bounds = [start, end];
-        let sessions = Sessions::new(on_time, keys, bounds, columns, now, reservation, detail)?;
+        let sessions = Sessions::new(on_time, keys, bounds, columns, now, place_of_state, detail)?;
         Ok(Box::new(sessions))
     }
 
@@ -86,7 +87,7 @@ impl Walk<'_> {
         let at = schema.index_of_column(watermark)?;
         let input = self.operator(windows.input()).await?;
         let late = Arc::clone(self.event_time.late());
-        let on_time = OnTime::new(input, too_late, at, late)?;
+        let on_time = OnTime::new(input, too_late, at, late, self.shelf())?;
         let rest = schema.iter().enumerate().filter(|(other, _)| *other != at);
         let rest = rest.map(|(_, (qualifier, field))| (qualifier.cloned(), Arc::clone(field)));
         let rest = DFSchema::new_with_metadata(rest.collect(), Default::default())?;
@@ -129,7 +130,7 @@ impl Walk<'_> {
             place_of_end,
             Some(parts.reduce),
             self.event_time.now(),
-            self.reservation(),
+            (self.shelf(), self.reservation()),
             format!("groups wait until the watermark reaches {WAITS_FOR}"),
         )?;
         let whole = Linear::new(vec![Box::new(waiting)], parts.whole, detail);

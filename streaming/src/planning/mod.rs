@@ -11,4 +11,4 @@ mod parts;
 mod walk;
 
 pub(crate) use kernel::{Inputs, Kernel};
-pub(crate) use walk::{Planned, Walk};
+pub(crate) use walk::{Planned, Restored, Walk};

@@ -64,7 +64,7 @@ impl Group {
             }
             match bring(&mut job, &position, stop, &mut progress).await {
                 Ok(true) => {
-                    position.set(job.topic().name().clone(), vec![job.end()]);
+                    add_shown(&mut position, &job);
                     gathered.push(job);
                 }
                 Ok(false) => {
@@ -115,7 +115,7 @@ impl Group {
         for mut job in jobs {
             match job.step_to(&position).await {
                 Ok(_) => {
-                    position.set(job.topic().name().clone(), vec![job.end()]);
+                    add_shown(&mut position, &job);
                     self.jobs.push(job);
                 }
                 Err(error) => moved.failed.push((job.id(), error)),
@@ -128,9 +128,16 @@ impl Group {
 
     fn positions(&self) -> Positions {
         let mut positions: Positions = self.sources.positions().collect();
-        let views = self.jobs.iter();
-        positions.extend(views.map(|job| (job.topic().id(), vec![job.end()])));
+        let views = self.jobs.iter().filter_map(Job::shown);
+        positions.extend(views.map(|(topic, end)| (topic.id(), vec![end])));
         positions
+    }
+}
+
+/// Lets those that read a job's view read up to where it is now.
+fn add_shown(position: &mut OffsetVector, job: &Job) {
+    if let Some((topic, end)) = job.shown() {
+        position.set(topic.name().clone(), vec![end]);
     }
 }
 
@@ -157,7 +164,7 @@ async fn bring(
 
 /// What jobs read that none of them writes.
 fn base_sources(jobs: &[Job]) -> Result<Sources> {
-    let own: Vec<TopicId> = jobs.iter().map(|job| job.topic().id()).collect();
+    let own: Vec<TopicId> = jobs.iter().filter_map(Job::topic).map(Topic::id).collect();
     let mut reads = Vec::new();
     for job in jobs {
         for read in job.dataflow().reads() {
@@ -169,15 +176,16 @@ fn base_sources(jobs: &[Job]) -> Result<Sources> {
     Sources::new(reads, None)
 }
 
-/// Which of some jobs belong together: the places of each group's jobs, in the order in which they read one another.
-pub fn components(jobs: &[(Topic, Vec<Topic>)]) -> Vec<Vec<usize>> {
+/// Which of some jobs, given by what each writes and reads, belong together: the places of each group's jobs, in the order in which
+/// they read one another.
+pub fn components(jobs: &[(Option<Topic>, Vec<Topic>)]) -> Vec<Vec<usize>> {
     // Union by topic: whoever touches a topic belongs to all who touch it.
     let mut group_of: Vec<usize> = (0..jobs.len()).collect();
-    let touches = |(own, reads): &(Topic, Vec<Topic>), id: TopicId| {
-        own.id() == id || reads.iter().any(|read| read.id() == id)
+    let touches = |(own, reads): &(Option<Topic>, Vec<Topic>), id: TopicId| {
+        own.iter().chain(reads).any(|topic| topic.id() == id)
     };
     for (at, (own, reads)) in jobs.iter().enumerate() {
-        for id in reads.iter().chain([own]).map(Topic::id) {
+        for id in reads.iter().chain(own).map(Topic::id) {
             for (other, job) in jobs.iter().enumerate() {
                 if touches(job, id) {
                     let (from, to) = (group_of[other], group_of[at]);
@@ -202,13 +210,16 @@ pub fn components(jobs: &[(Topic, Vec<Topic>)]) -> Vec<Vec<usize>> {
 }
 
 /// Jobs so that each comes behind those whose views it reads.
-fn in_order(jobs: &[(Topic, Vec<Topic>)], mut members: Vec<usize>) -> Vec<usize> {
+fn in_order(jobs: &[(Option<Topic>, Vec<Topic>)], mut members: Vec<usize>) -> Vec<usize> {
     let mut ordered: Vec<usize> = Vec::with_capacity(members.len());
     while !members.is_empty() {
         let waits_for = |at: usize, members: &[usize]| {
             let reads = &jobs[at].1;
             let mut others = members.iter().filter(|other| **other != at);
-            others.any(|other| reads.iter().any(|read| read.id() == jobs[*other].0.id()))
+            others.any(|other| {
+                let written = jobs[*other].0.as_ref();
+                written.is_some_and(|written| reads.iter().any(|read| read.id() == written.id()))
+            })
         };
         // Views cannot read one another in a circle; were it so, any order is as good.
         let next = members.iter().position(|at| !waits_for(*at, &members));

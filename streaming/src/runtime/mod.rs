@@ -2,8 +2,10 @@
 
 mod group;
 mod job;
+mod output;
 mod sink;
 
 pub use group::{Gathered, Group, Moved, components};
 pub use job::{Job, JobId, Positions};
+pub use output::{Output, Sink};
 pub use sink::ViewSink;

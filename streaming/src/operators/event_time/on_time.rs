@@ -9,6 +9,7 @@ use arrow::datatypes::{Decimal128Type, SchemaRef};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use crate::checkpoint::{Saving, Shelf};
 use crate::dataflow::Ranges;
 use crate::delta::Delta;
 use crate::error::{Error, Result};
@@ -64,6 +65,9 @@ pub(crate) struct OnTime {
     schema: SchemaRef,
     /// How many were late, of all that count together.
     late: Arc<AtomicU64>,
+    /// How many were late here.
+    late_here: u64,
+    shelf: Shelf,
 }
 
 impl OnTime {
@@ -76,6 +80,7 @@ impl OnTime {
         too_late: TooLate,
         watermark: usize,
         late: Arc<AtomicU64>,
+        shelf: Shelf,
     ) -> Result<Self> {
         if !input.only_grows() {
             return Err(Error::Windows {
@@ -86,7 +91,13 @@ impl OnTime {
         let schema = input.schema();
         let columns = 0..schema.fields().len();
         let columns: Vec<usize> = columns.filter(|at| *at != watermark).collect();
+        let saved = shelf.get(&[])?;
+        let saved = saved.and_then(|saved| saved.as_ref().try_into().ok());
+        let late_here = saved.map_or(0, u64::from_le_bytes);
+        late.fetch_add(late_here, Ordering::Relaxed);
         Ok(Self {
+            late_here,
+            shelf,
             schema: Arc::new(schema.project(&columns)?),
             input,
             too_late,
@@ -110,6 +121,7 @@ impl Operator for OnTime {
                     rows.push(batch);
                     continue;
                 }
+                self.late_here += late as u64;
                 self.late.fetch_add(late as u64, Ordering::Relaxed);
                 let batch = filter_record_batch(&batch, &on_time)?;
                 if batch.num_rows() > 0 {
@@ -142,11 +154,19 @@ impl Operator for OnTime {
             name: "OnTime",
             detail: rule.to_owned(),
             follows: Follows::Rows,
-            state: (0, 0),
         }
     }
 
     fn inputs(&self) -> Vec<&dyn Operator> {
         vec![self.input.as_ref()]
+    }
+
+    fn inputs_mut(&mut self) -> Vec<&mut Boxed> {
+        vec![&mut self.input]
+    }
+
+    fn save(&mut self, saving: &mut Saving) -> Result<()> {
+        saving.put(&self.shelf, &[], &self.late_here.to_le_bytes());
+        Ok(())
     }
 }

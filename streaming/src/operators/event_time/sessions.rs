@@ -8,15 +8,16 @@ use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::execution::memory_pool::MemoryReservation;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::held::Held;
+use crate::checkpoint::{Saving, Shelf};
 use crate::dataflow::Ranges;
 use crate::delta::Delta;
 use crate::error::{Error, Result};
 use crate::event_time::{Now, as_times, nanos_per_unit, native};
-use crate::operators::{Boxed, Description, Follows, Operator};
-use crate::state::{Keys, RowCodec};
+use crate::operators::{Boxed, Description, Follows, Operator, StateSize};
+use crate::state::{Keys, RowCodec, prefix};
 
 /// What a session takes besides its rows and its key, about.
 const SESSION_OVERHEAD: usize = 192;
@@ -35,6 +36,7 @@ pub(crate) struct Sessions {
     schema: SchemaRef,
     now: Now,
     open: Open,
+    shelf: Shelf,
     reservation: MemoryReservation,
     detail: String,
 }
@@ -48,6 +50,9 @@ struct Open {
     ends: BTreeSet<(i64, Vec<u8>, i64)>,
     rows: u64,
     bytes: usize,
+    /// Keys and starts of sessions that the store has otherwise or not at all, if there is a store.
+    changed: Option<HashSet<(Vec<u8>, i64)>>,
+    unsaved: usize,
 }
 
 #[derive(Debug)]
@@ -64,7 +69,7 @@ impl Sessions {
         bounds: [usize; 2],
         columns: Vec<usize>,
         now: Now,
-        reservation: MemoryReservation,
+        (shelf, reservation): (Shelf, MemoryReservation),
         detail: String,
     ) -> Result<Self> {
         let schema = input.schema();
@@ -72,6 +77,8 @@ impl Sessions {
         let [start, end] = bounds.map(field);
         let time_type = start.filter(|start| Some(*start) == end);
         let time_type = time_type.ok_or(Error::Internal("the bounds of sessions differ"))?;
+        let open = Open::restored(&shelf)?;
+        reservation.try_resize(open.bytes)?;
         Ok(Self {
             nanos_per_unit: nanos_per_unit(time_type)?,
             time_type: time_type.clone(),
@@ -82,7 +89,8 @@ impl Sessions {
             bounds,
             columns,
             now,
-            open: Open::default(),
+            open,
+            shelf,
             reservation,
             detail,
         })
@@ -142,8 +150,61 @@ impl Sessions {
 }
 
 impl Open {
+    /// What the store has.
+    fn restored(shelf: &Shelf) -> Result<Self> {
+        let mut open = Self::default();
+        shelf.scan(&[], |place, session| {
+            let (key, start) = place
+                .split_last_chunk()
+                .ok_or(Error::Internal("a session in the state has no start"))?;
+            let key = key.get(4..).unwrap_or_default().to_vec();
+            let start = i64::from_be_bytes(*start);
+            let (end, packed) = session
+                .split_first_chunk()
+                .ok_or(Error::Internal("a session in the state has no end"))?;
+            let mut rows = Held::default();
+            rows.unpack(packed)?;
+            let end = i64::from_be_bytes(*end);
+            open.rows += rows.len() as u64;
+            open.bytes += key.len() + SESSION_OVERHEAD + rows.size();
+            open.ends.insert((end, key.clone(), start));
+            let sessions = open.by_key.entry(key).or_default();
+            sessions.insert(start, Session { end, rows });
+            Ok(())
+        })?;
+        open.changed = shelf.is_kept().then(HashSet::new);
+        Ok(open)
+    }
+
+    /// Notes that a session is another than the store has.
+    fn change(&mut self, key: &[u8], start: i64, bytes: usize) {
+        if let Some(changed) = &mut self.changed {
+            changed.insert((key.to_vec(), start));
+            self.unsaved += bytes;
+        }
+    }
+
+    /// Writes what changed since the last checkpoint.
+    fn save(&mut self, saving: &mut Saving, shelf: &Shelf) {
+        for (key, start) in self.changed.iter_mut().flat_map(HashSet::drain) {
+            let session = self.by_key.get(&key);
+            let session = session.and_then(|sessions| sessions.get(&start));
+            let place: [&[u8]; 2] = [&prefix(&key), &start.to_be_bytes()];
+            match session {
+                None => saving.remove(shelf, &place),
+                Some(session) => {
+                    let mut saved = session.end.to_be_bytes().to_vec();
+                    saved.extend(session.rows.pack(0));
+                    saving.put(shelf, &place, &saved);
+                }
+            }
+        }
+        self.unsaved = 0;
+    }
+
     /// Adds a row to the session that it belongs to: to one that it touches, to the one that it makes of several, or to a new one.
     fn add(&mut self, key: &[u8], [start, end]: [i64; 2], row: &[u8]) {
+        let mut gone = Vec::new();
         let sessions = self.by_key.entry_ref(key).or_default();
         let mut first = start;
         let mut grown = Session {
@@ -162,6 +223,7 @@ impl Open {
             self.bytes -= key.len() + SESSION_OVERHEAD + session.rows.size();
             self.ends.remove(&(session.end, key.to_vec(), other));
             first = first.min(other);
+            gone.push(other);
             // The larger takes in the smaller.
             if session.rows.len() < grown.rows.len() {
                 std::mem::swap(&mut session.rows, &mut grown.rows);
@@ -175,6 +237,10 @@ impl Open {
         self.bytes += key.len() + SESSION_OVERHEAD + grown.rows.size();
         self.ends.insert((grown.end, key.to_vec(), first));
         sessions.insert(first, grown);
+        for other in gone {
+            self.change(key, other, 0);
+        }
+        self.change(key, first, row.len());
     }
 
     /// Takes the session that ends first, if that is over, with its start.
@@ -190,6 +256,7 @@ impl Open {
         }
         self.rows -= session.rows.len() as u64;
         self.bytes -= key.len() + SESSION_OVERHEAD + session.rows.size();
+        self.change(&key, start, 0);
         Some((start, session))
     }
 }
@@ -222,11 +289,27 @@ impl Operator for Sessions {
             name: "WindowClose",
             detail: self.detail.clone(),
             follows: Follows::Changes,
-            state: (self.open.rows, self.open.bytes),
         }
     }
 
     fn inputs(&self) -> Vec<&dyn Operator> {
         vec![self.input.as_ref()]
+    }
+
+    fn inputs_mut(&mut self) -> Vec<&mut Boxed> {
+        vec![&mut self.input]
+    }
+
+    fn state(&self) -> StateSize {
+        StateSize {
+            rows: self.open.rows,
+            bytes: self.open.bytes,
+            unsaved: self.open.unsaved,
+        }
+    }
+
+    fn save(&mut self, saving: &mut Saving) -> Result<()> {
+        self.open.save(saving, &self.shelf);
+        Ok(())
     }
 }

@@ -13,11 +13,12 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::held::Held;
+use crate::checkpoint::{Saving, Shelf};
 use crate::dataflow::Ranges;
 use crate::delta::Delta;
 use crate::error::{Error, Result};
 use crate::event_time::{Now, nanos_per_unit, native};
-use crate::operators::{Boxed, Description, Follows, Operator};
+use crate::operators::{Boxed, Description, Follows, Operator, StateSize};
 use crate::planning::Kernel;
 use crate::state::RowCodec;
 
@@ -39,6 +40,10 @@ pub(crate) struct ClosingWindows {
     windows: BTreeMap<i64, Window>,
     rows: u64,
     bytes: usize,
+    /// What of windows that are gone is in the store: by end, how many pieces.
+    gone: Vec<(i64, u32)>,
+    unsaved: usize,
+    shelf: Shelf,
     reservation: MemoryReservation,
     detail: String,
 }
@@ -48,6 +53,8 @@ struct Window {
     rows: Held,
     /// How many rows the last reduction left.
     reduced: usize,
+    /// How many rows the store has, in how many pieces.
+    saved: (usize, u32),
 }
 
 impl ClosingWindows {
@@ -57,13 +64,13 @@ impl ClosingWindows {
         end: usize,
         reduce: Option<Kernel>,
         now: Now,
-        reservation: MemoryReservation,
+        (shelf, reservation): (Shelf, MemoryReservation),
         detail: String,
     ) -> Result<Self> {
         let schema = input.schema();
         let data_type = schema.fields().get(end).map(|field| field.data_type());
         let data_type = data_type.ok_or(Error::Internal("a window has no end"))?;
-        Ok(Self {
+        let mut this = Self {
             nanos_per_unit: nanos_per_unit(data_type)?,
             codec: RowCodec::new(&schema)?,
             input,
@@ -73,9 +80,32 @@ impl ClosingWindows {
             windows: BTreeMap::new(),
             rows: 0,
             bytes: 0,
+            gone: Vec::new(),
+            unsaved: 0,
+            shelf,
             reservation,
             detail,
-        })
+        };
+        this.restore()?;
+        Ok(this)
+    }
+
+    fn restore(&mut self) -> Result<()> {
+        let windows = &mut self.windows;
+        self.shelf.scan(&[], |key, packed| {
+            let (end, _) = key
+                .split_first_chunk()
+                .ok_or(Error::Internal("a window in the state has no end"))?;
+            let window: &mut Window = windows.entry(i64::from_be_bytes(*end)).or_default();
+            window.rows.unpack(packed)?;
+            window.saved = (window.rows.len(), window.saved.1 + 1);
+            Ok(())
+        })?;
+        for window in self.windows.values() {
+            self.rows += window.rows.len() as u64;
+            self.bytes += window.rows.size() + WINDOW_OVERHEAD;
+        }
+        Ok(self.reservation.try_resize(self.bytes)?)
     }
 
     /// Puts the rows of a change into their windows.
@@ -99,6 +129,7 @@ impl ClosingWindows {
                 let size = window.rows.size();
                 self.codec.each(&rows, |row| window.rows.push(row))?;
                 self.bytes += window.rows.size() - size;
+                self.unsaved += window.rows.size() - size;
                 self.rows += rows.num_rows() as u64;
                 let most = ROWS_BETWEEN_REDUCTIONS.max(window.reduced * 2);
                 if window.rows.len() > most && full.last() != Some(&end) {
@@ -123,6 +154,10 @@ impl ClosingWindows {
         self.bytes = self.bytes + reduced.size() - window.rows.size();
         window.reduced = reduced.len();
         window.rows = reduced;
+        if window.saved.1 > 0 {
+            self.gone.push((end, window.saved.1));
+            window.saved = (0, 0);
+        }
         Ok(())
     }
 
@@ -136,7 +171,11 @@ impl ClosingWindows {
             if i128::from(*window.key()) * self.nanos_per_unit > now {
                 break;
             }
-            let rows = window.remove().rows;
+            let end = *window.key();
+            let Window { rows, saved, .. } = window.remove();
+            if saved.1 > 0 {
+                self.gone.push((end, saved.1));
+            }
             self.bytes -= rows.size() + WINDOW_OVERHEAD;
             self.rows -= rows.len() as u64;
             closed.plus.extend(self.codec.decode(rows.sorted())?);
@@ -173,11 +212,40 @@ impl Operator for ClosingWindows {
             name: "WindowClose",
             detail: self.detail.clone(),
             follows: Follows::Changes,
-            state: (self.rows, self.bytes),
         }
     }
 
     fn inputs(&self) -> Vec<&dyn Operator> {
         vec![self.input.as_ref()]
+    }
+
+    fn inputs_mut(&mut self) -> Vec<&mut Boxed> {
+        vec![&mut self.input]
+    }
+
+    fn state(&self) -> StateSize {
+        StateSize {
+            rows: self.rows,
+            bytes: self.bytes,
+            unsaved: self.unsaved,
+        }
+    }
+
+    fn save(&mut self, saving: &mut Saving) -> Result<()> {
+        for (end, pieces) in self.gone.drain(..) {
+            for piece in 0..pieces {
+                saving.remove(&self.shelf, &[&end.to_be_bytes(), &piece.to_be_bytes()]);
+            }
+        }
+        for (end, window) in &mut self.windows {
+            let (rows, pieces) = window.saved;
+            if rows < window.rows.len() {
+                let place: [&[u8]; 2] = [&end.to_be_bytes(), &pieces.to_be_bytes()];
+                saving.put(&self.shelf, &place, &window.rows.pack(rows));
+                window.saved = (window.rows.len(), pieces + 1);
+            }
+        }
+        self.unsaved = 0;
+        Ok(())
     }
 }

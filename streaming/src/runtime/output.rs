@@ -1,0 +1,84 @@
+//! Where a job's changes go: into the table of a view, or away.
+
+use std::fmt;
+
+use futures::future::BoxFuture;
+use weir_base::{Offset, OffsetVector};
+use weir_topics::Topic;
+
+use super::sink::ViewSink;
+use crate::delta::Delta;
+use crate::error::Result;
+
+/// Where a job's changes go.
+#[derive(Debug)]
+pub enum Output {
+    /// Into the table of a view, which others of its group may read.
+    View(ViewSink),
+    /// Away: nobody in a group reads it.
+    Sink(Box<dyn Sink>),
+}
+
+/// What takes a query's changes away, and remembers how far it is.
+///
+/// What it has written, read in order, is what the query's changes come to up to [`Sink::written`]: nothing is missing and nothing
+/// is there twice, whatever ended the process.
+pub trait Sink: fmt::Debug + Send {
+    /// The position that everything before was written up to, by whoever wrote last; none when nothing was.
+    fn written(&self) -> Option<&OffsetVector>;
+
+    /// Writes a change, and with it the position that it leads to: both are durable on return, or neither ever is.
+    ///
+    /// # Errors
+    /// When the change cannot be written. One of kind *unavailable* or *limit exceeded* leaves it unwritten for certain, and the same
+    /// change may be given once more; after any other the sink is of no use, and one that is opened anew says what was written.
+    fn take<'a>(
+        &'a mut self,
+        delta: &'a Delta,
+        position: &'a OffsetVector,
+    ) -> BoxFuture<'a, Result<()>>;
+}
+
+impl Output {
+    /// The topic of what is written, where others of the group may read it.
+    pub(super) fn topic(&self) -> Option<&Topic> {
+        match self {
+            Self::View(view) => Some(view.table().topic()),
+            Self::Sink(_) => None,
+        }
+    }
+
+    /// Where that topic ends.
+    pub(super) fn end(&self) -> Offset {
+        match self {
+            Self::View(view) => view.table().stable_offset(),
+            Self::Sink(_) => Offset::ZERO,
+        }
+    }
+
+    /// Takes in the change that leads to a position. Answers where the topic ends then.
+    pub(super) async fn take(&mut self, delta: &Delta, position: &OffsetVector) -> Result<Offset> {
+        match self {
+            Self::View(view) => view.take(delta).await,
+            Self::Sink(sink) => {
+                sink.take(delta, position).await?;
+                Ok(Offset::ZERO)
+            }
+        }
+    }
+
+    /// Shows what was taken so far. Answers where the topic ends then.
+    pub(super) async fn show(&mut self) -> Result<Offset> {
+        match self {
+            Self::View(view) => view.reconcile().await,
+            // It has been written already.
+            Self::Sink(_) => Ok(Offset::ZERO),
+        }
+    }
+}
+
+impl From<ViewSink> for Output {
+    fn from(view: ViewSink) -> Self {
+        Self::View(view)
+    }
+}
