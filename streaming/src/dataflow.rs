@@ -8,7 +8,7 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use weir_base::OffsetVector;
-use weir_topics::Topic;
+use weir_topics::{Pin, Topic};
 
 use crate::checkpoint::{JobStore, Manifest, Saving};
 use crate::delta::Delta;
@@ -36,6 +36,8 @@ pub struct Dataflow {
     manifest: Manifest,
     /// Whether it moved since the last checkpoint.
     moved: bool,
+    /// What came into the tables that it reads since the last checkpoint must be there to be told again.
+    pins: Vec<Pin>,
 }
 
 impl std::fmt::Debug for Dataflow {
@@ -79,6 +81,7 @@ impl Dataflow {
                     return Ok(Self {
                         schema: Arc::clone(plan.schema().inner()),
                         root,
+                        pins: sources.pins(),
                         sources,
                         reads,
                         event_time,
@@ -111,6 +114,10 @@ impl Dataflow {
             schema: Arc::clone(plan.schema().inner()),
             root,
             manifest: Manifest::new(&text, &reads, sources.position(), 0),
+            pins: match store {
+                Some(_) => sources.pins(),
+                None => Vec::new(),
+            },
             sources,
             reads,
             event_time,
@@ -171,6 +178,16 @@ impl Dataflow {
         self.sources.rows_behind()
     }
 
+    /// How many rows lie before where it stands: offsets, of all partitions.
+    pub(crate) fn rows_read(&self) -> u64 {
+        self.sources.rows_read()
+    }
+
+    /// What its state takes on the disk, in bytes.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        self.store.as_ref().map_or(0, JobStore::disk_bytes)
+    }
+
     /// Lets a step take no more than so many rows.
     #[must_use]
     pub fn with_step_rows(mut self, rows: u32) -> Self {
@@ -181,6 +198,11 @@ impl Dataflow {
     /// Where it would stand if it had read all that is there.
     pub fn stable_position(&self) -> OffsetVector {
         self.sources.stable_position()
+    }
+
+    /// Whether its sources have all that it takes to come to a position.
+    pub fn reaches(&self, position: &OffsetVector) -> bool {
+        Sources::new(self.reads.clone(), Some(position)).is_ok()
     }
 
     /// Goes to a position where it was before: what changes on the way is not given again.
@@ -280,6 +302,7 @@ impl Dataflow {
         saving.commit(&manifest).await?;
         self.manifest = manifest;
         self.moved = false;
+        self.pins = self.sources.pins();
         Ok(())
     }
 

@@ -34,5 +34,6 @@ pub use event_time::{WatermarkedStream, WindowClose, Windows, close_windows, lat
 pub use live::{LiveQuery, Step};
 pub use operators::{Description, Follows, StateSize};
 pub use runtime::{
-    Gathered, Group, Job, JobId, Moved, Output, Positions, Sink, ViewSink, components,
+    Gathered, Group, Job, JobId, JobStatus, Moved, Output, Positions, Sink, Upkeep, ViewSink,
+    components,
 };
