@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 
-use datafusion::logical_expr::LogicalPlan;
 use futures::FutureExt;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
@@ -14,7 +13,7 @@ use weir_base::{Classify, Kind, Offset, SqlState, TopicId};
 use weir_catalog::{Body, Entry, ObjectId, ObjectKind};
 use weir_streaming::{
     Dataflow, Gathered, Group, Job, JobStatus, JobStore, Moved, Positions, Upkeep, ViewSink,
-    close_windows, components,
+    components,
 };
 use weir_topics::Topic;
 
@@ -580,22 +579,5 @@ impl Planner {
         let plan = self.view_as_declared(entry, view).await?;
         let (_, dataflow) = self.followed(plan, store).await?;
         Ok(dataflow)
-    }
-
-    /// The operators that follow a query, whose state is in a store or nowhere, and the optimised plan that they are made from.
-    pub(crate) async fn followed(
-        &self,
-        plan: LogicalPlan,
-        store: Option<JobStore>,
-    ) -> Result<(LogicalPlan, Dataflow)> {
-        let context = self.task_context();
-        if !self.closes_windows() {
-            let plan = self.state.optimize(&plan)?;
-            let dataflow = Dataflow::new(&plan, &self.state, &context, store).await?;
-            return Ok((plan, dataflow));
-        }
-        let plan = self.state.optimize(&close_windows(plan)?)?;
-        let dataflow = Dataflow::on_window_close(&plan, &self.state, &context, store).await?;
-        Ok((plan, dataflow))
     }
 }

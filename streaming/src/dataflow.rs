@@ -77,7 +77,11 @@ impl Dataflow {
                 event_time,
             } = Walk::over(plan, state, context, restored).await?;
             match Sources::new(reads.clone(), Some(&found.position)) {
-                Ok(sources) if found.reads(&reads) && sources.is_whole() => {
+                Ok(sources)
+                    if found.reads(&reads)
+                        && sources.is_whole()
+                        && !(event_time.has_sources() && has_grown(&found.position, &reads)) =>
+                {
                     return Ok(Self {
                         schema: Arc::clone(plan.schema().inner()),
                         root,
@@ -321,6 +325,15 @@ impl Dataflow {
         text.truncate(text.trim_end().len());
         text
     }
+}
+
+/// Whether a topic has more partitions than when it stood at a position.
+fn has_grown(position: &OffsetVector, reads: &[Read]) -> bool {
+    let mut topics = reads.iter().map(Read::topic);
+    topics.any(|topic| {
+        let then = position.topic(topic.name()).unwrap_or_default();
+        then.len() < topic.partitions().len()
+    })
 }
 
 fn state_size(operator: &dyn Operator) -> StateSize {

@@ -2,13 +2,34 @@
 //! in its plan it is a [`WindowClose`] node.
 
 use datafusion::common::DataFusionError;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::planner::{
     PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
 use datafusion::sql::sqlparser::ast;
-use weir_streaming::{WindowClose, Windows};
+use weir_streaming::{Dataflow, JobStore, WindowClose, Windows, close_windows};
 
-use crate::error::Error;
+use super::Planner;
+use crate::error::{Error, Result};
+
+impl Planner {
+    /// The operators that follow a query, whose state is in a store or nowhere, and the optimised plan that they are made from.
+    pub(crate) async fn followed(
+        &self,
+        plan: LogicalPlan,
+        store: Option<JobStore>,
+    ) -> Result<(LogicalPlan, Dataflow)> {
+        let context = self.task_context();
+        if !self.closes_windows() {
+            let plan = self.state.optimize(&plan)?;
+            let dataflow = Dataflow::new(&plan, &self.state, &context, store).await?;
+            return Ok((plan, dataflow));
+        }
+        let plan = self.state.optimize(&close_windows(plan)?)?;
+        let dataflow = Dataflow::on_window_close(&plan, &self.state, &context, store).await?;
+        Ok((plan, dataflow))
+    }
+}
 
 /// The call's name. It has a character that no name can have.
 const CALL: &str = "window close\0";

@@ -44,6 +44,8 @@ pub struct WindowClose {
     /// The window's start and end, the keys of sessions, and then the watermark, once the input carries it.
     columns: Vec<Column>,
     keys: usize,
+    /// The watermarks' expressions, as text: the plan's text is to tell what it computes.
+    watermarks: String,
     schema: DFSchemaRef,
 }
 
@@ -73,7 +75,7 @@ impl WindowClose {
                 });
             }
         }
-        let node = Self::over(input, windows, columns, keys.len())?;
+        let node = Self::over(input, windows, columns, keys.len(), String::new())?;
         Ok(node.into_plan())
     }
 
@@ -82,6 +84,7 @@ impl WindowClose {
         windows: Windows,
         columns: Vec<Column>,
         keys: usize,
+        watermarks: String,
     ) -> datafusion::common::Result<Self> {
         let kept = input.schema().iter().filter(|(qualifier, field)| {
             let column = Column::from((*qualifier, *field));
@@ -94,6 +97,7 @@ impl WindowClose {
             windows,
             columns,
             keys,
+            watermarks,
             schema: Arc::new(schema),
         })
     }
@@ -131,21 +135,30 @@ impl WindowClose {
 
     /// The same over an input that carries the watermark.
     pub(super) fn carried(&self) -> Result<Self> {
-        let (input, watermark) = carry(&self.input, WATERMARK, &mut begin)?;
+        let mut watermarks = Vec::new();
+        let (input, watermark) = carry(&self.input, WATERMARK, &mut |plan| {
+            begin(plan, &mut watermarks)
+        })?;
+        let watermarks = watermarks.join(", ");
         let mut columns = self.columns.clone();
         columns.push(watermark);
-        Ok(Self::over(input, self.windows.clone(), columns, self.keys)?)
+        let windows = self.windows.clone();
+        Ok(Self::over(input, windows, columns, self.keys, watermarks)?)
     }
 }
 
 /// A stream with a watermark is where the watermark comes from.
-fn begin(plan: &LogicalPlan) -> Result<Option<(LogicalPlan, Column)>> {
+fn begin(
+    plan: &LogicalPlan,
+    watermarks: &mut Vec<String>,
+) -> Result<Option<(LogicalPlan, Column)>> {
     let LogicalPlan::TableScan(scan) = plan else {
         return Ok(None);
     };
     let Some(stream) = watermarked(scan) else {
         return Ok(None);
     };
+    watermarks.push(stream.watermark().to_string());
     let source = provider_as_source(Arc::new(stream.carrying()));
     let scan = LogicalPlanBuilder::scan(scan.table_name.clone(), source, None)?.build()?;
     let column = scan.schema().columns().pop();
@@ -225,7 +238,7 @@ impl UserDefinedLogicalNodeCore for WindowClose {
             Windows::Grid { .. } => "windows",
             Windows::Session => "sessions",
         };
-        write!(f, "WindowClose: {kind} up to the watermark")
+        write!(f, "WindowClose: {kind} up to {}", self.watermarks)
     }
 
     fn with_exprs_and_inputs(
@@ -240,7 +253,8 @@ impl UserDefinedLogicalNodeCore for WindowClose {
         let columns = columns.collect::<datafusion::common::Result<_>>()?;
         let input = inputs.into_iter().next();
         let input = input.ok_or_else(|| internal_datafusion_err!("a window has no input"))?;
-        Self::over(input, self.windows.clone(), columns, self.keys)
+        let watermarks = self.watermarks.clone();
+        Self::over(input, self.windows.clone(), columns, self.keys, watermarks)
     }
 
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {

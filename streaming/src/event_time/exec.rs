@@ -8,7 +8,9 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, internal_datafusion_err, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, PhysicalSortExpr};
+use datafusion::physical_expr::{
+    Distribution, EquivalenceProperties, LexOrdering, OrderingRequirements, PhysicalSortExpr,
+};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::{
     Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions,
@@ -16,11 +18,12 @@ use datafusion::physical_plan::execution_plan::{
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PhysicalExpr, PlanProperties,
+    DisplayAs, DisplayFormatType, ExecutionPlan, InputDistributionRequirements, Partitioning,
+    PhysicalExpr, PlanProperties,
 };
 use futures::StreamExt;
 
-use super::marking::Marking;
+use super::marking::{Marking, Progress};
 
 /// Gives the rows of a stream the watermarks before them.
 ///
@@ -30,6 +33,8 @@ pub(super) struct WatermarkExec {
     input: Arc<dyn ExecutionPlan>,
     marking: Arc<Marking>,
     partitions: usize,
+    /// By partition and offset.
+    order: LexOrdering,
     properties: Arc<PlanProperties>,
 }
 
@@ -49,11 +54,16 @@ impl WatermarkExec {
         let order = LexOrdering::new(order);
         let order = order.ok_or_else(|| internal_datafusion_err!("records have no order"))?;
         let all = Arc::new(CoalescePartitionsExec::new(input));
-        let sorted = Arc::new(SortExec::new(order, all));
-        Ok(Self::sorted(sorted, Arc::new(marking), partitions))
+        let sorted = Arc::new(SortExec::new(order.clone(), all));
+        Ok(Self::sorted(sorted, Arc::new(marking), partitions, order))
     }
 
-    fn sorted(input: Arc<dyn ExecutionPlan>, marking: Arc<Marking>, partitions: usize) -> Self {
+    fn sorted(
+        input: Arc<dyn ExecutionPlan>,
+        marking: Arc<Marking>,
+        partitions: usize,
+        order: LexOrdering,
+    ) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(marking.schema())),
             Partitioning::UnknownPartitioning(1),
@@ -64,6 +74,7 @@ impl WatermarkExec {
             input,
             marking,
             partitions,
+            order,
             properties: Arc::new(properties),
         }
     }
@@ -88,6 +99,14 @@ impl ExecutionPlan for WatermarkExec {
         vec![&self.input]
     }
 
+    fn input_distribution_requirements(&self) -> InputDistributionRequirements {
+        InputDistributionRequirements::new(vec![Distribution::SinglePartition])
+    }
+
+    fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
+        vec![Some(OrderingRequirements::from(self.order.clone()))]
+    }
+
     fn maintains_input_order(&self) -> Vec<bool> {
         vec![true]
     }
@@ -107,7 +126,8 @@ impl ExecutionPlan for WatermarkExec {
         match children.as_slice() {
             [input] => {
                 let marking = Arc::clone(&self.marking);
-                let plan = Self::sorted(Arc::clone(input), marking, self.partitions);
+                let order = self.order.clone();
+                let plan = Self::sorted(Arc::clone(input), marking, self.partitions, order);
                 Ok(Arc::new(plan))
             }
             _ => internal_err!("WatermarkExec has one input"),
@@ -129,10 +149,10 @@ impl ExecutionPlan for WatermarkExec {
     ) -> datafusion::common::Result<SendableRecordBatchStream> {
         let rows = self.input.execute(partition, context)?;
         let marking = Arc::clone(&self.marking);
-        let mut own = vec![None; self.partitions];
+        let mut partitions = vec![Progress::default(); self.partitions];
         let schema = Arc::clone(self.marking.schema());
         let rows = rows.map(move |batch| {
-            let marked = marking.mark(&batch?, &mut own);
+            let marked = marking.mark(&batch?, &mut partitions);
             marked.map_err(|error| DataFusionError::External(Box::new(error)))
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))

@@ -27,15 +27,15 @@ const SECOND: i64 = 1_000_000;
 const DELAY: i64 = 3;
 
 /// Streams `a` and `b` of `(id BIGINT, k BIGINT, at TIMESTAMP)`, whose rows are in partitions by `k`.
-struct World {
+pub(super) struct World {
     streams: Vec<TopicWriter>,
-    checkpoints: Checkpoints,
+    pub(super) checkpoints: Checkpoints,
     _log: TopicLog,
     _dir: tempfile::TempDir,
 }
 
 /// Of a row that is written: its number, its key, and its time in seconds.
-type Row = (i64, i64, Option<i64>);
+pub(super) type Row = (i64, i64, Option<i64>);
 
 fn columns() -> Arc<RowSchema> {
     let at = DataType::Timestamp(TimeUnit::Microsecond, None);
@@ -48,7 +48,7 @@ fn columns() -> Arc<RowSchema> {
 }
 
 impl World {
-    async fn new(partitions: [u32; 2]) -> Self {
+    pub(super) async fn new(partitions: [u32; 2]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(1));
         let log = TopicLog::open(LogSettings::new(dir.path()), Arc::clone(&clock));
@@ -72,7 +72,7 @@ impl World {
         }
     }
 
-    async fn append(&self, stream: usize, rows: &[Row]) {
+    pub(super) async fn append(&self, stream: usize, rows: &[Row]) {
         let times = rows.iter().map(|row| Some(row.2? * SECOND));
         let columns: Vec<ArrayRef> = vec![
             Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.0))),
@@ -127,7 +127,7 @@ impl World {
         context
     }
 
-    async fn dataflow(&self, choice: &Choice, store: Option<JobStore>) -> Dataflow {
+    pub(super) async fn dataflow(&self, choice: &Choice, store: Option<JobStore>) -> Dataflow {
         let context = self.session(choice).await;
         let plan = context.sql(choice.query()).await.unwrap();
         let plan = close_windows(plan.into_unoptimized_plan());
@@ -259,7 +259,7 @@ fn windowed(rows: &[Windowed]) -> RecordBatch {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Tumble,
     Hop,
     Cumulate,
@@ -268,7 +268,7 @@ enum Kind {
 
 /// What windows are over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Base {
+pub(super) enum Base {
     Stream(usize),
     Filtered,
     Union,
@@ -276,9 +276,9 @@ enum Base {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Window {
-    kind: Kind,
-    base: Base,
+pub(super) struct Window {
+    pub(super) kind: Kind,
+    pub(super) base: Base,
 }
 
 impl Window {
@@ -408,9 +408,9 @@ fn closed_sessions(on_time: Vec<Windowed>, watermark: i64) -> Vec<Windowed> {
 }
 
 /// Rows as text, and how often each is there.
-type Multiset = BTreeMap<String, i64>;
+pub(super) type Multiset = BTreeMap<String, i64>;
 
-fn count(batches: &[RecordBatch], weight: i64, rows: &mut Multiset) {
+pub(super) fn count(batches: &[RecordBatch], weight: i64, rows: &mut Multiset) {
     let options = FormatOptions::default().with_null("-");
     for batch in batches {
         let columns = batch.columns().iter();
@@ -455,10 +455,10 @@ const OF_STARTS: [&str; 2] = [
 ];
 
 #[derive(Debug, Clone)]
-struct Choice {
-    query: usize,
-    w: Window,
-    x: Window,
+pub(super) struct Choice {
+    pub(super) query: usize,
+    pub(super) w: Window,
+    pub(super) x: Window,
 }
 
 impl Choice {
@@ -600,84 +600,6 @@ async fn holds(choice: &Choice, partitions: [u32; 2], step_rows: u32, acts: &[Ac
             }
         }
     }
-}
-
-/// Windows over stream `a`, of which nothing else is asked than one of the queries.
-fn choice_of(query: usize, kind: Kind) -> Choice {
-    let window = Window {
-        kind,
-        base: Base::Stream(0),
-    };
-    Choice {
-        query,
-        w: window,
-        x: window,
-    }
-}
-
-#[tokio::test]
-async fn windows_that_have_closed_are_freed() {
-    for (query, kind) in [
-        (0, Kind::Tumble),
-        (1, Kind::Hop),
-        (3, Kind::Tumble),
-        (2, Kind::Session),
-    ] {
-        let world = World::new([2, 1]).await;
-        let choice = choice_of(query, kind);
-        let store = Some(world.checkpoints.of(1).unwrap());
-        let mut dataflow = world.dataflow(&choice, store).await;
-        let mut most = 0;
-        for round in 0..60 {
-            let rows = |at: i64| (0..40).map(move |n| (n, (n * at) % 5, Some(at + n / 10)));
-            let rows: Vec<Row> = rows(round * 20).collect();
-            world.append(0, &rows).await;
-            dataflow.step().await.unwrap();
-            dataflow.checkpoint(1).await.unwrap();
-            let state = dataflow.state_size();
-            assert_eq!(state.unsaved, 0);
-            if round < 20 {
-                most = most.max(state.rows);
-            }
-            assert!(
-                state.rows <= most * 2,
-                "{kind:?}: {} of {most} in round {round}",
-                state.rows
-            );
-        }
-        assert!(most > 0, "{kind:?}: nothing waits");
-    }
-}
-
-#[tokio::test]
-async fn a_large_window_is_kept_as_its_groups() {
-    let world = World::new([1, 1]).await;
-    let choice = choice_of(0, Kind::Tumble);
-    let mut dataflow = world.dataflow(&choice, None).await;
-    for round in 0..40 {
-        let rows: Vec<Row> = (0..200).map(|n| (n, n % 5, Some(round % 3))).collect();
-        world.append(0, &rows).await;
-        dataflow.step().await.unwrap();
-    }
-    assert!(dataflow.state_size().rows < 50, "{}", dataflow.explain());
-    // A partition that says how far it is closes it: what came to 8000 rows.
-    world.append(0, &[(1, 1, Some(100))]).await;
-    let delta = dataflow.step().await.unwrap();
-    let mut rows = Multiset::new();
-    count(&delta.plus, 1, &mut rows);
-    assert_eq!(
-        rows.keys().next().unwrap(),
-        "1970-01-01T00:00:10|8000|796000|0|4"
-    );
-}
-
-#[tokio::test]
-async fn what_waits_is_said() {
-    let world = World::new([1, 1]).await;
-    let shown = world.dataflow(&choice_of(10, Kind::Tumble), None).await;
-    insta::assert_snapshot!(shown.explain());
-    let shown = world.dataflow(&choice_of(0, Kind::Tumble), None).await;
-    insta::assert_snapshot!(shown.explain());
 }
 
 proptest! {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Decimal128Array, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
 use datafusion::physical_plan::PhysicalExpr;
@@ -15,6 +15,42 @@ use crate::error::{Error, Result};
 
 /// The columns that tell where a record is.
 const PLACE: [&str; 2] = ["_partition", "_offset"];
+
+/// How far event time has come in a partition, in nanoseconds since 1970. The rows of one record come at once: none is before
+/// another.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Progress {
+    /// With all rows so far.
+    watermark: Option<i128>,
+    /// Before the last record.
+    before: Option<i128>,
+    /// The last record.
+    offset: Option<i64>,
+}
+
+impl Progress {
+    /// A partition that has come so far.
+    pub(super) fn at(watermark: Option<i128>) -> Self {
+        Self {
+            watermark,
+            ..Self::default()
+        }
+    }
+
+    /// Its watermark.
+    pub(crate) fn watermark(&self) -> Option<i128> {
+        self.watermark
+    }
+
+    /// Takes in a row of a record, and gives the watermark before it.
+    fn pass(&mut self, offset: i64, watermark: Option<i128>) -> Option<i128> {
+        if self.offset.replace(offset) != Some(offset) {
+            self.before = self.watermark;
+        }
+        self.watermark = watermark.max(self.watermark);
+        self.before
+    }
+}
 
 /// What is read of a stream.
 #[derive(Debug)]
@@ -106,20 +142,22 @@ impl Marking {
     pub(super) fn mark(
         &self,
         batch: &RecordBatch,
-        own: &mut [Option<i128>],
+        partitions: &mut [Progress],
     ) -> Result<RecordBatch> {
         let times = self.watermark.evaluate(batch)?;
         let times = native(&times.into_array(batch.num_rows())?)?;
-        let [partitions, _] = self.place;
-        let partitions = batch.column(partitions).as_primitive::<Int32Type>();
+        let [partition, offset] = self.place;
+        let numbers = batch.column(partition).as_primitive::<Int32Type>();
+        let offsets = batch.column(offset).as_primitive::<Int64Type>();
         let mut before = Vec::with_capacity(batch.num_rows());
-        for (time, partition) in times.iter().zip(partitions) {
+        for ((time, partition), offset) in times.iter().zip(numbers).zip(offsets) {
             let partition = partition.and_then(|partition| usize::try_from(partition).ok());
-            let own = partition.and_then(|partition| own.get_mut(partition));
-            let own = own.ok_or(Error::Internal("a row is in no partition of its stream"))?;
-            before.push(*own);
+            let partition = partition.and_then(|partition| partitions.get_mut(partition));
+            let (Some(partition), Some(offset)) = (partition, offset) else {
+                return Err(Error::Internal("a row is in no partition of its stream"));
+            };
             let time = time.map(|time| i128::from(time) * self.nanos_per_unit);
-            *own = time.max(*own);
+            before.push(partition.pass(offset, time));
         }
         let DataType::Decimal128(precision, scale) = watermark_type() else {
             return Err(Error::Internal("a watermark is no decimal"));

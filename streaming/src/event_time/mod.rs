@@ -1,7 +1,7 @@
 //! Event time: how far the time that rows tell of has come, and windows that close when it has passed them.
 //!
 //! The *watermark of a partition* is the largest value so far of the stream's watermark expression over the partition's rows, in
-//! the order of their offsets; nulls have no say. The *watermark of a query* is the smallest one of all partitions that it reads;
+//! the order of their offsets; nulls have no say, and the rows of one record come at once. The *watermark of a query* is the smallest one of all partitions that it reads;
 //! while one of them has none, there is none.
 //!
 //! A row is *late* for a window when the watermark of its own partition, of the rows before it, has already reached the window's
@@ -24,6 +24,8 @@ mod marking;
 mod marks;
 mod source;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod time;
 
 pub(crate) use carry::carry;

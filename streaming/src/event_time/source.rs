@@ -12,7 +12,7 @@ use datafusion::logical_expr::TableScan;
 use parking_lot::Mutex;
 use weir_topics::Topic;
 
-use super::marking::{Marking, Reading};
+use super::marking::{Marking, Progress, Reading};
 use super::stream::WatermarkedStream;
 use crate::checkpoint::Shelf;
 use crate::dataflow::Ranges;
@@ -44,6 +44,11 @@ impl EventTime {
         self.settle();
     }
 
+    /// Whether anything depends on it.
+    pub(crate) fn has_sources(&self) -> bool {
+        !self.sources.is_empty()
+    }
+
     /// Where its operators see the watermark.
     pub(crate) fn now(&self) -> Now {
         self.now.clone()
@@ -56,7 +61,8 @@ impl EventTime {
 
     /// That count, if there are windows that a row can be late for.
     pub(crate) fn late_rows(&self) -> Option<u64> {
-        (!self.sources.is_empty()).then(|| self.late.load(Ordering::Relaxed))
+        self.has_sources()
+            .then(|| self.late.load(Ordering::Relaxed))
     }
 
     /// Reads what a step goes through, and moves the watermark.
@@ -70,7 +76,10 @@ impl EventTime {
 
     fn settle(&self) {
         // Less than every other is none at all.
-        let least = |source: &EventSource| source.own.lock().iter().copied().min().flatten();
+        let least = |source: &EventSource| {
+            let own = source.own.lock();
+            own.iter().map(Progress::watermark).min().flatten()
+        };
         *self.now.0.lock() = self.sources.iter().map(least).min().flatten();
     }
 }
@@ -81,13 +90,13 @@ pub(crate) struct EventSource {
     topic: Topic,
     kernel: Kernel,
     marking: Marking,
-    /// The watermark of each partition.
+    /// How far each partition has come.
     own: Own,
     rows: Rows,
 }
 
-/// The watermark of each partition of a stream.
-pub(crate) type Own = Arc<Mutex<Vec<Option<i128>>>>;
+/// How far each partition of a stream has come.
+pub(crate) type Own = Arc<Mutex<Vec<Progress>>>;
 
 /// The rows of a stream in a step.
 pub(crate) type Rows = Arc<Mutex<Vec<RecordBatch>>>;
@@ -102,11 +111,11 @@ impl EventSource {
     ) -> Result<Self> {
         let marking = Marking::new(stream, &kernel.schema(), reading)?;
         let topic = stream.stream().topic().clone();
-        let mut own = vec![None; topic.partitions().len()];
+        let mut own = vec![Progress::default(); topic.partitions().len()];
         for (partition, own) in (0u32..).zip(&mut own) {
             let saved = shelf.get(&[&partition.to_be_bytes()])?;
             let saved = saved.and_then(|saved| saved.as_ref().try_into().ok());
-            *own = saved.map(i128::from_le_bytes);
+            *own = Progress::at(saved.map(i128::from_le_bytes));
         }
         Ok(Self {
             own: Arc::new(Mutex::new(own)),
@@ -125,7 +134,7 @@ impl EventSource {
         self.marking.schema()
     }
 
-    /// The watermark of each partition.
+    /// How far each partition has come.
     pub(crate) fn own(&self) -> &Own {
         &self.own
     }

@@ -41,7 +41,7 @@ impl TooLate {
         let watermarks = watermarks.as_primitive_opt::<Decimal128Type>();
         let watermarks = watermarks.ok_or(Error::Internal("a watermark is no decimal"))?;
         if times.null_count() > 0 {
-            return Err(Error::Internal("a row is in a window without a time"));
+            return Err(without_bounds());
         }
         let rows = times.values().iter().zip(watermarks);
         let on_time = rows.map(|(time, watermark)| {
@@ -52,6 +52,14 @@ impl TooLate {
             })
         });
         Ok(on_time.collect::<Vec<bool>>().into())
+    }
+}
+
+/// Of what a null makes a window.
+pub(super) fn without_bounds() -> Error {
+    Error::Windows {
+        message: "a row is in a window without an end".to_owned(),
+        hint: "the size of a window may not be null",
     }
 }
 

@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use hashbrown::{HashMap, HashSet};
 
 use super::held::Held;
+use super::on_time::without_bounds;
 use crate::checkpoint::{Saving, Shelf};
 use crate::dataflow::Ranges;
 use crate::delta::Delta;
@@ -100,7 +101,7 @@ impl Sessions {
         let [start, end] = self.bounds.map(|at| native(batch.column(at)));
         let (start, end) = (start?, end?);
         if start.null_count() + end.null_count() > 0 {
-            return Err(Error::Internal("a row is in a session without a time"));
+            return Err(without_bounds());
         }
         let keys = self.keys.of(batch)?;
         let mut bounds = start.values().iter().zip(end.values());

@@ -65,7 +65,7 @@ impl Operator for WatermarkSource {
 
     fn save(&mut self, saving: &mut Saving) -> Result<()> {
         for (partition, own) in (0u32..).zip(self.own.lock().iter()) {
-            if let Some(own) = own {
+            if let Some(own) = own.watermark() {
                 saving.put(&self.shelf, &[&partition.to_be_bytes()], &own.to_le_bytes());
             }
         }

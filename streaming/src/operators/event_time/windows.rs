@@ -13,6 +13,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::held::Held;
+use super::on_time::without_bounds;
 use crate::checkpoint::{Saving, Shelf};
 use crate::dataflow::Ranges;
 use crate::delta::Delta;
@@ -114,7 +115,7 @@ impl ClosingWindows {
         for batch in &change.plus {
             let ends = native(batch.column(self.end))?;
             if ends.null_count() > 0 {
-                return Err(Error::Internal("a row is in a window without an end"));
+                return Err(without_bounds());
             }
             let mut by_end: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
             for (row, end) in (0u32..).zip(ends.values()) {
