@@ -525,7 +525,7 @@ async fn job(engine: &Arc<Shared>, entry: &Entry) -> Result<Job> {
         let written = table.written_from().await?;
         match written.filter(|written| dataflow.is_restored() && dataflow.reaches(written)) {
             Some(written) => {
-                dataflow.resume(&written).await?;
+                dataflow.go_to(&written).await?;
                 ViewSink::new(table)?
             }
             None => {

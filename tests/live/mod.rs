@@ -2,9 +2,13 @@
 
 mod changelog;
 mod closing;
+mod crashes;
+mod envelopes;
+mod mirrors;
 mod resume;
 mod slow_reader;
 mod stream;
+mod subscribe;
 mod websocket;
 
 use serde_json::Value;

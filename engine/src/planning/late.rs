@@ -63,6 +63,7 @@ impl Planner {
             reading: self.reading,
             stop: self.stop.clone(),
             closes_windows: true,
+            tells_keys: self.tells_keys,
             opened: Arc::clone(&self.opened),
         }
     }

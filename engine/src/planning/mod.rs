@@ -46,7 +46,7 @@ use weir_base::{OffsetVector, SqlState, TopicName};
 use weir_catalog::{ObjectId, ObjectName, Snapshot};
 use weir_connectors::files::FileStores;
 use weir_connectors::topic::TopicHold;
-use weir_streaming::Positions;
+use weir_streaming::{Positions, stateless_plan};
 
 use crate::engine::Shared;
 use crate::error::{Error, Result};
@@ -78,6 +78,8 @@ pub(crate) struct Planner {
     stop: CancellationToken,
     /// Whether rows of windows wait until these close.
     closes_windows: bool,
+    /// Whether tables that are followed are to say what tells their rows apart.
+    tells_keys: bool,
     opened: Arc<Mutex<Opened>>,
 }
 
@@ -135,6 +137,7 @@ impl Planner {
             reading,
             stop: running.stop.clone(),
             closes_windows: false,
+            tells_keys: false,
             opened: Arc::default(),
         }
     }
@@ -148,6 +151,14 @@ impl Planner {
     /// Whether it does.
     pub(crate) fn closes_windows(&self) -> bool {
         self.closes_windows
+    }
+
+    /// Finds out what tells apart the rows of each view that is followed.
+    pub(crate) fn telling_keys(self) -> Self {
+        Self {
+            tells_keys: true,
+            ..self
+        }
     }
 
     /// Plans a query, parameters filled in.
@@ -258,6 +269,16 @@ impl Planner {
     pub(crate) async fn physical(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
         let plan = self.state.create_physical_plan(plan).await?;
         Ok(interruptible::interruptible(plan, &self.stop)?)
+    }
+
+    /// As [`Self::physical`], of a live query that needs to remember nothing; none of one that must.
+    pub(crate) async fn stateless(
+        &self,
+        plan: &LogicalPlan,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let plan = stateless_plan(plan, &self.state).await?;
+        let plan = plan.map(|plan| interruptible::interruptible(plan, &self.stop));
+        Ok(plan.transpose()?)
     }
 
     /// What the plans of this statement are executed with: the query's own memory.

@@ -23,9 +23,13 @@ impl Planner {
         let Body::Stream(stream) = &entry.body else {
             return Ok(None);
         };
-        let Some(watermark) = stream.watermark.as_ref().filter(|_| self.closes_windows) else {
+        let Some(watermark) = stream.watermark.as_ref() else {
             return Ok(None);
         };
+        // The rows of a changelog go again.
+        if !self.closes_windows || stream.is_changelog() {
+            return Ok(None);
+        }
         let schema = DFSchema::try_from(rows.read_schema().as_ref().clone())?;
         let expr = crate::rows::expression(&self.engine, &watermark.sql, &schema)?;
         check_watermark(&expr, &watermark.sql)?;

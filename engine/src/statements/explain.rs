@@ -14,13 +14,14 @@ use weir_base::SqlState;
 use weir_sql::statement::{self, Emit, Statement};
 
 use super::Execution;
-use super::query::keeps_state;
 use crate::answer::Answer;
 use crate::error::{Error, Result};
 use crate::planning::Reading;
 
 impl Execution {
     pub(super) async fn explain(&self, explain: statement::Explain) -> Result<Answer> {
+        // A view is followed by operators, also where its query keeps no state.
+        let is_kept = matches!(*explain.statement, Statement::CreateMaterializedView(_));
         let query = match *explain.statement {
             Statement::Query(query) => query,
             Statement::CreateView(view) => statement::Query {
@@ -77,7 +78,9 @@ impl Execution {
         let plan = planner
             .query(&query.query, &self.request.parameters)
             .await?;
-        if live && (planner.closes_windows() || keeps_state(&plan)?) {
+        if live
+            && (is_kept || planner.closes_windows() || planner.stateless(&plan).await?.is_none())
+        {
             let (optimized, dataflow) = planner.followed(plan, None).await?;
             return self.plans(&[
                 ("logical_plan", optimized.display_indent().to_string()),

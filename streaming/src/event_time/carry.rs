@@ -9,7 +9,7 @@ use datafusion::logical_expr::logical_plan::builder::unnest_with_options;
 use datafusion::logical_expr::{
     Expr, Filter, Join, LogicalPlan, Projection, SubqueryAlias, Union, when,
 };
-use weir_connectors::topic::{FollowedTable, StreamTable};
+use weir_connectors::topic::{FollowedTable, MirroredTable, StreamTable};
 
 use super::stream::WatermarkedStream;
 use crate::error::{Error, Result};
@@ -147,6 +147,7 @@ pub(super) fn changes(plan: &LogicalPlan) -> Result<bool> {
             let provider = provider.as_ref() as &dyn Any;
             found |= provider.is::<StreamTable>()
                 || provider.is::<FollowedTable>()
+                || provider.is::<MirroredTable>()
                 || provider.is::<WatermarkedStream>();
         }
         Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)

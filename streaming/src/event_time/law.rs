@@ -564,7 +564,7 @@ async fn holds(choice: &Choice, partitions: [u32; 2], step_rows: u32, acts: &[Ac
                 let at = dataflow.position();
                 drop(dataflow);
                 dataflow = begin(None).await;
-                dataflow.resume(&at).await.unwrap();
+                dataflow.go_to(&at).await.unwrap();
                 (is_stored, begun) = (false, true);
             }
             Act::Checkpoint if is_stored && begun => {

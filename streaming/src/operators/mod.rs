@@ -2,10 +2,13 @@
 //! that the sum of all changes is always what the same SQL gives over the sum of all inputs.
 
 mod aggregate;
+mod average;
 mod constant;
 mod event_time;
 mod join;
 mod linear;
+mod mirror;
+mod ranking;
 mod recompute;
 mod source;
 mod top;
@@ -20,6 +23,8 @@ pub(crate) use constant::Constant;
 pub(crate) use event_time::{ClosingWindows, OnTime, Sessions, TooLate, WatermarkSource};
 pub(crate) use join::InnerJoin;
 pub(crate) use linear::Linear;
+pub(crate) use mirror::MirrorSource;
+pub(crate) use ranking::Ranking;
 pub(crate) use recompute::Recompute;
 pub(crate) use source::{StreamSource, TableSource, scan_of};
 pub(crate) use top::Top;

@@ -19,7 +19,7 @@ use crate::event_time::{
 use crate::operators::{
     Boxed, ClosingWindows, Linear, OnTime, Sessions, TooLate, WatermarkSource, scan_of,
 };
-use crate::sources::Read;
+use crate::sources::{How, Read};
 
 impl Walk<'_> {
     /// A stream that is read with its watermark.
@@ -37,7 +37,8 @@ impl Walk<'_> {
         let node = scan_of(kernel.plan().as_ref());
         let node = node.ok_or(Error::Internal("a stream's plan has no scan"))?;
         let first = node.first_offsets();
-        Read::add(&mut self.reads, stream.stream().topic(), first, false);
+        let topic = stream.stream().topic();
+        Read::add(&mut self.reads, topic, first, How::Stream);
         let shelf = self.shelf();
         let source = EventSource::new(stream, kernel, reading, &shelf)?;
         let operator = WatermarkSource::of(&source, shelf);
