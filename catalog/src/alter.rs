@@ -294,6 +294,7 @@ impl Snapshot {
         &self,
         id: ObjectId,
         sql: String,
+        on_window_close: bool,
         default_schema: String,
         depends_on: BTreeSet<ObjectId>,
     ) -> Result<Vec<Change>> {
@@ -307,6 +308,7 @@ impl Snapshot {
             ));
         };
         kept.view.sql = sql;
+        kept.on_window_close = on_window_close;
         kept.view.default_schema = default_schema;
         // The columns' names are those that the view has had.
         kept.view.named_columns = true;

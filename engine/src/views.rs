@@ -724,7 +724,7 @@ async fn job(engine: &Arc<Shared>, entry: &Entry, has: Table) -> Result<Job> {
             "only views that are kept have jobs",
         ));
     };
-    let planner = planner(engine, &view.view.sql);
+    let planner = planner(engine, &view.view.sql, view.on_window_close);
     let store = engine.checkpoints.of(entry.id.0, view.generation)?;
     let table = engine.keyed_table(entry)?;
     let mut dataflow = planner
@@ -765,17 +765,21 @@ fn upkeep(engine: &Shared) -> Upkeep {
 }
 
 /// A planner for a view, with a memory of its own.
-pub(crate) fn planner(engine: &Arc<Shared>, sql: &str) -> Planner {
+pub(crate) fn planner(engine: &Arc<Shared>, sql: &str, on_window_close: bool) -> Planner {
     let limit = usize::try_from(engine.settings.limits.view_memory.0).unwrap_or(usize::MAX);
     let pool = Arc::new(QueryPool::new(limit, Arc::clone(&engine.memory)));
     let running = Running::new(sql, pool, engine.clock.now_ms());
-    Planner::new(
+    let planner = Planner::new(
         Arc::clone(engine),
         &running,
         engine.catalog.snapshot(),
         &Variables::default(),
         Reading::Live,
-    )
+    );
+    match on_window_close {
+        true => planner.closing_windows(),
+        false => planner,
+    }
 }
 
 impl Planner {
@@ -787,7 +791,7 @@ impl Planner {
         store: Option<JobStore>,
     ) -> Result<Dataflow> {
         let plan = self.view_as_declared(entry, view).await?;
-        let plan = self.state.optimize(&plan)?;
-        Ok(Dataflow::new(&plan, &self.state, &self.task_context(), store).await?)
+        let (_, dataflow) = self.followed(plan, store).await?;
+        Ok(dataflow)
     }
 }

@@ -24,6 +24,8 @@ struct KeptQuery<'a> {
     /// The view.
     name: &'a ast::ObjectName,
     query: &'a ast::Query,
+    /// `EMIT ON WINDOW CLOSE`.
+    on_window_close: bool,
     sql: String,
     /// The names of its columns; without any, the query's own.
     columns: &'a [ast::Ident],
@@ -36,12 +38,6 @@ impl Execution {
         sql: String,
     ) -> Result<Answer> {
         let name = self.name(&create.name)?;
-        if create.emit == Some(Emit::OnWindowClose) {
-            return Err(
-                Error::unsupported("EMIT ON WINDOW CLOSE is not supported yet")
-                    .with_hint("without it the view shows each window as it grows"),
-            );
-        }
         Options::new(create.options.iter().cloned()).finish()?;
         let ddl = self.engine.ddl.lock().await;
         let snapshot = self.snapshot();
@@ -49,9 +45,11 @@ impl Execution {
         if self.exists(&name, ObjectKind::MaterializedView, if_exists)? {
             return Ok(self.done("CREATE MATERIALIZED VIEW"));
         }
+        let on_window_close = create.emit == Some(Emit::OnWindowClose);
         let query = KeptQuery {
             name: &create.name,
             query: &create.query,
+            on_window_close,
             sql: create.query_sql,
             columns: &create.columns,
         };
@@ -78,6 +76,7 @@ impl Execution {
             options: create.options.into_iter().collect(),
             paused: false,
             generation: 0,
+            on_window_close,
         };
         let new = NewObject {
             sql,
@@ -121,7 +120,7 @@ impl Execution {
 
     /// Plans the query of a view that is to be kept: as it is stored, and what it depends on.
     async fn kept_view(&self, kept: KeptQuery<'_>) -> Result<(View, BTreeSet<ObjectId>)> {
-        let planner = views::planner(&self.engine, &kept.sql);
+        let planner = views::planner(&self.engine, &kept.sql, kept.on_window_close);
         let plan = planner.query(kept.query, &[]).await?;
         check_repeatable(&plan, "a materialized view")?;
         check_followed(&plan)?;
@@ -148,6 +147,7 @@ impl Execution {
         name: &ast::ObjectName,
         if_exists: bool,
         query: &ast::Query,
+        on_window_close: bool,
         sql: String,
     ) -> Result<()> {
         let snapshot = self.snapshot();
@@ -160,6 +160,7 @@ impl Execution {
         let query = KeptQuery {
             name,
             query,
+            on_window_close,
             sql,
             columns: &[],
         };
@@ -169,6 +170,7 @@ impl Execution {
     /// Gives a view another query with the same columns. It is computed beside the one that runs, which is shown until then.
     async fn replace_query(&self, entry: &Arc<Entry>, query: KeptQuery<'_>) -> Result<()> {
         let position = position_of(query.name);
+        let on_window_close = query.on_window_close;
         let (view, depends_on) = self.kept_view(query).await?;
         let snapshot = self.snapshot();
         if depends_on_itself(&snapshot, entry.id, &depends_on) {
@@ -189,6 +191,7 @@ impl Execution {
             snapshot.set_query(
                 entry.id,
                 sql.clone(),
+                on_window_close,
                 default_schema.clone(),
                 depends_on.clone(),
             )

@@ -86,6 +86,8 @@ impl Facts for Fixed {
                 disk_bytes: 700,
                 checkpoint_ms: Some(2_000),
                 checkpoint_error: None,
+                watermark_ms: Some(1_700_000_000_123),
+                late_rows: Some(4),
             },
         })
     }
@@ -286,6 +288,7 @@ fn with_a_kept_view(mut system: System) -> System {
         options: BTreeMap::new(),
         paused: false,
         generation: 0,
+        on_window_close: false,
     };
     create(
         &mut system,
