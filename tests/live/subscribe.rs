@@ -61,7 +61,7 @@ async fn views_tables_and_streams_are_subscribed_to() {
         .await;
         assert_eq!(rows(&mut all).await.0, first, "{name}");
         let (stream, table) = insert(number as i64 + 2);
-        client.run(&[&stream, &table]).await;
+        client.run(&[&stream, &table, "FLUSH"]).await;
         // Only the change comes, and it is the same.
         assert_eq!(rows(&mut new).await.0, second, "{name}");
         assert_eq!(rows(&mut all).await.0, second, "{name}");

@@ -117,13 +117,18 @@ impl AggregateUDFImpl for Sum {
 
     /// The same accumulators can give rows back.
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        let data_type = args.return_field.data_type();
         macro_rules! exact {
             ($width:ident, $value:ty) => {
-                self.accumulator(args)
+                if args.is_distinct {
+                    self.accumulator(args)
+                } else {
+                    Ok(Box::new(Total::<$width<$value>>::sliding(data_type)))
+                }
             };
         }
         by_type!(
-            args.return_field.data_type(),
+            data_type,
             exact,
             self.inner().create_sliding_accumulator(args)
         )

@@ -185,6 +185,8 @@ fn value<V: Exact>(total: Option<Wide>, data_type: &DataType) -> Result<ScalarVa
 pub(super) struct Total<T> {
     sum: Wide,
     count: usize,
+    /// Whether its state says how many values it is of: whoever goes on from the state may take values away.
+    slides: bool,
     data_type: DataType,
     of: PhantomData<T>,
 }
@@ -194,8 +196,17 @@ impl<T> Total<T> {
         Self {
             sum: Wide::default(),
             count: 0,
+            slides: false,
             data_type: data_type.clone(),
             of: PhantomData,
+        }
+    }
+
+    /// One of rows that come and go.
+    pub(super) fn sliding(data_type: &DataType) -> Self {
+        Self {
+            slides: true,
+            ..Self::new(data_type)
         }
     }
 }
@@ -217,9 +228,15 @@ impl<T: Summed> Accumulator for Total<T> {
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        for state in column::<T::State>(states)?.iter().flatten() {
+        let counts = match states.get(1) {
+            Some(_) => Some(column::<UInt64Type>(states.get(1..).unwrap_or_default())?),
+            None => None,
+        };
+        for (at, state) in column::<T::State>(states)?.iter().enumerate() {
+            let Some(state) = state else { continue };
             self.sum.add(T::of_state(state));
-            self.count += 1;
+            let count = counts.map_or(1, |counts| counts.value(at));
+            self.count += usize::try_from(count).unwrap_or(usize::MAX);
         }
         Ok(())
     }
@@ -238,10 +255,11 @@ impl<T: Summed> Accumulator for Total<T> {
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
         let state = (self.count > 0).then(|| T::state(self.sum));
-        Ok(vec![ScalarValue::new_primitive::<T::State>(
-            state,
-            &T::STATE,
-        )?])
+        let mut states = vec![ScalarValue::new_primitive::<T::State>(state, &T::STATE)?];
+        if self.slides {
+            states.push(ScalarValue::UInt64(Some(self.count as u64)));
+        }
+        Ok(states)
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
@@ -492,6 +510,27 @@ mod tests {
 
     fn number() -> impl Strategy<Value = i128> {
         prop_oneof![any::<i128>(), proptest::sample::select(&EDGES[..])]
+    }
+
+    #[test]
+    fn a_total_that_goes_on_from_a_state_gives_values_back() {
+        let numbers = |values: &[Option<i64>]| -> [ArrayRef; 1] {
+            [Arc::new(PrimitiveArray::<Int64Type>::from_iter(
+                values.iter().copied(),
+            ))]
+        };
+        let mut total = Total::<Short<Int64Type>>::sliding(&DataType::Int64);
+        total
+            .update_batch(&numbers(&[Some(1), None, Some(2)]))
+            .unwrap();
+        let states = total.state().unwrap();
+        let states = states.iter().map(|state| state.to_array().unwrap());
+        let mut other = Total::<Short<Int64Type>>::sliding(&DataType::Int64);
+        other.merge_batch(&states.collect::<Vec<_>>()).unwrap();
+        other.retract_batch(&numbers(&[Some(1)])).unwrap();
+        assert_eq!(other.evaluate().unwrap(), ScalarValue::Int64(Some(2)));
+        other.retract_batch(&numbers(&[Some(2), None])).unwrap();
+        assert_eq!(other.evaluate().unwrap(), ScalarValue::Int64(None));
     }
 
     proptest! {
