@@ -10,13 +10,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The plan has an operator that needs state between steps.
-    #[error("a live query cannot have {what} yet")]
-    NeedsState {
+    #[error("a query that remembers nothing cannot have {0}")]
+    NeedsState(
         /// The operator in SQL's words.
-        what: String,
-        /// What to do instead.
-        hint: &'static str,
-    },
+        &'static str,
+    ),
     /// Nothing that the plan reads can change.
     #[error("this query reads no stream, so nothing can change in it")]
     ReadsNoStream,
@@ -37,6 +35,9 @@ pub enum Error {
         /// The first offset that is there.
         start: i64,
     },
+    /// Rows that an answer rests on, to which only changes were to be added, are no longer there.
+    #[error("the answer so far rests on rows of topic {0} that are gone")]
+    AnswerGone(String),
     /// A stream that the query reads was dropped.
     #[error("stream topic {0} was dropped")]
     Dropped(String),
@@ -63,9 +64,9 @@ pub enum Error {
 impl Classify for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::NeedsState { .. } | Self::WrongPosition(_) | Self::ReadsNoStream => Kind::Invalid,
+            Self::NeedsState(_) | Self::WrongPosition(_) | Self::ReadsNoStream => Kind::Invalid,
             Self::Connector(error) => error.kind(),
-            Self::RowsGone { .. } | Self::Dropped(_) => Kind::NotFound,
+            Self::RowsGone { .. } | Self::AnswerGone(_) | Self::Dropped(_) => Kind::NotFound,
             Self::Grown(_) | Self::Store(_) => Kind::Unavailable,
             Self::DataFusion(_) | Self::Arrow(_) | Self::Internal(_) => Kind::Internal,
         }
@@ -73,11 +74,12 @@ impl Classify for Error {
 
     fn sqlstate(&self) -> SqlState {
         match self {
-            Self::NeedsState { .. } | Self::ReadsNoStream => SqlState::FEATURE_NOT_SUPPORTED,
+            Self::NeedsState(_) | Self::ReadsNoStream => SqlState::FEATURE_NOT_SUPPORTED,
             Self::WrongPosition(_) => SqlState::INVALID_PARAMETER_VALUE,
             Self::Dropped(_) => SqlState::UNDEFINED_TABLE,
             Self::Connector(error) => error.sqlstate(),
             Self::RowsGone { .. }
+            | Self::AnswerGone(_)
             | Self::Grown(_)
             | Self::DataFusion(_)
             | Self::Arrow(_)
@@ -88,18 +90,23 @@ impl Classify for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NeedsState { hint, .. } => Some((*hint).to_owned()),
             Self::WrongPosition(_) => {
                 Some("start without a token to read from the beginning".to_owned())
             }
-            Self::RowsGone { .. } => Some("start again without a token".to_owned()),
+            Self::RowsGone { .. } | Self::AnswerGone(_) => {
+                Some("start again without a token".to_owned())
+            }
             Self::Grown(_) => {
                 Some("go on from the last resume token: nothing is missed".to_owned())
             }
             Self::ReadsNoStream => Some("leave EMIT CHANGES out".to_owned()),
             Self::Connector(error) => error.hint(),
             Self::Store(_) => Some("look at the disk of the data folder".to_owned()),
-            Self::Dropped(_) | Self::DataFusion(_) | Self::Arrow(_) | Self::Internal(_) => None,
+            Self::NeedsState(_)
+            | Self::Dropped(_)
+            | Self::DataFusion(_)
+            | Self::Arrow(_)
+            | Self::Internal(_) => None,
         }
     }
 }

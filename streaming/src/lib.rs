@@ -31,6 +31,9 @@ pub use delta::Delta;
 pub use error::{Error, Result};
 pub use live::{LiveQuery, Step};
 pub use operators::{Description, Follows, StateSize};
+pub use planning::unique_key;
 pub use runtime::{
-    Gathered, Group, Job, JobId, Moved, Output, Positions, Sink, ViewSink, components,
+    Gathered, Group, Job, JobId, JobStatus, Moved, Output, Positions, Sink, Upkeep, ViewSink,
+    components,
 };
+pub use stateless::stateless_plan;

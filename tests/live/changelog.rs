@@ -26,8 +26,8 @@ async fn until(live: &mut Lines, rows: &mut Vec<String>, wanted: &[&str]) -> Opt
             let operation = change.remove("_op").unwrap();
             let row = serde_json::to_string(&change).unwrap();
             match operation.as_str().unwrap() {
-                "insert" => rows.push(row),
-                "delete" => {
+                "insert" | "update_after" => rows.push(row),
+                "delete" | "update_before" => {
                     let at = rows.iter().position(|other| *other == row);
                     rows.remove(at.unwrap_or_else(|| panic!("{row} went and never came")));
                 }

@@ -13,6 +13,7 @@ mod hold;
 mod ingest;
 mod keyed;
 mod keys;
+mod mirror;
 mod partition;
 mod record;
 pub mod row;
@@ -37,6 +38,7 @@ pub use keyed::{
     Change, Commit, Conflicts, FollowedTable, KeyedTable, OnConflict, TableChanges, TableFollower,
     TableWriter,
 };
+pub use mirror::{MirroredTable, Newest, Renewed};
 pub use partition::partition_for_key;
 pub use record::{CheckedRecords, RecordChecker, check_records};
 pub use row_error::RowError;

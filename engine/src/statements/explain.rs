@@ -15,7 +15,6 @@ use weir_sql::statement::{self, Emit, Statement};
 use weir_streaming::Dataflow;
 
 use super::Execution;
-use super::query::keeps_state;
 use crate::answer::Answer;
 use crate::error::{Error, Result};
 use crate::planning::Reading;
@@ -76,7 +75,7 @@ impl Execution {
         let plan = planner
             .query(&query.query, &self.request.parameters)
             .await?;
-        if live && (is_kept || keeps_state(&plan)?) {
+        if live && (is_kept || planner.stateless(&plan).await?.is_none()) {
             let optimized = planner.state.optimize(&plan)?;
             let context = planner.task_context();
             let dataflow = Dataflow::new(&optimized, &planner.state, &context, None).await?;

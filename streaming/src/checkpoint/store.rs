@@ -61,6 +61,14 @@ impl Checkpoints {
         })))
     }
 
+    /// Forgets the state of a job that has ended.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn forget(&self, job: JobId) -> Result<()> {
+        self.retain(|other| other != job)
+    }
+
     /// Forgets the state of all jobs but some.
     ///
     /// # Errors
@@ -113,7 +121,10 @@ impl JobStore {
     }
 
     /// Forgets everything.
-    pub(crate) fn clear(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn clear(&self) -> Result<()> {
         Ok(self.0.keyspace.clear()?)
     }
 
@@ -142,7 +153,7 @@ impl JobStore {
     }
 
     /// What the state takes on the disk, in bytes.
-    pub fn disk_bytes(&self) -> u64 {
+    pub(crate) fn disk_bytes(&self) -> u64 {
         self.0.keyspace.disk_space()
     }
 }

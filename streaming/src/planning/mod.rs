@@ -6,8 +6,10 @@
 
 mod input;
 mod kernel;
+mod key;
 mod ranking;
 mod walk;
 
 pub(crate) use kernel::{Inputs, Kernel};
+pub use key::unique_key;
 pub(crate) use walk::{Planned, Restored, Walk};

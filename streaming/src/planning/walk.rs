@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow::compute::SortOptions;
 use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchemaRef, JoinType};
-use datafusion::datasource::source_as_provider;
+use datafusion::common::{Column, DFSchema, DFSchemaRef, JoinType};
+use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::session_state::SessionState;
@@ -20,17 +20,17 @@ use datafusion::physical_plan::PhysicalExpr;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use weir_base::{Offset, OffsetVector};
-use weir_connectors::topic::{FollowedTable, StreamTable};
+use weir_connectors::topic::{FollowedTable, MirroredTable, Newest, StreamTable};
 
 use super::ranking::Ranked;
 use super::{Inputs, Kernel};
 use crate::checkpoint::{JobStore, Shelf};
 use crate::error::{Error, Result};
 use crate::operators::{
-    Aggregate as Groups, Boxed, Calls, Constant, InnerJoin, Linear, Ranking, Recompute,
-    StreamSource, TableSource, Top, scan_of,
+    Aggregate as Groups, Boxed, Calls, Constant, InnerJoin, Linear, MirrorSource, Ranking,
+    Recompute, StreamSource, TableSource, Top, scan_of,
 };
-use crate::sources::Read;
+use crate::sources::{How, Read};
 use crate::state::{Arrangement, Keys};
 
 /// Operators, and what they read.
@@ -135,13 +135,10 @@ impl<'a> Walk<'a> {
         let provider = source_as_provider(&scan.source)?;
         let provider = provider.as_ref() as &dyn Any;
         if let Some(stream) = provider.downcast_ref::<StreamTable>() {
-            let kernel = self.kernel(plan, Inputs::default()).await?;
-            let node = scan_of(kernel.plan().as_ref());
-            let node = node.ok_or(Error::Internal("a stream's plan has no scan"))?;
-            let topic = stream.topic().clone();
-            let first = node.first_offsets();
-            Read::add(&mut self.reads, &topic, first, false);
-            return Ok(Box::new(StreamSource::new(topic, kernel)));
+            return self.stream(plan, stream, How::Stream).await;
+        }
+        if let Some(table) = provider.downcast_ref::<MirroredTable>() {
+            return self.mirror(scan, table).await;
         }
         if let Some(table) = provider.downcast_ref::<FollowedTable>() {
             return self.table(scan, table).await;
@@ -151,14 +148,55 @@ impl<'a> Walk<'a> {
         Ok(Box::new(Constant::new(kernel, detail, self.is_restored())))
     }
 
+    /// The records of a stream, as a plan that scans it gives them.
+    async fn stream(
+        &mut self,
+        plan: &LogicalPlan,
+        stream: &StreamTable,
+        how: How,
+    ) -> Result<Boxed> {
+        let kernel = self.kernel(plan, Inputs::default()).await?;
+        let node = scan_of(kernel.plan().as_ref());
+        let node = node.ok_or(Error::Internal("a stream's plan has no scan"))?;
+        let topic = stream.topic().clone();
+        let first = node.first_offsets();
+        Read::add(&mut self.reads, &topic, first, how);
+        Ok(Box::new(StreamSource::new(topic, kernel)))
+    }
+
+    /// The rows of a table that somebody else owns: the newest of its topic's, with the columns that the scan asks for.
+    async fn mirror(&mut self, scan: &TableScan, table: &MirroredTable) -> Result<Boxed> {
+        let all = || (0..scan.source.schema().fields().len()).collect();
+        let columns: Vec<usize> = scan.projection.clone().unwrap_or_else(all);
+        let source = provider_as_source(Arc::clone(table.changes()) as _);
+        let changes = LogicalPlanBuilder::scan(
+            scan.table_name.clone(),
+            source,
+            Some(table.changes_of(&columns)),
+        )?;
+        let changes = changes.build()?;
+        let changes = self.stream(&changes, table.changes(), How::Mirror).await?;
+        let (schema, key) = table.rows_of(&columns)?;
+        let reservation = self.reservation();
+        let newest = Newest::new(Arc::clone(&schema), key, reservation)?;
+        let mut inputs = Inputs::default();
+        let schema = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &schema)?;
+        let rows = LogicalPlanBuilder::from(inputs.add(&Arc::new(schema)));
+        let columns = scan.projected_schema.columns().into_iter();
+        let rows = rows.project(columns.map(Expr::Column))?.build()?;
+        let kernel = self.kernel(&rows, inputs).await?;
+        let detail = table.topic().name().to_string();
+        let shelf = self.shelf();
+        let mirror = MirrorSource::new(changes, newest, kernel, shelf, detail)?;
+        Ok(Box::new(mirror))
+    }
+
     /// A table's rows, filtered and projected as the scan asks for it.
     async fn table(&mut self, scan: &TableScan, table: &FollowedTable) -> Result<Boxed> {
         let topic = table.table().topic().clone();
-        Read::add(&mut self.reads, &topic, vec![Offset::ZERO], true);
-        let schema = datafusion::common::DFSchema::try_from_qualified_schema(
-            scan.table_name.clone(),
-            &scan.source.schema(),
-        )?;
+        Read::add(&mut self.reads, &topic, vec![Offset::ZERO], How::Table);
+        let schema =
+            DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?;
         let mut inputs = Inputs::default();
         let mut rows = LogicalPlanBuilder::from(inputs.add(&Arc::new(schema)));
         for filter in &scan.filters {

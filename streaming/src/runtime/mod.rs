@@ -6,6 +6,6 @@ mod output;
 mod sink;
 
 pub use group::{Gathered, Group, Moved, components};
-pub use job::{Job, JobId, Positions};
+pub use job::{Job, JobId, JobStatus, Positions, Upkeep};
 pub use output::{Output, Sink};
 pub use sink::ViewSink;
