@@ -315,9 +315,8 @@ impl Views {
             return Ok(());
         }
         let touched: HashSet<TopicId> = jobs.iter().flat_map(topics_of).collect();
-        let is_meant = |group: &RunningGroup| {
-            group.comes.is_none() && !group.topics.is_disjoint(&touched)
-        };
+        let is_meant =
+            |group: &RunningGroup| group.comes.is_none() && !group.topics.is_disjoint(&touched);
         // One that takes the place of another, which has run until now.
         let new: HashSet<u64> = jobs.iter().map(Job::id).collect();
         let others = take(groups, is_meant).await?;
