@@ -106,7 +106,7 @@ impl Dataflow {
                     });
                 }
                 _ => {
-                    tracing::info!(position = %found.position, "what came since a checkpoint is gone: all is computed again")
+                    tracing::info!(position = %found.position, "what came since a checkpoint is gone: all is computed again");
                 }
             }
         }

@@ -75,7 +75,8 @@ impl Source {
     }
 
     async fn produce(&mut self, server: &Server, topic: &str, changes: usize) {
-        let mut batches: BTreeMap<i32, Vec<(Option<Bytes>, Option<Bytes>)>> = BTreeMap::new();
+        type KeyAndValue = (Option<Bytes>, Option<Bytes>);
+        let mut batches: BTreeMap<i32, Vec<KeyAndValue>> = BTreeMap::new();
         for _ in 0..changes {
             for (id, value) in self.change() {
                 let partition = i32::try_from(id).unwrap() % PARTITIONS;
