@@ -26,6 +26,7 @@ use crate::metrics::{Counters, MetricsSnapshot};
 use crate::queries::{Queries, QueryInfo, Running};
 use crate::session::Session;
 use crate::settings::Settings;
+use crate::sinks::Sinks;
 use crate::tables::Tables;
 use crate::variables::Variables;
 use crate::views::Views;
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) tables: Tables,
     pub(crate) histories: Histories,
     pub(crate) views: Views,
+    pub(crate) sinks: Sinks,
     /// Of the ends of topics, for queries that look there again and again.
     pub(crate) decoded_rows: Arc<DecodedRows>,
     /// Cancelled when the engine closes.
@@ -161,6 +163,7 @@ impl Engine {
             tables: Tables::default(),
             histories: Histories::default(),
             views: Views::default(),
+            sinks: Sinks::default(),
             decoded_rows: Arc::new(DecodedRows::new(
                 usize::try_from(limits.decoded_rows.0).unwrap_or(usize::MAX),
             )),
@@ -178,6 +181,7 @@ impl Engine {
             settings,
         }));
         Histories::start(&engine.0);
+        Sinks::start(&engine.0);
         Views::start(&engine.0);
         engine.0.tend_dead_letters();
         Ok(engine)
@@ -284,6 +288,7 @@ impl Engine {
         self.0.closing.cancel();
         self.0.queries.close();
         self.0.dead_letters.close();
+        self.0.sinks.close().await;
         self.0.views.close().await;
         if let Err(error) = self.0.log.close().await {
             tracing::error!(%error, "the topic log did not close cleanly; it repairs itself at the next start");

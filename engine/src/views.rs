@@ -31,6 +31,8 @@ pub(crate) enum ViewState {
     Running,
     /// It was told to stand still.
     Paused,
+    /// What it writes to is away: it tries again.
+    Retrying(Failure),
     /// It cannot go on.
     Failed(Failure),
 }
@@ -45,7 +47,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    fn of(error: &Error) -> Self {
+    pub(crate) fn of(error: &Error) -> Self {
         Self {
             kind: error.kind(),
             sqlstate: error.sqlstate(),
@@ -70,6 +72,7 @@ impl ViewState {
             Self::Starting => "starting",
             Self::Running => "running",
             Self::Paused => "paused",
+            Self::Retrying(_) => "retrying",
             Self::Failed(_) => "failed",
         }
     }
@@ -77,7 +80,7 @@ impl ViewState {
     /// What is wrong, if something is.
     pub(crate) fn error(&self) -> Option<&str> {
         match self {
-            Self::Failed(failure) => Some(&failure.message),
+            Self::Retrying(failure) | Self::Failed(failure) => Some(&failure.message),
             _ => None,
         }
     }
@@ -146,6 +149,11 @@ impl Views {
     /// Up to where topics are shown to who reads a view: the same moment of all that belong together.
     pub(crate) fn positions(&self) -> Arc<Positions> {
         Arc::clone(&self.positions.read())
+    }
+
+    /// Hears of each change of what is shown.
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
     }
 
     /// What a view is doing.

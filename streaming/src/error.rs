@@ -43,6 +43,12 @@ pub enum Error {
     /// A stream that the query reads has got more partitions, of which the query's plan knows nothing.
     #[error("stream topic {0} has got more partitions")]
     Grown(String),
+    /// Two rows have one key, where a key may have one.
+    #[error("the query has two rows with the key ({key})")]
+    KeyNotUnique {
+        /// The key's columns with their values.
+        key: String,
+    },
     /// Planning or execution failed.
     #[error(transparent)]
     DataFusion(#[from] DataFusionError),
@@ -60,7 +66,10 @@ pub enum Error {
 impl Classify for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::NeedsState { .. } | Self::WrongPosition(_) | Self::ReadsNoStream => Kind::Invalid,
+            Self::NeedsState { .. }
+            | Self::WrongPosition(_)
+            | Self::ReadsNoStream
+            | Self::KeyNotUnique { .. } => Kind::Invalid,
             Self::Connector(error) => error.kind(),
             Self::RowsGone { .. } | Self::Dropped(_) => Kind::NotFound,
             Self::Grown(_) => Kind::Unavailable,
@@ -73,6 +82,7 @@ impl Classify for Error {
             Self::NeedsState { .. } | Self::ReadsNoStream => SqlState::FEATURE_NOT_SUPPORTED,
             Self::WrongPosition(_) => SqlState::INVALID_PARAMETER_VALUE,
             Self::Dropped(_) => SqlState::UNDEFINED_TABLE,
+            Self::KeyNotUnique { .. } => SqlState::UNIQUE_VIOLATION,
             Self::Connector(error) => error.sqlstate(),
             Self::RowsGone { .. }
             | Self::Grown(_)
@@ -91,6 +101,9 @@ impl Classify for Error {
             Self::RowsGone { .. } => Some("start again without a token".to_owned()),
             Self::Grown(_) => {
                 Some("go on from the last resume token: nothing is missed".to_owned())
+            }
+            Self::KeyNotUnique { .. } => {
+                Some("name the columns that tell rows apart: key = 'a, b'".to_owned())
             }
             Self::ReadsNoStream => Some("leave EMIT CHANGES out".to_owned()),
             Self::Connector(error) => error.hint(),

@@ -4,6 +4,8 @@
 //! of offsets. History and tail are the same loop, so there is no seam between them, and the rows given out up to a
 //! position are those that the same plan gives over the prefix which ends there.
 //!
+//! [`Job`]s keep views, in [`Group`]s that go in step, or feed sinks, each by a [`Feed`] of its own.
+//!
 //! There are two kinds. [`LiveQuery`] runs *stateless* queries (filters, projections, `UNION ALL`, joins against tables that do not
 //! change) by one kept plan. [`Dataflow`] runs all others, by operators that remember what they need. The crate never sees SQL text
 //! or a socket.
@@ -15,6 +17,7 @@ mod live;
 mod operators;
 mod planning;
 mod runtime;
+mod sinks;
 mod sources;
 mod state;
 mod stateless;
@@ -30,5 +33,7 @@ pub use error::{Error, Result};
 pub use live::{LiveQuery, Step};
 pub use operators::{Description, Follows};
 pub use runtime::{
-    Gathered, Group, Job, JobId, Moved, Output, Positions, Sink, ViewSink, components,
+    Feed, Gathered, Group, Holds, Job, JobId, Moved, Output, Positions, Sink, ViewSink, Written,
+    components,
 };
+pub use sinks::{FileSink, Rollover, RowCheck, TableSink, TopicSink};

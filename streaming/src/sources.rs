@@ -5,6 +5,7 @@ use weir_base::{Offset, OffsetVector, TopicId};
 use weir_topics::{Partition, Topic};
 
 use crate::error::{Error, Result};
+use crate::runtime::Positions;
 
 /// Bytes of the log that one step takes of all partitions at the most, unless a single batch is larger.
 const STEP_BYTES: u64 = 8 << 20;
@@ -26,6 +27,10 @@ pub(crate) struct Read {
 impl Read {
     pub(crate) fn topic(&self) -> &Topic {
         &self.topic
+    }
+
+    pub(crate) fn is_table(&self) -> bool {
+        self.is_table
     }
 
     /// Adds it to others.
@@ -127,6 +132,28 @@ impl Sources {
         position
     }
 
+    /// As [`Sources::stable_position`], but of topics that are shown no more than that; never before where they stand.
+    pub(crate) fn position_within(&self, shown: Option<&Positions>) -> OffsetVector {
+        let mut position = OffsetVector::new();
+        for source in &self.0 {
+            let shown = shown.and_then(|shown| shown.get(&source.topic.id()));
+            let ends = source.stable.iter().zip(&source.at).enumerate();
+            let ends = ends.map(|(partition, (stable, at))| {
+                let stable = *stable.borrow();
+                let shown = shown.and_then(|shown| shown.get(partition).copied());
+                shown.map_or(stable, |shown| shown.min(stable)).max(*at)
+            });
+            position.set(source.topic.name().clone(), ends.collect());
+        }
+        position
+    }
+
+    /// # Errors
+    /// When a topic has got more partitions.
+    pub(crate) fn check_grown(&self) -> Result<()> {
+        self.0.iter().try_for_each(Source::check_grown)
+    }
+
     /// Where each stands.
     pub(crate) fn positions(&self) -> impl Iterator<Item = (TopicId, Vec<Offset>)> {
         let sources = self.0.iter();
@@ -147,7 +174,7 @@ impl Sources {
     /// # Errors
     /// When a topic was dropped, or has got more partitions.
     pub(crate) async fn ready(&mut self) -> Result<()> {
-        self.0.iter().try_for_each(Source::check_grown)?;
+        self.check_grown()?;
         while self.rows_behind() == 0 {
             self.wait().await?;
         }
@@ -245,7 +272,7 @@ impl Sources {
         let (woken, _, _) = futures::future::select_all(waits).await;
         woken?;
         // A topic that is deleted or grows wakes its readers too.
-        self.0.iter().try_for_each(Source::check_grown)?;
+        self.check_grown()?;
         self.0.iter().try_for_each(Source::check_exists)
     }
 }

@@ -6,6 +6,7 @@
 
 mod bounds;
 mod convert;
+mod envelope;
 mod format;
 mod hidden;
 mod history;
@@ -14,12 +15,14 @@ mod ingest;
 mod keyed;
 mod keys;
 mod partition;
+mod placing;
 mod record;
 pub mod row;
 mod row_error;
 mod scan;
 mod schema;
 mod stream;
+mod transactional;
 mod writer;
 
 #[cfg(test)]
@@ -27,6 +30,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use envelope::{ChangeEncoder, Envelope};
 pub use format::{
     CsvForm, Format, KeyFormat, NewSchema, OnError, RecordFormat, Schemas, WriterSchema,
 };
@@ -43,4 +47,5 @@ pub use row_error::RowError;
 pub use scan::{DecodedRows, TopicScanExec, as_topic_scan};
 pub use schema::{DecodeErrors, Hidden, RAW_COLUMN, RowColumn, RowSchema, hidden_fields};
 pub use stream::StreamTable;
+pub use transactional::{Noted, SourceProgress, TransactionalWriter};
 pub use writer::{IdempotencyKey, TopicWriter, Written, WrittenRange};

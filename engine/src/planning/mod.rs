@@ -72,6 +72,8 @@ pub(crate) struct Planner {
     variables: Variables,
     reading: Reading,
     stop: CancellationToken,
+    /// Whether views that are kept are planned by their text, as others are.
+    expands_kept: bool,
     opened: Mutex<Opened>,
 }
 
@@ -128,8 +130,16 @@ impl Planner {
             runtime: Arc::new(runtime),
             reading,
             stop: running.stop.clone(),
+            expands_kept: false,
             opened: Mutex::default(),
         }
+    }
+
+    /// Plans views that are kept by their text, from what they read, and not from their rows.
+    #[must_use]
+    pub(crate) fn expanding_kept(mut self, expands_kept: bool) -> Self {
+        self.expands_kept = expands_kept;
+        self
     }
 
     /// Plans a query, parameters filled in.
@@ -159,15 +169,24 @@ impl Planner {
     }
 
     /// Plans the text of a view on the same snapshot and offsets.
-    async fn view(&self, view: &weir_catalog::View) -> Result<LogicalPlan> {
+    pub(crate) async fn view(&self, view: &weir_catalog::View) -> Result<LogicalPlan> {
         let parsed = crate::text::parse_one(&view.sql)?;
-        let weir_sql::Statement::Query(query) = parsed.statement else {
-            return Err(Error::invalid(
+        let query = match parsed.statement {
+            weir_sql::Statement::Query(query) => Some(query.query),
+            // A sink may have been made by an INSERT that goes on.
+            weir_sql::Statement::Insert(insert) => match *insert.insert {
+                ast::Statement::Insert(insert) => insert.source,
+                _ => None,
+            },
+            _ => None,
+        };
+        let query = query.ok_or_else(|| {
+            Error::invalid(
                 SqlState::DATA_EXCEPTION,
                 "the stored text of a view is no query",
-            ));
-        };
-        let statement = ast::Statement::Query(query.query);
+            )
+        })?;
+        let statement = ast::Statement::Query(query);
         let plan = Box::pin(self.plan(statement, Text::OfView, &view.default_schema)).await;
         plan.map_err(Error::without_position)
     }

@@ -111,12 +111,15 @@ impl Planner {
             Body::Stream(_) => self.stream(&entry, shows_hidden).await,
             Body::Table(_) => self.table(&entry, shows_hidden).await,
             Body::ExternalTable(table) => super::files::open_definition(self, table).await,
-            Body::MaterializedView(_) => self.table(&entry, shows_hidden).await,
-            Body::View(view) => {
+            Body::MaterializedView(_) if !self.expands_kept => {
+                self.table(&entry, shows_hidden).await
+            }
+            Body::View(view)
+            | Body::MaterializedView(weir_catalog::MaterializedView { view, .. }) => {
                 let plan = Box::pin(self.view_as_declared(&entry, view)).await?;
                 Ok(Arc::new(ViewTable::new(plan, Some(view.sql.clone()))))
             }
-            Body::Schema | Body::Connection(_) => Err(Error::invalid(
+            Body::Schema | Body::Connection(_) | Body::Sink(_) => Err(Error::invalid(
                 SqlState::WRONG_OBJECT_TYPE,
                 format!("{} has no rows", entry.describe()),
             )),

@@ -8,6 +8,7 @@ mod linear;
 mod recompute;
 mod source;
 mod top;
+mod unique;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ pub(crate) use linear::Linear;
 pub(crate) use recompute::Recompute;
 pub(crate) use source::{StreamSource, TableSource, scan_of};
 pub(crate) use top::Top;
+pub(crate) use unique::Unique;
 
 use crate::dataflow::Ranges;
 use crate::delta::Delta;

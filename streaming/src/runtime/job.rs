@@ -16,8 +16,8 @@ pub type JobId = u64;
 #[derive(Debug)]
 pub struct Job {
     id: JobId,
-    dataflow: Dataflow,
-    output: Output,
+    pub(super) dataflow: Dataflow,
+    pub(super) output: Output,
     end: Offset,
 }
 
