@@ -28,7 +28,7 @@ use futures::TryStreamExt;
 use object_store::path::{Path, PathPart};
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 use serde::{Deserialize, Serialize};
-use weir_base::{Kind, Options};
+use weir_base::{Classify, Kind, Options};
 
 use super::connection::ConnectionSpec;
 use super::format::{Format, FormatOptions};
@@ -276,7 +276,7 @@ impl FolderWriter {
         let plan = write::plan(&self.stores, session, rows, target).await?;
         let counts = collect(plan, Arc::clone(context)).await;
         let counts = counts.map_err(|error| match Error::find(&error) {
-            Some(ours) => ours.retell(),
+            Some(ours) => mendable(ours.retell()),
             None => internal(error),
         })?;
         Ok(write::written_rows(&counts))
@@ -376,7 +376,7 @@ impl FolderWriter {
     }
 
     fn failed(&self, error: &object_store::Error) -> Error {
-        store_error(&self.place.shown, error)
+        mendable(store_error(&self.place.shown, error))
     }
 
     /// Waits until files on disk, and their names, outlast a loss of power.
@@ -402,6 +402,14 @@ impl FolderWriter {
             let message = format!("{}: files could not be synced: {error}", self.place.shown);
             Error::new(Kind::Unavailable, message)
         })
+    }
+}
+
+/// The place was right when the writer was made: what is wrong with it now, somebody may mend.
+fn mendable(error: Error) -> Error {
+    match error.kind() {
+        Kind::Invalid => Error::new(Kind::Unavailable, error.to_string()),
+        _ => error,
     }
 }
 
