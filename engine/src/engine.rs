@@ -10,9 +10,10 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
 use tokio_util::sync::CancellationToken;
 use weir_base::{Classify, Clock, Kind, QueryId, SqlState, TopicId, TopicName};
-use weir_catalog::{Catalog, Entry};
+use weir_catalog::{Catalog, Entry, ObjectId};
 use weir_connectors::files::{FilePolicy, FileStores};
 use weir_connectors::topic::DecodedRows;
+use weir_streaming::Checkpoints;
 use weir_topics::is_internal;
 use weir_topics::{LogSettings, Topic, TopicLog};
 
@@ -54,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) histories: Histories,
     pub(crate) views: Views,
     pub(crate) sinks: Sinks,
+    /// The state of their jobs.
+    pub(crate) checkpoints: Checkpoints,
     /// Of the ends of topics, for queries that look there again and again.
     pub(crate) decoded_rows: Arc<DecodedRows>,
     /// Cancelled when the engine closes.
@@ -126,6 +129,7 @@ impl Engine {
         )
         .await?;
         let catalog = Arc::new(Catalog::open(dir.join("catalog"))?);
+        let checkpoints = open_checkpoints(&dir.join("state"), &catalog)?;
         let scratch = dir.join("scratch");
         empty_folder(&scratch)?;
         remove_orphans(&catalog, &log).await;
@@ -134,7 +138,7 @@ impl Engine {
         let stores = FileStores::new(FilePolicy {
             allow_paths: settings.allow_paths.clone(),
             // Whatever is allowed, the server's own files are not.
-            deny_paths: ["topics", "catalog", "scratch", "history"]
+            deny_paths: ["topics", "catalog", "scratch", "history", "state"]
                 .map(|own| dir.join(own))
                 .to_vec(),
             allow_private_network: settings.allow_private_network,
@@ -164,6 +168,7 @@ impl Engine {
             histories: Histories::default(),
             views: Views::default(),
             sinks: Sinks::default(),
+            checkpoints,
             decoded_rows: Arc::new(DecodedRows::new(
                 usize::try_from(limits.decoded_rows.0).unwrap_or(usize::MAX),
             )),
@@ -294,6 +299,21 @@ impl Engine {
             tracing::error!(%error, "the topic log did not close cleanly; it repairs itself at the next start");
         }
     }
+}
+
+/// Opens the state of the jobs of a catalog. What cannot be read can be computed again.
+fn open_checkpoints(folder: &Path, catalog: &Catalog) -> Result<Checkpoints> {
+    let checkpoints = match Checkpoints::open(folder) {
+        Ok(checkpoints) => checkpoints,
+        Err(error) => {
+            tracing::warn!(%error, "the state of materialized views cannot be read: they are computed again");
+            empty_folder(folder)?;
+            Checkpoints::open(folder)?
+        }
+    };
+    let snapshot = catalog.snapshot();
+    checkpoints.retain(|job| snapshot.by_id(ObjectId(job)).is_some())?;
+    Ok(checkpoints)
 }
 
 /// Deletes topics that were made for a stream or table which then was not committed, or whose deletion was cut off.

@@ -20,6 +20,8 @@ pub struct Settings {
     pub upkeep_interval: Duration,
     /// Where closed segments of streams are kept as Parquet.
     pub history: HistorySettings,
+    /// How often the state of each materialized view is saved: so much of its input is read again after a crash.
+    pub checkpoint_interval: Duration,
     /// The bounds on every query.
     pub limits: Limits,
 }
@@ -56,6 +58,8 @@ pub struct Limits {
     pub memory: ByteSize,
     /// Memory of one query; past it operators spill, and what cannot spill fails with SQLSTATE 53200.
     pub query_memory: ByteSize,
+    /// Memory of one materialized view; what it remembers goes to disk when it takes more than half of that.
+    pub view_memory: ByteSize,
     /// Memory for rows of the ends of topics, decoded, apart from what queries have; 0 keeps none.
     pub decoded_rows: ByteSize,
     /// Disk that all queries together may spill to.
@@ -88,6 +92,7 @@ impl Settings {
             segment_bytes: ByteSize(128 << 20),
             upkeep_interval: Duration::from_secs(5),
             history: HistorySettings::default(),
+            checkpoint_interval: Duration::from_secs(10),
             limits: Limits::default(),
         }
     }
@@ -99,6 +104,7 @@ impl Default for Limits {
         Self {
             memory: ByteSize(4 << 30),
             query_memory: ByteSize(2 << 30),
+            view_memory: ByteSize(1 << 30),
             decoded_rows: ByteSize(256 << 20),
             spill: ByteSize(20 << 30),
             query_timeout: Duration::from_secs(300),

@@ -11,7 +11,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_base::{Classify, Kind, Offset, SqlState, TopicId};
 use weir_catalog::{Body, Entry, ObjectId, ObjectKind};
-use weir_streaming::{Dataflow, Gathered, Group, Job, Moved, Positions, ViewSink, components};
+use weir_streaming::{
+    Dataflow, Gathered, Group, Job, JobStatus, JobStore, Moved, Positions, Upkeep, ViewSink,
+    components,
+};
 use weir_topics::Topic;
 
 use crate::engine::Shared;
@@ -90,10 +93,8 @@ impl ViewState {
 #[derive(Debug, Clone)]
 pub(crate) struct ViewStatus {
     pub(crate) state: ViewState,
-    /// Rows of its sources that it has yet to read.
-    pub(crate) rows_behind: u64,
-    /// What its operators remember: rows, and the bytes that they take.
-    pub(crate) state_size: (u64, usize),
+    /// How its job does, or did when it ended.
+    pub(crate) job: JobStatus,
 }
 
 /// All views that are kept.
@@ -219,8 +220,7 @@ impl Views {
         let mut status = self.status.lock();
         let status = status.entry(id).or_insert(ViewStatus {
             state: ViewState::Starting,
-            rows_behind: 0,
-            state_size: (0, 0),
+            job: JobStatus::default(),
         });
         status.state = state;
         self.changed.send_modify(|version| *version += 1);
@@ -228,8 +228,7 @@ impl Views {
 
     fn note(&self, job: &Job) {
         if let Some(status) = self.status.lock().get_mut(&ObjectId(job.id())) {
-            status.rows_behind = job.dataflow().rows_behind();
-            status.state_size = job.dataflow().state_size();
+            status.job = job.status();
         }
     }
 
@@ -295,8 +294,9 @@ impl Views {
     /// Stops all of them at the ends of their steps, before the log is closed.
     pub(crate) async fn close(&self) {
         let mut groups = self.groups.lock().await;
-        if let Err(error) = take(&mut groups, |_| true).await {
-            tracing::error!(%error, "a group of views has ended");
+        match take(&mut groups, |_| true).await {
+            Ok(jobs) => save(jobs).await,
+            Err(error) => tracing::error!(%error, "a group of views has ended"),
         }
     }
 
@@ -318,9 +318,13 @@ impl Views {
         let mut gone: HashSet<TopicId> = meant.flat_map(|group| &group.topics).copied().collect();
         let taken = take(&mut groups, is_meant).await;
         match taken {
-            Ok(mut jobs) => {
-                jobs.retain(|job| !ids.contains(&ObjectId(job.id())));
-                self.regroup(engine, &mut groups, jobs);
+            Ok(jobs) => {
+                let is_meant = |job: &Job| ids.contains(&ObjectId(job.id()));
+                let (ended, others) = jobs.into_iter().partition(is_meant);
+                self.regroup(engine, &mut groups, others);
+                if state.is_some() {
+                    save(ended).await;
+                }
             }
             Err(error) => tracing::error!(%error, "a group of views has ended"),
         }
@@ -331,6 +335,10 @@ impl Views {
                 Some(state) => self.set(*id, state.clone()),
                 None => {
                     self.status.lock().remove(id);
+                    let forgotten = engine.checkpoints.forget(id.0);
+                    if let Err(error) = forgotten {
+                        tracing::warn!(view = id.0, %error, "the state of a view that is gone stays until the next start");
+                    }
                 }
             }
         }
@@ -355,6 +363,15 @@ impl Views {
             if let Some(task) = engine.lanes.spawn(Lane::Heavy, work) {
                 groups.push(RunningGroup { topics, stop, task });
             }
+        }
+    }
+}
+
+/// Saves the state of jobs that end.
+async fn save(jobs: Vec<Job>) {
+    for mut job in jobs {
+        if let Err(error) = job.checkpoint().await {
+            tracing::warn!(view = job.id(), %error, "the state of a view was not saved; it goes on from the last checkpoint");
         }
     }
 }
@@ -504,14 +521,46 @@ async fn job(engine: &Arc<Shared>, entry: &Entry) -> Result<Job> {
         ));
     };
     let planner = planner(engine, &view.view.sql);
-    let dataflow = planner.dataflow(entry, &view.view).await?;
-    let sink = ViewSink::new(engine.keyed_table(entry)?)?;
-    Ok(Job::new(entry.id.0, dataflow, sink))
+    let store = engine.checkpoints.of(entry.id.0)?;
+    let table = engine.keyed_table(entry)?;
+    let mut dataflow = planner
+        .dataflow(entry, &view.view, Some(store.clone()))
+        .await?;
+    let sink = if table.stable_offset() == Offset::ZERO {
+        ViewSink::new(table)?
+    } else {
+        // What came since the checkpoint may be in the table already: up to where it says.
+        let written = table.written_from().await?;
+        match written.filter(|written| dataflow.is_restored() && dataflow.reaches(written)) {
+            Some(written) => {
+                dataflow.resume(&written).await?;
+                ViewSink::new(table)?
+            }
+            None => {
+                if dataflow.is_restored() {
+                    store.clear()?;
+                    dataflow = planner.dataflow(entry, &view.view, Some(store)).await?;
+                }
+                ViewSink::of_unknown(table)?
+            }
+        }
+    };
+    Ok(Job::new(entry.id.0, dataflow, sink, upkeep(engine)))
+}
+
+/// When the state of a job is saved.
+pub(crate) fn upkeep(engine: &Shared) -> Upkeep {
+    let memory = engine.settings.limits.view_memory.0 / 2;
+    Upkeep {
+        clock: Arc::clone(&engine.clock),
+        interval: engine.settings.checkpoint_interval,
+        memory: usize::try_from(memory).unwrap_or(usize::MAX),
+    }
 }
 
 /// A planner for a view, with a memory of its own.
 pub(crate) fn planner(engine: &Arc<Shared>, sql: &str) -> Planner {
-    let limit = usize::try_from(engine.settings.limits.query_memory.0).unwrap_or(usize::MAX);
+    let limit = usize::try_from(engine.settings.limits.view_memory.0).unwrap_or(usize::MAX);
     let pool = Arc::new(QueryPool::new(limit, Arc::clone(&engine.memory)));
     let running = Running::new(sql, pool, engine.clock.now_ms());
     Planner::new(
@@ -525,9 +574,14 @@ pub(crate) fn planner(engine: &Arc<Shared>, sql: &str) -> Planner {
 
 impl Planner {
     /// The operators of a view's query, whose rows have the view's columns.
-    async fn dataflow(&self, entry: &Entry, view: &weir_catalog::View) -> Result<Dataflow> {
+    async fn dataflow(
+        &self,
+        entry: &Entry,
+        view: &weir_catalog::View,
+        store: Option<JobStore>,
+    ) -> Result<Dataflow> {
         let plan = self.view_as_declared(entry, view).await?;
         let plan = self.state.optimize(&plan)?;
-        Ok(Dataflow::new(&plan, &self.state, &self.task_context()).await?)
+        Ok(Dataflow::new(&plan, &self.state, &self.task_context(), store).await?)
     }
 }

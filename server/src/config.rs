@@ -44,6 +44,8 @@ pub struct Config {
     pub upkeep_interval: Duration,
     /// Where closed segments of streams are kept as Parquet.
     pub history: HistorySettings,
+    /// How often the state of each materialized view is saved.
+    pub checkpoint_interval: Duration,
     /// The bounds on queries.
     pub limits: Limits,
     /// The bounds on HTTP connections and what they keep on the server.
@@ -177,6 +179,7 @@ impl Default for Config {
             shutdown_grace: Duration::from_secs(30),
             segment_bytes: ByteSize(128 << 20),
             upkeep_interval: Duration::from_secs(5),
+            checkpoint_interval: Duration::from_secs(10),
             history: HistorySettings::default(),
             limits: Limits::default(),
             rest: HttpSettings::default(),
@@ -301,6 +304,7 @@ impl Config {
             segment_bytes: self.segment_bytes,
             upkeep_interval: self.upkeep_interval,
             history: self.history.clone(),
+            checkpoint_interval: self.checkpoint_interval,
             limits: self.limits.clone(),
         }
     }

@@ -8,15 +8,19 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use weir_base::OffsetVector;
-use weir_topics::Topic;
+use weir_topics::{Pin, Topic};
 
+use crate::checkpoint::{JobStore, Manifest, Saving, Shelf};
 use crate::delta::Delta;
 use crate::error::Result;
-use crate::operators::{Boxed, Description, Operator, Unique};
-use crate::planning::{Planned, Walk};
+use crate::operators::{Boxed, Description, Operator, StateSize, Unique};
+use crate::planning::{Planned, Restored, Walk};
 use crate::runtime::Positions;
 pub(crate) use crate::sources::Ranges;
 use crate::sources::{Read, STEP_ROWS, Sources};
+
+/// The number of an operator that is put on top of a query's, which count from 0.
+const UNIQUE: u16 = 0xfffe;
 
 /// Operators that follow a query's sources, step by step.
 ///
@@ -29,6 +33,13 @@ pub struct Dataflow {
     schema: SchemaRef,
     step_rows: i64,
     begun: bool,
+    store: Option<JobStore>,
+    /// What describes its state in a checkpoint.
+    manifest: Manifest,
+    /// Whether it moved since the last checkpoint.
+    moved: bool,
+    /// What came into the tables that it reads since the last checkpoint must be there to be told again.
+    pins: Vec<Pin>,
 }
 
 impl std::fmt::Debug for Dataflow {
@@ -43,21 +54,69 @@ impl Dataflow {
     /// Plans a query, which DataFusion has analysed and optimised for one partition. Its streams are planned live, and its tables are
     /// [followed](weir_connectors::topic::FollowedTable).
     ///
+    /// With a store it goes on from the checkpoint there, if that is of the same query and all that came since can be read.
+    ///
     /// # Errors
     /// When a part of it cannot be planned, or nothing in it can change.
     pub async fn new(
         plan: &LogicalPlan,
         state: &SessionState,
         context: &Arc<TaskContext>,
+        store: Option<JobStore>,
     ) -> Result<Self> {
-        let Planned { root, reads } = Walk::over(plan, state, context).await?;
+        let text = plan.display_indent_schema().to_string();
+        if let Some(store) = &store
+            && let Some(found) = store.manifest()?
+            && found.is_of(&text)
+        {
+            let restored = Restored {
+                store: Some(store.clone()),
+                position: Some(found.position.clone()),
+            };
+            let Planned { root, reads } = Walk::over(plan, state, context, restored).await?;
+            match Sources::new(reads.clone(), Some(&found.position)) {
+                Ok(sources) if found.reads(&reads) && sources.is_whole() => {
+                    return Ok(Self {
+                        schema: Arc::clone(plan.schema().inner()),
+                        root,
+                        pins: sources.pins(),
+                        sources,
+                        reads,
+                        step_rows: STEP_ROWS,
+                        begun: true,
+                        store: Some(store.clone()),
+                        manifest: found,
+                        moved: false,
+                    });
+                }
+                _ => {
+                    tracing::info!(position = %found.position, "what came since a checkpoint is gone: all is computed again")
+                }
+            }
+        }
+        if let Some(store) = &store {
+            store.clear()?;
+        }
+        let restored = Restored {
+            store: store.clone(),
+            position: None,
+        };
+        let Planned { root, reads } = Walk::over(plan, state, context, restored).await?;
+        let sources = Sources::new(reads.clone(), None)?;
         Ok(Self {
             schema: Arc::clone(plan.schema().inner()),
             root,
-            sources: Sources::new(reads.clone(), None)?,
+            manifest: Manifest::new(&text, &reads, sources.position(), 0),
+            pins: match store {
+                Some(_) => sources.pins(),
+                None => Vec::new(),
+            },
+            sources,
             reads,
             step_rows: STEP_ROWS,
             begun: false,
+            store,
+            moved: false,
         })
     }
 
@@ -81,6 +140,16 @@ impl Dataflow {
         self.sources.rows_behind()
     }
 
+    /// How many rows lie before where it stands: offsets, of all partitions.
+    pub(crate) fn rows_read(&self) -> u64 {
+        self.sources.rows_read()
+    }
+
+    /// What its state takes on the disk, in bytes.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        self.store.as_ref().map_or(0, JobStore::disk_bytes)
+    }
+
     /// Lets a step take no more than so many rows.
     #[must_use]
     pub fn with_step_rows(mut self, rows: u32) -> Self {
@@ -88,13 +157,14 @@ impl Dataflow {
         self
     }
 
-    /// Refuses rows that have the same values in some columns, which are named by their places. The dataflow must not have begun.
+    /// Refuses rows that have the same values in some columns, which are named by their places. The dataflow must have taken no step.
     ///
     /// # Errors
-    /// When there are no such columns, or their values cannot be compared.
+    /// When there are no such columns, their values cannot be compared, or what a checkpoint has of them cannot be read.
     pub fn with_unique_key(self, key: Vec<usize>) -> Result<Self> {
+        let shelf = Shelf::new(self.store.clone(), UNIQUE, self.begun);
         Ok(Self {
-            root: Box::new(Unique::new(self.root, key)?),
+            root: Box::new(Unique::new(self.root, key, shelf)?),
             ..self
         })
     }
@@ -109,6 +179,11 @@ impl Dataflow {
         self.sources.stable_position()
     }
 
+    /// Whether its sources have all that it takes to come to a position.
+    pub fn reaches(&self, position: &OffsetVector) -> bool {
+        Sources::new(self.reads.clone(), Some(position)).is_ok()
+    }
+
     /// Goes to a position where it was before: what changes on the way is not given again.
     ///
     /// # Errors
@@ -116,10 +191,14 @@ impl Dataflow {
     pub async fn resume(&mut self, position: &OffsetVector) -> Result<()> {
         // Checks that it belongs to what is read.
         let there = Sources::new(self.reads.clone(), Some(position))?;
-        if !self.begun && remembers_nothing(self.root.as_ref()) {
+        if remembers_nothing(self.root.as_ref()) {
             self.sources = there;
             self.begun = true;
             return Ok(());
+        }
+        if !self.begun {
+            // What a table was there cannot be told from what it has become.
+            there.check_whole()?;
         }
         while !self.is_at(position) {
             self.step_towards(position).await?;
@@ -190,13 +269,53 @@ impl Dataflow {
         let ranges = self.sources.ranges(&ends);
         self.begun = true;
         let delta = self.root.step(&ranges).await?;
+        self.moved |= !self.sources.is_at(&ends);
         self.sources.go_to(ends);
         delta.consolidated(&self.root.schema())
     }
 
-    /// What its operators remember: rows, and the bytes that they take.
-    pub fn state_size(&self) -> (u64, usize) {
+    /// What its operators remember.
+    pub fn state_size(&self) -> StateSize {
         state_size(self.root.as_ref())
+    }
+
+    /// Whether it went on from a checkpoint, or has made one.
+    pub fn is_restored(&self) -> bool {
+        self.begun && self.manifest.made_ms > 0
+    }
+
+    /// When the last checkpoint was made, in milliseconds since the epoch.
+    pub fn checkpoint_ms(&self) -> Option<i64> {
+        Some(self.manifest.made_ms).filter(|made| *made > 0)
+    }
+
+    /// Makes a checkpoint of where it stands, if it has a store and moved since the last.
+    ///
+    /// # Errors
+    /// When it cannot be written: then the last one holds, and no other can be made by this dataflow.
+    pub async fn checkpoint(&mut self, now_ms: i64) -> Result<()> {
+        let Some(store) = &self.store else {
+            return Ok(());
+        };
+        if !self.moved && self.manifest.made_ms > 0 {
+            return Ok(());
+        }
+        let mut saving = store.begin()?;
+        save(self.root.as_mut(), &mut saving).inspect_err(|_| store.break_off())?;
+        let manifest = self.manifest.at(self.sources.position(), now_ms);
+        saving.commit(&manifest).await?;
+        self.manifest = manifest;
+        self.moved = false;
+        self.pins = self.sources.pins();
+        Ok(())
+    }
+
+    /// Lets go of state in memory that the last checkpoint has; it is read again when it is needed.
+    pub fn release(&mut self) {
+        if self.store.as_ref().is_none_or(JobStore::is_broken) {
+            return;
+        }
+        release(self.root.as_mut());
     }
 
     /// Its operators, one a line, inputs below and further in.
@@ -215,10 +334,21 @@ fn remembers_nothing(operator: &dyn Operator) -> bool {
     reads_or_maps && inputs.all(remembers_nothing)
 }
 
-fn state_size(operator: &dyn Operator) -> (u64, usize) {
-    let own = operator.describe().state;
+fn state_size(operator: &dyn Operator) -> StateSize {
     let inputs = operator.inputs().into_iter().map(state_size);
-    inputs.fold(own, |sum, size| (sum.0 + size.0, sum.1 + size.1))
+    inputs.fold(operator.state(), std::ops::Add::add)
+}
+
+fn save(operator: &mut dyn Operator, saving: &mut Saving) -> Result<()> {
+    operator.save(saving)?;
+    let mut inputs = operator.inputs_mut().into_iter();
+    inputs.try_for_each(|input| save(input.as_mut(), saving))
+}
+
+fn release(operator: &mut dyn Operator) {
+    operator.release();
+    let inputs = operator.inputs_mut().into_iter();
+    inputs.for_each(|input| release(input.as_mut()));
 }
 
 fn explain(operator: &dyn Operator, depth: usize, text: &mut String) {
@@ -226,8 +356,8 @@ fn explain(operator: &dyn Operator, depth: usize, text: &mut String) {
         name,
         detail,
         follows,
-        state: (rows, bytes),
     } = operator.describe();
+    let StateSize { rows, bytes, .. } = operator.state();
     let indent = "  ".repeat(depth);
     let _ = write!(text, "{indent}{name}: {detail} [{}", follows.as_str());
     if rows > 0 || bytes > 0 {

@@ -37,6 +37,9 @@ pub enum Error {
         /// The first offset that is there.
         start: i64,
     },
+    /// What changed in a table after the position to go on from was compacted away.
+    #[error("what changed in a table since the position to go on from can no longer be told")]
+    ChangesGone,
     /// A stream that the query reads was dropped.
     #[error("stream topic {0} was dropped")]
     Dropped(String),
@@ -58,6 +61,9 @@ pub enum Error {
     /// Something that cannot be; the defect is ours.
     #[error("{0}")]
     Internal(&'static str),
+    /// The state of a job cannot be kept.
+    #[error("the state of a continuous query cannot be kept: {0}")]
+    Store(#[from] fjall::Error),
     /// A topic cannot be read.
     #[error(transparent)]
     Connector(#[from] weir_connectors::Error),
@@ -71,8 +77,8 @@ impl Classify for Error {
             | Self::ReadsNoStream
             | Self::KeyNotUnique { .. } => Kind::Invalid,
             Self::Connector(error) => error.kind(),
-            Self::RowsGone { .. } | Self::Dropped(_) => Kind::NotFound,
-            Self::Grown(_) => Kind::Unavailable,
+            Self::RowsGone { .. } | Self::ChangesGone | Self::Dropped(_) => Kind::NotFound,
+            Self::Grown(_) | Self::Store(_) => Kind::Unavailable,
             Self::DataFusion(_) | Self::Arrow(_) | Self::Internal(_) => Kind::Internal,
         }
     }
@@ -85,9 +91,11 @@ impl Classify for Error {
             Self::KeyNotUnique { .. } => SqlState::UNIQUE_VIOLATION,
             Self::Connector(error) => error.sqlstate(),
             Self::RowsGone { .. }
+            | Self::ChangesGone
             | Self::Grown(_)
             | Self::DataFusion(_)
             | Self::Arrow(_)
+            | Self::Store(_)
             | Self::Internal(_) => self.kind().default_sqlstate(),
         }
     }
@@ -98,7 +106,9 @@ impl Classify for Error {
             Self::WrongPosition(_) => {
                 Some("start without a token to read from the beginning".to_owned())
             }
-            Self::RowsGone { .. } => Some("start again without a token".to_owned()),
+            Self::RowsGone { .. } | Self::ChangesGone => {
+                Some("start again without a token".to_owned())
+            }
             Self::Grown(_) => {
                 Some("go on from the last resume token: nothing is missed".to_owned())
             }
@@ -107,6 +117,7 @@ impl Classify for Error {
             }
             Self::ReadsNoStream => Some("leave EMIT CHANGES out".to_owned()),
             Self::Connector(error) => error.hint(),
+            Self::Store(_) => Some("look at the disk of the data folder".to_owned()),
             Self::Dropped(_) | Self::DataFusion(_) | Self::Arrow(_) | Self::Internal(_) => None,
         }
     }

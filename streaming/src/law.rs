@@ -17,12 +17,13 @@ use weir_connectors::topic::{
 };
 use weir_topics::{LogSettings, TopicConfig, TopicLog, TopicSpec};
 
-use crate::{Dataflow, Delta};
+use crate::{Checkpoints, Dataflow, Delta};
 
 /// Streams `a` and `b`, and tables `t` and `u`, all of `(id BIGINT, v BIGINT, name TEXT)`; `id` is the tables' key.
 struct World {
     streams: Vec<TopicWriter>,
     tables: Vec<KeyedTable>,
+    checkpoints: Checkpoints,
     _log: TopicLog,
     _dir: tempfile::TempDir,
 }
@@ -83,6 +84,7 @@ impl World {
         Self {
             streams,
             tables,
+            checkpoints: Checkpoints::open(&dir.path().join("state")).unwrap(),
             _log: log,
             _dir: dir,
         }
@@ -166,6 +168,7 @@ impl World {
         panic!("none of a hundred queries can be planned");
     }
 
+    /// A dataflow, which goes on from the last checkpoint.
     async fn dataflow(&self, sql: &str) -> Dataflow {
         let context = self.session(None).await;
         let plan = context
@@ -174,7 +177,8 @@ impl World {
             .unwrap()
             .into_optimized_plan()
             .unwrap();
-        Dataflow::new(&plan, &context.state(), &context.task_ctx())
+        let store = self.checkpoints.of(1).unwrap();
+        Dataflow::new(&plan, &context.state(), &context.task_ctx(), Some(store))
             .await
             .unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
@@ -405,6 +409,12 @@ enum Act {
     Upsert(usize, Vec<Row>),
     Delete(usize, Vec<i64>),
     Step,
+    /// A checkpoint, after which state is let go or not.
+    Checkpoint {
+        release: bool,
+    },
+    /// A crash: all goes on from the last checkpoint.
+    Restart,
 }
 
 fn row() -> impl Strategy<Value = Row> {
@@ -424,23 +434,29 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
             }),
             2 => (0..2usize, prop::collection::vec(0..12i64, 1..4)).prop_map(|(table, ids)| Act::Delete(table, ids)),
             4 => Just(Act::Step),
+            2 => any::<bool>().prop_map(|release| Act::Checkpoint { release }),
+            1 => Just(Act::Restart),
         ],
-        1..14,
+        1..18,
     )
 }
 
 async fn holds(query: u64, partitions: [u32; 2], step_rows: u32, acts: &[Act]) {
     let world = World::new(partitions).await;
     let sql = world.a_query(query).await;
-    let mut dataflow = world.dataflow(&sql).await.with_step_rows(step_rows);
+    let begin = async || world.dataflow(&sql).await.with_step_rows(step_rows);
+    let mut dataflow = begin().await;
     let mut rows = Multiset::new();
+    // What a restart goes back to.
+    let mut saved = Multiset::new();
     let mut begun = false;
-    let mut steps = async |rows: &mut Multiset, most: usize| {
+    let mut saved_begun = false;
+    let steps = async |dataflow: &mut Dataflow, rows: &mut Multiset, begun: &mut bool, most| {
         for _ in 0..most {
-            if begun && dataflow.rows_behind() == 0 {
+            if *begun && dataflow.rows_behind() == 0 {
                 break;
             }
-            begun = true;
+            *begun = true;
             let delta = dataflow
                 .step()
                 .await
@@ -460,10 +476,24 @@ async fn holds(query: u64, partitions: [u32; 2], step_rows: u32, acts: &[Act]) {
             Act::Append(stream, rows) => world.append(*stream, rows).await,
             Act::Upsert(table, rows) => world.upsert(*table, rows).await,
             Act::Delete(table, ids) => world.delete(*table, ids).await,
-            Act::Step => steps(&mut rows, 1).await,
+            Act::Step => steps(&mut dataflow, &mut rows, &mut begun, 1).await,
+            Act::Checkpoint { release } if begun => {
+                dataflow.checkpoint(1).await.unwrap();
+                (saved, saved_begun) = (rows.clone(), true);
+                if *release {
+                    dataflow.release();
+                }
+            }
+            Act::Checkpoint { .. } => {}
+            Act::Restart => {
+                drop(dataflow);
+                dataflow = begin().await;
+                (rows, begun) = (saved.clone(), saved_begun);
+                assert_eq!(begun, dataflow.is_restored());
+            }
         }
     }
-    steps(&mut rows, usize::MAX).await;
+    steps(&mut dataflow, &mut rows, &mut begun, usize::MAX).await;
 }
 
 proptest! {

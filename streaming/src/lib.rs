@@ -10,6 +10,7 @@
 //! change) by one kept plan. [`Dataflow`] runs all others, by operators that remember what they need. The crate never sees SQL text
 //! or a socket.
 
+mod checkpoint;
 mod dataflow;
 mod delta;
 mod error;
@@ -27,13 +28,14 @@ mod law;
 #[cfg(test)]
 mod tests;
 
+pub use checkpoint::{Checkpoints, JobStore};
 pub use dataflow::Dataflow;
 pub use delta::Delta;
 pub use error::{Error, Result};
 pub use live::{LiveQuery, Step};
-pub use operators::{Description, Follows};
+pub use operators::{Description, Follows, StateSize};
 pub use runtime::{
-    Feed, Gathered, Group, Holds, Job, JobId, Moved, Output, Positions, Sink, ViewSink, Written,
-    components,
+    Feed, Gathered, Group, Holds, Job, JobId, JobStatus, Moved, Output, Positions, Sink, Upkeep,
+    ViewSink, Written, components,
 };
 pub use sinks::{FileSink, Rollover, RowCheck, TableSink, TopicSink};

@@ -2,7 +2,7 @@
 
 use tokio::sync::watch;
 use weir_base::{Offset, OffsetVector, TopicId};
-use weir_topics::{Partition, Topic};
+use weir_topics::{Partition, Pin, Topic};
 
 use crate::error::{Error, Result};
 use crate::runtime::Positions;
@@ -103,6 +103,39 @@ impl Sources {
         Ok(Self(sources.collect::<Result<_>>()?))
     }
 
+    /// Keeps what comes into tables after where they stand.
+    pub(crate) fn pins(&self) -> Vec<Pin> {
+        let tables = self.0.iter().filter(|source| source.is_table);
+        let partitions = tables.flat_map(|table| table.topic.partitions().iter().zip(&table.at));
+        let pins = partitions.map(|(partition, at)| {
+            let mut pin = partition.pin();
+            pin.advance(*at);
+            pin
+        });
+        pins.collect()
+    }
+
+    /// Whether what changed since where they stand can be told: no table's older versions are gone.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.0.iter().all(|source| {
+            let partitions = source.topic.partitions().iter().zip(&source.at);
+            !source.is_table
+                || partitions.into_iter().all(|(partition, at)| {
+                    *at == Offset::ZERO
+                        || (*at >= partition.start_offset() && *at >= partition.compacted_offset())
+                })
+        })
+    }
+
+    /// # Errors
+    /// When it is not [whole](Sources::is_whole).
+    pub(crate) fn check_whole(&self) -> Result<()> {
+        match self.is_whole() {
+            true => Ok(()),
+            false => Err(Error::ChangesGone),
+        }
+    }
+
     /// Where they stand.
     pub(crate) fn position(&self) -> OffsetVector {
         let mut position = OffsetVector::new();
@@ -115,6 +148,12 @@ impl Sources {
     /// How many rows are there that were not read.
     pub(crate) fn rows_behind(&self) -> u64 {
         self.0.iter().map(Source::rows_behind).sum()
+    }
+
+    /// How many offsets lie before where they stand.
+    pub(crate) fn rows_read(&self) -> u64 {
+        let at = self.0.iter().flat_map(|source| &source.at);
+        at.map(|at| at.0.unsigned_abs()).sum()
     }
 
     /// The topics.

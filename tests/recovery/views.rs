@@ -66,7 +66,10 @@ async fn write(client: &Client, random: &mut SmallRng, next: &mut i64) -> bool {
 async fn a_view_is_the_batch_answer_after_every_crash() {
     let mut random = random("views");
     let mut next = 0;
-    let mut running = server().start();
+    // As often as can be, so that a crash finds checkpoints of all ages.
+    let mut running = server()
+        .env("WEIR_VIEWS_CHECKPOINT_INTERVAL", "20ms")
+        .start();
     running
         .client()
         .run(&[
@@ -221,5 +224,68 @@ async fn a_stream_that_gets_partitions_stays_in_its_views() {
         )
     })
     .await;
+    running.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_reads_what_came_since_the_last_checkpoint() {
+    let running = Server::builder()
+        .env("WEIR_VIEWS_CHECKPOINT_INTERVAL", "20ms")
+        .start();
+    let client = running.client();
+    let view = "SELECT k % 1000 AS k, count(*) AS n, max(v) AS m FROM s GROUP BY k % 1000";
+    client
+        .run(&[
+            "CREATE STREAM s (k BIGINT, v BIGINT)",
+            "INSERT INTO s SELECT i, i * 7 % 1009 FROM generate_series(1, 50000) AS g(i)",
+            &format!("CREATE MATERIALIZED VIEW m AS {view}"),
+        ])
+        .await;
+    // A checkpoint is made after a step.
+    eventually("a checkpoint", async || {
+        client.run(&["INSERT INTO s VALUES (1, 1)"]).await;
+        let made = "SELECT count(*) FROM weir.jobs WHERE checkpoint_at IS NOT NULL";
+        match client.number(made).await {
+            1 => Ok(()),
+            _ => Err("none was made".to_owned()),
+        }
+    })
+    .await;
+    let running = running.kill().start();
+    let client = running.client();
+    client.run(&["INSERT INTO s VALUES (2, 2)", "FLUSH"]).await;
+    let read = client.number("SELECT rows_read FROM weir.jobs").await;
+    assert!(read < 1000, "{read} rows were read again");
+    let difference = format!("SELECT count(*) FROM ((SELECT * FROM m) EXCEPT ALL ({view})) AS d");
+    assert_eq!(client.number(&difference).await, 0);
+    running.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn state_that_is_larger_than_memory_goes_to_disk() {
+    let running = Server::builder()
+        .env("WEIR_LIMITS_VIEW_MEMORY", "24MB")
+        .start();
+    let client = running.client();
+    // 200,000 groups take more than 12 MB; the view has one row.
+    client
+        .run(&[
+            "CREATE STREAM s (k BIGINT, v BIGINT)",
+            "CREATE MATERIALIZED VIEW m AS SELECT count(*) AS groups, sum(n) AS rows, sum(s) AS total \
+             FROM (SELECT k, count(*) AS n, sum(v) AS s FROM s GROUP BY k) AS g",
+        ])
+        .await;
+    for round in 0..4 {
+        let insert = format!(
+            "INSERT INTO s SELECT (i * 7919 + {round} * 50000) % 200000, i FROM generate_series(1, 100000) AS g(i)"
+        );
+        client.run(&[insert.as_str(), "FLUSH"]).await;
+    }
+    let state = "SELECT state_bytes FROM weir.jobs WHERE disk_bytes > 0";
+    let state = client.number(state).await;
+    assert!(state < 24 << 20, "{state} bytes in memory");
+    let same = "SELECT count(*) FROM m WHERE groups = (SELECT count(DISTINCT k) FROM s) \
+                AND rows = (SELECT count(*) FROM s) AND total = (SELECT sum(v) FROM s)";
+    assert_eq!(client.number(same).await, 1);
     running.stop();
 }

@@ -15,6 +15,10 @@ use weir_topics::Record;
 
 use super::schema::{Hidden, header_field};
 
+/// The header of the last record of what a continuous query writes at once: up to where its sources were read, as an
+/// [`OffsetVector`](weir_base::OffsetVector) is written. It is not shown in SQL.
+pub(super) const POSITION_HEADER: &str = "weir.position";
+
 /// Those hidden columns that are asked for. All rows of one record have the same.
 #[derive(Default)]
 pub(super) struct HiddenColumns {
@@ -65,6 +69,9 @@ impl HiddenColumns {
             let mut count = 0;
             for header in record.headers() {
                 let (name, value) = header?;
+                if name == POSITION_HEADER {
+                    continue;
+                }
                 headers.names.append_value(name);
                 headers.values.append_option(value);
                 count += 1;

@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_base::{Classify, Kind, TopicId};
 use weir_catalog::{Body, Entry, ObjectId, ObjectKind, Snapshot};
-use weir_streaming::{Feed, Holds, Positions};
+use weir_streaming::{Feed, Holds, JobStatus, Positions};
 
 pub(crate) use open::{feed, plan};
 pub(crate) use target::{FILES, envelope_of, files, group_id, record_schema};
@@ -94,9 +95,12 @@ impl Sinks {
     }
 
     /// Ends sinks that are about to be dropped.
-    pub(crate) async fn end(&self, ids: &[ObjectId]) {
+    pub(crate) async fn end(&self, engine: &Shared, ids: &[ObjectId]) {
         self.pause(ids).await;
         for id in ids {
+            if let Err(error) = engine.checkpoints.forget(id.0) {
+                tracing::warn!(sink = id.0, %error, "the state of a sink that is gone stays until the next start");
+            }
             self.status.lock().remove(id);
             self.holds.lock().remove(id);
         }
@@ -147,17 +151,14 @@ impl Sinks {
         let mut status = self.status.lock();
         let status = status.entry(id).or_insert(ViewStatus {
             state: ViewState::Starting,
-            rows_behind: 0,
-            state_size: (0, 0),
+            job: JobStatus::default(),
         });
         status.state = state;
     }
 
     fn note(&self, id: ObjectId, feed: &Feed) {
         if let Some(status) = self.status.lock().get_mut(&id) {
-            let dataflow = feed.job().dataflow();
-            status.rows_behind = dataflow.rows_behind();
-            status.state_size = dataflow.state_size();
+            status.job = feed.job().status();
         }
     }
 }
@@ -257,7 +258,7 @@ impl From<weir_streaming::Error> for Stumble {
     fn from(error: weir_streaming::Error) -> Self {
         match error {
             weir_streaming::Error::Grown(_) => Self::Again,
-            weir_streaming::Error::RowsGone { .. } => Self::Fail(Error::from(error).with_hint(
+            weir_streaming::Error::RowsGone { .. } | weir_streaming::Error::ChangesGone => Self::Fail(Error::from(error).with_hint(
                 "the sink cannot go on without them: drop it, and create it anew with another target",
             )),
             error => Error::from(error).into(),
@@ -297,15 +298,32 @@ impl Life {
             () = self.stop.cancelled() => return Ok(()),
             opened = open(&engine, &self.entry) => opened?,
         };
-        let mut changed = engine.views.watch();
+        let changed = engine.views.watch();
         drop(engine);
         self.set(ViewState::Running);
+        let led = self.feed(&mut feed, &views, changed).await;
+        if led.is_ok()
+            && let Err(error) = feed.save().await
+        {
+            tracing::warn!(sink = %self.entry.name, %error, "the state of a sink was not saved; it goes on from the last checkpoint");
+        }
+        led
+    }
+
+    /// Takes step after step until it is told to stop.
+    async fn feed(
+        &mut self,
+        feed: &mut Feed,
+        views: &[TopicId],
+        mut changed: watch::Receiver<u64>,
+    ) -> Result<(), Stumble> {
         loop {
             while feed.owes() {
-                if !self.write(&mut feed).await? {
+                if !self.write(feed).await? {
                     return Ok(());
                 }
             }
+            feed.tend().await?;
             let Some(engine) = self.engine.upgrade() else {
                 return Ok(());
             };
@@ -318,7 +336,7 @@ impl Life {
                 Some(shown) if !is_shown(shown) => false,
                 shown => feed.step(shown.as_deref()).await?,
             };
-            engine.sinks.note(self.entry.id, &feed);
+            engine.sinks.note(self.entry.id, feed);
             drop(engine);
             if self.stop.is_cancelled() {
                 return Ok(());

@@ -23,13 +23,16 @@ pub(crate) async fn feed(engine: &Arc<Shared>, entry: &Entry, holds: Holds) -> R
     let planner = views::planner(engine, &sink.query.sql).expanding_kept(sink.expands_kept);
     let plan = plan(&planner, entry, sink).await?;
     let plan = planner.state.optimize(&plan)?;
-    let dataflow = Dataflow::new(&plan, &planner.state, &planner.task_context()).await?;
+    let store = Some(engine.checkpoints.of(entry.id.0)?);
+    let context = planner.task_context();
+    let dataflow = Dataflow::new(&plan, &planner.state, &context, store).await?;
     let dataflow = match target::unique_key(engine, sink)? {
         Some(key) if !dataflow.only_grows() => dataflow.with_unique_key(key)?,
         _ => dataflow,
     };
     let output = target::open(engine, &planner, entry, sink, &dataflow)?;
-    Ok(Feed::new(Job::new(entry.id.0, dataflow, output), holds))
+    let job = Job::new(entry.id.0, dataflow, output, views::upkeep(engine));
+    Ok(Feed::new(job, holds))
 }
 
 /// The plan of a sink's query, whose rows have the columns of where they go.

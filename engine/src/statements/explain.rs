@@ -77,7 +77,7 @@ impl Execution {
         if live && keeps_state(&plan)? {
             let optimized = planner.state.optimize(&plan)?;
             let context = planner.task_context();
-            let dataflow = Dataflow::new(&optimized, &planner.state, &context).await?;
+            let dataflow = Dataflow::new(&optimized, &planner.state, &context, None).await?;
             return self.plans(&[
                 ("logical_plan", optimized.display_indent().to_string()),
                 ("continuous_plan", dataflow.explain()),

@@ -151,7 +151,7 @@ impl Execution {
     ) -> Result<Answer> {
         let plan = planner.state.optimize(plan)?;
         let context = planner.task_context();
-        let mut dataflow = Dataflow::new(&plan, &planner.state, &context).await?;
+        let mut dataflow = Dataflow::new(&plan, &planner.state, &context, None).await?;
         if dataflow.topics().next().is_none() {
             return Err(weir_streaming::Error::ReadsNoStream.into());
         }

@@ -154,7 +154,7 @@ impl Execution {
             let columns = query_columns(&roomy(&plan), &[])?;
             let optimized = planner.state.optimize(&plan)?;
             let context = planner.task_context();
-            let dataflow = Dataflow::new(&optimized, &planner.state, &context).await?;
+            let dataflow = Dataflow::new(&optimized, &planner.state, &context, None).await?;
             if dataflow.topics().next().is_none() {
                 return Err(weir_streaming::Error::ReadsNoStream.into());
             }
@@ -468,7 +468,7 @@ impl Execution {
 
     /// Ends the jobs of sinks that are about to be dropped.
     pub(super) async fn end_sinks(&self, ids: &[ObjectId]) {
-        self.engine.sinks.end(ids).await;
+        self.engine.sinks.end(&self.engine, ids).await;
     }
 
     /// Forgets how far sinks were that are gone.

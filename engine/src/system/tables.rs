@@ -216,8 +216,14 @@ pub(super) const JOB_COLUMNS: &[(&str, Type)] = &[
     ("type", Text),
     ("state", Text),
     ("rows_behind", BigInt),
+    ("behind_since", Time),
+    ("rows_read", BigInt),
+    ("step_us", BigInt),
     ("state_rows", BigInt),
     ("state_bytes", BigInt),
+    ("disk_bytes", BigInt),
+    ("checkpoint_at", Time),
+    ("checkpoint_error", Text),
     ("error", Text),
 ];
 
@@ -234,27 +240,33 @@ pub(super) fn jobs(system: &System, rows: &mut Rows) -> Result<()> {
         let Some(status) = system.facts.job(entry.id) else {
             continue;
         };
+        let job = status.job;
         rows.push([
             ("schema", (&entry.name.schema).into()),
             ("name", (&entry.name.name).into()),
             ("type", entry.kind().to_string().into()),
             ("state", status.state.as_str().into()),
-            (
-                "rows_behind",
-                Value::BigInt(i64::try_from(status.rows_behind).unwrap_or(i64::MAX)),
-            ),
-            (
-                "state_rows",
-                Value::BigInt(i64::try_from(status.state_size.0).unwrap_or(i64::MAX)),
-            ),
-            (
-                "state_bytes",
-                Value::BigInt(i64::try_from(status.state_size.1).unwrap_or(i64::MAX)),
-            ),
+            ("rows_behind", count(job.rows_behind)),
+            ("behind_since", time(job.behind_since_ms)),
+            ("rows_read", count(job.rows_read)),
+            ("step_us", count(job.step_us)),
+            ("state_rows", count(job.state.rows)),
+            ("state_bytes", count(job.state.bytes as u64)),
+            ("disk_bytes", count(job.disk_bytes)),
+            ("checkpoint_at", time(job.checkpoint_ms)),
+            ("checkpoint_error", job.checkpoint_error.into()),
             ("error", status.state.error().map(str::to_owned).into()),
         ])?;
     }
     Ok(())
+}
+
+fn count(number: u64) -> Value {
+    Value::BigInt(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+fn time(ms: Option<i64>) -> Value {
+    ms.map_or(Value::Null, Value::Time)
 }
 
 const CONNECTIONS: Definition = Definition {

@@ -72,8 +72,21 @@ impl Facts for Fixed {
     fn job(&self, _job: weir_catalog::ObjectId) -> Option<crate::views::ViewStatus> {
         Some(crate::views::ViewStatus {
             state: crate::views::ViewState::Running,
-            rows_behind: 3,
-            state_size: (2, 100),
+            job: weir_streaming::JobStatus {
+                rows_behind: 3,
+                behind_since_ms: Some(1_000),
+                rows_read: 40,
+                steps: 5,
+                step_us: 600,
+                state: weir_streaming::StateSize {
+                    rows: 2,
+                    bytes: 100,
+                    unsaved: 0,
+                },
+                disk_bytes: 700,
+                checkpoint_ms: Some(2_000),
+                checkpoint_error: None,
+            },
         })
     }
 

@@ -109,6 +109,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         history.file_bytes
     ),
     setting!(
+        "views.checkpoint_interval",
+        "How often the state of a materialized view is saved; what came since is read again after a crash.",
+        checkpoint_interval
+    ),
+    setting!(
         "limits.memory",
         "Memory that all queries share.",
         limits.memory
@@ -117,6 +122,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "limits.query_memory",
         "Memory of one query; past it operators spill to disk.",
         limits.query_memory
+    ),
+    setting!(
+        "limits.view_memory",
+        "Memory of one materialized view; past half of it, what the view remembers goes to disk.",
+        limits.view_memory
     ),
     setting!(
         "limits.decoded_rows",

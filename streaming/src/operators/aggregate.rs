@@ -4,7 +4,6 @@
 //! again, `count` and exact sums give them back, and `min` and `max` keep their values in order, each with how often it is there
 //! (DataFusion's would forget the oldest value, whichever goes).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
@@ -23,11 +22,12 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use hashbrown::HashMap;
 
-use super::{Boxed, Description, Follows, Operator};
+use super::{Boxed, Description, Follows, Operator, StateSize};
+use crate::checkpoint::{Saving, Shelf};
 use crate::dataflow::Ranges;
 use crate::delta::Delta;
 use crate::error::{Error, Result};
-use crate::state::{Keys, RowCodec};
+use crate::state::{Keys, Multiset, RowCodec, prefix};
 
 /// Functions whose accumulators can be asked again and again while rows come.
 const GROWING: [&str; 13] = [
@@ -47,6 +47,12 @@ const GROWING: [&str; 13] = [
 ];
 /// What a group takes besides its key and its accumulators, about.
 const GROUP_OVERHEAD: usize = 96;
+/// What a value that is kept in order takes, about.
+const VALUE_OVERHEAD: usize = 64;
+/// Groups that are encoded at once for a checkpoint.
+const SAVED_AT_ONCE: usize = 8192;
+/// Behind a group's key in the store: that its accumulators follow. Behind other numbers are the values of the call before it.
+const ACCUMULATORS: [u8; 2] = [0, 0];
 
 /// The calls of an aggregation, if all can be followed.
 pub(crate) struct Calls(Vec<Call>);
@@ -67,6 +73,15 @@ enum Kind {
     Sliding,
     /// The smallest or the largest value.
     Extreme { is_max: bool },
+    /// How many different values there are.
+    Distinct,
+}
+
+impl Kind {
+    /// Whether the values themselves are kept.
+    fn keeps_values(self) -> bool {
+        matches!(self, Self::Extreme { .. } | Self::Distinct)
+    }
 }
 
 impl Calls {
@@ -99,10 +114,16 @@ impl Calls {
             }
             let arguments = function.expressions();
             let kind = match name.as_str() {
-                _ if only_grows => Kind::Growing,
+                "count" if function.is_distinct() && arguments.len() == 1 => Kind::Distinct,
+                // The same with and without.
+                "min" | "max" | "bool_and" | "bool_or" | "bit_and" | "bit_or" if only_grows => {
+                    Kind::Growing
+                }
                 "min" | "max" => Kind::Extreme {
                     is_max: name == "max",
                 },
+                _ if function.is_distinct() => return Ok(None),
+                _ if only_grows => Kind::Growing,
                 "count" | "sum"
                     if !function.field().data_type().is_floating()
                         && function
@@ -127,8 +148,8 @@ impl Calls {
 /// The state of one call in one group.
 enum State {
     Accumulator(Box<dyn Accumulator>),
-    /// Values by their encoding, with how often each is there.
-    Values(BTreeMap<Vec<u8>, u64>),
+    /// Values by their encoding.
+    Values(Multiset),
 }
 
 struct Group {
@@ -136,6 +157,12 @@ struct Group {
     rows: u64,
     states: Vec<State>,
     bytes: usize,
+    /// Whether the store has it.
+    in_store: bool,
+    /// Whether the store has it otherwise than it is.
+    changed: bool,
+    /// Touched since groups were let go the last time.
+    used: bool,
 }
 
 /// Groups, and what they have come to.
@@ -149,9 +176,19 @@ pub(crate) struct Aggregate {
     /// For each call on whose values something depends in their order.
     value_codecs: Vec<Option<RowCodec>>,
     groups: HashMap<Vec<u8>, Group>,
+    /// How many groups there are, those that are not in memory included.
+    count: u64,
+    shelf: Shelf,
+    /// The states of all accumulators of a group, one after the other, as a row of the store.
+    state_codec: RowCodec,
+    /// Keys of groups that are not saved as they are.
+    changed: Vec<Vec<u8>>,
+    /// Whether the store has groups that are not in memory.
+    is_partial: bool,
     schema: SchemaRef,
     detail: String,
     bytes: usize,
+    unsaved: usize,
     reservation: MemoryReservation,
     has_run: bool,
 }
@@ -164,47 +201,169 @@ impl Aggregate {
         Calls(calls): Calls,
         schema: &SchemaRef,
         detail: String,
-        reservation: MemoryReservation,
+        (shelf, reservation): (Shelf, MemoryReservation),
     ) -> Result<Self> {
         let key_count = schema.fields().len() - calls.len();
         let key_fields: Vec<_> = schema.fields().iter().take(key_count).cloned().collect();
-        let value_codecs = calls.iter().map(|call| match call.kind {
-            Kind::Extreme { .. } => {
-                let field = call.function.field().as_ref().clone().with_nullable(true);
-                let field = Field::new("value", field.data_type().clone(), true);
-                RowCodec::new(&Arc::new(Schema::new(vec![field]))).map(Some)
-            }
-            _ => Ok(None),
+        let values = calls.iter().map(|call| {
+            let argument = call.arguments.first().filter(|_| call.kind.keeps_values());
+            let Some(argument) = argument else {
+                return Ok(None);
+            };
+            let field = Field::new("value", argument.data_type(&input.schema())?, true);
+            RowCodec::new(&Arc::new(Schema::new(vec![field]))).map(Some)
         });
+        let value_codecs = values.collect::<Result<_>>()?;
+        let mut state_fields = Vec::new();
+        for call in &calls {
+            if let State::Accumulator(mut accumulator) = call.new_state()? {
+                let states = accumulator.state()?.into_iter();
+                state_fields.extend(states.map(|state| Field::new("", state.data_type(), true)));
+            }
+        }
+        let count = shelf.get(&[])?;
+        let count = count.and_then(|count| count.as_ref().try_into().ok());
         Ok(Self {
             input,
             keys,
             key_codec: RowCodec::new(&Arc::new(Schema::new(key_fields)))?,
             has_keys: key_count > 0,
-            value_codecs: value_codecs.collect::<Result<_>>()?,
+            value_codecs,
             calls,
             groups: HashMap::new(),
+            count: count.map_or(0, u64::from_le_bytes),
+            is_partial: shelf.is_restored(),
+            has_run: shelf.is_restored(),
+            shelf,
+            state_codec: RowCodec::new(&Arc::new(Schema::new(state_fields)))?,
+            changed: Vec::new(),
             schema: Arc::clone(schema),
             detail,
             bytes: 0,
+            unsaved: 0,
             reservation,
-            has_run: false,
         })
     }
 
     fn new_group(&self) -> Result<Group> {
-        let states = self.calls.iter().map(|call| {
-            Ok(match call.kind {
-                Kind::Growing => State::Accumulator(call.function.create_accumulator()?),
-                Kind::Sliding => State::Accumulator(call.function.create_sliding_accumulator()?),
-                Kind::Extreme { .. } => State::Values(BTreeMap::new()),
-            })
-        });
+        let states = self.calls.iter().map(Call::new_state);
         Ok(Group {
             rows: 0,
             states: states.collect::<Result<_>>()?,
             bytes: 0,
+            in_store: false,
+            changed: false,
+            used: true,
         })
+    }
+
+    /// Takes a group out of memory, or out of the store.
+    fn take_out(&mut self, key: &[u8]) -> Result<Option<Group>> {
+        match self.groups.remove(key) {
+            None if self.is_partial => self.load(key),
+            known => Ok(known),
+        }
+    }
+
+    /// What the store has of a group.
+    fn load(&self, key: &[u8]) -> Result<Option<Group>> {
+        let prefix = prefix(key);
+        let mut group = self.new_group()?;
+        if self.value_codecs.iter().all(Option::is_none) {
+            if let Some(saved) = self.shelf.get(&[&prefix, &ACCUMULATORS])? {
+                self.restore(&mut group, &saved)?;
+            }
+        } else {
+            self.shelf.scan(&[&prefix], |rest, saved| {
+                let Some((place, value)) = rest.split_first_chunk() else {
+                    return Err(Error::Internal("a group's state has no place"));
+                };
+                let call = usize::from(u16::from_be_bytes(*place));
+                match call.checked_sub(1).map(|call| group.states.get_mut(call)) {
+                    None => self.restore(&mut group, saved),
+                    Some(Some(State::Values(values))) => values.load(value, saved),
+                    Some(_) => Err(Error::Internal("a group has the state of no call")),
+                }
+            })?;
+        }
+        Ok(group.in_store.then_some(group))
+    }
+
+    /// Takes in the states of a group's accumulators, and how many rows it has.
+    fn restore(&self, group: &mut Group, saved: &[u8]) -> Result<()> {
+        let (rows, states) = saved
+            .split_first_chunk()
+            .ok_or(Error::Internal("a group's state is cut off"))?;
+        group.rows = u64::from_le_bytes(*rows);
+        group.in_store = true;
+        let decoded = self.state_codec.decode([states])?;
+        let columns = decoded.first().map_or(&[][..], RecordBatch::columns);
+        let mut at = 0;
+        for state in &mut group.states {
+            if let State::Accumulator(accumulator) = state {
+                let fields = accumulator.state()?.len();
+                let states = columns.get(at..at + fields);
+                let states = states.ok_or(Error::Internal("a group's state has too few parts"))?;
+                accumulator.merge_batch(states)?;
+                at += fields;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the groups of some keys.
+    fn save_some(&mut self, keys: &[Vec<u8>], saving: &mut Saving) -> Result<()> {
+        let fields = self.state_codec.schema().fields().len();
+        let mut columns: Vec<Vec<ScalarValue>> = vec![Vec::with_capacity(keys.len()); fields];
+        let mut saved: Vec<(Vec<u8>, u64)> = Vec::with_capacity(keys.len());
+        for key in keys {
+            let Some(group) = self.groups.get_mut(key) else {
+                continue;
+            };
+            group.changed = false;
+            let prefix = prefix(key);
+            for (state, call) in group.states.iter_mut().zip(1u16..) {
+                if let State::Values(values) = state {
+                    let place = [&prefix[..], &call.to_be_bytes()].concat();
+                    values.save(saving, &self.shelf, &place);
+                }
+            }
+            if group.rows == 0 && self.has_keys {
+                saving.remove(&self.shelf, &[&prefix, &ACCUMULATORS]);
+                self.bytes -= group.bytes;
+                self.groups.remove(key);
+                continue;
+            }
+            group.in_store = true;
+            let mut columns = columns.iter_mut();
+            for state in &mut group.states {
+                if let State::Accumulator(accumulator) = state {
+                    for (state, column) in accumulator.state()?.into_iter().zip(&mut columns) {
+                        column.push(state);
+                    }
+                }
+            }
+            saved.push((prefix, group.rows));
+        }
+        let columns = columns.into_iter().filter(|_| !saved.is_empty());
+        let columns = columns.map(ScalarValue::iter_to_array);
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let rows = self.state_codec.encode_columns(&columns)?;
+        for (at, (prefix, count)) in saved.iter().enumerate() {
+            let value = [&count.to_le_bytes()[..], rows.get(at)].concat();
+            saving.put(&self.shelf, &[prefix, &ACCUMULATORS], &value);
+        }
+        Ok(())
+    }
+
+    fn let_go(&mut self, mut is_meant: impl FnMut(&mut Group) -> bool) {
+        let bytes = &mut self.bytes;
+        self.groups.retain(|_, group| {
+            let goes = !group.changed && group.in_store && is_meant(group);
+            *bytes -= if goes { group.bytes } else { 0 };
+            !goes
+        });
+        self.groups.shrink_to_fit();
     }
 
     /// What the calls give in a group.
@@ -214,16 +373,19 @@ impl Aggregate {
         states
             .map(|(state, (call, codec))| match (state, codec) {
                 (State::Accumulator(accumulator), _) => Ok(accumulator.evaluate()?),
+                (State::Values(values), Some(_)) if call.kind == Kind::Distinct => {
+                    Ok(ScalarValue::Int64(i64::try_from(values.len()).ok()))
+                }
                 (State::Values(values), Some(codec)) => {
                     let extreme = match call.kind {
-                        Kind::Extreme { is_max: true } => values.keys().next_back(),
-                        _ => values.keys().next(),
+                        Kind::Extreme { is_max: true } => values.last(),
+                        _ => values.first(),
                     };
                     let Some(extreme) = extreme else {
                         let data_type = call.function.field().data_type().clone();
                         return Ok(ScalarValue::try_from(&data_type)?);
                     };
-                    let decoded = codec.decode([extreme.as_slice()])?;
+                    let decoded = codec.decode([extreme])?;
                     let column = decoded.first().map(|batch| batch.column(0));
                     let column = column.ok_or(Error::Internal("a value has no column"))?;
                     Ok(ScalarValue::try_from_array(column, 0)?)
@@ -277,11 +439,11 @@ impl Aggregate {
         arguments: &[(Vec<ArrayRef>, Option<ArrayRef>)],
         before: &mut HashMap<Vec<u8>, Option<Vec<ScalarValue>>>,
     ) -> Result<()> {
-        let known = self.groups.remove(key);
-        let mut group = match known {
+        let mut group = match self.take_out(key)? {
             Some(group) => group,
             None => self.new_group()?,
         };
+        let (was_there, bytes_before) = (group.rows > 0, group.bytes);
         if !before.contains_key(key) {
             let is_shown = group.rows > 0 || (!self.has_keys && self.has_run);
             let values = match is_shown {
@@ -322,16 +484,27 @@ impl Aggregate {
                 (State::Values(counts), Some(codec)) => {
                     if let Some(values) = values.first() {
                         count(counts, values, codec, comes)?;
+                        self.unsaved += values.len() * VALUE_OVERHEAD;
                     }
                 }
                 (State::Values(_), None) => return Err(Error::Internal("values without a form")),
             }
         }
-        self.bytes -= group.bytes;
-        if group.rows > 0 || !self.has_keys {
+        match (was_there, group.rows > 0) {
+            (false, true) => self.count += 1,
+            (true, false) => self.count -= 1,
+            _ => {}
+        }
+        self.bytes -= bytes_before;
+        if group.rows > 0 || !self.has_keys || group.in_store {
             group.bytes =
                 key.len() + GROUP_OVERHEAD + group.states.iter().map(State::size).sum::<usize>();
             self.bytes += group.bytes;
+            group.used = true;
+            if self.shelf.is_kept() && !std::mem::replace(&mut group.changed, true) {
+                self.changed.push(key.to_vec());
+                self.unsaved += group.bytes;
+            }
             self.groups.insert(key.to_vec(), group);
         }
         Ok(())
@@ -371,34 +544,32 @@ impl State {
     fn size(&self) -> usize {
         match self {
             Self::Accumulator(accumulator) => accumulator.size(),
-            Self::Values(values) => values.len() * 64,
+            Self::Values(values) => values.len() * VALUE_OVERHEAD,
         }
     }
 }
 
+impl Call {
+    fn new_state(&self) -> Result<State> {
+        Ok(match self.kind {
+            Kind::Growing => State::Accumulator(self.function.create_accumulator()?),
+            Kind::Sliding => State::Accumulator(self.function.create_sliding_accumulator()?),
+            Kind::Extreme { .. } | Kind::Distinct => State::Values(Multiset::default()),
+        })
+    }
+}
+
 /// Counts values that are not null.
-fn count(
-    counts: &mut BTreeMap<Vec<u8>, u64>,
-    values: &ArrayRef,
-    codec: &RowCodec,
-    comes: bool,
-) -> Result<()> {
-    let field = Field::new("value", values.data_type().clone(), true);
-    let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![Arc::clone(values)])?;
-    let mut row = 0;
-    codec.each(&batch, |bytes| {
-        let is_null = values.is_null(row);
-        row += 1;
-        if is_null {
-        } else if comes {
-            *counts.entry(bytes.to_vec()).or_insert(0) += 1;
-        } else if let Some(count) = counts.get_mut(bytes) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(bytes);
-            }
+fn count(counts: &mut Multiset, values: &ArrayRef, codec: &RowCodec, comes: bool) -> Result<()> {
+    let rows = codec.encode_columns(std::slice::from_ref(values))?;
+    for row in (0..values.len()).filter(|row| values.is_valid(*row)) {
+        if comes {
+            counts.add(rows.get(row));
+        } else {
+            counts.remove(rows.get(row))?;
         }
-    })
+    }
+    Ok(())
 }
 
 impl Operator for Aggregate {
@@ -429,9 +600,10 @@ impl Operator for Aggregate {
                 let is = match self.groups.remove(&key) {
                     None => None,
                     Some(mut group) => {
-                        let values = self.values(&mut group)?;
+                        let is_shown = group.rows > 0 || !self.has_keys;
+                        let values = is_shown.then(|| self.values(&mut group)).transpose()?;
                         self.groups.insert(key.clone(), group);
-                        Some(values)
+                        values
                     }
                 };
                 if was != is {
@@ -467,11 +639,45 @@ impl Operator for Aggregate {
             name: "Aggregate",
             detail: self.detail.clone(),
             follows: Follows::Changes,
-            state: (self.groups.len() as u64, self.bytes),
         }
     }
 
     fn inputs(&self) -> Vec<&dyn Operator> {
         vec![self.input.as_ref()]
+    }
+
+    fn inputs_mut(&mut self) -> Vec<&mut Boxed> {
+        vec![&mut self.input]
+    }
+
+    fn state(&self) -> StateSize {
+        StateSize {
+            rows: self.count,
+            bytes: self.bytes,
+            unsaved: self.unsaved,
+        }
+    }
+
+    fn save(&mut self, saving: &mut Saving) -> Result<()> {
+        let changed = std::mem::take(&mut self.changed);
+        for keys in changed.chunks(SAVED_AT_ONCE) {
+            self.save_some(keys, saving)?;
+        }
+        saving.put(&self.shelf, &[], &self.count.to_le_bytes());
+        self.unsaved = 0;
+        Ok(())
+    }
+
+    fn release(&mut self) {
+        if !self.shelf.is_kept() {
+            return;
+        }
+        self.is_partial = true;
+        let before = self.bytes;
+        self.let_go(|group| !std::mem::take(&mut group.used));
+        if self.bytes > before / 2 {
+            self.let_go(|_| true);
+        }
+        self.reservation.resize(self.bytes);
     }
 }

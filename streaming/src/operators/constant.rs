@@ -4,7 +4,7 @@ use arrow::datatypes::SchemaRef;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::{Description, Follows, Operator};
+use super::{Boxed, Description, Follows, Operator};
 use crate::dataflow::Ranges;
 use crate::delta::Delta;
 use crate::error::Result;
@@ -18,11 +18,12 @@ pub(crate) struct Constant {
 }
 
 impl Constant {
-    pub(crate) fn new(kernel: Kernel, detail: String) -> Self {
+    /// `given` says whether they were given before.
+    pub(crate) fn new(kernel: Kernel, detail: String, given: bool) -> Self {
         Self {
             kernel,
             detail,
-            given: false,
+            given,
         }
     }
 }
@@ -51,11 +52,14 @@ impl Operator for Constant {
             name: "Constant",
             detail: self.detail.clone(),
             follows: Follows::Rows,
-            state: (0, 0),
         }
     }
 
     fn inputs(&self) -> Vec<&dyn Operator> {
+        Vec::new()
+    }
+
+    fn inputs_mut(&mut self) -> Vec<&mut Boxed> {
         Vec::new()
     }
 }

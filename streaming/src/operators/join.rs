@@ -8,7 +8,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use hashbrown::HashSet;
 
-use super::{Boxed, Description, Follows, Operator};
+use super::{Boxed, Description, Follows, Operator, StateSize};
+use crate::checkpoint::Saving;
 use crate::dataflow::Ranges;
 use crate::delta::Delta;
 use crate::error::Result;
@@ -44,12 +45,12 @@ impl InnerJoin {
 
     /// Joins some rows of the left side with those of the right side that have their keys.
     async fn of_left(&mut self, rows: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
-        let others = matching(&self.lefts, &self.rights, &rows)?;
+        let others = matching(&self.lefts, &mut self.rights, &rows)?;
         self.join(rows, others).await
     }
 
     async fn of_right(&mut self, rows: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
-        let others = matching(&self.rights, &self.lefts, &rows)?;
+        let others = matching(&self.rights, &mut self.lefts, &rows)?;
         self.join(others, rows).await
     }
 
@@ -68,7 +69,7 @@ impl InnerJoin {
 /// The rows of `other` that have the keys of some rows of `own`.
 fn matching(
     own: &Arrangement,
-    other: &Arrangement,
+    other: &mut Arrangement,
     rows: &[RecordBatch],
 ) -> Result<Vec<RecordBatch>> {
     let mut keys = HashSet::new();
@@ -106,16 +107,33 @@ impl Operator for InnerJoin {
     }
 
     fn describe(&self) -> Description {
-        let (left, right) = (self.lefts.size(), self.rights.size());
         Description {
             name: "Join",
             detail: self.detail.clone(),
             follows: Follows::Changes,
-            state: (left.0 + right.0, left.1 + right.1),
         }
     }
 
     fn inputs(&self) -> Vec<&dyn Operator> {
         vec![self.left.as_ref(), self.right.as_ref()]
+    }
+
+    fn inputs_mut(&mut self) -> Vec<&mut Boxed> {
+        vec![&mut self.left, &mut self.right]
+    }
+
+    fn state(&self) -> StateSize {
+        self.lefts.size() + self.rights.size()
+    }
+
+    fn save(&mut self, saving: &mut Saving) -> Result<()> {
+        self.lefts.save(saving);
+        self.rights.save(saving);
+        Ok(())
+    }
+
+    fn release(&mut self) {
+        self.lefts.release();
+        self.rights.release();
     }
 }

@@ -58,11 +58,14 @@ impl Operator for Linear {
             name: "Linear",
             detail: self.detail.clone(),
             follows: Follows::Rows,
-            state: (0, 0),
         }
     }
 
     fn inputs(&self) -> Vec<&dyn Operator> {
         self.inputs.iter().map(AsRef::as_ref).collect()
+    }
+
+    fn inputs_mut(&mut self) -> Vec<&mut Boxed> {
+        self.inputs.iter_mut().collect()
     }
 }

@@ -24,6 +24,7 @@ pub(crate) use source::{StreamSource, TableSource, scan_of};
 pub(crate) use top::Top;
 pub(crate) use unique::Unique;
 
+use crate::checkpoint::Saving;
 use crate::dataflow::Ranges;
 use crate::delta::Delta;
 use crate::error::Result;
@@ -43,6 +44,44 @@ pub(crate) trait Operator: Send {
     fn describe(&self) -> Description;
 
     fn inputs(&self) -> Vec<&dyn Operator>;
+
+    fn inputs_mut(&mut self) -> Vec<&mut Boxed>;
+
+    /// What it remembers itself.
+    fn state(&self) -> StateSize {
+        StateSize::default()
+    }
+
+    /// Writes what changed in its own state since it was last saved. After an error no checkpoint of it can be made any more.
+    fn save(&mut self, _saving: &mut Saving) -> Result<()> {
+        Ok(())
+    }
+
+    /// Lets go of what is saved, to have more memory.
+    fn release(&mut self) {}
+}
+
+/// What operators remember.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StateSize {
+    /// Rows, or groups.
+    pub rows: u64,
+    /// The bytes that those in memory take, about.
+    pub bytes: usize,
+    /// The bytes that no checkpoint has, about.
+    pub unsaved: usize,
+}
+
+impl std::ops::Add for StateSize {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            rows: self.rows + other.rows,
+            bytes: self.bytes + other.bytes,
+            unsaved: self.unsaved + other.unsaved,
+        }
+    }
 }
 
 /// An operator as `EXPLAIN` shows it.
@@ -54,8 +93,6 @@ pub struct Description {
     pub detail: String,
     /// How it follows changes.
     pub follows: Follows,
-    /// What it remembers: rows, and the bytes that they take.
-    pub state: (u64, usize),
 }
 
 /// How an operator follows the changes of its inputs.

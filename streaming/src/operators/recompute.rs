@@ -9,7 +9,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use hashbrown::HashSet;
 
-use super::{Boxed, Description, Follows, Operator, changes};
+use super::{Boxed, Description, Follows, Operator, StateSize, changes};
+use crate::checkpoint::Saving;
 use crate::dataflow::Ranges;
 use crate::delta::Delta;
 use crate::error::Result;
@@ -29,12 +30,14 @@ pub(crate) struct Recompute {
 
 impl Recompute {
     /// `states` has a place for each input. With `is_keyed` their keys are what decides; else they have one key.
+    /// `has_run` says whether they have something from before.
     pub(crate) fn new(
         inputs: Vec<Boxed>,
         states: Vec<Arrangement>,
         kernel: Kernel,
         (name, detail): (&'static str, String),
         is_keyed: bool,
+        has_run: bool,
     ) -> Self {
         Self {
             inputs,
@@ -43,7 +46,7 @@ impl Recompute {
             name,
             detail,
             is_keyed,
-            has_run: false,
+            has_run,
         }
     }
 }
@@ -61,15 +64,15 @@ impl Operator for Recompute {
             if touched.is_empty() && (self.is_keyed || !is_first) {
                 return Ok(Delta::default());
             }
-            let rows = |states: &[Arrangement]| {
-                let rows = states.iter().map(|state| state.rows_of(&touched));
+            let rows = |states: &mut [Arrangement]| {
+                let rows = states.iter_mut().map(|state| state.rows_of(&touched));
                 rows.collect::<Result<Vec<_>>>()
             };
-            let before = rows(&self.states)?;
+            let before = rows(&mut self.states)?;
             for (state, change) in self.states.iter_mut().zip(&changes) {
                 state.apply(change)?;
             }
-            let after = rows(&self.states)?;
+            let after = rows(&mut self.states)?;
             let had_rows = before.iter().any(|rows| !rows.is_empty());
             let minus = match had_rows || !(is_first || self.is_keyed) {
                 true => self.kernel.run(before).await?,
@@ -90,7 +93,6 @@ impl Operator for Recompute {
     }
 
     fn describe(&self) -> Description {
-        let sizes = self.states.iter().map(Arrangement::size);
         Description {
             name: self.name,
             detail: self.detail.clone(),
@@ -98,11 +100,30 @@ impl Operator for Recompute {
                 true => Follows::Keys,
                 false => Follows::Everything,
             },
-            state: sizes.fold((0, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1)),
         }
     }
 
     fn inputs(&self) -> Vec<&dyn Operator> {
         self.inputs.iter().map(AsRef::as_ref).collect()
+    }
+
+    fn inputs_mut(&mut self) -> Vec<&mut Boxed> {
+        self.inputs.iter_mut().collect()
+    }
+
+    fn state(&self) -> StateSize {
+        self.states
+            .iter()
+            .map(Arrangement::size)
+            .fold(StateSize::default(), std::ops::Add::add)
+    }
+
+    fn save(&mut self, saving: &mut Saving) -> Result<()> {
+        self.states.iter_mut().for_each(|state| state.save(saving));
+        Ok(())
+    }
+
+    fn release(&mut self) {
+        self.states.iter_mut().for_each(Arrangement::release);
     }
 }

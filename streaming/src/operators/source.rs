@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use weir_connectors::topic::{TableFollower, TopicScanExec, as_topic_scan};
 use weir_topics::Topic;
 
-use super::{Description, Follows, Operator};
+use super::{Boxed, Description, Follows, Operator};
 use crate::dataflow::Ranges;
 use crate::delta::Delta;
 use crate::error::{Error, Result};
@@ -61,11 +61,14 @@ impl Operator for StreamSource {
             name: "Stream",
             detail: self.topic.name().to_string(),
             follows: Follows::Rows,
-            state: (0, 0),
         }
     }
 
     fn inputs(&self) -> Vec<&dyn Operator> {
+        Vec::new()
+    }
+
+    fn inputs_mut(&mut self) -> Vec<&mut Boxed> {
         Vec::new()
     }
 }
@@ -127,11 +130,14 @@ impl Operator for TableSource {
             name: "Table",
             detail: self.follower.table().topic().name().to_string(),
             follows: Follows::Changes,
-            state: (0, 0),
         }
     }
 
     fn inputs(&self) -> Vec<&dyn Operator> {
+        Vec::new()
+    }
+
+    fn inputs_mut(&mut self) -> Vec<&mut Boxed> {
         Vec::new()
     }
 }

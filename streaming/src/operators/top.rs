@@ -1,32 +1,50 @@
 //! `ORDER BY … LIMIT` over rows that only come: what is not among the first now will never be.
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::{Boxed, Description, Follows, Operator};
+use super::{Boxed, Description, Follows, Operator, StateSize};
+use crate::checkpoint::{Saving, Shelf};
 use crate::dataflow::Ranges;
 use crate::delta::Delta;
 use crate::error::Result;
 use crate::planning::Kernel;
+use crate::state::RowCodec;
 
 /// Keeps the first rows of an order.
 pub(crate) struct Top {
     input: Boxed,
     /// Sorts, and cuts.
     kernel: Kernel,
-    first: Vec<arrow::array::RecordBatch>,
+    first: Vec<RecordBatch>,
+    codec: RowCodec,
+    shelf: Shelf,
+    /// Whether the last checkpoint has other rows.
+    changed: bool,
     detail: String,
 }
 
 impl Top {
-    pub(crate) fn new(input: Boxed, kernel: Kernel, detail: String) -> Self {
-        Self {
+    pub(crate) fn new(input: Boxed, kernel: Kernel, shelf: Shelf, detail: String) -> Result<Self> {
+        let codec = RowCodec::new(&kernel.schema())?;
+        let saved = shelf.get(&[])?;
+        let first = saved.map(|saved| codec.unpack(&saved)).transpose()?;
+        Ok(Self {
             input,
             kernel,
-            first: Vec::new(),
+            first: first.unwrap_or_default(),
+            codec,
+            shelf,
+            changed: false,
             detail,
-        }
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        let bytes = self.first.iter().map(RecordBatch::get_array_memory_size);
+        bytes.sum()
     }
 }
 
@@ -41,6 +59,7 @@ impl Operator for Top {
             rows.extend(change.plus);
             let first = self.kernel.run([rows]).await?;
             let minus = std::mem::replace(&mut self.first, first.clone());
+            self.changed = true;
             Delta { plus: first, minus }.consolidated(&self.schema())
         }
         .boxed()
@@ -55,20 +74,35 @@ impl Operator for Top {
     }
 
     fn describe(&self) -> Description {
-        let rows = self.first.iter().map(|batch| batch.num_rows() as u64).sum();
-        let bytes = self
-            .first
-            .iter()
-            .map(arrow::array::RecordBatch::get_array_memory_size);
         Description {
             name: "Top",
             detail: self.detail.clone(),
             follows: Follows::Changes,
-            state: (rows, bytes.sum()),
         }
     }
 
     fn inputs(&self) -> Vec<&dyn Operator> {
         vec![self.input.as_ref()]
+    }
+
+    fn inputs_mut(&mut self) -> Vec<&mut Boxed> {
+        vec![&mut self.input]
+    }
+
+    fn state(&self) -> StateSize {
+        let rows = self.first.iter().map(|batch| batch.num_rows() as u64);
+        let bytes = self.bytes();
+        StateSize {
+            rows: rows.sum(),
+            bytes,
+            unsaved: if self.changed { bytes } else { 0 },
+        }
+    }
+
+    fn save(&mut self, saving: &mut Saving) -> Result<()> {
+        if std::mem::take(&mut self.changed) {
+            saving.put(&self.shelf, &[], &self.codec.pack(&self.first)?);
+        }
+        Ok(())
     }
 }

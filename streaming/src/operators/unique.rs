@@ -5,9 +5,10 @@ use arrow::datatypes::SchemaRef;
 use arrow::util::display::array_value_to_string;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
-use super::{Boxed, Description, Follows, Operator};
+use super::{Boxed, Description, Follows, Operator, StateSize};
+use crate::checkpoint::{Saving, Shelf};
 use crate::dataflow::Ranges;
 use crate::delta::Delta;
 use crate::error::{Error, Result};
@@ -22,24 +23,45 @@ pub(crate) struct Unique {
     counts: HashMap<Vec<u8>, i64>,
     /// Bytes of the keys that are counted.
     bytes: usize,
+    shelf: Shelf,
+    /// The keys whose counts no checkpoint has, where there are checkpoints.
+    unsaved: HashSet<Vec<u8>>,
 }
 
 impl Unique {
-    pub(crate) fn new(input: Boxed, key: Vec<usize>) -> Result<Self> {
+    pub(crate) fn new(input: Boxed, key: Vec<usize>, shelf: Shelf) -> Result<Self> {
         let schema = SchemaRef::new(input.schema().project(&key)?);
+        let (mut counts, mut bytes) = (HashMap::new(), 0);
+        if shelf.is_restored() {
+            shelf.scan(&[], |key, count| {
+                let count = count.first_chunk().copied().map(i64::from_be_bytes);
+                let count = count.ok_or(Error::Internal("a count of a checkpoint is cut off"))?;
+                bytes += key.len();
+                counts.insert(key.to_vec(), count);
+                Ok(())
+            })?;
+        }
         Ok(Self {
             codec: RowCodec::new(&schema)?,
             input,
             key,
-            counts: HashMap::new(),
-            bytes: 0,
+            counts,
+            bytes,
+            shelf,
+            unsaved: HashSet::new(),
         })
     }
 
     fn count(&mut self, batches: &[RecordBatch], by: i64) -> Result<()> {
         let (counts, bytes) = (&mut self.counts, &mut self.bytes);
+        let mut unsaved = self.shelf.is_kept().then_some(&mut self.unsaved);
         for batch in batches {
             self.codec.each(&batch.project(&self.key)?, |key| {
+                if let Some(unsaved) = &mut unsaved
+                    && !unsaved.contains(key)
+                {
+                    unsaved.insert(key.to_vec());
+                }
                 let count = match counts.get_mut(key) {
                     Some(count) => count,
                     None => {
@@ -111,11 +133,32 @@ impl Operator for Unique {
             name: "Unique",
             detail: key.join(", "),
             follows: Follows::Changes,
-            state: (self.counts.len() as u64, self.bytes),
         }
     }
 
     fn inputs(&self) -> Vec<&dyn Operator> {
         vec![self.input.as_ref()]
+    }
+
+    fn inputs_mut(&mut self) -> Vec<&mut Boxed> {
+        vec![&mut self.input]
+    }
+
+    fn state(&self) -> StateSize {
+        StateSize {
+            rows: self.counts.len() as u64,
+            bytes: self.bytes,
+            unsaved: self.unsaved.iter().map(Vec::len).sum(),
+        }
+    }
+
+    fn save(&mut self, saving: &mut Saving) -> Result<()> {
+        for key in self.unsaved.drain() {
+            match self.counts.get(&key) {
+                Some(count) => saving.put(&self.shelf, &[&key], &count.to_be_bytes()),
+                None => saving.remove(&self.shelf, &[&key]),
+            }
+        }
+        Ok(())
     }
 }

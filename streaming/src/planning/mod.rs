@@ -9,4 +9,4 @@ mod kernel;
 mod walk;
 
 pub(crate) use kernel::{Inputs, Kernel};
-pub(crate) use walk::{Planned, Walk};
+pub(crate) use walk::{Planned, Restored, Walk};

@@ -17,10 +17,11 @@ use datafusion::logical_expr::{
 use datafusion::physical_expr::create_physical_expr;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use weir_base::Offset;
+use weir_base::{Offset, OffsetVector};
 use weir_connectors::topic::{FollowedTable, StreamTable};
 
 use super::{Inputs, Kernel};
+use crate::checkpoint::{JobStore, Shelf};
 use crate::error::{Error, Result};
 use crate::operators::{
     Aggregate as Groups, Boxed, Calls, Constant, InnerJoin, Linear, Recompute, StreamSource,
@@ -35,10 +36,22 @@ pub(crate) struct Planned {
     pub(crate) reads: Vec<Read>,
 }
 
+/// Where operators find the state that they go on from.
+#[derive(Debug, Default)]
+pub(crate) struct Restored {
+    /// Where they keep it; none where they do not.
+    pub(crate) store: Option<JobStore>,
+    /// What the state in it is true of; none when there is none.
+    pub(crate) position: Option<OffsetVector>,
+}
+
 /// A walk that is going on.
 pub(crate) struct Walk<'a> {
     state: &'a SessionState,
     context: &'a Arc<TaskContext>,
+    restored: Restored,
+    /// How many places for state were given out. The order is that of the walk, which is the same for the same plan.
+    shelves: u16,
     reads: Vec<Read>,
 }
 
@@ -51,10 +64,13 @@ impl<'a> Walk<'a> {
         plan: &LogicalPlan,
         state: &'a SessionState,
         context: &'a Arc<TaskContext>,
+        restored: Restored,
     ) -> Result<Planned> {
         let mut walk = Self {
             state,
             context,
+            restored,
+            shelves: 0,
             reads: Vec::new(),
         };
         let plan = unlimited_scans(plan.clone())?;
@@ -82,7 +98,8 @@ impl<'a> Walk<'a> {
                 LogicalPlan::Sort(sort) if sort.fetch.is_none() => self.operator(&sort.input).await,
                 LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => {
                     let kernel = self.kernel(plan, Inputs::default()).await?;
-                    Ok(Box::new(Constant::new(kernel, plan.display().to_string())))
+                    let detail = plan.display().to_string();
+                    Ok(Box::new(Constant::new(kernel, detail, self.is_restored())))
                 }
                 LogicalPlan::Join(join) => self.join(plan, join).await,
                 LogicalPlan::Aggregate(aggregate) => self.aggregate(plan, aggregate).await,
@@ -127,7 +144,8 @@ impl<'a> Walk<'a> {
             return self.table(scan, table).await;
         }
         let kernel = self.kernel(plan, Inputs::default()).await?;
-        Ok(Box::new(Constant::new(kernel, scan.table_name.to_string())))
+        let detail = scan.table_name.to_string();
+        Ok(Box::new(Constant::new(kernel, detail, self.is_restored())))
     }
 
     /// A table's rows, filtered and projected as the scan asks for it.
@@ -147,7 +165,9 @@ impl<'a> Walk<'a> {
         let rows = rows.project(columns.map(Expr::Column))?.build()?;
         let kernel = self.kernel(&rows, inputs).await?;
         let columns = scan.source.schema().fields().len();
-        let follower = table.table().follow();
+        let position = self.restored.position.as_ref();
+        let at = position.and_then(|at| at.topic(topic.name())?.first().copied());
+        let follower = table.table().follow_from(at.unwrap_or(Offset::ZERO));
         Ok(Box::new(TableSource::new(follower, kernel, columns)))
     }
 
@@ -188,9 +208,21 @@ impl<'a> Walk<'a> {
         consumer.register(self.context.memory_pool())
     }
 
-    fn arrangement(&self, schema: &DFSchemaRef, keys: &[Expr]) -> Result<Arrangement> {
+    fn is_restored(&self) -> bool {
+        self.restored.position.is_some()
+    }
+
+    /// The place of the next operator's state.
+    fn shelf(&mut self) -> Shelf {
+        let number = self.shelves;
+        self.shelves += 1;
+        Shelf::new(self.restored.store.clone(), number, self.is_restored())
+    }
+
+    fn arrangement(&mut self, schema: &DFSchemaRef, keys: &[Expr]) -> Result<Arrangement> {
         let keys = self.keys(schema, keys)?;
-        Arrangement::new(schema.inner(), keys, self.reservation())
+        let shelf = self.shelf();
+        Arrangement::new(schema.inner(), keys, shelf, self.reservation())
     }
 
     async fn join(&mut self, plan: &LogicalPlan, join: &Join) -> Result<Boxed> {
@@ -229,8 +261,8 @@ impl<'a> Walk<'a> {
             let keys = self.keys(schema, &aggregate.group_expr)?;
             let detail = plan.display().to_string();
             let schema = plan.schema().inner();
-            let reservation = self.reservation();
-            let groups = Groups::new(input, keys, calls, schema, detail, reservation)?;
+            let place = (self.shelf(), self.reservation());
+            let groups = Groups::new(input, keys, calls, schema, detail, place)?;
             return Ok(Box::new(groups));
         }
         let keys = [aggregate.group_expr.clone()];
@@ -300,7 +332,8 @@ impl<'a> Walk<'a> {
         });
         let states = states.collect::<Result<Vec<_>>>()?;
         let is_keyed = keys.is_some();
-        let recompute = Recompute::new(below, states, kernel, detail, is_keyed);
+        let has_run = self.is_restored();
+        let recompute = Recompute::new(below, states, kernel, detail, is_keyed, has_run);
         Ok(Box::new(recompute))
     }
 
@@ -327,7 +360,7 @@ impl<'a> Walk<'a> {
         });
         let kernel = self.kernel(&sort, inputs).await?;
         let detail = sort.display().to_string();
-        Ok(Box::new(Top::new(input, kernel, detail)))
+        Ok(Box::new(Top::new(input, kernel, self.shelf(), detail)?))
     }
 
     /// A plan that is run again over all that its scans read.

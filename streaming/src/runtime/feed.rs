@@ -84,7 +84,10 @@ impl Feed {
     /// When the sink cannot say it (*unavailable*: it may be tried again), or the query fails.
     pub async fn open(&mut self) -> Result<()> {
         let Written { up_to, begun } = self.sink()?.settle().await?;
-        if let Some(up_to) = &up_to {
+        // A checkpoint may be behind it, of rows that nothing came of.
+        if let Some(up_to) = &up_to
+            && !self.job.dataflow.is_at(up_to)
+        {
             self.job.dataflow.resume(up_to).await?;
         }
         self.given = up_to;
@@ -128,7 +131,7 @@ impl Feed {
         if self.pending.is_some() || self.job.dataflow.is_at(&to) {
             return Ok(false);
         }
-        let delta = self.job.dataflow.step_towards(&to).await?;
+        let delta = self.job.compute(&to).await?;
         let position = self.job.dataflow.position();
         if !delta.is_empty() || rows_between(self.given.as_ref(), &position) >= IDLE_ROWS {
             self.pending = Some((delta, position));
@@ -153,6 +156,28 @@ impl Feed {
         }
         self.let_go();
         Ok(())
+    }
+
+    /// Saves the query's state, if it is time for that and all of it is written.
+    ///
+    /// # Errors
+    /// When the state cannot be read again. The job cannot go on then.
+    pub async fn tend(&mut self) -> Result<()> {
+        match self.pending {
+            None => self.job.tend().await,
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Saves the query's state, if all of it is written, before the job ends.
+    ///
+    /// # Errors
+    /// As [`Feed::tend`].
+    pub async fn save(mut self) -> Result<()> {
+        match self.pending {
+            None => self.job.checkpoint().await,
+            Some(_) => Ok(()),
+        }
     }
 
     /// After a failed write: finds out whether it has happened all the same.

@@ -1,16 +1,25 @@
 //! A job: one query, and where its changes go.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use weir_base::{Offset, OffsetVector, TopicId};
+use weir_base::{Clock, Offset, OffsetVector, TopicId};
 use weir_topics::Topic;
 
 use super::output::Output;
 use crate::dataflow::Dataflow;
+use crate::delta::Delta;
 use crate::error::Result;
+use crate::operators::StateSize;
 
 /// What a job is called by who starts it.
 pub type JobId = u64;
+
+/// The bytes of state that a checkpoint writes at the most, about: with more that is unsaved, one is made at once.
+const UNSAVED_BYTES: usize = 64 << 20;
+/// No more than such a part of the time goes into checkpoints: after a long one, the next waits longer.
+const CHECKPOINT_SHARE: i64 = 10;
 
 /// Keeps one view, or feeds one sink.
 #[derive(Debug)]
@@ -19,19 +28,73 @@ pub struct Job {
     pub(super) dataflow: Dataflow,
     pub(super) output: Output,
     end: Offset,
+    upkeep: Upkeep,
+    /// When the next checkpoint is due, in milliseconds since the epoch.
+    due_ms: i64,
+    /// Why there are no more checkpoints.
+    broken: Option<String>,
+    steps: u64,
+    rows_read: u64,
+    /// The mean of the last steps' times, each counting a sixteenth, in microseconds.
+    step_us: u64,
+    /// Since when there are rows that it has yet to read.
+    behind_since_ms: Option<i64>,
+}
+
+/// How a job does.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobStatus {
+    /// Rows of its sources that it has yet to read.
+    pub rows_behind: u64,
+    /// Since when there are such rows, in milliseconds since the epoch.
+    pub behind_since_ms: Option<i64>,
+    /// Rows of its sources that it has read since it began or went on from a checkpoint.
+    pub rows_read: u64,
+    /// Steps that it has taken since then.
+    pub steps: u64,
+    /// What a step takes, on the mean of the last ones, in microseconds.
+    pub step_us: u64,
+    /// What its operators remember.
+    pub state: StateSize,
+    /// The bytes that its state takes on the disk.
+    pub disk_bytes: u64,
+    /// When its last checkpoint was made, in milliseconds since the epoch.
+    pub checkpoint_ms: Option<i64>,
+    /// Why there are no more checkpoints.
+    pub checkpoint_error: Option<String>,
+}
+
+/// When a job saves its state, and when it lets it go from memory.
+#[derive(Debug, Clone)]
+pub struct Upkeep {
+    /// Tells when.
+    pub clock: Arc<dyn Clock>,
+    /// The time between two checkpoints.
+    pub interval: Duration,
+    /// State that takes more bytes of memory is let go after a checkpoint.
+    pub memory: usize,
 }
 
 impl Job {
-    /// A job that has done nothing yet.
-    pub fn new(id: JobId, dataflow: Dataflow, output: impl Into<Output>) -> Self {
+    /// A job whose output has what its dataflow has given so far.
+    pub fn new(id: JobId, dataflow: Dataflow, output: impl Into<Output>, upkeep: Upkeep) -> Self {
         let output = output.into();
         let end = output.end();
-        Self {
+        let mut job = Self {
             id,
             dataflow,
             output,
             end,
-        }
+            due_ms: 0,
+            upkeep,
+            broken: None,
+            steps: 0,
+            rows_read: 0,
+            step_us: 0,
+            behind_since_ms: None,
+        };
+        job.due_after(0);
+        job
     }
 
     /// What it is called.
@@ -59,26 +122,116 @@ impl Job {
         &self.dataflow
     }
 
+    /// How it does.
+    pub fn status(&self) -> JobStatus {
+        JobStatus {
+            rows_behind: self.dataflow.rows_behind(),
+            behind_since_ms: self.behind_since_ms,
+            rows_read: self.rows_read,
+            steps: self.steps,
+            step_us: self.step_us,
+            state: self.dataflow.state_size(),
+            disk_bytes: self.dataflow.disk_bytes(),
+            checkpoint_ms: self.dataflow.checkpoint_ms(),
+            checkpoint_error: self.broken.clone(),
+        }
+    }
+
+    /// Counts a step.
+    fn count(&mut self, began: Instant, rows_before: u64) {
+        let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.step_us = match self.steps {
+            0 => took_us,
+            _ => (self.step_us * 15 + took_us) / 16,
+        };
+        self.steps += 1;
+        self.rows_read += self.dataflow.rows_read() - rows_before;
+        self.behind_since_ms = match self.dataflow.rows_behind() {
+            0 => None,
+            _ => self.behind_since_ms.or(Some(self.upkeep.clock.now_ms())),
+        };
+    }
+
     /// Takes one bounded step towards a position; says whether it is there.
     ///
     /// # Errors
     /// When the query fails. The job cannot go on then.
     pub(crate) async fn approach(&mut self, position: &OffsetVector) -> Result<bool> {
+        let (began, rows) = (Instant::now(), self.dataflow.rows_read());
         let delta = self.dataflow.step_towards(position).await?;
-        self.end = self.output.take(&delta, &self.dataflow.position()).await?;
+        let at = self.dataflow.position();
+        self.end = self.output.gather(&delta, &at).await?;
+        self.count(began, rows);
+        self.tend().await?;
         Ok(self.dataflow.is_at(position))
+    }
+
+    /// Makes a checkpoint if it is time for one, or too much is unsaved; with too little memory, lets go of what is saved.
+    ///
+    /// # Errors
+    /// When what the checkpoint needs cannot be put out. A checkpoint that fails itself is the last one, and stops nothing.
+    pub(crate) async fn tend(&mut self) -> Result<()> {
+        let state = self.dataflow.state_size();
+        let is_full = state.bytes > self.upkeep.memory;
+        let is_due = self.upkeep.clock.now_ms() >= self.due_ms;
+        if is_full || is_due || state.unsaved > UNSAVED_BYTES {
+            self.checkpoint().await?;
+            if is_full {
+                self.dataflow.release();
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a checkpoint.
+    ///
+    /// # Errors
+    /// As [`Job::tend`].
+    pub async fn checkpoint(&mut self) -> Result<()> {
+        if self.broken.is_some() {
+            return Ok(());
+        }
+        // What the state is true of must be put out before: it will not be given again.
+        if !self.output.is_whole() {
+            return Ok(());
+        }
+        self.show().await?;
+        let began_ms = self.upkeep.clock.now_ms();
+        if let Err(error) = self.dataflow.checkpoint(began_ms).await {
+            tracing::warn!(job = self.id, %error, "a checkpoint cannot be made; after a restart, the one before is gone on from");
+            self.broken = Some(error.to_string());
+        }
+        self.due_after(self.upkeep.clock.now_ms().saturating_sub(began_ms));
+        Ok(())
+    }
+
+    fn due_after(&mut self, took_ms: i64) {
+        let interval = i64::try_from(self.upkeep.interval.as_millis()).unwrap_or(i64::MAX);
+        let rest = interval.max(took_ms.saturating_mul(CHECKPOINT_SHARE));
+        self.due_ms = self.upkeep.clock.now_ms().saturating_add(rest);
     }
 
     /// Shows what was computed so far, which is the whole view at the job's position.
     pub(crate) async fn show(&mut self) -> Result<()> {
-        self.end = self.output.show().await?;
+        self.end = self.output.show(&self.dataflow.position()).await?;
         Ok(())
+    }
+
+    /// Computes a bounded step towards a position, whose change is yet to be put out.
+    pub(super) async fn compute(&mut self, position: &OffsetVector) -> Result<Delta> {
+        let (began, rows) = (Instant::now(), self.dataflow.rows_read());
+        let delta = self.dataflow.step_towards(position).await?;
+        self.count(began, rows);
+        Ok(delta)
     }
 
     /// Takes one step to a position.
     pub(crate) async fn step_to(&mut self, position: &OffsetVector) -> Result<usize> {
+        let (began, rows) = (Instant::now(), self.dataflow.rows_read());
         let delta = self.dataflow.step_to(position).await?;
         self.end = self.output.take(&delta, &self.dataflow.position()).await?;
+        self.count(began, rows);
+        self.tend().await?;
         Ok(delta.rows())
     }
 }

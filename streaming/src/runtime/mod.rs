@@ -8,6 +8,6 @@ mod sink;
 
 pub use feed::{Feed, Holds};
 pub use group::{Gathered, Group, Moved, components};
-pub use job::{Job, JobId, Positions};
+pub use job::{Job, JobId, JobStatus, Positions, Upkeep};
 pub use output::{Output, Sink, Written};
 pub use sink::ViewSink;

@@ -83,7 +83,7 @@ impl Output {
     /// Takes in the change that leads to a position. Answers where the topic ends then.
     pub(super) async fn take(&mut self, delta: &Delta, position: &OffsetVector) -> Result<Offset> {
         match self {
-            Self::View(view) => view.take(delta).await,
+            Self::View(view) => view.take(delta, position).await,
             Self::Sink(sink) => {
                 sink.take(delta, position).await?;
                 Ok(Offset::ZERO)
@@ -91,10 +91,32 @@ impl Output {
         }
     }
 
-    /// Shows what was taken so far. Answers where the topic ends then.
-    pub(super) async fn show(&mut self) -> Result<Offset> {
+    /// Takes in the change that leads to a position, on the way to where it is to be shown: what comes and goes on the way need not
+    /// be put out.
+    pub(super) async fn gather(
+        &mut self,
+        delta: &Delta,
+        position: &OffsetVector,
+    ) -> Result<Offset> {
         match self {
-            Self::View(view) => view.reconcile().await,
+            Self::View(view) => view.gather(delta, position).await,
+            Self::Sink(_) => self.take(delta, position).await,
+        }
+    }
+
+    /// Whether what was put out can be made to be what was computed, at any time.
+    pub(super) fn is_whole(&self) -> bool {
+        match self {
+            Self::View(view) => !view.is_unknown(),
+            // What it keeps back, a checkpoint would say was written.
+            Self::Sink(sink) => sink.due().is_none(),
+        }
+    }
+
+    /// Shows what was taken so far. Answers where the topic ends then.
+    pub(super) async fn show(&mut self, position: &OffsetVector) -> Result<Offset> {
+        match self {
+            Self::View(view) => view.show(position).await,
             // It has been written already.
             Self::Sink(_) => Ok(Offset::ZERO),
         }

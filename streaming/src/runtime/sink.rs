@@ -6,8 +6,8 @@
 use arrow::array::{BinaryArray, RecordBatch};
 use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
-use weir_base::Offset;
-use weir_connectors::topic::{Change, KeyedTable, encode_batch};
+use weir_base::{Offset, OffsetVector};
+use weir_connectors::topic::{Change, KeyedTable, TableWriter, encode_batch};
 
 use crate::delta::Delta;
 use crate::error::Result;
@@ -16,25 +16,25 @@ use crate::state::RowCodec;
 /// 128 bits of SHA-256 (FIPS 180-4): that two rows of a view share them is not to be expected.
 type RowHash = [u8; 16];
 
+/// What is gathered is written when it takes more memory, in bytes.
+const GATHERED_BYTES: usize = 64 << 20;
+/// What a row that is gathered takes besides its bytes, about.
+const ROW_OVERHEAD: usize = 48;
+
 /// Writes the changes of a view into its table.
 #[derive(Debug)]
 pub struct ViewSink {
     table: KeyedTable,
     codec: RowCodec,
-    rows: Rows,
-}
-
-/// What the view has.
-#[derive(Debug)]
-enum Rows {
-    /// Everything that was computed so far, by its bytes, while the table may have something else.
-    Computed(HashMap<Vec<u8>, u64>),
-    /// How often each row is there; the table has the same.
-    Written(HashMap<RowHash, u64>),
+    /// Rows that were gathered, by their bytes, and how often each has come, or gone.
+    gathered: HashMap<Vec<u8>, i64>,
+    gathered_bytes: usize,
+    /// Whether it is not known what the table has: then all rows of the view are gathered, and compared with it.
+    is_unknown: bool,
 }
 
 impl ViewSink {
-    /// A sink that first gathers what is computed, until [`ViewSink::reconcile`].
+    /// A sink for a table that has what the view had at the beginning of the first change.
     ///
     /// # Errors
     /// When the table's rows cannot be compared.
@@ -42,7 +42,20 @@ impl ViewSink {
         Ok(Self {
             codec: RowCodec::new(table.schema().read_schema())?,
             table,
-            rows: Rows::Computed(HashMap::new()),
+            gathered: HashMap::new(),
+            gathered_bytes: 0,
+            is_unknown: false,
+        })
+    }
+
+    /// A sink for a table that may have anything. It gathers all that is computed, until [`ViewSink::show`].
+    ///
+    /// # Errors
+    /// When the table's rows cannot be compared.
+    pub fn of_unknown(table: KeyedTable) -> Result<Self> {
+        Ok(Self {
+            is_unknown: true,
+            ..Self::new(table)?
         })
     }
 
@@ -51,69 +64,119 @@ impl ViewSink {
         &self.table
     }
 
-    /// Takes in a change: into the table, if that is as the view was before. Answers where the table ends then.
+    /// Whether it is not known what the table has.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.is_unknown
+    }
+
+    /// Takes in the change that leads to a position, and may leave it in memory. Answers where the table ends then.
     ///
     /// # Errors
     /// When the log takes no more.
-    pub async fn take(&mut self, delta: &Delta) -> Result<Offset> {
-        match &mut self.rows {
-            Rows::Computed(rows) => {
-                for (batches, comes) in [(&delta.plus, true), (&delta.minus, false)] {
-                    for batch in batches {
-                        self.codec.each(batch, |row| gather(rows, row, comes))?;
-                    }
-                }
-                Ok(self.table.stable_offset())
+    pub(super) async fn gather(
+        &mut self,
+        delta: &Delta,
+        position: &OffsetVector,
+    ) -> Result<Offset> {
+        for (batches, weight) in [(&delta.plus, 1), (&delta.minus, -1)] {
+            for batch in batches {
+                let rows = self.codec.encode(batch)?;
+                (0..batch.num_rows()).for_each(|row| self.add(rows.get(row), weight));
             }
-            Rows::Written(counts) => {
-                if delta.is_empty() {
-                    return Ok(self.table.stable_offset());
-                }
-                let mut keys = Vec::new();
-                for batch in &delta.minus {
-                    self.codec.each(batch, |row| {
-                        let hash = hash(row);
-                        let count = counts.entry(hash).or_insert(0);
-                        *count = count.saturating_sub(1);
-                        keys.push(key(hash, *count));
-                        if *count == 0 {
-                            counts.remove(&hash);
-                        }
-                    })?;
-                }
-                let mut changes = vec![Change::Delete {
-                    keys: BinaryArray::from_iter_values(keys),
-                }];
-                for batch in &delta.plus {
-                    let mut keys = Vec::with_capacity(batch.num_rows());
-                    self.codec.each(batch, |row| {
-                        let hash = hash(row);
-                        let count = counts.entry(hash).or_insert(0);
-                        keys.push(key(hash, *count));
-                        *count += 1;
-                    })?;
-                    changes.push(put(&self.table, keys, batch)?);
-                }
-                commit(&self.table, changes).await
-            }
+        }
+        if self.gathered_bytes > GATHERED_BYTES && !self.is_unknown {
+            return self.show(position).await;
+        }
+        Ok(self.table.stable_offset())
+    }
+
+    fn add(&mut self, row: &[u8], weight: i64) {
+        let bytes = row.len() + ROW_OVERHEAD;
+        let count = self.gathered.entry_ref(row).or_insert_with(|| {
+            self.gathered_bytes += bytes;
+            0
+        });
+        *count += weight;
+        if *count == 0 {
+            self.gathered.remove(row);
+            self.gathered_bytes -= bytes;
         }
     }
 
-    /// Makes the table have what was computed, in one commit; from then on changes go there. Answers where the table ends.
+    /// Puts what was gathered into the table, as what the view is at a position. Answers where the table ends then.
     ///
     /// # Errors
     /// When the table cannot be read, or the log takes no more.
-    pub async fn reconcile(&mut self) -> Result<Offset> {
-        let Rows::Computed(computed) = &mut self.rows else {
-            return Ok(self.table.stable_offset());
+    pub(super) async fn show(&mut self, position: &OffsetVector) -> Result<Offset> {
+        if self.is_unknown {
+            return self.reconcile(position).await;
+        }
+        self.gathered_bytes = 0;
+        let gathered = std::mem::take(&mut self.gathered);
+        let mut rows: Vec<(Vec<u8>, i64)> = gathered.into_iter().collect();
+        rows.sort_unstable();
+        let of_sign = |sign: i64| {
+            let signed = rows.iter().filter(move |(_, count)| count.signum() == sign);
+            let repeated = signed.flat_map(|(row, count)| {
+                let count = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+                std::iter::repeat_n(row.as_slice(), count)
+            });
+            self.codec.decode(repeated)
         };
-        let computed = std::mem::take(computed);
+        let delta = Delta {
+            plus: of_sign(1)?,
+            minus: of_sign(-1)?,
+        };
+        self.take(&delta, position).await
+    }
+
+    /// Writes the change that leads to a position. Answers where the table ends then.
+    ///
+    /// # Errors
+    /// When the log takes no more.
+    pub(super) async fn take(&mut self, delta: &Delta, position: &OffsetVector) -> Result<Offset> {
+        if delta.is_empty() {
+            return Ok(self.table.stable_offset());
+        }
+        let writer = self.table.writer().await?.from_position(position);
+        let mut counts: HashMap<RowHash, u64> = HashMap::new();
+        let mut keys = Vec::new();
+        for batch in &delta.minus {
+            self.codec.each(batch, |row| {
+                let hash = hash(row);
+                let count = counts.entry(hash).or_insert_with(|| count(&writer, hash));
+                *count = count.saturating_sub(1);
+                keys.push(key(hash, *count));
+            })?;
+        }
+        let mut changes = vec![Change::Delete {
+            keys: BinaryArray::from_iter_values(keys),
+        }];
+        for batch in &delta.plus {
+            let mut keys = Vec::with_capacity(batch.num_rows());
+            self.codec.each(batch, |row| {
+                let hash = hash(row);
+                let count = counts.entry(hash).or_insert_with(|| count(&writer, hash));
+                keys.push(key(hash, *count));
+                *count += 1;
+            })?;
+            changes.push(put(&self.table, keys, batch)?);
+        }
+        commit(writer, changes).await
+    }
+
+    /// Makes the table have what was computed up to a position, in one commit; from then on changes go there. Answers where the table ends.
+    ///
+    /// # Errors
+    /// When the table cannot be read, or the log takes no more.
+    async fn reconcile(&mut self, position: &OffsetVector) -> Result<Offset> {
+        self.is_unknown = false;
+        self.gathered_bytes = 0;
+        let computed = std::mem::take(&mut self.gathered);
         let mut missing: HashMap<Vec<u8>, &[u8]> = HashMap::new();
-        let mut counts = HashMap::with_capacity(computed.len());
         for (row, count) in &computed {
             let hash = hash(row);
-            counts.insert(hash, *count);
-            for number in 0..*count {
+            for number in 0..count.unsigned_abs() {
                 missing.insert(key(hash, number), row);
             }
         }
@@ -141,9 +204,8 @@ impl ViewSink {
             let keys = keys.by_ref().take(batch.num_rows()).collect();
             changes.push(put(&self.table, keys, batch)?);
         }
-        let end = commit(&self.table, changes).await?;
-        self.rows = Rows::Written(counts);
-        Ok(end)
+        let writer = self.table.writer().await?.from_position(position);
+        commit(writer, changes).await
     }
 }
 
@@ -157,20 +219,29 @@ fn put(table: &KeyedTable, keys: Vec<Vec<u8>>, batch: &RecordBatch) -> Result<Ch
     })
 }
 
-async fn commit(table: &KeyedTable, changes: Vec<Change>) -> Result<Offset> {
-    let commit = table.writer().await?.commit(changes).await?;
-    Ok(commit.durable().await?)
+async fn commit(writer: TableWriter, changes: Vec<Change>) -> Result<Offset> {
+    Ok(writer.commit(changes).await?.durable().await?)
 }
 
-fn gather(rows: &mut HashMap<Vec<u8>, u64>, row: &[u8], comes: bool) {
-    if comes {
-        *rows.entry_ref(row).or_insert(0) += 1;
-    } else if let Some(count) = rows.get_mut(row) {
-        *count -= 1;
-        if *count == 0 {
-            rows.remove(row);
+/// How many rows with a hash the table has. They are numbered from 0 without gaps, so their end is found by doubling and halving.
+fn count(writer: &TableWriter, hash: RowHash) -> u64 {
+    let has = |number: u64| writer.has_key(&key(hash, number));
+    let mut beyond = 1;
+    if !has(0) {
+        return 0;
+    }
+    while has(beyond) {
+        beyond *= 2;
+    }
+    let mut last = beyond / 2;
+    while last + 1 < beyond {
+        let middle = last.midpoint(beyond);
+        match has(middle) {
+            true => last = middle,
+            false => beyond = middle,
         }
     }
+    last + 1
 }
 
 fn hash(row: &[u8]) -> RowHash {

@@ -1,6 +1,5 @@
 //! A multiset of rows, by key.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -10,12 +9,14 @@ use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_plan::PhysicalExpr;
 use hashbrown::{HashMap, HashSet};
 
-use super::RowCodec;
+use super::{Multiset, RowCodec};
+use crate::checkpoint::{Saving, Shelf};
 use crate::delta::Delta;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::operators::StateSize;
 
 /// What a row takes besides its bytes, about: its place in a tree, its length, how often it is there.
-const ROW_OVERHEAD: usize = 48;
+const ROW_OVERHEAD: usize = 56;
 /// What a group takes besides its rows, about.
 const GROUP_OVERHEAD: usize = 96;
 
@@ -88,32 +89,52 @@ impl BatchKeys {
     }
 }
 
-/// The rows of a key: their bytes, and how often each is there.
-type Group = BTreeMap<Box<[u8]>, u64>;
-
-/// Rows that are looked up by key. What it takes counts against a reservation.
+/// Rows that are looked up by key. What it takes in memory counts against a reservation; what a checkpoint has may be let go,
+/// and is read again when a key is touched.
 #[derive(Debug)]
 pub(crate) struct Arrangement {
     keys: Keys,
     codec: RowCodec,
+    shelf: Shelf,
     groups: HashMap<Vec<u8>, Group>,
+    /// Keys of which something is not saved.
+    changed: Vec<Vec<u8>>,
+    /// Whether the store has groups that are not in memory.
+    is_partial: bool,
     rows: u64,
     bytes: usize,
+    unsaved: usize,
     reservation: MemoryReservation,
+}
+
+/// The rows of a key.
+#[derive(Debug, Default)]
+struct Group {
+    rows: Multiset,
+    changed: bool,
+    /// Touched since groups were let go the last time.
+    used: bool,
 }
 
 impl Arrangement {
     pub(crate) fn new(
         schema: &SchemaRef,
         keys: Keys,
+        shelf: Shelf,
         reservation: MemoryReservation,
     ) -> Result<Self> {
+        let rows = shelf.get(&[])?;
+        let rows = rows.and_then(|rows| rows.as_ref().try_into().ok());
         Ok(Self {
             keys,
             codec: RowCodec::new(schema)?,
+            is_partial: shelf.is_restored(),
+            rows: rows.map_or(0, u64::from_le_bytes),
+            shelf,
             groups: HashMap::new(),
-            rows: 0,
+            changed: Vec::new(),
             bytes: 0,
+            unsaved: 0,
             reservation,
         })
     }
@@ -122,9 +143,13 @@ impl Arrangement {
         &self.keys
     }
 
-    /// How many rows there are, and the bytes that they take.
-    pub(crate) fn size(&self) -> (u64, usize) {
-        (self.rows, self.bytes)
+    /// How large it is.
+    pub(crate) fn size(&self) -> StateSize {
+        StateSize {
+            rows: self.rows,
+            bytes: self.bytes,
+            unsaved: self.unsaved,
+        }
     }
 
     /// Takes in a change.
@@ -132,83 +157,145 @@ impl Arrangement {
     /// # Errors
     /// When it does not fit into memory, or a row goes that never came.
     pub(crate) fn apply(&mut self, delta: &Delta) -> Result<()> {
-        for batch in &delta.plus {
-            self.each(batch, Self::add)?;
+        for (batches, comes) in [(&delta.plus, true), (&delta.minus, false)] {
+            for batch in batches {
+                self.take_in(batch, comes)?;
+            }
         }
-        for batch in &delta.minus {
-            self.each(batch, Self::remove)?;
-        }
-        self.reservation.try_resize(self.bytes)?;
-        Ok(())
+        Ok(self.reservation.try_resize(self.bytes)?)
     }
 
-    fn each(
-        &mut self,
-        batch: &RecordBatch,
-        take: impl Fn(&mut Self, &[u8], &[u8]) -> Result<()>,
-    ) -> Result<()> {
+    fn take_in(&mut self, batch: &RecordBatch, comes: bool) -> Result<()> {
         let keys = self.keys.of(batch)?;
-        let mut all = Vec::with_capacity(batch.num_rows());
-        let mut bytes = Vec::new();
-        self.codec.each(batch, |row| {
-            bytes.extend_from_slice(row);
-            all.push(bytes.len());
+        let rows = self.codec.encode(batch)?;
+        for row in 0..batch.num_rows() {
+            let (key, row) = (keys.get(row), rows.get(row));
+            self.load(key)?;
+            let group = self.groups.entry_ref(key).or_insert_with(|| {
+                self.bytes += key.len() + GROUP_OVERHEAD;
+                Group::default()
+            });
+            let bytes = row.len() + ROW_OVERHEAD;
+            if comes {
+                self.rows += 1;
+                self.bytes += if group.rows.add(row) { bytes } else { 0 };
+            } else {
+                let is_last = group.rows.remove(row)?;
+                self.rows -= 1;
+                self.bytes -= if is_last { bytes } else { 0 };
+            }
+            if self.shelf.is_kept() {
+                group.used = true;
+                self.unsaved += key.len() + bytes;
+                if !std::mem::replace(&mut group.changed, true) {
+                    self.changed.push(key.to_vec());
+                }
+            } else if group.rows.is_empty() {
+                self.forget(key);
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, key: &[u8]) {
+        self.groups.remove(key);
+        self.bytes -= key.len() + GROUP_OVERHEAD;
+    }
+
+    /// Reads the group of a key from the store, if it is there and not in memory.
+    fn load(&mut self, key: &[u8]) -> Result<()> {
+        if !self.is_partial || self.groups.contains_key(key) {
+            return Ok(());
+        }
+        let mut rows = Multiset::default();
+        let mut bytes = 0;
+        self.shelf.scan(&[&prefix(key)], |row, count| {
+            bytes += row.len() + ROW_OVERHEAD;
+            rows.load(row, count)
         })?;
-        let mut start = 0;
-        for (row, end) in all.into_iter().enumerate() {
-            take(
-                self,
-                keys.get(row),
-                bytes.get(start..end).unwrap_or_default(),
-            )?;
-            start = end;
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, key: &[u8], row: &[u8]) -> Result<()> {
-        let group = self.groups.entry_ref(key).or_insert_with(|| {
-            self.bytes += key.len() + GROUP_OVERHEAD;
-            Group::new()
-        });
-        match group.get_mut(row) {
-            Some(count) => *count += 1,
-            None => {
-                self.bytes += row.len() + ROW_OVERHEAD;
-                group.insert(row.into(), 1);
-            }
-        }
-        self.rows += 1;
-        Ok(())
-    }
-
-    fn remove(&mut self, key: &[u8], row: &[u8]) -> Result<()> {
-        let unknown = || Error::Internal("a row goes that never came");
-        let group = self.groups.get_mut(key).ok_or_else(unknown)?;
-        let count = group.get_mut(row).ok_or_else(unknown)?;
-        *count -= 1;
-        self.rows -= 1;
-        if *count == 0 {
-            group.remove(row);
-            self.bytes -= row.len() + ROW_OVERHEAD;
-            if group.is_empty() {
-                self.groups.remove(key);
-                self.bytes -= key.len() + GROUP_OVERHEAD;
-            }
+        if !rows.is_empty() {
+            self.bytes += bytes + key.len() + GROUP_OVERHEAD;
+            let group = Group {
+                rows,
+                ..Group::default()
+            };
+            self.groups.insert(key.to_vec(), group);
         }
         Ok(())
     }
 
     /// The rows of some keys, in the order of key and row.
-    pub(crate) fn rows_of(&self, keys: &HashSet<Vec<u8>>) -> Result<Vec<RecordBatch>> {
+    ///
+    /// # Errors
+    /// When what was let go cannot be read, or does not fit into memory.
+    pub(crate) fn rows_of(&mut self, keys: &HashSet<Vec<u8>>) -> Result<Vec<RecordBatch>> {
         let mut sorted: Vec<&Vec<u8>> = keys.iter().collect();
         sorted.sort_unstable();
+        for key in &sorted {
+            self.load(key)?;
+            if let Some(group) = self.groups.get_mut(key.as_slice()) {
+                group.used = true;
+            }
+        }
+        self.reservation.try_resize(self.bytes)?;
         let groups = sorted
             .into_iter()
             .filter_map(|key| self.groups.get(key.as_slice()));
-        let rows = groups.flatten();
+        let rows = groups.flat_map(|group| group.rows.iter());
         self.codec.decode(rows.flat_map(|(row, count)| {
-            std::iter::repeat_n(row.as_ref(), usize::try_from(*count).unwrap_or(usize::MAX))
+            std::iter::repeat_n(row, usize::try_from(count).unwrap_or(usize::MAX))
         }))
     }
+
+    /// Writes what changed since the last checkpoint.
+    pub(crate) fn save(&mut self, saving: &mut Saving) {
+        for key in std::mem::take(&mut self.changed) {
+            let Some(group) = self.groups.get_mut(&key) else {
+                continue;
+            };
+            group.changed = false;
+            group.rows.save(saving, &self.shelf, &prefix(&key));
+            if group.rows.is_empty() {
+                self.forget(&key);
+            }
+        }
+        saving.put(&self.shelf, &[], &self.rows.to_le_bytes());
+        self.unsaved = 0;
+    }
+
+    /// Lets go of what is saved: of what was not touched since the last time, and if that is little, of all.
+    pub(crate) fn release(&mut self) {
+        let before = self.bytes;
+        self.let_go(|group| !std::mem::take(&mut group.used));
+        if self.bytes > before / 2 {
+            self.let_go(|_| true);
+        }
+        self.reservation.resize(self.bytes);
+    }
+
+    fn let_go(&mut self, mut is_meant: impl FnMut(&mut Group) -> bool) {
+        if !self.shelf.is_kept() {
+            return;
+        }
+        self.is_partial = true;
+        let bytes = &mut self.bytes;
+        self.groups.retain(|key, group| {
+            let goes = !group.changed && is_meant(group);
+            if goes {
+                let rows = group.rows.iter();
+                let rows = rows.map(|(row, _)| row.len() + ROW_OVERHEAD);
+                *bytes -= rows.sum::<usize>() + key.len() + GROUP_OVERHEAD;
+            }
+            !goes
+        });
+        self.groups.shrink_to_fit();
+    }
+}
+
+/// What the keys of a group's rows begin with in the store.
+pub(crate) fn prefix(key: &[u8]) -> Vec<u8> {
+    let mut prefix = Vec::with_capacity(4 + key.len());
+    prefix.extend((key.len() as u32).to_be_bytes());
+    prefix.extend_from_slice(key);
+    prefix
 }

@@ -1,10 +1,10 @@
 //! Rows as bytes: two rows are the same if, and only if, their bytes are.
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
-use arrow::row::{RowConverter, SortField};
+use arrow::row::{RowConverter, Rows, SortField};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Rows that are decoded into one batch at most.
 const BATCH_ROWS: usize = 8192;
@@ -16,6 +16,20 @@ pub(crate) struct RowCodec {
     schema: SchemaRef,
     /// None where rows have no columns.
     converter: Option<RowConverter>,
+}
+
+/// Rows that were encoded; nothing for those without columns.
+#[derive(Debug)]
+pub(crate) struct RowBytes(Option<Rows>);
+
+impl RowBytes {
+    pub(crate) fn get(&self, row: usize) -> &[u8] {
+        match &self.0 {
+            None => &[],
+            // The rows live as long as this.
+            Some(rows) => rows.row(row).data(),
+        }
+    }
 }
 
 impl RowCodec {
@@ -34,16 +48,57 @@ impl RowCodec {
         })
     }
 
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The bytes of each row.
+    pub(crate) fn encode(&self, batch: &RecordBatch) -> Result<RowBytes> {
+        self.encode_columns(batch.columns())
+    }
+
+    /// As [`RowCodec::encode`], of rows that are no batch.
+    pub(crate) fn encode_columns(&self, columns: &[ArrayRef]) -> Result<RowBytes> {
+        match &self.converter {
+            // No rows at all.
+            Some(_) if columns.is_empty() => Ok(RowBytes(None)),
+            Some(converter) => Ok(RowBytes(Some(converter.convert_columns(columns)?))),
+            None => Ok(RowBytes(None)),
+        }
+    }
+
     /// Gives the bytes of each row to `see`.
     pub(crate) fn each(&self, batch: &RecordBatch, mut see: impl FnMut(&[u8])) -> Result<()> {
-        match &self.converter {
-            None => (0..batch.num_rows()).for_each(|_| see(&[])),
-            Some(converter) => {
-                let rows = converter.convert_columns(batch.columns())?;
-                rows.iter().for_each(|row| see(row.as_ref()));
-            }
-        }
+        let rows = self.encode(batch)?;
+        (0..batch.num_rows()).for_each(|row| see(rows.get(row)));
         Ok(())
+    }
+
+    /// Rows as one byte string: of each its length, four bytes little-endian, and its bytes.
+    pub(crate) fn pack(&self, batches: &[RecordBatch]) -> Result<Vec<u8>> {
+        let mut packed = Vec::new();
+        for batch in batches {
+            self.each(batch, |row| {
+                packed.extend((row.len() as u32).to_le_bytes());
+                packed.extend_from_slice(row);
+            })?;
+        }
+        Ok(packed)
+    }
+
+    /// What [`RowCodec::pack`] made of rows, as rows.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub(crate) fn unpack(&self, mut packed: &[u8]) -> Result<Vec<RecordBatch>> {
+        let mut rows = Vec::new();
+        while let Some((length, rest)) = packed.split_first_chunk() {
+            let row = rest.split_at_checked(u32::from_le_bytes(*length) as usize);
+            let (row, rest) = row.ok_or(Error::Internal("rows in the state are cut off"))?;
+            rows.push(row);
+            packed = rest;
+        }
+        self.decode(rows)
     }
 
     /// The rows that some bytes stand for, in order.

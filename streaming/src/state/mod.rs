@@ -2,6 +2,8 @@
 
 mod arrangement;
 mod codec;
+mod multiset;
 
-pub(crate) use arrangement::{Arrangement, Keys};
+pub(crate) use arrangement::{Arrangement, Keys, prefix};
 pub(crate) use codec::RowCodec;
+pub(crate) use multiset::Multiset;

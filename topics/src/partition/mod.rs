@@ -84,6 +84,11 @@ impl Partition {
         self.0.kept.lock().bounds.start
     }
 
+    /// Before which offset records may have been dropped because later ones have their keys.
+    pub fn compacted_offset(&self) -> Offset {
+        self.0.kept.lock().bounds.compacted
+    }
+
     /// The exclusive end of what is on disk: nothing after it is read. Who reads only what is committed ends at
     /// [`Partition::last_stable_offset`].
     pub fn stable_offset(&self) -> Offset {

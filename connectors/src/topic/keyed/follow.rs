@@ -55,11 +55,6 @@ impl FollowedTable {
     pub fn table(&self) -> &KeyedTable {
         &self.table
     }
-
-    /// Follows it from before its first row on.
-    pub fn follow(&self) -> TableFollower {
-        self.table.follow()
-    }
 }
 
 #[async_trait]
@@ -96,8 +91,14 @@ impl TableProvider for FollowedTable {
 impl KeyedTable {
     /// Follows the table from before its first row on.
     pub fn follow(&self) -> TableFollower {
+        self.follow_from(Offset::ZERO)
+    }
+
+    /// Follows the table from an offset on: what it was there is known.
+    pub fn follow_from(&self, at: Offset) -> TableFollower {
         // Where it begins, nothing needs to be kept.
-        let at = Arc::new(AtomicI64::new(i64::MAX));
+        let at = if at == Offset::ZERO { i64::MAX } else { at.0 };
+        let at = Arc::new(AtomicI64::new(at));
         let mut followers = self.0.followers.lock();
         followers.retain(|at| at.strong_count() > 0);
         followers.push(Arc::downgrade(&at));

@@ -20,9 +20,10 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool};
 use parking_lot::{Mutex, RwLock};
-use weir_base::{Clock, Kind, Offset, PartitionId, SqlState};
+use weir_base::{Clock, Kind, Offset, OffsetVector, PartitionId, SqlState};
 use weir_topics::{BatchView, Batches, Head, Partition, Topic};
 
+use super::hidden::POSITION_HEADER;
 use super::record::RecordDecoder;
 use super::schema::RowSchema;
 use crate::{Error, Result};
@@ -165,6 +166,29 @@ impl KeyedTable {
                 self.0.topic.name().as_str()
             ),
         ))
+    }
+
+    /// Up to where the sources of what is written here were read by who wrote last: none when nothing is there, or it does not
+    /// say so.
+    ///
+    /// # Errors
+    /// When the end of the log cannot be read.
+    pub async fn written_from(&self) -> Result<Option<OffsetVector>> {
+        let end = self.stable_offset();
+        let last = Offset((end.0 - 1).max(0));
+        let batches = self.read(last, end).await?;
+        let mut found = None;
+        for record in batches.batches.iter().flat_map(BatchView::records) {
+            let record = record?;
+            for header in record.headers() {
+                let (name, value) = header?;
+                if record.offset == last && name == POSITION_HEADER {
+                    let position = value.and_then(|value| std::str::from_utf8(value).ok());
+                    found = position.and_then(|position| position.parse().ok());
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Waits for the turn to write. Until the writer is dropped or commits, no one else writes, and what it reads of the

@@ -11,12 +11,13 @@ use arrow::compute::{concat_batches, interleave_record_batch, take_record_batch}
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use hashbrown::HashMap;
-use weir_base::{Kind, Offset, SqlState};
+use weir_base::{Kind, Offset, OffsetVector, SqlState};
 use weir_topics::{Appended, BatchBuilder, Head, RecordRef};
 
 use super::KeyedTable;
 use super::snapshot::Snapshot;
 use super::state::{Chunk, State};
+use crate::topic::hidden::POSITION_HEADER;
 use crate::topic::ingest::Rows;
 use crate::topic::keys::{Keys, show_key};
 use crate::topic::schema::{Hidden, header_field};
@@ -71,6 +72,8 @@ pub struct TableWriter {
     gate: tokio::sync::OwnedMutexGuard<()>,
     /// Where the log stood when the turn came: what the statement finds out is true of that.
     head: Head,
+    /// What the last record says that it is written from.
+    position: Option<String>,
 }
 
 /// What [`TableWriter::conflicts`] finds out about new rows.
@@ -192,7 +195,24 @@ impl TableWriter {
         gate: tokio::sync::OwnedMutexGuard<()>,
         head: Head,
     ) -> Self {
-        Self { table, gate, head }
+        Self {
+            table,
+            gate,
+            head,
+            position: None,
+        }
+    }
+
+    /// Notes with what is written what it was made from: [`KeyedTable::written_from`] finds it again.
+    #[must_use]
+    pub fn from_position(mut self, position: &OffsetVector) -> Self {
+        self.position = Some(position.to_string());
+        self
+    }
+
+    /// Whether a key has a row.
+    pub fn has_key(&self, key: &[u8]) -> bool {
+        self.table.0.state.read().find(key).is_some()
     }
 
     /// The table.
@@ -404,7 +424,12 @@ impl TableWriter {
         let timestamp_ms = self.table.0.clock.now_ms();
         let mut builder = BatchBuilder::new();
         let mut puts = Puts::default();
+        let position = self.position.as_deref().map(str::as_bytes);
+        let position = position.map(|position| [(POSITION_HEADER, Some(position))]);
+        let mut left = ops.ops.iter().flatten().count();
         for (offset, (key, op)) in (base.0..).zip(ops.ops.iter().flatten()) {
+            left -= 1;
+            let headers = position.as_ref().filter(|_| left == 0);
             let own = offset.to_be_bytes();
             let key = key.as_deref().unwrap_or(&own);
             let value = match op {
@@ -423,7 +448,7 @@ impl TableWriter {
                 timestamp_ms,
                 key: Some(key),
                 value,
-                headers: &[],
+                headers: headers.map_or(&[], <[_; 1]>::as_slice),
             })?;
         }
         if builder.is_empty() {

@@ -1,0 +1,62 @@
+//! What a checkpoint says about itself.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use weir_base::{OffsetVector, TopicId};
+
+use crate::sources::Read;
+
+/// Changes when the form of operators' state does: what an older version wrote is computed again.
+const FORMAT: u32 = 1;
+
+/// Of what the state of a job is the state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    /// The form of the state.
+    format: u32,
+    /// SHA-256 (FIPS 180-4) of the plan that the operators were made from, in hexadecimal.
+    plan: String,
+    /// The topics that are read; a name may be another topic's by now.
+    topics: Vec<TopicId>,
+    /// Up to where they were read.
+    pub(crate) position: OffsetVector,
+    /// When it was made, in milliseconds since the epoch.
+    pub(crate) made_ms: i64,
+}
+
+impl Manifest {
+    pub(crate) fn new(plan: &str, reads: &[Read], position: OffsetVector, made_ms: i64) -> Self {
+        Self {
+            format: FORMAT,
+            plan: hash(plan),
+            topics: reads.iter().map(|read| read.topic().id()).collect(),
+            position,
+            made_ms,
+        }
+    }
+
+    /// That of the same operators at another position.
+    pub(crate) fn at(&self, position: OffsetVector, made_ms: i64) -> Self {
+        Self {
+            position,
+            made_ms,
+            ..self.clone()
+        }
+    }
+
+    /// Whether the state is that of the operators of a plan.
+    pub(crate) fn is_of(&self, plan: &str) -> bool {
+        self.format == FORMAT && self.plan == hash(plan)
+    }
+
+    /// Whether the same topics are read, and not others of their names.
+    pub(crate) fn reads(&self, reads: &[Read]) -> bool {
+        let ids = reads.iter().map(|read| read.topic().id());
+        ids.eq(self.topics.iter().copied())
+    }
+}
+
+fn hash(plan: &str) -> String {
+    let digest = Sha256::digest(plan.as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
