@@ -107,10 +107,22 @@ async fn a_sink_writes_each_row_once_though_the_store_was_away() {
     client
         .run(&[
             "CREATE STREAM s (id BIGINT, k BIGINT)",
-            "INSERT INTO s VALUES (1, 1), (2, 2)",
             "CREATE SINK out FROM s WITH (connector = 'files', connection = 'lake', location = 's3://lake/sunk/', partition_by = 'k', rollover_interval = '10ms')",
         ])
         .await;
+    let job = async |wanted: &str| {
+        eventually(wanted, async || {
+            let state = "SELECT state FROM weir.jobs WHERE name = 'out'";
+            let state = client.value(state).await;
+            check(state == wanted, state.to_string())
+        })
+        .await;
+    };
+    job("running").await;
+    proxy.set(Fault::Status(403));
+    client.run(&["INSERT INTO s VALUES (1, 1), (2, 2)"]).await;
+    job("retrying").await;
+    proxy.set(Fault::None);
     let seen = async |ids: i64| {
         eventually("all rows are in the bucket", async || {
             let sql = "SELECT count(*), sum(id) FROM read_parquet('s3://lake/sunk/', connection => 'lake')";
@@ -126,19 +138,11 @@ async fn a_sink_writes_each_row_once_though_the_store_was_away() {
         .await;
     };
     seen(2).await;
+    job("running").await;
+    client.run(&["INSERT INTO s VALUES (3, 1), (4, 3)"]).await;
+    seen(4).await;
     let problem = client.sql("DROP CONNECTION lake").await.unwrap_err();
     assert!(problem.detail().contains("sink \"out\""), "{problem}");
-    proxy.set(Fault::Status(403));
-    client.run(&["INSERT INTO s VALUES (3, 1), (4, 3)"]).await;
-    eventually("the sink says that it tries again", async || {
-        let state = client
-            .value("SELECT state FROM weir.jobs WHERE name = 'out'")
-            .await;
-        check(state == "retrying", state.to_string())
-    })
-    .await;
-    proxy.set(Fault::None);
-    seen(4).await;
     server.stop();
 }
 
