@@ -12,6 +12,7 @@ mod live;
 mod recovery;
 mod s3;
 mod slt;
+mod views;
 
 /// A query that keeps the cores busy for longer than any test waits, and answers one row.
 pub(crate) const SLOW: &str = "SELECT count(*) AS slow FROM generate_series(1, 1000000) AS a(x) \

@@ -10,6 +10,7 @@ pub mod ids;
 pub mod nearest;
 pub mod offsets;
 pub mod options;
+pub mod resume;
 pub mod size;
 
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -17,4 +18,5 @@ pub use error::{Classify, Kind, Position, SqlState};
 pub use ids::{PartitionId, QueryId, TopicId, TopicName};
 pub use offsets::{Offset, OffsetVector};
 pub use options::{OptionError, Options};
+pub use resume::{Origin, ResumeToken};
 pub use size::{ByteSize, parse_duration};

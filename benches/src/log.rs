@@ -11,10 +11,8 @@ use std::time::{Duration, Instant};
 use weir_tests::{binary, process};
 
 use crate::Bench;
+use crate::processor::processor_seconds;
 use crate::report::{Promise, Report};
-
-/// In these Linux counts for programs (`USER_HZ`).
-const TICKS_A_SECOND: f64 = 100.0;
 
 /// What is sent.
 #[derive(Clone, Copy)]
@@ -408,18 +406,4 @@ fn start_kafka(jars: &Path, data: &Path) -> Result<(Kafka, String), String> {
         std::thread::sleep(Duration::from_millis(100));
     }
     Ok((kafka, format!("127.0.0.1:{broker}")))
-}
-
-/// The time on the processor that Linux counts for a process, in seconds (proc(5), `stat`).
-fn processor_seconds(pid: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .expect("the process is there to be measured");
-    // The second field is the program's name in brackets, which may hold spaces.
-    let fields = stat.rsplit(')').next().unwrap_or_default();
-    let mut ticks = fields.split_whitespace().skip(11);
-    let mut next = || -> f64 {
-        let field = ticks.next().and_then(|field| field.parse().ok());
-        field.expect("Linux counts the time")
-    };
-    (next() + next()) / TICKS_A_SECOND
 }

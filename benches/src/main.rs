@@ -6,12 +6,15 @@
 
 mod busy;
 mod egress;
+mod follow;
 mod history;
 mod ingest;
 mod latency;
 mod live;
 mod log;
+mod nexmark;
 mod point;
+mod processor;
 mod report;
 mod settings;
 mod startup;
@@ -42,6 +45,10 @@ struct Args {
     /// Shorter runs and less data: to see whether it works, not how fast
     #[arg(long)]
     quick: bool,
+
+    /// How many events Nexmark has [default: a million; 50,000 in a quick run]
+    #[arg(long, value_name = "N")]
+    events: Option<u64>,
 
     /// The binary to measure [default: target/release/weir]
     #[arg(long, value_name = "FILE", env = "WEIR_BIN")]
@@ -78,6 +85,10 @@ enum Measure {
     History,
     /// Materialized views: the past, and what comes
     Views,
+    /// Nexmark's 24 queries as materialized views, against Apache Flink from PyPI
+    Nexmark,
+    /// Materialized views as rows come: from a row's acknowledgement to the changed row; idle views
+    Follow,
     /// The log as a Kafka broker, against a real Apache Kafka from Maven Central
     Log,
 }
@@ -88,6 +99,7 @@ struct Bench {
     weir: PathBuf,
     data: PathBuf,
     quick: bool,
+    events: Option<u64>,
 }
 
 impl Bench {
@@ -114,6 +126,7 @@ fn main() -> ExitCode {
             .unwrap_or_else(|| target.join("release").join("weir")),
         data: args.data.unwrap_or_else(|| target.join("bench-data")),
         quick: args.quick,
+        events: args.events,
     };
     if !bench.weir.is_file() {
         eprintln!(
@@ -148,6 +161,8 @@ fn main() -> ExitCode {
             Measure::Log => log::run(&bench, &mut report),
             Measure::History => history::run(&bench, &mut report),
             Measure::Views => views::run(&bench, &mut report),
+            Measure::Nexmark => nexmark::run(&bench, &mut report),
+            Measure::Follow => follow::run(&bench, &mut report),
         }
     }
     println!("{report}");

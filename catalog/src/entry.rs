@@ -213,6 +213,7 @@ impl Entry {
     pub fn primary_key(&self) -> &[String] {
         match &self.body {
             Body::Table(table) => &table.primary_key,
+            Body::Stream(stream) if stream.is_changelog() => &stream.key_columns,
             _ => &[],
         }
     }
@@ -272,7 +273,7 @@ pub struct Stream {
     pub partitions: u32,
     /// The column whose value is also the records' key.
     pub key: Option<String>,
-    /// The columns that are in the records' key alone, in order.
+    /// The columns that are in the records' key alone, in order; where records are changes, those that tell rows apart.
     #[serde(default)]
     pub key_columns: Vec<String>,
     /// The format of the records' values.
@@ -290,6 +291,11 @@ impl Stream {
     /// Whether its one column is the records' values as they are: `format = 'raw'`.
     pub fn is_raw(&self) -> bool {
         self.format == "raw"
+    }
+
+    /// Whether its records tell how rows changed that have a key, and what it shows are these rows.
+    pub fn is_changelog(&self) -> bool {
+        matches!(self.format.as_str(), "debezium_json" | "upsert")
     }
 }
 

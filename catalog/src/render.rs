@@ -45,6 +45,9 @@ pub fn create_statement(entry: &Entry, snapshot: &Snapshot) -> String {
 
 fn create_stream(name: &str, stream: &Stream) -> String {
     let mut elements: Vec<String> = stream.columns.iter().map(column_definition).collect();
+    if stream.is_changelog() {
+        elements.push(format!("PRIMARY KEY ({})", names(&stream.key_columns)));
+    }
     elements.extend(stream.checks.iter().map(check_definition));
     if let Some(watermark) = &stream.watermark {
         elements.push(format!(
@@ -59,7 +62,7 @@ fn create_stream(name: &str, stream: &Stream) -> String {
     if let Some(key) = &stream.key {
         options.insert("key".to_owned(), key.clone());
     }
-    if !stream.key_columns.is_empty() {
+    if !stream.key_columns.is_empty() && !stream.is_changelog() {
         options.insert("key.columns".to_owned(), stream.key_columns.join(", "));
     }
     if stream.named_topic {

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tokio::signal::ctrl_c;
 use tokio::time::sleep;
-use weir_base::{Offset, OffsetVector, TopicName};
+use weir_base::{Offset, OffsetVector, ResumeToken, TopicName};
 
 use crate::client::{Client, Event, Problem};
 use crate::error::{Error, Result};
@@ -41,7 +41,7 @@ pub(crate) struct Args {
 
     /// Go on after the row where an earlier tail ended: the token that it printed
     #[arg(long, value_name = "TOKEN")]
-    resume: Option<OffsetVector>,
+    resume: Option<ResumeToken>,
 
     /// Stop after so many rows
     #[arg(long, value_name = "N")]
@@ -75,7 +75,11 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let start = match (args.resume, args.last) {
         (Some(token), _) => Some(token),
         (None, _) if args.from_start => None,
-        (None, last) => Some(position(&client, &args.stream, last.unwrap_or(0)).await?),
+        (None, last) => Some(
+            position(&client, &args.stream, last.unwrap_or(0))
+                .await?
+                .into(),
+        ),
     };
     let mut tail = Tail {
         token: start.map(|start| start.to_string()),

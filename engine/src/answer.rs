@@ -9,7 +9,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use futures::Stream;
 use tokio::sync::mpsc;
-use weir_base::{OffsetVector, QueryId};
+use weir_base::{QueryId, ResumeToken};
 
 use crate::error::Result;
 use crate::queries::{Running, StopReason};
@@ -49,7 +49,7 @@ pub struct Chunk {
     /// The rows, in the answer's schema.
     pub batch: RecordBatch,
     /// Of a live query: where it stands after this batch, its resume token.
-    pub position: Option<OffsetVector>,
+    pub position: Option<ResumeToken>,
 }
 
 /// How far a query has come.

@@ -11,7 +11,7 @@ use datafusion::physical_plan::{ExecutionPlan, collect, execute_stream};
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use weir_base::{Kind, OffsetVector, SqlState};
+use weir_base::{Kind, ResumeToken, SqlState};
 
 use crate::admission::Admitted;
 use crate::answer::{Answer, AnswerKind, Chunk, RowStream};
@@ -135,7 +135,7 @@ fn ready(
 }
 
 /// A batch, and of a live query where it stands after it.
-type Positioned = (RecordBatch, Option<OffsetVector>);
+type Positioned = (RecordBatch, Option<ResumeToken>);
 type Batches = futures::stream::BoxStream<'static, Result<Positioned>>;
 
 /// Runs what gives batches in the heavy lane, and gives them here. The work ends when the stream is dropped; its place
@@ -259,7 +259,10 @@ async fn pump(
                     Some(next) => break next,
                 }
             };
+            let rows = batch.num_rows();
             let (batch, is_last) = within(running, batch, bounds)?;
+            // Who went on after a step that was cut would miss its other rows.
+            let position = position.filter(|_| batch.num_rows() == rows);
             if !is_last || batch.num_rows() > 0 {
                 place.send(Ok(Chunk { batch, position }));
             }

@@ -94,11 +94,11 @@ impl HistoryMode {
     }
 
     /// That of a stream. Raw values gain nothing from columns, so they stay in the log unless told otherwise; a compacted topic
-    /// has no rows that stay.
+    /// has no rows that stay, nor has one whose records are changes.
     pub(crate) fn of(stream: &Stream) -> Result<Self> {
         match stream.options.get(OPTION) {
             Some(word) => Self::parse(word),
-            None if stream.is_raw() => Ok(Self::Log),
+            None if stream.is_raw() || stream.is_changelog() => Ok(Self::Log),
             None => Ok(Self::Both),
         }
     }
@@ -119,6 +119,12 @@ pub(crate) fn check(
     };
     if HistoryMode::parse(word)? == HistoryMode::Log {
         return Ok(());
+    }
+    if matches!(&entry.body, Body::Stream(stream) if stream.is_changelog()) {
+        return Err(Error::unsupported(
+            "a history of changes: what a stream of this format shows are rows",
+        )
+        .with_hint("leave history out"));
     }
     if config.cleanup.compacts() {
         return Err(Error::invalid(
@@ -203,7 +209,9 @@ impl Histories {
     /// Whether it is nothing that has or had a history.
     fn has_none(entry: &Entry) -> bool {
         match &entry.body {
-            Body::Stream(stream) => stream.is_raw() && !stream.options.contains_key(OPTION),
+            Body::Stream(stream) => {
+                stream.is_changelog() || stream.is_raw() && !stream.options.contains_key(OPTION)
+            }
             _ => true,
         }
     }

@@ -8,7 +8,7 @@ use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_plan::PhysicalExpr;
 use weir_base::{Kind, SqlState};
-use weir_catalog::{Entry, ObjectKind, ObjectName};
+use weir_catalog::{Body, Entry, ObjectKind, ObjectName};
 use weir_connectors::topic::{
     Change, CsvLayout, IdempotencyKey, OnConflict, RowError, RowSchema, Rows, TopicWriter,
     encode_arrow, encode_csv, encode_ndjson,
@@ -61,6 +61,9 @@ pub(crate) async fn ingest(
         && entry.kind() == ObjectKind::Table
     {
         return ingest_into_table(engine, Arc::clone(entry), ingest).await;
+    }
+    if let Some(entry) = snapshot.get(&name) {
+        refuse_mirror(entry)?;
     }
     let writer = stream_writer(&engine, &name)?;
     let bytes = ingest.body.len() as u64;
@@ -192,6 +195,25 @@ fn stream_name(text: &str, variables: &Variables) -> Result<ObjectName> {
             format!("{text:?} is not the name of a stream"),
         )
         .with_sqlstate(SqlState::UNDEFINED_TABLE)),
+    }
+}
+
+/// Refuses rows for a stream that shows what its topic tells of somebody else's.
+pub(crate) fn refuse_mirror(entry: &Entry) -> Result<()> {
+    match &entry.body {
+        Body::Stream(stream) if stream.is_changelog() => Err(Error::new(
+            Kind::Invalid,
+            format!(
+                "{} shows somebody else's rows, and takes none",
+                entry.describe()
+            ),
+        )
+        .with_sqlstate(SqlState::WRONG_OBJECT_TYPE)
+        .with_hint(format!(
+            "changes come into topic \"{}\", in format '{}'",
+            stream.topic, stream.format
+        ))),
+        _ => Ok(()),
     }
 }
 

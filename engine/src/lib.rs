@@ -9,6 +9,7 @@
 
 mod admission;
 mod answer;
+mod changelog;
 mod dead_letters;
 mod engine;
 mod error;
@@ -40,6 +41,7 @@ mod variables;
 mod views;
 
 pub use answer::{Answer, AnswerKind, Chunk, Progress, RowStream};
+pub use changelog::{Envelope, KEY_COLUMN};
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use metrics::MetricsSnapshot;

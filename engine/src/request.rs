@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use datafusion::scalar::ScalarValue;
-use weir_base::OffsetVector;
+use weir_base::ResumeToken;
+
+use crate::changelog::Envelope;
 
 /// One statement to execute.
 #[derive(Debug, Clone)]
@@ -20,7 +22,9 @@ pub struct Request {
     /// Refuse everything that writes.
     pub read_only: bool,
     /// Where a live query goes on: the position of the last chunk that the client has.
-    pub resume: Option<OffsetVector>,
+    pub resume: Option<ResumeToken>,
+    /// The form in which a live query tells of changes; without it a changelog, and rows as they are where they only come.
+    pub envelope: Option<Envelope>,
 }
 
 impl Request {
@@ -33,6 +37,7 @@ impl Request {
             row_limit: None,
             read_only: false,
             resume: None,
+            envelope: None,
         }
     }
 }

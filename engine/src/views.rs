@@ -110,9 +110,14 @@ pub(crate) struct Views {
 /// A group that runs.
 struct RunningGroup {
     topics: HashSet<TopicId>,
+    /// The view of a job that comes near the end of its sources for itself, and joins the others then.
+    comes: Option<ObjectId>,
     stop: CancellationToken,
     task: JoinHandle<Vec<Job>>,
 }
+
+/// With so many rows to read, at the most, a job joins those that run: they wait for it.
+const NEAR_ROWS: u64 = 64 * 1024;
 
 impl Default for Views {
     fn default() -> Self {
@@ -281,14 +286,76 @@ impl Views {
                 }
             }
         }
+        let mut groups = self.groups.lock().await;
+        let near = self.without_far(engine, &mut groups, jobs);
+        self.put_together(engine, &mut groups, near).await
+    }
+
+    /// Lets those jobs come for themselves that have far to go and that none of the others waits for, and gives the rest.
+    fn without_far(
+        &self,
+        engine: &Arc<Shared>,
+        groups: &mut Vec<RunningGroup>,
+        jobs: Vec<Job>,
+    ) -> Vec<Job> {
+        let reads = jobs.iter().flat_map(Job::reads).map(Topic::id);
+        let read: HashSet<TopicId> = reads.collect();
+        let is_far = |job: &Job| {
+            let is_read = job.topic().is_some_and(|topic| read.contains(&topic.id()));
+            job.dataflow().rows_behind() > NEAR_ROWS && !is_read
+        };
+        let (far, near) = jobs.into_iter().partition(is_far);
+        let far: Vec<Job> = far;
+        for job in far {
+            self.come(engine, groups, job);
+        }
+        near
+    }
+
+    /// Lets jobs go on with those that they belong to.
+    async fn put_together(
+        &self,
+        engine: &Arc<Shared>,
+        groups: &mut Vec<RunningGroup>,
+        mut jobs: Vec<Job>,
+    ) -> Result<()> {
         if jobs.is_empty() {
             return Ok(());
         }
-        let mut groups = self.groups.lock().await;
         let touched: HashSet<TopicId> = jobs.iter().flat_map(topics_of).collect();
-        jobs.extend(take(&mut groups, |group| !group.topics.is_disjoint(&touched)).await?);
-        self.regroup(engine, &mut groups, jobs);
+        let is_meant =
+            |group: &RunningGroup| group.comes.is_none() && !group.topics.is_disjoint(&touched);
+        // One that takes the place of another, which has run until now.
+        let new: HashSet<u64> = jobs.iter().map(Job::id).collect();
+        let others = take(groups, is_meant).await?;
+        jobs.extend(others.into_iter().filter(|job| !new.contains(&job.id())));
+        self.regroup(engine, groups, jobs);
         Ok(())
+    }
+
+    /// Lets a job come near the end of its sources, beside those that run.
+    fn come(&self, engine: &Arc<Shared>, groups: &mut Vec<RunningGroup>, job: Job) {
+        let topics = topics_of(&job).into_iter().collect();
+        let comes = Some(ObjectId(job.id()));
+        let stop = engine.closing.child_token();
+        let ids = vec![ObjectId(job.id())];
+        let work = come_near(Arc::downgrade(engine), job, stop.clone());
+        let work = guarded(Arc::downgrade(engine), ids, HashSet::new(), work);
+        if let Some(task) = engine.lanes.spawn(Lane::Heavy, work) {
+            groups.push(RunningGroup {
+                topics,
+                comes,
+                stop,
+                task,
+            });
+        }
+    }
+
+    /// Puts a job that has come near among those that run.
+    async fn join(&self, engine: &Arc<Shared>, id: ObjectId) -> Result<()> {
+        let mut groups = self.groups.lock().await;
+        let jobs = take(&mut groups, |group| group.comes == Some(id)).await?;
+        self.put_together(engine, &mut groups, jobs).await
     }
 
     /// Stops all of them at the ends of their steps, before the log is closed.
@@ -321,7 +388,8 @@ impl Views {
             Ok(jobs) => {
                 let is_meant = |job: &Job| ids.contains(&ObjectId(job.id()));
                 let (ended, others) = jobs.into_iter().partition(is_meant);
-                self.regroup(engine, &mut groups, others);
+                let near = self.without_far(engine, &mut groups, others);
+                self.regroup(engine, &mut groups, near);
                 if state.is_some() {
                     save(ended).await;
                 }
@@ -357,11 +425,18 @@ impl Views {
                 .into_iter()
                 .filter_map(|at| jobs.get_mut(at)?.take());
             let members: Vec<Job> = members.collect();
-            let topics = members.iter().flat_map(topics_of).collect();
+            let topics: HashSet<TopicId> = members.iter().flat_map(topics_of).collect();
+            let ids = members.iter().map(|job| ObjectId(job.id())).collect();
             let stop = engine.closing.child_token();
-            let work = guarded(Arc::downgrade(engine), members, stop.clone());
+            let work = follow(Arc::downgrade(engine), members, stop.clone());
+            let work = guarded(Arc::downgrade(engine), ids, topics.clone(), work);
             if let Some(task) = engine.lanes.spawn(Lane::Heavy, work) {
-                groups.push(RunningGroup { topics, stop, task });
+                groups.push(RunningGroup {
+                    topics,
+                    comes: None,
+                    stop,
+                    task,
+                });
             }
         }
     }
@@ -398,12 +473,14 @@ async fn take(
     Ok(jobs)
 }
 
-/// As [`follow`]; a panic in the middle of a step fails the views, and ends nothing else.
-async fn guarded(engine: Weak<Shared>, jobs: Vec<Job>, stop: CancellationToken) -> Vec<Job> {
-    let ids: Vec<ObjectId> = jobs.iter().map(|job| ObjectId(job.id())).collect();
-    let topics: HashSet<TopicId> = jobs.iter().flat_map(topics_of).collect();
-    let followed = AssertUnwindSafe(follow(engine.clone(), jobs, stop)).catch_unwind();
-    match followed.await {
+/// The work on some views, which show these topics; a panic in the middle of a step fails the views, and ends nothing else.
+async fn guarded(
+    engine: Weak<Shared>,
+    ids: Vec<ObjectId>,
+    topics: HashSet<TopicId>,
+    work: impl Future<Output = Vec<Job>>,
+) -> Vec<Job> {
+    match AssertUnwindSafe(work).catch_unwind().await {
         Ok(jobs) => jobs,
         Err(panic) => {
             let failure = Failure::of(&defect(panic.as_ref()));
@@ -416,6 +493,45 @@ async fn guarded(engine: Weak<Shared>, jobs: Vec<Job>, stop: CancellationToken) 
             Vec::new()
         }
     }
+}
+
+/// Brings a job near the end of its sources, and has it join those that run then. Gives it back when it is there, or stopped.
+async fn come_near(engine: Weak<Shared>, mut job: Job, stop: CancellationToken) -> Vec<Job> {
+    let id = ObjectId(job.id());
+    loop {
+        if stop.is_cancelled() {
+            return vec![job];
+        }
+        let advanced = job.advance().await;
+        let Some(engine) = engine.upgrade() else {
+            return vec![job];
+        };
+        match advanced {
+            Err(error) => {
+                let failure = Failure::of(&error.into());
+                engine.views.set(id, ViewState::Failed(failure));
+                return Vec::new();
+            }
+            Ok(is_there) => {
+                engine.views.note(&job);
+                if is_there || job.dataflow().rows_behind() <= NEAR_ROWS {
+                    break;
+                }
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+    if let Some(engine) = engine.upgrade() {
+        let weak = Arc::downgrade(&engine);
+        engine.lanes.spawn(Lane::Heavy, async move {
+            if let Some(engine) = weak.upgrade()
+                && let Err(error) = engine.views.join(&engine, id).await
+            {
+                tracing::error!(%error, "a group of views has ended");
+            }
+        });
+    }
+    vec![job]
 }
 
 /// Runs a group until it is told to stop, and gives its jobs back.
@@ -533,7 +649,7 @@ async fn job(engine: &Arc<Shared>, entry: &Entry) -> Result<Job> {
         let written = table.written_from().await?;
         match written.filter(|written| dataflow.is_restored() && dataflow.reaches(written)) {
             Some(written) => {
-                dataflow.resume(&written).await?;
+                dataflow.go_to(&written).await?;
                 ViewSink::new(table)?
             }
             None => {

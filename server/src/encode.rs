@@ -18,7 +18,7 @@ mod types;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
-use weir_base::OffsetVector;
+use weir_base::ResumeToken;
 
 pub(crate) use json::{Column, columns_document, rows_array};
 pub(crate) use sse::KEEP_ALIVE;
@@ -121,7 +121,7 @@ pub(crate) trait Encoder: Send {
     fn rows(
         &mut self,
         batch: &RecordBatch,
-        position: Option<&OffsetVector>,
+        position: Option<&ResumeToken>,
         out: &mut Output,
     ) -> Result<(), EncodeError>;
 

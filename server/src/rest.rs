@@ -10,6 +10,7 @@ mod ingest;
 pub(crate) mod layer;
 mod live;
 mod live_messages;
+mod live_queries;
 mod negotiation;
 mod openapi;
 mod operations;

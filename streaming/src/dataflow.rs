@@ -7,17 +7,17 @@ use arrow::datatypes::SchemaRef;
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use weir_base::OffsetVector;
+use weir_base::{OffsetVector, Origin, ResumeToken};
 use weir_topics::{Pin, Topic};
 
 use crate::checkpoint::{JobStore, Manifest, Saving, Shelf};
 use crate::delta::Delta;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::operators::{Boxed, Description, Operator, StateSize, Unique};
 use crate::planning::{Planned, Restored, Walk};
 use crate::runtime::Positions;
 pub(crate) use crate::sources::Ranges;
-use crate::sources::{Read, STEP_ROWS, Sources};
+use crate::sources::{Read, STEP_ROWS, Sources, check_answer, gone};
 
 /// The number of an operator that is put on top of a query's, which count from 0.
 const UNIQUE: u16 = 0xfffe;
@@ -40,6 +40,10 @@ pub struct Dataflow {
     moved: bool,
     /// What came into the tables that it reads since the last checkpoint must be there to be told again.
     pins: Vec<Pin>,
+    /// What of its sources was gone when it began.
+    gone: OffsetVector,
+    /// Where its first step is to begin: what changes on the way there is not given.
+    unseen_to: Option<OffsetVector>,
 }
 
 impl std::fmt::Debug for Dataflow {
@@ -81,12 +85,14 @@ impl Dataflow {
                         root,
                         pins: sources.pins(),
                         sources,
+                        gone: gone(&reads),
                         reads,
                         step_rows: STEP_ROWS,
                         begun: true,
                         store: Some(store.clone()),
                         manifest: found,
                         moved: false,
+                        unseen_to: None,
                     });
                 }
                 _ => {
@@ -112,11 +118,13 @@ impl Dataflow {
                 None => Vec::new(),
             },
             sources,
+            gone: gone(&reads),
             reads,
             step_rows: STEP_ROWS,
             begun: false,
             store,
             moved: false,
+            unseen_to: None,
         })
     }
 
@@ -130,14 +138,25 @@ impl Dataflow {
         self.sources.topics()
     }
 
-    /// Where it stands.
+    /// Where it stands: what changed before is given, or is not to be.
     pub fn position(&self) -> OffsetVector {
-        self.sources.position()
+        match &self.unseen_to {
+            None => self.sources.position(),
+            Some(position) => position.clone(),
+        }
     }
 
-    /// How many rows of its sources it has yet to read.
+    /// How many rows of its sources are there whose change it has yet to give.
     pub fn rows_behind(&self) -> u64 {
-        self.sources.rows_behind()
+        match &self.unseen_to {
+            None => self.sources.rows_behind(),
+            Some(position) => self.sources.rows_after(position),
+        }
+    }
+
+    /// Where it would stand if it had read all that is there.
+    pub(crate) fn stable_position(&self) -> OffsetVector {
+        self.sources.stable_position()
     }
 
     /// How many rows lie before where it stands: offsets, of all partitions.
@@ -174,9 +193,15 @@ impl Dataflow {
         self.root.only_grows()
     }
 
-    /// Where it would stand if it had read all that is there.
-    pub fn stable_position(&self) -> OffsetVector {
-        self.sources.stable_position()
+    /// How to go on later where it stands.
+    pub fn token(&self) -> ResumeToken {
+        ResumeToken {
+            position: self.position(),
+            origin: Some(Origin {
+                query: self.manifest.fingerprint(),
+                gone: self.gone.clone(),
+            }),
+        }
     }
 
     /// Whether its sources have all that it takes to come to a position.
@@ -184,11 +209,11 @@ impl Dataflow {
         Sources::new(self.reads.clone(), Some(position)).is_ok()
     }
 
-    /// Goes to a position where it was before: what changes on the way is not given again.
+    /// Goes to a position; what changes on the way is given to nobody.
     ///
     /// # Errors
     /// When the position does not belong to the query, and as [`Dataflow::step`].
-    pub async fn resume(&mut self, position: &OffsetVector) -> Result<()> {
+    pub async fn go_to(&mut self, position: &OffsetVector) -> Result<()> {
         // Checks that it belongs to what is read.
         let there = Sources::new(self.reads.clone(), Some(position))?;
         if remembers_nothing(self.root.as_ref()) {
@@ -206,12 +231,45 @@ impl Dataflow {
         Ok(())
     }
 
+    /// Goes on where it stood: what changed until then is computed by the first step, and is not given again.
+    ///
+    /// # Errors
+    /// When the token is that of another query, or rows that it was given for are no longer there.
+    pub fn resume(&mut self, token: &ResumeToken) -> Result<()> {
+        let Some(origin) = &token.origin else {
+            let message = "it is a place in topics, and this query remembers rows";
+            return Err(Error::WrongPosition(message.to_owned()));
+        };
+        if origin.query != self.manifest.fingerprint() {
+            return Err(Error::WrongPosition(
+                "it is that of another query".to_owned(),
+            ));
+        }
+        // Checks that it belongs to what is read.
+        Sources::new(self.reads.clone(), Some(&token.position))?;
+        check_answer(&self.reads, &token.position, &origin.gone)?;
+        self.unseen_to = Some(token.position.clone());
+        Ok(())
+    }
+
+    /// Gives only what changes from now on.
+    pub fn skip_history(&mut self) {
+        self.unseen_to = Some(self.sources.stable_position());
+    }
+
     /// Waits for rows, and takes a step through what is there, up to a bound. Before the first step there is nothing to wait for:
     /// some queries have rows where their sources have none.
     ///
     /// # Errors
     /// When a row cannot be read or computed, memory does not suffice, or a source was dropped. The query cannot go on then.
     pub async fn step(&mut self) -> Result<Delta> {
+        if let Some(position) = self.unseen_to.take() {
+            while !self.is_at(&position) {
+                self.step_towards(&position).await?;
+                // Whoever drops it is heard of between steps.
+                tokio::task::yield_now().await;
+            }
+        }
         let ends = match self.begun {
             true => self.sources.next_ends(self.step_rows).await?,
             false => self.sources.ends(self.step_rows),

@@ -10,13 +10,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The plan has an operator that needs state between steps.
-    #[error("a live query cannot have {what} yet")]
-    NeedsState {
+    #[error("a query that remembers nothing cannot have {0}")]
+    NeedsState(
         /// The operator in SQL's words.
-        what: String,
-        /// What to do instead.
-        hint: &'static str,
-    },
+        &'static str,
+    ),
     /// Nothing that the plan reads can change.
     #[error("this query reads no stream, so nothing can change in it")]
     ReadsNoStream,
@@ -40,6 +38,9 @@ pub enum Error {
     /// What changed in a table after the position to go on from was compacted away.
     #[error("what changed in a table since the position to go on from can no longer be told")]
     ChangesGone,
+    /// Rows that an answer rests on, to which only changes were to be added, are no longer there.
+    #[error("the answer so far rests on rows of topic {0} that are gone")]
+    AnswerGone(String),
     /// A stream that the query reads was dropped.
     #[error("stream topic {0} was dropped")]
     Dropped(String),
@@ -72,12 +73,14 @@ pub enum Error {
 impl Classify for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::NeedsState { .. }
+            Self::NeedsState(_)
             | Self::WrongPosition(_)
             | Self::ReadsNoStream
             | Self::KeyNotUnique { .. } => Kind::Invalid,
             Self::Connector(error) => error.kind(),
-            Self::RowsGone { .. } | Self::ChangesGone | Self::Dropped(_) => Kind::NotFound,
+            Self::RowsGone { .. } | Self::ChangesGone | Self::AnswerGone(_) | Self::Dropped(_) => {
+                Kind::NotFound
+            }
             Self::Grown(_) | Self::Store(_) => Kind::Unavailable,
             Self::DataFusion(_) | Self::Arrow(_) | Self::Internal(_) => Kind::Internal,
         }
@@ -85,13 +88,14 @@ impl Classify for Error {
 
     fn sqlstate(&self) -> SqlState {
         match self {
-            Self::NeedsState { .. } | Self::ReadsNoStream => SqlState::FEATURE_NOT_SUPPORTED,
+            Self::NeedsState(_) | Self::ReadsNoStream => SqlState::FEATURE_NOT_SUPPORTED,
             Self::WrongPosition(_) => SqlState::INVALID_PARAMETER_VALUE,
             Self::Dropped(_) => SqlState::UNDEFINED_TABLE,
             Self::KeyNotUnique { .. } => SqlState::UNIQUE_VIOLATION,
             Self::Connector(error) => error.sqlstate(),
             Self::RowsGone { .. }
             | Self::ChangesGone
+            | Self::AnswerGone(_)
             | Self::Grown(_)
             | Self::DataFusion(_)
             | Self::Arrow(_)
@@ -102,11 +106,10 @@ impl Classify for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NeedsState { hint, .. } => Some((*hint).to_owned()),
             Self::WrongPosition(_) => {
                 Some("start without a token to read from the beginning".to_owned())
             }
-            Self::RowsGone { .. } | Self::ChangesGone => {
+            Self::RowsGone { .. } | Self::ChangesGone | Self::AnswerGone(_) => {
                 Some("start again without a token".to_owned())
             }
             Self::Grown(_) => {
@@ -118,7 +121,11 @@ impl Classify for Error {
             Self::ReadsNoStream => Some("leave EMIT CHANGES out".to_owned()),
             Self::Connector(error) => error.hint(),
             Self::Store(_) => Some("look at the disk of the data folder".to_owned()),
-            Self::Dropped(_) | Self::DataFusion(_) | Self::Arrow(_) | Self::Internal(_) => None,
+            Self::NeedsState(_)
+            | Self::Dropped(_)
+            | Self::DataFusion(_)
+            | Self::Arrow(_)
+            | Self::Internal(_) => None,
         }
     }
 }

@@ -12,19 +12,24 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use proptest::prelude::*;
 use weir_base::{Clock, ManualClock, OffsetVector, TopicName};
 use weir_connectors::topic::{
-    Change, FollowedTable, KeyedTable, OnConflict, RowColumn, RowSchema, StreamTable, TopicHold,
-    TopicWriter, encode_batch,
+    Change, FollowedTable, Format, KeyFormat, KeyedTable, MirroredTable, OnConflict, OnError,
+    RecordFormat, RowColumn, RowSchema, StreamTable, TopicHold, TopicWriter, encode_batch,
 };
-use weir_topics::{LogSettings, TopicConfig, TopicLog, TopicSpec};
+use weir_topics::{
+    BatchBuilder, Cleanup, LogSettings, RecordRef, Topic, TopicConfig, TopicLog, TopicSpec,
+};
 
-use crate::{Checkpoints, Dataflow, Delta};
+use crate::checkpoint::JobStore;
+use crate::{Checkpoints, Dataflow, Delta, Error, unique_key};
 
-/// Streams `a` and `b`, and tables `t` and `u`, all of `(id BIGINT, v BIGINT, name TEXT)`; `id` is the tables' key.
+/// Streams `a` and `b`, tables `t` and `u`, and the table `m` that somebody else owns, all of `(id BIGINT, v BIGINT, name TEXT)`; `id`
+/// is the tables' key.
 struct World {
     streams: Vec<TopicWriter>,
     tables: Vec<KeyedTable>,
+    mirrored: Topic,
     checkpoints: Checkpoints,
-    _log: TopicLog,
+    log: TopicLog,
     _dir: tempfile::TempDir,
 }
 
@@ -36,6 +41,17 @@ fn columns(keyed: bool) -> Arc<RowSchema> {
     ];
     let key = if keyed { vec![0] } else { vec![] };
     Arc::new(RowSchema::new(columns, key).unwrap())
+}
+
+/// How the records of `m` tell of its rows.
+fn mirrored_columns() -> Arc<RowSchema> {
+    let rows = RowSchema::new(columns(true).columns().to_vec(), vec![0]).unwrap();
+    let format = RecordFormat {
+        value: Format::Upsert(Box::new(Format::Json)),
+        key: Some(KeyFormat::Text),
+        on_error: OnError::Fail,
+    };
+    Arc::new(rows.with_format(format).unwrap())
 }
 
 type Row = (i64, Option<i64>, Option<&'static str>);
@@ -81,11 +97,13 @@ impl World {
             let memory = Arc::new(UnboundedMemoryPool::default());
             tables.push(KeyedTable::new(topic, columns(true), Arc::clone(&clock), memory).unwrap());
         }
+        let mirrored = make("m", 2, false).await;
         Self {
             streams,
             tables,
+            mirrored,
             checkpoints: Checkpoints::open(&dir.path().join("state")).unwrap(),
-            _log: log,
+            log,
             _dir: dir,
         }
     }
@@ -119,6 +137,31 @@ impl World {
         commit.durable().await.unwrap();
     }
 
+    /// Somebody else's rows are put, or taken away.
+    async fn mirror(&self, changes: &[(i64, Option<Row>)]) {
+        let mut batches = [BatchBuilder::new(), BatchBuilder::new()];
+        for (id, row) in changes {
+            let key = id.to_string();
+            let value = row.map(|(_, v, name)| {
+                let v = v.map_or("null".to_owned(), |v| v.to_string());
+                let name = name.map_or("null".to_owned(), |name| format!("\"{name}\""));
+                format!("{{\"v\":{v},\"name\":{name}}}")
+            });
+            let record = RecordRef {
+                key: Some(key.as_bytes()),
+                value: value.as_deref().map(str::as_bytes),
+                ..RecordRef::default()
+            };
+            batches[(id % 2) as usize].push(record).unwrap();
+        }
+        for (partition, batch) in self.mirrored.partitions().iter().zip(batches) {
+            if !batch.is_empty() {
+                let appended = partition.append(batch.build(), None).unwrap();
+                appended.durable().await.unwrap();
+            }
+        }
+    }
+
     /// A session that follows everything, or one that sees it up to a position.
     async fn session(&self, ends: Option<&OffsetVector>) -> SessionContext {
         let config = SessionConfig::new()
@@ -149,6 +192,19 @@ impl World {
             };
             context.register_table(name.as_str(), provider).unwrap();
         }
+        let topic = self.mirrored.clone();
+        let ends = match ends {
+            None => topic.stable_offsets(),
+            Some(ends) => ends
+                .topic(topic.name())
+                .map(<[_]>::to_vec)
+                .unwrap_or_default(),
+        };
+        let rows = mirrored_columns();
+        let changes = StreamTable::new(TopicHold::now(topic).up_to(ends), Arc::clone(&rows), true);
+        let schema = Arc::clone(columns(true).schema());
+        let mirrored = MirroredTable::new(changes.live(), rows, schema).unwrap();
+        context.register_table("m", Arc::new(mirrored)).unwrap();
         context
     }
 
@@ -168,8 +224,18 @@ impl World {
         panic!("none of a hundred queries can be planned");
     }
 
-    /// A dataflow, which goes on from the last checkpoint.
-    async fn dataflow(&self, sql: &str) -> Dataflow {
+    /// A dataflow, which goes on from the last checkpoint, and what tells its rows apart.
+    async fn dataflow(&self, sql: &str) -> (Dataflow, Option<Vec<usize>>) {
+        self.dataflow_with(sql, Some(self.checkpoints.of(1).unwrap()))
+            .await
+    }
+
+    /// As [`World::dataflow`], with its state in a store, or in none.
+    async fn dataflow_with(
+        &self,
+        sql: &str,
+        store: Option<JobStore>,
+    ) -> (Dataflow, Option<Vec<usize>>) {
         let context = self.session(None).await;
         let plan = context
             .sql(sql)
@@ -177,10 +243,10 @@ impl World {
             .unwrap()
             .into_optimized_plan()
             .unwrap();
-        let store = self.checkpoints.of(1).unwrap();
-        Dataflow::new(&plan, &context.state(), &context.task_ctx(), Some(store))
+        let dataflow = Dataflow::new(&plan, &context.state(), &context.task_ctx(), store)
             .await
-            .unwrap_or_else(|error| panic!("{sql}: {error}"))
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        (dataflow, unique_key(&plan))
     }
 
     async fn bounded(&self, sql: &str, at: &OffsetVector) -> Multiset {
@@ -245,7 +311,7 @@ impl Choice {
     /// Something with the columns `id`, `v` and `name`.
     fn relation(&mut self, depth: u32) -> String {
         if depth == 0 {
-            return self.of(&["a", "b", "t", "u"]).to_owned();
+            return self.of(&["a", "b", "t", "u", "m"]).to_owned();
         }
         match self.below(14) {
             0..=4 => self.relation(0),
@@ -334,7 +400,7 @@ impl Choice {
     fn query(&mut self) -> String {
         let r = self.relation(2);
         let n = self.number();
-        match self.below(16) {
+        match self.below(18) {
             0 => format!("SELECT * FROM {r} AS q"),
             1 => {
                 format!("SELECT id + {n} AS x, upper(name) AS y FROM {r} AS q WHERE v IS NOT NULL")
@@ -343,7 +409,7 @@ impl Choice {
                 "SELECT count(*), count(v), sum(v), min(id), max(name), avg(v) FROM {r} AS q"
             ),
             3 => format!(
-                "SELECT v, count(*) AS n, sum(id) AS s, count(DISTINCT name) AS d FROM {r} AS q GROUP BY v"
+                "SELECT v, count(*) AS n, sum(id) AS s, avg(id) AS m, count(DISTINCT name) AS d FROM {r} AS q GROUP BY v"
             ),
             4 => format!(
                 "SELECT v, count(*) FILTER (WHERE id > {n}) AS n FROM {r} AS q GROUP BY v HAVING count(*) > 1"
@@ -379,9 +445,15 @@ impl Choice {
             10 => format!(
                 "SELECT id, sum(id) OVER (ORDER BY id, v, name ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS s FROM {r} AS q"
             ),
-            11 => format!(
-                "SELECT id, v FROM (SELECT id, v, row_number() OVER (PARTITION BY name ORDER BY id DESC, v) AS n FROM {r} AS q) AS x WHERE n <= 2"
-            ),
+            // Of the operators those with the most cases of their own.
+            11 | 16 | 17 => {
+                let key = self.of(&["PARTITION BY name", "PARTITION BY v % 2, name", ""]);
+                let order = self.of(&["id DESC, v, name", "v NULLS FIRST, name DESC, id"]);
+                let first = self.of(&["n <= 2", "n = 1", "n < 4", "3 >= n AND id > 2", "n <= 0"]);
+                format!(
+                    "SELECT id, v, n FROM (SELECT id, v, row_number() OVER ({key} ORDER BY {order}) AS n FROM {r} AS q) AS x WHERE {first}"
+                )
+            }
             12 => format!(
                 "SELECT id, (SELECT max(v) FROM u) AS m FROM {r} AS q WHERE id IN (SELECT id FROM b)"
             ),
@@ -408,6 +480,7 @@ enum Act {
     Append(usize, Vec<Row>),
     Upsert(usize, Vec<Row>),
     Delete(usize, Vec<i64>),
+    Mirror(Vec<(i64, Option<Row>)>),
     Step,
     /// A checkpoint, after which state is let go or not.
     Checkpoint {
@@ -415,6 +488,8 @@ enum Act {
     },
     /// A crash: all goes on from the last checkpoint.
     Restart,
+    /// Another one goes on, which knows of the first no more than its token.
+    Resume,
 }
 
 fn row() -> impl Strategy<Value = Row> {
@@ -433,67 +508,116 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
                 Act::Upsert(table, rows)
             }),
             2 => (0..2usize, prop::collection::vec(0..12i64, 1..4)).prop_map(|(table, ids)| Act::Delete(table, ids)),
+            2 => prop::collection::vec((0..12i64, prop::option::weighted(0.7, row())), 1..12).prop_map(Act::Mirror),
             4 => Just(Act::Step),
             2 => any::<bool>().prop_map(|release| Act::Checkpoint { release }),
             1 => Just(Act::Restart),
+            1 => Just(Act::Resume),
         ],
         1..18,
     )
 }
 
+/// A dataflow, what it has given, and whether it has begun.
+struct Follower {
+    dataflow: Dataflow,
+    key: Option<Vec<usize>>,
+    rows: Multiset,
+    begun: bool,
+}
+
+impl Follower {
+    async fn step(&mut self, world: &World, sql: &str, most: usize) {
+        for _ in 0..most {
+            if self.begun && self.dataflow.rows_behind() == 0 {
+                break;
+            }
+            self.begun = true;
+            let delta = self.dataflow.step().await;
+            add(
+                &delta.unwrap_or_else(|error| panic!("{sql}: {error}")),
+                &mut self.rows,
+            );
+            let at = self.dataflow.position();
+            assert_eq!(
+                self.rows,
+                world.bounded(sql, &at).await,
+                "{sql} at {at}\n{}",
+                self.dataflow.explain()
+            );
+            self.check_key(sql);
+        }
+    }
+
+    /// No two rows are the same in the columns that are said to tell rows apart.
+    fn check_key(&self, sql: &str) {
+        let Some(key) = &self.key else {
+            return;
+        };
+        let mut seen = BTreeMap::new();
+        for (row, times) in &self.rows {
+            let columns: Vec<&str> = row.split('|').collect();
+            let values: Vec<&str> = key.iter().map(|at| columns[*at]).collect();
+            *seen.entry(values).or_insert(0) += times;
+        }
+        let twice = seen.iter().find(|(_, times)| **times > 1);
+        assert_eq!(twice, None, "{sql}: columns {key:?} are no key");
+    }
+}
+
 async fn holds(query: u64, partitions: [u32; 2], step_rows: u32, acts: &[Act]) {
     let world = World::new(partitions).await;
     let sql = world.a_query(query).await;
-    let begin = async || world.dataflow(&sql).await.with_step_rows(step_rows);
-    let mut dataflow = begin().await;
-    let mut rows = Multiset::new();
+    let (dataflow, key) = world.dataflow(&sql).await;
+    let mut follower = Follower {
+        dataflow: dataflow.with_step_rows(step_rows),
+        key,
+        rows: Multiset::new(),
+        begun: false,
+    };
     // What a restart goes back to.
-    let mut saved = Multiset::new();
-    let mut begun = false;
-    let mut saved_begun = false;
-    let steps = async |dataflow: &mut Dataflow, rows: &mut Multiset, begun: &mut bool, most| {
-        for _ in 0..most {
-            if *begun && dataflow.rows_behind() == 0 {
-                break;
-            }
-            *begun = true;
-            let delta = dataflow
-                .step()
-                .await
-                .unwrap_or_else(|error| panic!("{sql}: {error}"));
-            add(&delta, rows);
-            let at = dataflow.position();
-            assert_eq!(
-                *rows,
-                world.bounded(&sql, &at).await,
-                "{sql} at {at}\n{}",
-                dataflow.explain()
-            );
-        }
+    let mut saved = (Multiset::new(), false);
+    // One that only has a token has no checkpoints.
+    let mut is_kept = true;
+    let begin = async |store| {
+        let (dataflow, _) = world.dataflow_with(&sql, store).await;
+        dataflow.with_step_rows(step_rows)
     };
     for act in acts {
         match act {
             Act::Append(stream, rows) => world.append(*stream, rows).await,
             Act::Upsert(table, rows) => world.upsert(*table, rows).await,
             Act::Delete(table, ids) => world.delete(*table, ids).await,
-            Act::Step => steps(&mut dataflow, &mut rows, &mut begun, 1).await,
-            Act::Checkpoint { release } if begun => {
-                dataflow.checkpoint(1).await.unwrap();
-                (saved, saved_begun) = (rows.clone(), true);
+            Act::Mirror(changes) => world.mirror(changes).await,
+            Act::Step => follower.step(&world, &sql, 1).await,
+            Act::Checkpoint { release } if follower.begun => {
+                follower.dataflow.checkpoint(1).await.unwrap();
+                if is_kept {
+                    saved = (follower.rows.clone(), true);
+                }
                 if *release {
-                    dataflow.release();
+                    follower.dataflow.release();
                 }
             }
             Act::Checkpoint { .. } => {}
             Act::Restart => {
-                drop(dataflow);
-                dataflow = begin().await;
-                (rows, begun) = (saved.clone(), saved_begun);
-                assert_eq!(begun, dataflow.is_restored());
+                drop(follower.dataflow);
+                follower.dataflow = begin(Some(world.checkpoints.of(1).unwrap())).await;
+                is_kept = true;
+                (follower.rows, follower.begun) = saved.clone();
+                assert_eq!(follower.begun, follower.dataflow.is_restored());
             }
+            Act::Resume if follower.begun => {
+                let token = follower.dataflow.token().to_string();
+                drop(follower.dataflow);
+                follower.dataflow = begin(None).await;
+                is_kept = false;
+                follower.dataflow.resume(&token.parse().unwrap()).unwrap();
+            }
+            Act::Resume => {}
         }
     }
-    steps(&mut dataflow, &mut rows, &mut begun, usize::MAX).await;
+    follower.step(&world, &sql, usize::MAX).await;
 }
 
 proptest! {
@@ -509,4 +633,41 @@ proptest! {
     ) {
         tokio::runtime::Runtime::new().unwrap().block_on(holds(query, partitions, step_rows, &acts));
     }
+}
+
+#[tokio::test]
+async fn an_answer_is_not_gone_on_with_when_its_rows_are_gone() {
+    let world = World::new([1, 1]).await;
+    let topic = world.tables[0].topic().clone();
+    let compact = TopicConfig {
+        cleanup: Cleanup::Compact,
+        segment_bytes: Some(400),
+        ..TopicConfig::default()
+    };
+    world.log.configure(topic.id(), compact).await.unwrap();
+    let sql = "SELECT v, count(*) FROM t GROUP BY v";
+    let rounds = async |from: i64| {
+        for v in from..from + 20 {
+            world.upsert(0, &[(v % 3, Some(v), Some("yz"))]).await;
+        }
+    };
+    rounds(0).await;
+    let (mut dataflow, _) = world.dataflow_with(sql, None).await;
+    dataflow.step().await.unwrap();
+    let token = dataflow.token();
+    let resumed = async || {
+        let (mut other, _) = world.dataflow_with(sql, None).await;
+        other.resume(&token)
+    };
+    rounds(20).await;
+    resumed().await.unwrap();
+    world.log.maintain(1_000_000).await.unwrap();
+    let at = token.position.topic(topic.name()).unwrap()[0];
+    assert!(topic.partitions()[0].compacted_offset() > at);
+    let error = resumed().await.unwrap_err();
+    assert!(matches!(error, Error::AnswerGone(_)), "{error}");
+    // One that is there is gone on with.
+    dataflow.step().await.unwrap();
+    let (mut other, _) = world.dataflow_with(sql, None).await;
+    other.resume(&dataflow.token()).unwrap();
 }

@@ -12,7 +12,7 @@ use weir_base::OffsetVector;
 use weir_connectors::topic::{TopicScanExec, as_topic_scan};
 
 use crate::error::{Error, Result};
-use crate::sources::{Read, STEP_ROWS, Sources};
+use crate::sources::{How, Read, STEP_ROWS, Sources};
 use crate::stateless::{self, Static};
 
 /// Steps after which the plan's operators are made anew, because each execution adds to their metrics.
@@ -64,7 +64,7 @@ impl LiveQuery {
     ) -> Result<Self> {
         let mut reads: Vec<Read> = Vec::new();
         for_each_scan(plan.as_ref(), &mut |scan| {
-            Read::add(&mut reads, scan.topic(), scan.first_offsets(), false);
+            Read::add(&mut reads, scan.topic(), scan.first_offsets(), How::Stream);
             Ok(())
         })?;
         if reads.is_empty() {

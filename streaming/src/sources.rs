@@ -20,8 +20,43 @@ pub(crate) struct Read {
     topic: Topic,
     /// The first offset of each partition that can be read.
     first: Vec<Offset>,
-    /// Whether it is a table's: its rows are taken as they are at an offset, whatever lies before.
-    is_table: bool,
+    how: How,
+}
+
+/// How a topic is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    /// Each record is a row.
+    Stream,
+    /// A table's rows are taken as they are at an offset, whatever lies before.
+    Table,
+    /// Of each key the newest record is a row.
+    Mirror,
+    /// By some as a stream, by others as a mirror.
+    Both,
+}
+
+impl How {
+    fn and(self, other: Self) -> Self {
+        match self == other {
+            true => self,
+            false => Self::Both,
+        }
+    }
+
+    fn is_table(self) -> bool {
+        self == Self::Table
+    }
+
+    /// Whether what its records tell changes when compaction takes some away.
+    fn counts_records(self) -> bool {
+        matches!(self, Self::Stream | Self::Both)
+    }
+
+    /// Whether its rows at an offset are known only where compaction has not come so far.
+    fn has_keys(self) -> bool {
+        !matches!(self, Self::Stream)
+    }
 }
 
 impl Read {
@@ -29,31 +64,89 @@ impl Read {
         &self.topic
     }
 
-    pub(crate) fn is_table(&self) -> bool {
-        self.is_table
+    /// Whether what it was at an offset is known only where compaction has not come so far.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.how.has_keys()
+    }
+
+    /// A number a partition that grows whenever rows are taken out of the topic; none while it has all that it ever had. What a
+    /// table is at an offset does not depend on it.
+    fn gone(&self) -> Option<Vec<Offset>> {
+        if self.how.is_table() {
+            return None;
+        }
+        let partitions = self.topic.partitions().iter().zip(&self.first);
+        let gone = partitions.map(|(partition, first)| match self.how.counts_records() {
+            true => Offset(first.0.saturating_add(partition.compacted_offset().0)),
+            false => *first,
+        });
+        let gone: Vec<Offset> = gone.collect();
+        gone.iter().any(|gone| *gone > Offset::ZERO).then_some(gone)
     }
 
     /// Adds it to others.
     pub(crate) fn add_to(self, reads: &mut Vec<Self>) {
-        Self::add(reads, &self.topic, self.first, self.is_table);
+        Self::add(reads, &self.topic, self.first, self.how);
     }
 
     /// Adds a topic that is read from `first` on.
-    pub(crate) fn add(reads: &mut Vec<Self>, topic: &Topic, first: Vec<Offset>, is_table: bool) {
+    pub(crate) fn add(reads: &mut Vec<Self>, topic: &Topic, first: Vec<Offset>, how: How) {
         let known = reads.iter_mut().find(|read| read.topic.id() == topic.id());
         match known {
             // Two streams on one topic may reach back differently far.
             Some(known) => {
                 let both = known.first.iter_mut().zip(first);
                 both.for_each(|(known, first)| *known = first.min(*known));
+                known.how = known.how.and(how);
             }
             None => reads.push(Self {
                 topic: topic.clone(),
                 first,
-                is_table,
+                how,
             }),
         }
     }
+}
+
+/// What is gone of topics, so that who goes on later knows whether more has gone since.
+pub(crate) fn gone(reads: &[Read]) -> OffsetVector {
+    let mut vector = OffsetVector::new();
+    for read in reads {
+        if let Some(gone) = read.gone() {
+            vector.set(read.topic.name().clone(), gone);
+        }
+    }
+    vector
+}
+
+/// Checks that a query can compute again what it gave up to `position`, when `gone_then` was gone.
+///
+/// # Errors
+/// When rows have gone that it needs for that.
+pub(crate) fn check_answer(
+    reads: &[Read],
+    position: &OffsetVector,
+    gone_then: &OffsetVector,
+) -> Result<()> {
+    for read in reads {
+        let name = read.topic.name();
+        let at = position.topic(name).unwrap_or_default().iter();
+        let mut partitions = at.zip(read.topic.partitions());
+        // What each key's row was is known as long as none has been compacted away that was.
+        let knows_rows = !read.how.has_keys()
+            || partitions.all(|(at, partition)| *at >= partition.compacted_offset());
+        let now = read.gone().unwrap_or_default();
+        let then = gone_then.topic(name).unwrap_or_default().iter().copied();
+        // Partitions that the topic got since have lost nothing.
+        let mut both = now
+            .into_iter()
+            .zip(then.chain(std::iter::repeat(Offset::ZERO)));
+        let is_whole = knows_rows && both.all(|(now, then)| now <= then);
+        if !is_whole {
+            return Err(Error::AnswerGone(name.to_string()));
+        }
+    }
+    Ok(())
 }
 
 /// All topics of a query.
@@ -84,7 +177,7 @@ impl Ranges {
 #[derive(Debug)]
 struct Source {
     topic: Topic,
-    is_table: bool,
+    how: How,
     /// Everything before it has been given.
     at: Vec<Offset>,
     stable: Vec<watch::Receiver<Offset>>,
@@ -105,7 +198,7 @@ impl Sources {
 
     /// Keeps what comes into tables after where they stand.
     pub(crate) fn pins(&self) -> Vec<Pin> {
-        let tables = self.0.iter().filter(|source| source.is_table);
+        let tables = self.0.iter().filter(|source| source.how.has_keys());
         let partitions = tables.flat_map(|table| table.topic.partitions().iter().zip(&table.at));
         let pins = partitions.map(|(partition, at)| {
             let mut pin = partition.pin();
@@ -115,11 +208,11 @@ impl Sources {
         pins.collect()
     }
 
-    /// Whether what changed since where they stand can be told: no table's older versions are gone.
+    /// Whether what changed since where they stand can be told: no key's older rows are gone.
     pub(crate) fn is_whole(&self) -> bool {
         self.0.iter().all(|source| {
             let partitions = source.topic.partitions().iter().zip(&source.at);
-            !source.is_table
+            !source.how.has_keys()
                 || partitions.into_iter().all(|(partition, at)| {
                     *at == Offset::ZERO
                         || (*at >= partition.start_offset() && *at >= partition.compacted_offset())
@@ -154,6 +247,17 @@ impl Sources {
     pub(crate) fn rows_read(&self) -> u64 {
         let at = self.0.iter().flat_map(|source| &source.at);
         at.map(|at| at.0.unsigned_abs()).sum()
+    }
+
+    /// As [`Sources::rows_behind`], if they stood at `position`.
+    pub(crate) fn rows_after(&self, position: &OffsetVector) -> u64 {
+        let sources = self.0.iter().zip(self.ends_at(position));
+        let rows = sources.flat_map(|(source, at)| {
+            let ends = source.stable.iter().map(|stable| *stable.borrow());
+            at.into_iter().zip(ends)
+        });
+        rows.map(|(at, end)| (end.0 - at.0).max(0).unsigned_abs())
+            .sum()
     }
 
     /// The topics.
@@ -245,7 +349,7 @@ impl Sources {
         for ((end, most), source) in ends.iter_mut().zip(self.ends_at(position)).zip(&self.0) {
             // A table is taken as it is at the position, and not on the way there.
             let most = most.into_iter();
-            match source.is_table {
+            match source.how.is_table() {
                 true => *end = most.collect(),
                 false => end
                     .iter_mut()
@@ -318,11 +422,7 @@ impl Sources {
 
 impl Source {
     fn new(read: Read, position: Option<&OffsetVector>) -> Result<Self> {
-        let Read {
-            topic,
-            first,
-            is_table,
-        } = read;
+        let Read { topic, first, how } = read;
         let name = topic.name().to_string();
         let mut at = first;
         if let Some(wanted) = position.and_then(|position| position.topic(topic.name())) {
@@ -363,7 +463,7 @@ impl Source {
             .collect();
         Ok(Self {
             topic,
-            is_table,
+            how,
             at,
             stable,
         })
@@ -409,7 +509,7 @@ impl Source {
         let read = self.at.iter().zip(&mut self.stable).zip(partitions);
         read.map(|((at, stable), partition)| {
             let stable = *stable.borrow_and_update();
-            if self.is_table {
+            if self.how.is_table() {
                 return stable.max(*at);
             }
             let most = stable.min(Offset(at.0.saturating_add(rows))).max(*at);

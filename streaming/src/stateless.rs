@@ -1,13 +1,20 @@
 //! Plans that may be executed again and again: in goes a planned query, out comes one whose static tables are in memory and
 //! whose joins keep their hash tables, or the name of what needs state.
+//!
+//! What is refused here, and nothing else, is what makes a live query one that remembers rows.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use datafusion::common::JoinType;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::datasource::source_as_provider;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
 use datafusion::physical_plan::joins::{
     CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PartitionMode,
@@ -15,7 +22,7 @@ use datafusion::physical_plan::joins::{
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use weir_connectors::topic::as_topic_scan;
+use weir_connectors::topic::{FollowedTable, MirroredTable, as_topic_scan};
 
 use crate::error::{Error, Result};
 
@@ -36,6 +43,40 @@ const STATELESS: [&str; 7] = [
 #[derive(Debug)]
 pub(crate) struct Static {
     _reservation: MemoryReservation,
+}
+
+/// The plan of a query that a [`LiveQuery`](crate::LiveQuery) can run, for it needs to remember nothing between steps; none of
+/// one that must be a [`Dataflow`](crate::Dataflow), because of what it does with its rows, or because they may change or go.
+///
+/// # Errors
+/// When the query cannot be planned.
+pub async fn stateless_plan(plan: &LogicalPlan, state: &SessionState) -> Result<Option<Plan>> {
+    if reads_tables(plan)? {
+        return Ok(None);
+    }
+    let plan = state.create_physical_plan(plan).await?;
+    match checked(Arc::clone(&plan)) {
+        Ok(_) => Ok(Some(plan)),
+        Err(Error::NeedsState(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a query reads rows that may change or go.
+fn reads_tables(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            let provider = source_as_provider(&scan.source)?;
+            let provider = provider.as_ref() as &dyn Any;
+            found |= provider.is::<FollowedTable>() || provider.is::<MirroredTable>();
+        }
+        Ok(match found {
+            true => TreeNodeRecursion::Stop,
+            false => TreeNodeRecursion::Continue,
+        })
+    })?;
+    Ok(found)
 }
 
 /// Checks a plan, and reads its static tables.
@@ -84,10 +125,9 @@ fn checked(plan: Plan) -> Result<Plan> {
     let mut children = Vec::new();
     for child in plan.children() {
         if !is_live(child.as_ref()) {
-            return Err(Error::NeedsState {
-                what: "a UNION with a part that reads no stream".to_owned(),
-                hint: "such rows do not change: query them on their own",
-            });
+            return Err(Error::NeedsState(
+                "a UNION with a part that reads no stream",
+            ));
         }
         children.push(checked(Arc::clone(child))?);
     }
@@ -101,10 +141,7 @@ fn checked_join(plan: Plan) -> Result<Plan> {
     };
     match (is_live(left.as_ref()), is_live(right.as_ref())) {
         (true, true) => {
-            return Err(Error::NeedsState {
-                what: "a join of two streams".to_owned(),
-                hint: "join a stream with file tables, or query up to now: leave EMIT CHANGES out",
-            });
+            return Err(Error::NeedsState("a join of two streams"));
         }
         // The swap may put a projection above the join.
         (true, false) => return checked(swapped(&plan)?),
@@ -127,11 +164,9 @@ fn checked_join(plan: Plan) -> Result<Plan> {
             | JoinType::RightMark,
         ) => {}
         Some(_) => {
-            return Err(Error::NeedsState {
-                what: "an outer join that keeps rows of the table without a partner in the stream"
-                    .to_owned(),
-                hint: "whether they have one is not known while the stream goes on: keep the rows of the stream instead",
-            });
+            return Err(Error::NeedsState(
+                "an outer join that keeps rows of the table without a partner in the stream",
+            ));
         }
     }
     let plan = with_children(
@@ -152,10 +187,7 @@ fn checked_join(plan: Plan) -> Result<Plan> {
 fn swapped(plan: &Plan) -> Result<Plan> {
     if let Some(hash) = plan.downcast_ref::<HashJoinExec>() {
         if hash.null_aware {
-            return Err(Error::NeedsState {
-                what: "NOT IN with a subquery".to_owned(),
-                hint: "write NOT EXISTS",
-            });
+            return Err(Error::NeedsState("NOT IN with a subquery"));
         }
         // Without the dynamic filter that the planner may have made for the sides as they were.
         let hash = hash.builder().reset_state().build()?;
@@ -229,7 +261,7 @@ fn is_live(plan: &dyn ExecutionPlan) -> bool {
 }
 
 fn needs_state(operator: &str) -> Error {
-    let what = match operator {
+    Error::NeedsState(match operator {
         "AggregateExec" | "PlaceholderRowExec" => "GROUP BY, DISTINCT or an aggregate",
         "SortExec" | "SortPreservingMergeExec" | "PartialSortExec" => "ORDER BY",
         "GlobalLimitExec" | "LocalLimitExec" | "TopicScanExec" => "LIMIT within the query",
@@ -239,10 +271,6 @@ fn needs_state(operator: &str) -> Error {
             "this kind of join"
         }
         "InterleaveExec" => "this kind of union",
-        other => other,
-    };
-    Error::NeedsState {
-        what: what.to_owned(),
-        hint: "it needs continuous queries, which this version does not have yet; leave EMIT CHANGES out to query up to now",
-    }
+        _ => "this operator",
+    })
 }

@@ -26,8 +26,8 @@ async fn until(live: &mut Lines, rows: &mut Vec<String>, wanted: &[&str]) -> Opt
             let operation = change.remove("_op").unwrap();
             let row = serde_json::to_string(&change).unwrap();
             match operation.as_str().unwrap() {
-                "insert" => rows.push(row),
-                "delete" => {
+                "insert" | "update_after" => rows.push(row),
+                "delete" | "update_before" => {
                     let at = rows.iter().position(|other| *other == row);
                     rows.remove(at.unwrap_or_else(|| panic!("{row} went and never came")));
                 }
@@ -145,5 +145,13 @@ async fn explain_tells_how_each_operator_follows_changes() {
             assert!(plan.contains(line), "{plan}");
         }
     }
+    let last = "SELECT id FROM (SELECT *, row_number() OVER (PARTITION BY k ORDER BY id DESC) AS n FROM s) AS r WHERE n <= 3 EMIT CHANGES";
+    let plans = client.rows(&format!("EXPLAIN {last}")).await.rows;
+    let plan = plans[1][1].as_str().unwrap();
+    assert!(plan.contains("\n  Ranking: first 3 of "), "{plan}");
+    let plain = "EXPLAIN CREATE MATERIALIZED VIEW m AS SELECT id FROM s WHERE k > 1";
+    let plans = client.rows(plain).await.rows;
+    let plan = plans[1][1].as_str().unwrap();
+    assert!(plan.ends_with("Stream: s [stateless]"), "{plan}");
     server.stop();
 }

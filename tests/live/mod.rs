@@ -1,9 +1,13 @@
 //! Live queries: history, then each new row, without a seam; resume, slow readers, WebSocket.
 
 mod changelog;
+mod crashes;
+mod envelopes;
+mod mirrors;
 mod resume;
 mod slow_reader;
 mod stream;
+mod subscribe;
 mod websocket;
 
 use serde_json::Value;

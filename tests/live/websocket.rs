@@ -121,6 +121,160 @@ async fn bounded_queries_end_and_errors_do_not_close_the_socket() {
 }
 
 #[tokio::test]
+async fn queries_share_a_socket_by_their_names() {
+    let server = Server::start();
+    let client = server.client();
+    client
+        .run(&["CREATE STREAM s (n BIGINT)", "CREATE STREAM r (n BIGINT)"])
+        .await;
+    client.ingest("s", numbers(0, 2)).await.unwrap();
+    let mut socket = Socket::open(&server).await;
+    for (id, query) in [
+        ("all", "SELECT n FROM s EMIT CHANGES"),
+        ("count", "SELECT count(*) AS n FROM s EMIT CHANGES"),
+        ("other", "SELECT n FROM r EMIT CHANGES"),
+    ] {
+        socket
+            .send(json!({ "type": "query", "id": id, "query": query }))
+            .await;
+    }
+    // A second of the same name is refused, and touches none.
+    let again = json!({ "type": "query", "id": "all", "query": "SELECT 1" });
+    socket.send(again).await;
+    let mut seen: std::collections::BTreeMap<String, Vec<Value>> = Default::default();
+    let mut until = async |socket: &mut Socket, id: &str, count: usize| {
+        while seen.get(id).map_or(0, Vec::len) < count {
+            let message = socket.next().await;
+            let of = message["id"].as_str().expect("a name").to_owned();
+            match message["type"].as_str().unwrap() {
+                "schema" => {}
+                "rows" => {
+                    let rows = message["rows"].as_array().unwrap().clone();
+                    seen.entry(of).or_default().extend(rows);
+                }
+                "error" => {
+                    assert_eq!(message["error"]["sqlstate"], "55006", "{message}");
+                    seen.entry("refused".to_owned()).or_default().push(message);
+                }
+                other => panic!("{other}"),
+            }
+        }
+        seen[id].clone()
+    };
+    until(&mut socket, "refused", 1).await;
+    assert_eq!(
+        until(&mut socket, "all", 2).await,
+        [json!({ "n": 0 }), json!({ "n": 1 })]
+    );
+    assert_eq!(
+        until(&mut socket, "count", 1).await,
+        [json!({ "_op": "insert", "n": 2 })]
+    );
+    client.ingest("s", numbers(2, 3)).await.unwrap();
+    assert_eq!(until(&mut socket, "all", 3).await[2], json!({ "n": 2 }));
+    let counts = until(&mut socket, "count", 3).await;
+    assert_eq!(counts[2], json!({ "_op": "update_after", "n": 3 }));
+    // One that is cancelled ends, and the others go on.
+    socket.send(json!({ "type": "cancel", "id": "all" })).await;
+    let end = socket.next().await;
+    assert_eq!(
+        (&end["type"], &end["id"], &end["reason"]),
+        (&json!("end"), &json!("all"), &json!("cancelled")),
+        "{end}"
+    );
+    client.ingest("r", numbers(7, 8)).await.unwrap();
+    assert_eq!(until(&mut socket, "other", 1).await, [json!({ "n": 7 })]);
+    wait::eventually("two are left", async || {
+        let running = client.running("EMIT CHANGES").await.len();
+        wait::check(running == 2, running)
+    })
+    .await;
+    server.stop();
+}
+
+#[tokio::test]
+async fn one_connection_has_only_so_many_queries() {
+    let server = Server::start();
+    let client = server.client();
+    client.run(&["CREATE STREAM s (n BIGINT)"]).await;
+    let mut socket = Socket::open(&server).await;
+    for id in 0..33 {
+        socket
+            .send(json!({ "type": "query", "id": id.to_string(), "query": "SELECT n FROM s EMIT CHANGES" }))
+            .await;
+    }
+    let error = loop {
+        let message = socket.next().await;
+        if message["type"] == "error" {
+            break message;
+        }
+    };
+    assert_eq!(error["id"], "32", "{error}");
+    assert_eq!(error["error"]["status"], 429, "{error}");
+    server.stop();
+}
+
+#[tokio::test]
+async fn the_server_says_why_it_closes() {
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+    let server = Server::start();
+    let too_large = Message::text(format!(
+        "{{\"type\":\"query\",\"query\":\"{}\"}}",
+        "x".repeat(1 << 20)
+    ));
+    for (message, code) in [
+        (Message::binary(vec![1, 2, 3]), CloseCode::Unsupported),
+        (too_large, CloseCode::Size),
+    ] {
+        let mut socket = Socket::open(&server).await;
+        socket.0.send(message).await.unwrap();
+        let closed = tokio::time::timeout(Duration::from_secs(60), socket.0.next()).await;
+        match closed
+            .expect("it is closed")
+            .expect("with a frame")
+            .unwrap()
+        {
+            Message::Close(Some(frame)) => assert_eq!(frame.code, code),
+            other => panic!("instead of a close: {other:?}"),
+        }
+    }
+    server.stop();
+}
+
+#[tokio::test]
+async fn envelopes_and_tokens_of_changes_go_over_a_socket() {
+    let server = Server::start();
+    let client = server.client();
+    client
+        .run(&[
+            "CREATE TABLE t (id BIGINT PRIMARY KEY, v BIGINT)",
+            "INSERT INTO t VALUES (1, 1)",
+        ])
+        .await;
+    let mut socket = Socket::open(&server).await;
+    let mut query = json!({ "type": "query", "query": "SUBSCRIBE t", "envelope": "upsert" });
+    socket.send(query.clone()).await;
+    assert_eq!(socket.next().await["columns"][1]["key"], true);
+    let message = socket.next().await;
+    assert_eq!(
+        message["rows"],
+        json!([{ "_op": "upsert", "id": 1, "v": 1 }])
+    );
+    socket.send(json!({ "type": "cancel" })).await;
+    assert_eq!(socket.next().await["type"], "end");
+    client.run(&["DELETE FROM t WHERE id = 1"]).await;
+    query["resume"] = message["resume"].clone();
+    socket.send(query).await;
+    socket.next().await;
+    let message = socket.next().await;
+    assert_eq!(
+        message["rows"],
+        json!([{ "_op": "delete", "id": 1, "v": null }])
+    );
+    server.stop();
+}
+
+#[tokio::test]
 async fn a_closed_socket_stops_its_query() {
     let server = Server::start();
     let client = server.client();

@@ -76,7 +76,7 @@ async fn folded(client: &Client) -> Counts {
     for (_, value) in records(client, "changelog").await {
         let count = counts.entry(row(&value)).or_default();
         *count += match value["_op"].as_str().unwrap() {
-            "insert" => 1,
+            "insert" | "update_after" => 1,
             _ => -1,
         };
         assert!((0..=1).contains(count), "{value} comes or goes twice");

@@ -1,5 +1,5 @@
 //! What the tests over the real binary stand on: a server as a child process, a client of its REST door, and the
-//! outside world (an S3 server, a proxy that misbehaves, Python's readers).
+//! outside world (an S3 server, a proxy that misbehaves, Python's readers), the data and queries of benchmarks.
 //!
 //! It holds no test and no assertion about Weir's answers: those are in `tests/main.rs` and the modules beside it. It
 //! links nothing of Weir, so that what is tested is what a user runs. Start at [`Server`].
@@ -12,9 +12,11 @@ pub mod kafka;
 pub mod live;
 pub mod logs;
 pub mod moto;
+pub mod nexmark;
 pub mod process;
 pub mod proxy;
 pub mod python;
+pub mod queries;
 pub mod server;
 pub mod wait;
 

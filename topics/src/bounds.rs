@@ -3,7 +3,7 @@
 //! The file is replaced in one step and synced before anything that depends on it: what lies before the start is removed only
 //! after the start is durable, so that a crash between leaves files too many and never a start that is too low.
 //!
-//! Little-endian: magic `WBND`, start offset (8), compacted offset (8), CRC-32C of these 20 bytes.
+//! Little-endian: magic `WBND`, start offset (8), compacted offset (8), thinned offset (8), CRC-32C of these 28 bytes.
 
 use std::fs;
 use std::io;
@@ -17,7 +17,7 @@ use crate::durable;
 /// The file in a partition's folder.
 pub(crate) const FILE_NAME: &str = "bounds";
 const MAGIC: &[u8; 4] = b"WBND";
-const BYTES: usize = 24;
+const BYTES: usize = 32;
 
 /// What is durable of a partition besides its records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,6 +26,9 @@ pub(crate) struct Bounds {
     pub(crate) start: Offset,
     /// Before this, each key's records are known to those behind it: compaction goes on from here.
     pub(crate) compacted: Offset,
+    /// Before this, records may be gone that a later one of their key, also before this, took the place of. It is durable before the
+    /// first of them goes.
+    pub(crate) thinned: Offset,
 }
 
 impl Bounds {
@@ -59,6 +62,7 @@ impl Bounds {
         rest.put_slice(MAGIC);
         rest.put_i64_le(self.start.0);
         rest.put_i64_le(self.compacted.0);
+        rest.put_i64_le(self.thinned.0);
         let crc = crc32c::crc32c(&bytes[..BYTES - 4]);
         bytes[BYTES - 4..].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -74,6 +78,7 @@ impl Bounds {
         Some(Self {
             start: Offset(rest.get_i64_le()),
             compacted: Offset(rest.get_i64_le()),
+            thinned: Offset(rest.get_i64_le()),
         })
     }
 }
@@ -89,6 +94,7 @@ mod tests {
         let bounds = Bounds {
             start: Offset(7),
             compacted: Offset(1 << 40),
+            thinned: Offset(1 << 41),
         };
         bounds.write(dir.path()).unwrap();
         assert_eq!(Bounds::read(dir.path()).unwrap(), Some(bounds));

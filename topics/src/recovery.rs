@@ -102,6 +102,7 @@ pub(crate) fn recover(
     let bounds = bounds.unwrap_or(Bounds {
         start: first_base,
         compacted: first_base,
+        thinned: first_base,
     });
     if first_base > bounds.start {
         return Err(Error::Corrupt {

@@ -25,7 +25,8 @@ pub enum Envelope {
     Append,
     /// The newest row of each key; null where there is none any more, which Kafka calls a tombstone.
     Upsert,
-    /// Each row that comes or goes is a JSON object of its columns, with what happened to it in `_op`: `insert` or `delete`.
+    /// Each row that comes or goes is a JSON object of its columns, with what happened to it in `_op`: `insert` or `delete`; where one
+    /// takes the place of another with its key, `update_before` and next to it `update_after`.
     Changelog,
     /// As Debezium says changes: `{"before": …, "after": …, "op": "c" | "u" | "d", "ts_ms": …}`.
     Debezium,
@@ -143,15 +144,25 @@ impl ChangeEncoder {
             }
             Envelope::Append => self.each(&come, |key, value| out.push(key, Value::Row(value)))?,
             Envelope::Upsert => self.upsert(&gone, &come, &mut out)?,
-            Envelope::Changelog => {
-                self.each(&gone, |key, value| {
-                    out.push(key, operation("delete", value))
-                })?;
-                self.each(&come, |key, value| {
-                    out.push(key, operation("insert", value))
+            Envelope::Changelog => self.pairs(&gone, &come, |key, before, after| {
+                let (went, came) = match (before, after) {
+                    (Some(_), Some(_)) => ("update_before", "update_after"),
+                    _ => ("delete", "insert"),
+                };
+                if before.is_some() {
+                    out.push(key, operation(went, before))?;
+                }
+                match after {
+                    Some(_) => out.push(key, operation(came, after)),
+                    None => Ok(()),
+                }
+            })?,
+            Envelope::Debezium => {
+                let ts_ms = out.timestamp_ms;
+                self.pairs(&gone, &come, |key, before, after| {
+                    out.push(key, Value::Made(debezium(before, after, ts_ms)))
                 })?;
             }
-            Envelope::Debezium => self.debezium(&gone, &come, &mut out)?,
         }
         Ok(out.placing.finish())
     }
@@ -189,11 +200,14 @@ impl ChangeEncoder {
         self.each(come, |key, value| out.push(key, Value::Row(value)))
     }
 
-    fn debezium(&self, gone: &[Rows], come: &[Rows], out: &mut Out) -> Result<()> {
-        let ts_ms = out.timestamp_ms;
-        // Rows that go and come under one key in one step are updates.
-        let mut before: HashMap<Vec<u8>, VecDeque<Vec<u8>>> = HashMap::new();
-        let mut only_gone = Vec::new();
+    /// Gives each row that goes or comes, with its key: first those that go, then those that come. One that goes and one that comes
+    /// under the same key are given as one: before and after.
+    fn pairs(
+        &self,
+        gone: &[Rows],
+        come: &[Rows],
+        mut see: impl FnMut(Option<&[u8]>, Option<&[u8]>, Option<&[u8]>) -> Result<()>,
+    ) -> Result<()> {
         let mut keys_come: HashMap<Vec<u8>, usize> = HashMap::new();
         self.each(come, |key, _| {
             if let Some(key) = key {
@@ -201,27 +215,21 @@ impl ChangeEncoder {
             }
             Ok(())
         })?;
+        let mut before: HashMap<Vec<u8>, VecDeque<Vec<u8>>> = HashMap::new();
         self.each(gone, |key, value| {
-            let row = value.unwrap_or(b"null").to_vec();
-            let pairs = key.and_then(|key| keys_come.get_mut(key));
-            match (key, pairs) {
-                (Some(key), Some(pairs)) if *pairs > 0 => {
+            match key.and_then(|key| Some((key, keys_come.get_mut(key)?))) {
+                Some((key, pairs)) if *pairs > 0 => {
                     *pairs -= 1;
-                    before.entry(key.to_vec()).or_default().push_back(row);
+                    let rows = before.entry(key.to_vec()).or_default();
+                    rows.push_back(value.unwrap_or_default().to_vec());
+                    Ok(())
                 }
-                (key, _) => only_gone.push((key.map(<[u8]>::to_vec), row)),
+                _ => see(key, value, None),
             }
-            Ok(())
         })?;
-        for (key, row) in only_gone {
-            let value = debezium("d", Some(&row), None, ts_ms);
-            out.push(key.as_deref(), Value::Made(value))?;
-        }
         self.each(come, |key, value| {
             let old = key.and_then(|key| before.get_mut(key)?.pop_front());
-            let op = if old.is_some() { "u" } else { "c" };
-            let value = debezium(op, old.as_deref(), value, ts_ms);
-            out.push(key, Value::Made(value))
+            see(key, old.as_deref(), value)
         })
     }
 }
@@ -272,7 +280,12 @@ fn operation(op: &str, row: Option<&[u8]>) -> Value<'static> {
     Value::Made(made)
 }
 
-fn debezium(op: &str, before: Option<&[u8]>, after: Option<&[u8]>, ts_ms: i64) -> Vec<u8> {
+fn debezium(before: Option<&[u8]>, after: Option<&[u8]>, ts_ms: i64) -> Vec<u8> {
+    let op = match (before, after) {
+        (None, _) => "c",
+        (Some(_), Some(_)) => "u",
+        (Some(_), None) => "d",
+    };
     let mut made = b"{\"before\":".to_vec();
     made.extend_from_slice(before.unwrap_or(b"null"));
     made.extend_from_slice(b",\"after\":");

@@ -14,6 +14,7 @@ mod hold;
 mod ingest;
 mod keyed;
 mod keys;
+mod mirror;
 mod partition;
 mod placing;
 mod record;
@@ -41,6 +42,7 @@ pub use keyed::{
     Change, Commit, Conflicts, FollowedTable, KeyedTable, OnConflict, TableChanges, TableFollower,
     TableWriter,
 };
+pub use mirror::{MirroredTable, Newest, Renewed};
 pub use partition::partition_for_key;
 pub use record::{CheckedRecords, RecordChecker, check_records};
 pub use row_error::RowError;

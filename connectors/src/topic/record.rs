@@ -283,7 +283,7 @@ pub fn check_records<'a>(
 struct Rows {
     value: Option<Part>,
     key: Option<Part>,
-    /// A null value is a row of null: it is the value of raw bytes.
+    /// A null value is a row of null: it is the value of raw bytes, or says that a row is gone.
     takes_null: bool,
 }
 
@@ -292,6 +292,8 @@ impl Rows {
     /// `strict` refuses fields of values that are no columns.
     fn new(schema: &RowSchema, kept: &[bool], checks: bool, strict: bool) -> Result<Self> {
         let format = schema.format();
+        // What others tell of their rows has more than the columns that are asked for.
+        let strict = strict && !format.value.is_changelog();
         let any = kept.contains(&true);
         // Unless a wrong record is an error, a row must be the same whichever columns are asked for.
         let checks = match format.on_error {
@@ -336,7 +338,7 @@ impl Rows {
         Ok(Self {
             value,
             key,
-            takes_null: format.value == Format::Raw,
+            takes_null: format.value == Format::Raw || format.value.is_changelog(),
         })
     }
 

@@ -9,7 +9,7 @@ use datafusion::common::ScalarValue;
 use sha2::{Digest, Sha256};
 use weir_base::SqlState;
 
-use super::format::{Format, KeyFormat, NewSchema, OnError, RecordFormat};
+use super::format::{Format, KeyFormat, NewSchema, OnError, RecordFormat, deleted_field};
 use super::ingest::Rows;
 use super::keys::Keys;
 use super::row;
@@ -160,7 +160,14 @@ impl RowSchema {
     ///
     /// # Errors
     /// When the columns do not go with the format: raw bytes and bare text are one column.
-    pub fn with_format(self, format: RecordFormat) -> Result<Self> {
+    pub fn with_format(mut self, mut format: RecordFormat) -> Result<Self> {
+        if format.value.is_changelog() {
+            self = self.of_changes()?;
+        }
+        if let Format::Debezium(known) = &mut format.value {
+            let key = self.key.iter().filter_map(|at| self.columns.get(*at));
+            *known = key.map(|column| column.source.clone()).collect();
+        }
         let in_key = match format.key {
             Some(_) => self.key.clone(),
             None => Vec::new(),
@@ -205,6 +212,20 @@ impl RowSchema {
             fingerprint: OnceLock::new(),
             ..self
         })
+    }
+
+    /// The columns of a changed row: those of the row, which are null when it is gone, and one that says whether it is.
+    fn of_changes(self) -> Result<Self> {
+        let deleted = RowColumn::new(deleted_field());
+        let columns: Vec<RowColumn> = self.columns.into_iter().chain([deleted]).collect();
+        let key = self.key;
+        let mut changes = Self::new(columns, key)?.counting_errors(self.decode_errors);
+        let fields = changes.schema.fields().iter();
+        let fields = fields.map(|field| Arc::new(field.as_ref().clone().with_nullable(true)));
+        // Of what is read: a row that is there has what its columns require.
+        changes.schema = Schema::new(fields.collect::<Vec<_>>()).into();
+        changes.read_schema = Arc::clone(&changes.schema);
+        Ok(changes)
     }
 
     /// Rows that are the records' values as they are: one column, [`RAW_COLUMN`], of bytes.

@@ -43,7 +43,7 @@ use weir_base::{OffsetVector, SqlState, TopicName};
 use weir_catalog::{ObjectId, ObjectName, Snapshot};
 use weir_connectors::files::FileStores;
 use weir_connectors::topic::TopicHold;
-use weir_streaming::Positions;
+use weir_streaming::{Positions, stateless_plan};
 
 use crate::engine::Shared;
 use crate::error::{Error, Result};
@@ -74,6 +74,8 @@ pub(crate) struct Planner {
     stop: CancellationToken,
     /// Whether views that are kept are planned by their text, as others are.
     expands_kept: bool,
+    /// Whether tables that are followed are to say what tells their rows apart.
+    tells_keys: bool,
     opened: Mutex<Opened>,
 }
 
@@ -131,6 +133,7 @@ impl Planner {
             reading,
             stop: running.stop.clone(),
             expands_kept: false,
+            tells_keys: false,
             opened: Mutex::default(),
         }
     }
@@ -140,6 +143,14 @@ impl Planner {
     pub(crate) fn expanding_kept(mut self, expands_kept: bool) -> Self {
         self.expands_kept = expands_kept;
         self
+    }
+
+    /// Finds out what tells apart the rows of each view that is followed.
+    pub(crate) fn telling_keys(self) -> Self {
+        Self {
+            tells_keys: true,
+            ..self
+        }
     }
 
     /// Plans a query, parameters filled in.
@@ -256,6 +267,16 @@ impl Planner {
     pub(crate) async fn physical(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
         let plan = self.state.create_physical_plan(plan).await?;
         Ok(interruptible::interruptible(plan, &self.stop)?)
+    }
+
+    /// As [`Self::physical`], of a live query that needs to remember nothing; none of one that must.
+    pub(crate) async fn stateless(
+        &self,
+        plan: &LogicalPlan,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let plan = stateless_plan(plan, &self.state).await?;
+        let plan = plan.map(|plan| interruptible::interruptible(plan, &self.stop));
+        Ok(plan.transpose()?)
     }
 
     /// What the plans of this statement are executed with: the query's own memory.

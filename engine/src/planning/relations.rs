@@ -10,7 +10,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSourc
 use datafusion::sql::sqlparser::ast;
 use weir_base::{Offset, SqlState};
 use weir_catalog::{Body, Entry, ObjectId, ObjectKind, ObjectName};
-use weir_connectors::topic::{FollowedTable, StreamTable, TopicHold};
+use weir_connectors::topic::{FollowedTable, MirroredTable, StreamTable, TopicHold};
+use weir_streaming::unique_key;
 use weir_topics::Topic;
 
 use super::files::Calls;
@@ -65,11 +66,11 @@ impl Planner {
         let entry = object(name, schema)
             .ok()
             .and_then(|object| self.snapshot.get(&object).cloned());
-        entry.is_some_and(|entry| {
-            matches!(
-                entry.kind(),
-                ObjectKind::Stream | ObjectKind::Table | ObjectKind::MaterializedView
-            )
+        entry.is_some_and(|entry| match &entry.body {
+            // Its rows are no records.
+            Body::Stream(stream) => !stream.is_changelog(),
+            Body::Table(_) | Body::MaterializedView(_) => true,
+            _ => false,
         })
     }
 
@@ -111,7 +112,13 @@ impl Planner {
             Body::Stream(_) => self.stream(&entry, shows_hidden).await,
             Body::Table(_) => self.table(&entry, shows_hidden).await,
             Body::ExternalTable(table) => super::files::open_definition(self, table).await,
-            Body::MaterializedView(_) if !self.expands_kept => {
+            Body::MaterializedView(kept) if !self.expands_kept => {
+                if self.reading == Reading::Live && self.tells_keys {
+                    let key = Box::pin(self.key_of_view(&entry, &kept.view)).await?;
+                    let table = self.engine.keyed_table(&entry)?;
+                    let table = FollowedTable::new(table, shows_hidden).with_key(key);
+                    return Ok(Arc::new(table));
+                }
                 self.table(&entry, shows_hidden).await
             }
             Body::View(view)
@@ -130,7 +137,9 @@ impl Planner {
         let topic = self.engine.topic_of(entry)?;
         let rows = Arc::new(row_schema(&self.engine, entry)?);
         let hold = self.hold(topic);
-        let mut table = StreamTable::new(hold, rows, shows_hidden)
+        // Which change of a key is its newest is told by hidden columns.
+        let shows_hidden = shows_hidden || rows.format().value.is_changelog();
+        let mut table = StreamTable::new(hold, Arc::clone(&rows), shows_hidden)
             .keeping(Arc::clone(&self.engine.decoded_rows));
         // After the log is held: what it lets go of is in the history by then.
         if let Some(history) = self.engine.histories.of(&self.engine, entry).await? {
@@ -138,6 +147,12 @@ impl Planner {
         }
         if self.reading == Reading::Live {
             table = table.live();
+        }
+        if let Body::Stream(stream) = &entry.body
+            && stream.is_changelog()
+        {
+            let schema = entry.arrow_schema();
+            return Ok(Arc::new(MirroredTable::new(table, rows, schema)?));
         }
         Ok(Arc::new(table))
     }
@@ -151,6 +166,16 @@ impl Planner {
         let hold = self.hold(topic);
         let end = hold.ends().first().copied().unwrap_or(Offset::ZERO);
         Ok(table.snapshot(end, shows_hidden).await?)
+    }
+
+    /// Which columns of a view that is kept tell its rows apart. Its own key does not: it is a hash of the row.
+    async fn key_of_view(
+        &self,
+        entry: &Entry,
+        view: &weir_catalog::View,
+    ) -> Result<Option<Vec<usize>>> {
+        let plan = self.view_as_declared(entry, view).await?;
+        Ok(unique_key(&self.state.optimize(&plan)?))
     }
 
     /// `topic` as this statement reads it: up to what was stable when it was first named; or, where the statement reads a view that is

@@ -184,11 +184,14 @@ fn tables_read(snapshot: &Snapshot, entry: &Entry) -> BTreeSet<ObjectId> {
         let Some(entry) = snapshot.by_id(id).filter(|_| seen.insert(id)) else {
             continue;
         };
-        match entry.kind() {
-            ObjectKind::Table | ObjectKind::MaterializedView => {
+        match &entry.body {
+            Body::Table(_) | Body::MaterializedView(_) => {
                 tables.insert(id);
             }
-            ObjectKind::View => open.extend(&entry.depends_on),
+            Body::Stream(stream) if stream.is_changelog() => {
+                tables.insert(id);
+            }
+            Body::View(_) => open.extend(&entry.depends_on),
             _ => {}
         }
     }

@@ -7,7 +7,7 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
 use weir_base::{Kind, SqlState};
 use weir_catalog::{Body, Entry, Sink};
-use weir_streaming::{Dataflow, Feed, Holds, Job};
+use weir_streaming::{Dataflow, Feed, Holds, Job, unique_key};
 
 use super::target;
 use crate::engine::Shared;
@@ -20,19 +20,28 @@ pub(crate) async fn feed(engine: &Arc<Shared>, entry: &Entry, holds: Holds) -> R
     let Body::Sink(sink) = &entry.body else {
         return Err(Error::new(Kind::Internal, "only sinks are fed"));
     };
-    let planner = views::planner(engine, &sink.query.sql).expanding_kept(sink.expands_kept);
+    let planner = views::planner(engine, &sink.query.sql)
+        .expanding_kept(sink.expands_kept)
+        .telling_keys();
     let plan = plan(&planner, entry, sink).await?;
     let plan = planner.state.optimize(&plan)?;
     let store = Some(engine.checkpoints.of(entry.id.0)?);
     let context = planner.task_context();
     let dataflow = Dataflow::new(&plan, &planner.state, &context, store).await?;
     let dataflow = match target::unique_key(engine, sink)? {
-        Some(key) if !dataflow.only_grows() => dataflow.with_unique_key(key)?,
+        Some(key) if !dataflow.only_grows() && !is_known(&plan, &key) => {
+            dataflow.with_unique_key(key)?
+        }
         _ => dataflow,
     };
     let output = target::open(engine, &planner, entry, sink, &dataflow)?;
     let job = Job::new(entry.id.0, dataflow, output, views::upkeep(engine));
     Ok(Feed::new(job, holds))
+}
+
+/// Whether a query's own plan says that these columns tell its rows apart.
+fn is_known(plan: &LogicalPlan, key: &[usize]) -> bool {
+    unique_key(plan).is_some_and(|known| known.iter().all(|column| key.contains(column)))
 }
 
 /// The plan of a sink's query, whose rows have the columns of where they go.

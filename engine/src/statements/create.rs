@@ -10,6 +10,7 @@ use weir_catalog::{
     Table, View,
 };
 use weir_connectors::files;
+use weir_connectors::topic::Format;
 use weir_sql::statement;
 use weir_topics::{Cleanup, TopicConfig, TopicSpec};
 
@@ -84,6 +85,7 @@ impl Execution {
         if self.exists(&name, ObjectKind::Table, if_exists)? {
             return Ok(self.done("CREATE TABLE"));
         }
+        refuse_changelog(&create.options)?;
         Options::new(create.options.iter().cloned()).finish()?;
         let planner = self.planner(Arc::clone(&snapshot), Reading::Bounded);
         let source = match &create.query {
@@ -472,5 +474,17 @@ impl Planner {
             .first()
             .cloned()
             .ok_or_else(|| Error::new(Kind::Internal, "a type without a field"))
+    }
+}
+
+/// Refuses what is said by `CREATE STREAM`: a table is written here, and these rows are somebody else's.
+fn refuse_changelog(options: &[(String, String)]) -> Result<()> {
+    match options.iter().find(|(key, _)| key == "format") {
+        Some((_, format)) if Format::names_changelog(format) => {
+            Err(Error::unsupported(format!("CREATE TABLE with format '{format}'")).with_hint(
+                "write CREATE STREAM … (id BIGINT PRIMARY KEY, …) WITH (topic = '…', format = '…'): it is read as a table",
+            ))
+        }
+        _ => Ok(()),
     }
 }

@@ -61,7 +61,8 @@ impl Execution {
             Place::New(topic) => topic.clone(),
         };
         let schemas = self.engine.schemas();
-        let has_key_columns = !key_columns.is_empty();
+        let is_changelog = names_changelog(&create.options);
+        let has_key_columns = !key_columns.is_empty() || is_changelog;
         let format = RecordFormat::take(&mut options, has_key_columns, &schemas, topic.as_str())?;
         let is_raw = format.value == Format::Raw;
         let derived = match create.columns.is_empty() {
@@ -91,7 +92,14 @@ impl Execution {
             ..column_of_field(field)
         }));
         let key = self.key_columns(&mut columns, &create.primary_key)?;
-        let checks = self.checks(&name.name, &columns, implied, &create.checks)?;
+        let checks = match is_changelog {
+            false => self.checks(&name.name, &columns, implied, &create.checks)?,
+            // They are the source's own.
+            true => Vec::new(),
+        };
+        if is_changelog {
+            check_changelog(&create, &columns, &key, &key_columns)?;
+        }
         let watermark = self.watermark(create.watermark.as_ref(), &columns)?;
 
         if let Some(connector) = options.take::<String>("connector")?
@@ -113,7 +121,13 @@ impl Execution {
             let value = Field::new(RAW_COLUMN, DataType::Binary, true);
             columns = vec![column_of_field(&value)];
         }
-        let key = one_key(options.take("key")?, key, &key_columns, is_raw)?;
+        let (key, key_columns) = match is_changelog {
+            true => (None, key),
+            false => {
+                let key = one_key(options.take("key")?, key, &key_columns, is_raw)?;
+                (key, key_columns)
+            }
+        };
         check_key_columns(&columns, &key_columns)?;
         let dead_letter_topic = dead_letter_topic(&mut options, format.on_error, &topic)?;
         let config = match &place {
@@ -366,6 +380,42 @@ impl Execution {
         }
         Ok(())
     }
+}
+
+/// Whether records tell how rows changed.
+fn names_changelog(options: &[(String, String)]) -> bool {
+    let mut options = options.iter();
+    options.any(|(key, format)| key == "format" && Format::names_changelog(format))
+}
+
+/// Checks what is declared of rows that somebody else owns.
+fn check_changelog(
+    create: &statement::CreateStream,
+    columns: &[Column],
+    key: &[String],
+    key_columns: &[String],
+) -> Result<()> {
+    let refused = |message: &str, hint: &str| {
+        Err(Error::invalid(SqlState::INVALID_TABLE_DEFINITION, message)
+            .with_hint(hint)
+            .with_position(position_of(&create.name)))
+    };
+    if key.is_empty() || !key_columns.is_empty() {
+        return refused(
+            "what tells the rows of this format apart is their PRIMARY KEY",
+            "CREATE STREAM users (id BIGINT PRIMARY KEY, name TEXT) WITH (format = 'debezium_json')",
+        );
+    }
+    if !create.checks.is_empty() || columns.iter().any(|column| column.default.is_some()) {
+        return refused(
+            "rows that somebody else owns have no CHECK and no DEFAULT here",
+            "leave them out: the source has seen to them",
+        );
+    }
+    if create.watermark.is_some() {
+        return refused("rows that change have no WATERMARK", "leave it out");
+    }
+    Ok(())
 }
 
 /// Whether values are of a format whose schema can make the columns.

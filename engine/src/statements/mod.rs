@@ -9,6 +9,7 @@ mod create_stream;
 mod definitions;
 mod drop;
 mod explain;
+mod live;
 mod materialized_view;
 mod query;
 mod session;
@@ -64,6 +65,7 @@ impl Execution {
             .with_hint("send it with POST"));
         }
         self.refuse_ignored(&statement)?;
+        self.refuse_unread(&statement)?;
         let tag = statement.tag();
         match statement {
             Statement::Query(query) => self.query(query).await,
@@ -112,6 +114,25 @@ impl Execution {
                 Err(Error::unsupported(format!("{tag} is not supported yet")))
             }
         }
+    }
+
+    /// Refuses what a request says of live queries when it is none.
+    fn refuse_unread(&self, statement: &Statement) -> Result<()> {
+        let is_live = match statement {
+            Statement::Query(query) => query.emit.is_some(),
+            statement => matches!(statement, Statement::Subscribe(_)),
+        };
+        let said = match (&self.request.resume, self.request.envelope) {
+            _ if is_live => return Ok(()),
+            (Some(_), _) => "can be resumed",
+            (None, Some(_)) => "has an envelope",
+            (None, None) => return Ok(()),
+        };
+        Err(Error::invalid(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("only a live query {said}"),
+        )
+        .with_hint("add EMIT CHANGES"))
     }
 
     /// Refuses what DataFusion would pass over in silence.

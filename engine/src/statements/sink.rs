@@ -200,6 +200,13 @@ impl Execution {
             Err(error.with_position(position_of(into)))
         };
         match target.kind() {
+            ObjectKind::Stream if matches!(&target.body, Body::Stream(stream) if stream.is_changelog()) =>
+            {
+                return refused(
+                    format!("{} shows what is kept elsewhere", target.describe()),
+                    "write changes to its topic: WITH (connector = 'topic', topic = '…', envelope = 'upsert' or 'debezium', key = '…')",
+                );
+            }
             ObjectKind::Stream if !draft.only_grows => {
                 return refused(
                     format!(

@@ -18,7 +18,7 @@ use weir_sql::statement;
 use super::{Execution, ident_position, normalized, position_of};
 use crate::answer::Answer;
 use crate::error::{Error, Result};
-use crate::ingest::{Checks, append, from_row_error, stream_writer};
+use crate::ingest::{Checks, append, from_row_error, refuse_mirror, stream_writer};
 use crate::lanes::{Lane, panicked};
 use crate::planning::{Planner, Reading};
 use crate::rows::row_schema;
@@ -53,6 +53,7 @@ impl Execution {
                 entry.describe()
             )));
         }
+        refuse_mirror(&entry).map_err(|error| error.with_position(position_of(&target)))?;
         fill_in_defaults(&mut ast, &entry)?;
         let planner = self.planner(snapshot, Reading::Bounded);
         let plan = planner

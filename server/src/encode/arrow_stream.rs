@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::ipc::writer::StreamEncoder;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use bytes::Bytes;
-use weir_base::OffsetVector;
+use weir_base::ResumeToken;
 
 use super::types::without_views;
 use super::{EncodeError, Encoder, Output, Summary};
@@ -107,7 +107,7 @@ impl Encoder for ArrowEncoder {
     fn rows(
         &mut self,
         batch: &RecordBatch,
-        _position: Option<&OffsetVector>,
+        _position: Option<&ResumeToken>,
         out: &mut Output,
     ) -> Result<(), EncodeError> {
         if batch.num_rows() == 0 {

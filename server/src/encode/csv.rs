@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use weir_base::OffsetVector;
+use weir_base::ResumeToken;
 
 use super::cell::{Cell, cell};
 use super::{EncodeError, Encoder, Output, Summary};
@@ -39,7 +39,7 @@ impl Encoder for CsvEncoder {
     fn rows(
         &mut self,
         batch: &RecordBatch,
-        _position: Option<&OffsetVector>,
+        _position: Option<&ResumeToken>,
         out: &mut Output,
     ) -> Result<(), EncodeError> {
         if batch.num_columns() == 0 {

@@ -6,7 +6,8 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use serde::Serialize;
 use utoipa::ToSchema;
-use weir_base::OffsetVector;
+use weir_base::ResumeToken;
+use weir_engine::KEY_COLUMN;
 
 use super::cell::{Cell, cell};
 use super::nested::json_key;
@@ -23,6 +24,10 @@ pub(crate) struct Column {
     sql_type: String,
     /// Whether it can be null.
     nullable: bool,
+    /// Whether it is one of those that tell the rows of a live query apart.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    key: bool,
 }
 
 /// The columns of an answer.
@@ -34,6 +39,7 @@ pub(crate) fn columns_document(schema: &SchemaRef) -> Vec<Column> {
             name,
             sql_type: sql_type(field),
             nullable: field.is_nullable(),
+            key: field.metadata().contains_key(KEY_COLUMN),
         })
         .collect()
 }
@@ -131,7 +137,7 @@ impl Encoder for JsonEncoder {
     fn rows(
         &mut self,
         batch: &RecordBatch,
-        _position: Option<&OffsetVector>,
+        _position: Option<&ResumeToken>,
         out: &mut Output,
     ) -> Result<(), EncodeError> {
         let first = &mut self.first;
@@ -172,7 +178,7 @@ impl Encoder for NdjsonEncoder {
     fn rows(
         &mut self,
         batch: &RecordBatch,
-        _position: Option<&OffsetVector>,
+        _position: Option<&ResumeToken>,
         out: &mut Output,
     ) -> Result<(), EncodeError> {
         if batch.num_rows() == 0 {

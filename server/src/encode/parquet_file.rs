@@ -13,7 +13,7 @@ use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use weir_base::OffsetVector;
+use weir_base::ResumeToken;
 
 use super::cell::cell;
 use super::types::plain;
@@ -151,7 +151,7 @@ impl Encoder for ParquetEncoder {
     fn rows(
         &mut self,
         batch: &RecordBatch,
-        _position: Option<&OffsetVector>,
+        _position: Option<&ResumeToken>,
         out: &mut Output,
     ) -> Result<(), EncodeError> {
         let fitted = self.fitted(batch)?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use serde::Serialize;
-use weir_base::OffsetVector;
+use weir_base::ResumeToken;
 
 use super::json::Column;
 use super::{EncodeError, Encoder, Ending, Output, Summary, columns_document, rows_array};
@@ -63,7 +63,7 @@ impl Encoder for SseEncoder {
     fn rows(
         &mut self,
         batch: &RecordBatch,
-        position: Option<&OffsetVector>,
+        position: Option<&ResumeToken>,
         out: &mut Output,
     ) -> Result<(), EncodeError> {
         let out = out.tail();

@@ -1,8 +1,9 @@
 //! `/v1/live`: queries over a WebSocket (RFC 6455).
 //!
 //! The client sends `{"type": "query", "query": …}` with the members of `POST /v1/sql`; the server answers `schema`, `rows`
-//! (each with its resume token), and `end` or `error`. `{"type": "cancel"}` stops the query. A message is sent before the
-//! next rows are taken from the engine, so a slow reader slows its own query and nothing else.
+//! (each with its resume token), and `end` or `error`. `{"type": "cancel"}` stops the query. Several queries run on one
+//! connection, told apart by an `"id"` that the client chooses. A message is sent before the next rows are taken from the engine,
+//! so a slow reader slows its own queries and nothing else.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,31 +14,34 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use futures::StreamExt;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use weir_base::Kind;
-use weir_engine::{Answer, AnswerKind, Chunk, RowStream};
+use weir_engine::Chunk;
 
 use super::Rest;
 use super::arguments::Arguments;
 use super::layer::RequestId;
-use super::live_messages::{FromClient, ToClient};
+use super::live_messages::{FromClient, News, NotUnderstood, ToClient, Wish};
+use super::live_queries::{Event, Name, Queries, Query};
 use super::problem::Problem;
-use super::pump::Rows;
 use super::query::{Prepared, QueryDocument};
-use super::sessions::InUse;
-use super::steps::Steps;
 use crate::encode::{columns_document, rows_array};
 
 /// A client's message is a query, not data.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// Queries that run on one connection at a time.
+const QUERIES_MAX: usize = 32;
+/// How long a message may wait for its reader once the server drains.
+const DRAIN: Duration = Duration::from_secs(1);
 /// How often a quiet connection is asked whether it is still there; one that does not answer the second time is closed.
 const PING: Duration = Duration::from_secs(15);
 
 /// Opens a WebSocket for live queries.
 #[utoipa::path(get, path = "/v1/live", tag = "sql", operation_id = "live",
-    responses((status = 101, description = "The connection is a WebSocket now; messages are JSON.")))]
+    responses((status = 101, description = "The connection is a WebSocket now; messages are JSON. The client sends \
+        `{\"type\": \"query\", \"id\"?, \"query\", \"parameters\"?, \"resume\"?, \"envelope\"?, …}` and `{\"type\": \"cancel\", \"id\"?}`; \
+        the server `schema`, `rows` (with `resume`), `end` and `error`, each with the query's `id`.")))]
 pub(crate) async fn get(
     State(rest): State<Arc<Rest>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
@@ -53,14 +57,15 @@ pub(crate) async fn get(
     })?;
     let request_id = RequestId::of(request.extensions());
     Ok(upgrade
-        .max_message_size(MESSAGE_BYTES_MAX)
+        // A message that is larger is answered with a close code; one that is much larger breaks the connection.
+        .max_message_size(2 * MESSAGE_BYTES_MAX)
         .on_upgrade(move |socket| async move {
             let _in_flight = rest.in_flight.enter();
             Conversation {
                 rest,
                 socket,
                 request_id,
-                query: None,
+                queries: Queries::default(),
                 unanswered: 0,
             }
             .run()
@@ -72,25 +77,17 @@ struct Conversation {
     rest: Arc<Rest>,
     socket: WebSocket,
     request_id: String,
-    query: Option<Query>,
+    queries: Queries,
     /// Pings since the client was last heard of.
     unanswered: u32,
-}
-
-struct Query {
-    rows: Steps<RowStream>,
-    command: Option<String>,
-    row_count: u64,
-    query_id: weir_base::QueryId,
-    _in_use: Option<InUse>,
 }
 
 /// The connection is of no more use.
 struct Gone;
 
-enum Event {
+enum Heard {
     Received(Option<Result<Message, axum::Error>>),
-    Rows(Option<Result<Chunk, weir_engine::Error>>),
+    Query(Name, Event),
     Ping,
     Drain,
 }
@@ -101,25 +98,18 @@ impl Conversation {
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let drain = self.rest.draining.clone();
         loop {
-            let query = &mut self.query;
-            let rows = async {
-                match query {
-                    Some(query) => query.rows.next().await,
-                    None => std::future::pending().await,
-                }
+            let heard = tokio::select! {
+                received = self.socket.recv() => Heard::Received(received),
+                () = drain.cancelled() => Heard::Drain,
+                (name, event) = self.queries.next() => Heard::Query(name, event),
+                _ = ping.tick() => Heard::Ping,
             };
-            let event = tokio::select! {
-                received = self.socket.recv() => Event::Received(received),
-                () = drain.cancelled() => Event::Drain,
-                chunk = rows => Event::Rows(chunk),
-                _ = ping.tick() => Event::Ping,
-            };
-            let went_on = match event {
-                Event::Received(Some(Ok(message))) => self.received(message).await,
-                Event::Received(Some(Err(_)) | None) => Err(Gone),
-                Event::Rows(chunk) => self.rows(chunk).await,
-                Event::Ping => self.ping().await,
-                Event::Drain => self.drain().await,
+            let went_on = match heard {
+                Heard::Received(Some(Ok(message))) => self.received(message).await,
+                Heard::Received(Some(Err(_)) | None) => Err(Gone),
+                Heard::Query(name, event) => self.happened(name, event).await,
+                Heard::Ping => self.ping().await,
+                Heard::Drain => self.drain().await,
             };
             if went_on.is_err() {
                 return;
@@ -134,186 +124,186 @@ impl Conversation {
             Message::Close(_) => return Err(Gone),
             Message::Ping(_) | Message::Pong(_) => return Ok(()),
             Message::Binary(_) => {
-                return self
-                    .refuse(Problem::invalid("messages are JSON text, not binary"))
-                    .await;
+                let reason = "messages are JSON text, not binary";
+                return self.close(close_code::UNSUPPORTED, reason).await;
             }
         };
-        match serde_json::from_str(&text) {
-            Err(error) => {
-                self.refuse(Problem::invalid(format!(
-                    "the message is not understood: {error}"
-                )))
-                .await
+        if text.len() > MESSAGE_BYTES_MAX {
+            let reason = format!("a message has at most {MESSAGE_BYTES_MAX} bytes");
+            return self.close(close_code::SIZE, &reason).await;
+        }
+        let FromClient { name, wish } = match FromClient::parse(&text) {
+            Ok(message) => message,
+            Err(NotUnderstood { name, reason }) => {
+                let problem = Problem::invalid(format!("the message is not understood: {reason}"));
+                return self.refuse(&name, problem).await;
             }
-            Ok(FromClient::Cancel {}) => match self.query.take() {
+        };
+        match wish {
+            Wish::Cancel {} => match self.queries.take(&name) {
                 Some(query) => self.ended(query, Some("cancelled")).await,
+                // It has ended meanwhile.
                 None => Ok(()),
             },
-            Ok(FromClient::Query(_)) if self.query.is_some() => {
-                let busy = Problem::new(Kind::Conflict, "a query runs on this connection")
-                    .with_sqlstate(weir_base::SqlState::OBJECT_IN_USE)
-                    .with_hint("send {\"type\": \"cancel\"} first, or open another connection");
-                self.refuse(busy).await
-            }
-            Ok(FromClient::Query(document)) => self.start(document).await,
+            Wish::Query(document) => match self.start(&name, *document) {
+                Ok(query) => {
+                    self.queries.add(query);
+                    Ok(())
+                }
+                Err(problem) => self.refuse(&name, problem).await,
+            },
         }
     }
 
-    async fn start(&mut self, document: QueryDocument) -> Result<(), Gone> {
+    /// A query that is on its way.
+    fn start(&self, name: &Name, document: QueryDocument) -> Result<Query, Problem> {
+        if self.queries.has(name) {
+            let busy = match name {
+                None => "a query runs on this connection".to_owned(),
+                Some(name) => format!("a query {name:?} runs on this connection"),
+            };
+            return Err(Problem::new(Kind::Conflict, busy)
+                .with_sqlstate(weir_base::SqlState::OBJECT_IN_USE)
+                .with_hint("give each query an \"id\" of its own, or cancel the one that runs"));
+        }
+        if self.queries.len() >= QUERIES_MAX {
+            let many = format!("{QUERIES_MAX} queries run on this connection, and no more can");
+            return Err(Problem::new(Kind::LimitExceeded, many)
+                .with_hint("cancel one, or open another connection"));
+        }
         let Prepared {
             request,
             session,
             in_use,
-        } = match document.prepare(&self.rest, None, false) {
-            Ok(prepared) => prepared,
-            Err(problem) => return self.refuse(problem).await,
-        };
-        // A client that leaves while its query waits or is planned must not keep it.
-        let executed = {
-            let execute = session.execute(request);
-            tokio::pin!(execute);
-            loop {
-                tokio::select! {
-                    executed = &mut execute => break executed,
-                    received = self.socket.recv() => match received {
-                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                        Some(Ok(Message::Text(text))) if matches!(serde_json::from_str(&text), Ok(FromClient::Cancel {})) => {
-                            break Err(weir_engine::Error::new(Kind::Cancelled, "the query was cancelled on request"));
-                        }
-                        Some(Ok(Message::Text(_) | Message::Binary(_))) => {
-                            break Err(weir_engine::Error::new(Kind::Conflict, "a message came while the query was being planned"));
-                        }
-                        Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(Gone),
-                    },
-                }
-            }
-        };
-        let Answer {
-            query_id,
-            schema,
-            kind,
-            rows,
-        } = match executed {
-            Ok(answer) => answer,
-            Err(error) => return self.refuse(error.into()).await,
-        };
-        let schema = ToClient::Schema {
-            query_id: query_id.to_string(),
-            columns: columns_document(&schema),
-            live: kind == AnswerKind::Live,
-        }
-        .to_json();
-        self.query = Some(Query {
-            rows: Steps::new(rows, kind == AnswerKind::Live),
-            command: match kind {
-                AnswerKind::Command { tag, .. } => Some(tag),
-                AnswerKind::Rows | AnswerKind::Live => None,
-            },
-            row_count: 0,
-            query_id,
-            _in_use: in_use,
-        });
-        self.send_json(schema).await
+        } = document.prepare(&self.rest, None, false)?;
+        let planning = async move { session.execute(request).await };
+        Ok(Query::new(name.clone(), planning, in_use))
     }
 
-    async fn rows(&mut self, chunk: Option<Result<Chunk, weir_engine::Error>>) -> Result<(), Gone> {
-        let chunk = match chunk {
-            Some(Ok(chunk)) => chunk,
-            Some(Err(error)) => {
-                let query_id = self.query.take().map(|query| query.query_id);
-                let problem = Problem::from(error);
-                return self
-                    .refuse(query_id.map_or(problem.clone(), |id| problem.with_query_id(id)))
-                    .await;
-            }
-            None => {
-                return match self.query.take() {
-                    Some(query) => self.ended(query, None).await,
-                    None => Ok(()),
+    async fn happened(&mut self, name: Name, event: Event) -> Result<(), Gone> {
+        match event {
+            Event::Runs(schema) => {
+                let query = self.queries.get(&name);
+                let news = News::Schema {
+                    query_id: query
+                        .and_then(|query| query.query_id)
+                        .map(|id| id.to_string())
+                        .unwrap_or_default(),
+                    columns: columns_document(&schema),
+                    live: query.is_some_and(|query| query.live),
                 };
+                self.tell(&name, news).await
             }
-        };
-        if chunk.batch.num_rows() == 0 && chunk.position.is_none() {
-            return Ok(());
-        }
-        if let Some(query) = &mut self.query {
-            query.row_count += chunk.batch.num_rows() as u64;
-        }
-        let mut rows = Vec::new();
-        let message = rows_array(&chunk.batch, &mut rows)
-            .map_err(Problem::from)
-            .and_then(|()| {
-                let rows = String::from_utf8(rows)
-                    .map_err(|error| error.to_string())
-                    .and_then(|text| RawValue::from_string(text).map_err(|error| error.to_string()))
-                    .map_err(|error| Problem::new(Kind::Internal, error))?;
-                Ok(ToClient::Rows {
-                    rows: &rows,
-                    resume: chunk.position.map(|position| position.to_string()),
+            Event::Rows(chunk) => match rows_json(&chunk) {
+                Ok(rows) => {
+                    let news = News::Rows {
+                        rows: &rows,
+                        resume: chunk.position.map(|token| token.to_string()),
+                    };
+                    self.tell(&name, news).await
                 }
-                .to_json())
-            });
-        match message {
-            Ok(message) => self.send_json(message).await,
-            Err(problem) => {
-                self.query = None;
-                self.refuse(problem).await
-            }
+                Err(problem) => self.failed(&name, problem).await,
+            },
+            Event::Ended => match self.queries.take(&name) {
+                Some(query) => self.ended(query, None).await,
+                None => Ok(()),
+            },
+            Event::Failed(error) => self.failed(&name, error.into()).await,
         }
     }
 
     async fn ended(&mut self, query: Query, reason: Option<&'static str>) -> Result<(), Gone> {
-        let message = ToClient::End {
+        let news = News::End {
             row_count: query.row_count,
-            truncated: query.rows.truncated(),
-            command: query.command,
+            truncated: query.truncated(),
+            command: query.command.clone(),
             reason,
-        }
-        .to_json();
-        self.send_json(message).await
+        };
+        let name = query.name.clone();
+        drop(query);
+        self.tell(&name, news).await
     }
 
-    async fn refuse(&mut self, mut problem: Problem) -> Result<(), Gone> {
+    async fn failed(&mut self, name: &Name, problem: Problem) -> Result<(), Gone> {
+        let query_id = self.queries.take(name).and_then(|query| query.query_id);
+        let problem = match query_id {
+            Some(id) => problem.with_query_id(id),
+            None => problem,
+        };
+        self.refuse(name, problem).await
+    }
+
+    async fn refuse(&mut self, name: &Name, mut problem: Problem) -> Result<(), Gone> {
         if let Some(hidden) = problem.finish(&self.request_id) {
             tracing::error!(request.id = %self.request_id, query.id = problem.query_id(), error = %hidden, "a live query failed");
         }
-        let message = RawValue::from_string(problem.to_json())
-            .and_then(|error| ToClient::Error { error: &error }.to_json());
-        self.send_json(message).await
+        match RawValue::from_string(problem.to_json()) {
+            Ok(error) => self.tell(name, News::Error { error: &error }).await,
+            Err(error) => self.not_encoded(&error),
+        }
     }
 
     async fn ping(&mut self) -> Result<(), Gone> {
         if self.unanswered >= 2 {
-            return Err(Gone);
+            let reason = "nothing was heard of the client";
+            return self.close(close_code::POLICY, reason).await;
         }
         self.unanswered += 1;
         self.send(Message::Ping(bytes::Bytes::new())).await
     }
 
     async fn drain(&mut self) -> Result<(), Gone> {
-        if let Some(query) = self.query.take() {
+        while let Some(query) = self.queries.pop() {
             self.ended(query, Some("shutdown")).await?;
         }
+        self.close(close_code::AWAY, "the server is shutting down")
+            .await
+    }
+
+    /// Says why, and ends the connection.
+    async fn close(&mut self, code: u16, reason: &str) -> Result<(), Gone> {
         let close = CloseFrame {
-            code: close_code::AWAY,
-            reason: "the server is shutting down".into(),
+            code,
+            reason: reason.into(),
         };
         self.send(Message::Close(Some(close))).await?;
         Err(Gone)
     }
 
-    async fn send_json(&mut self, message: Result<String, serde_json::Error>) -> Result<(), Gone> {
-        match message {
+    async fn tell(&mut self, name: &Name, news: News<'_>) -> Result<(), Gone> {
+        let id = name.as_deref();
+        match (ToClient { id, news }).to_json() {
             Ok(text) => self.send(Message::Text(text.into())).await,
-            Err(error) => {
-                tracing::error!(request.id = %self.request_id, %error, "a message was not encoded");
-                Err(Gone)
-            }
+            Err(error) => self.not_encoded(&error),
         }
     }
 
-    async fn send(&mut self, message: Message) -> Result<(), Gone> {
-        self.socket.send(message).await.map_err(|_| Gone)
+    fn not_encoded(&self, error: &serde_json::Error) -> Result<(), Gone> {
+        tracing::error!(request.id = %self.request_id, %error, "a message was not encoded");
+        Err(Gone)
     }
+
+    async fn send(&mut self, message: Message) -> Result<(), Gone> {
+        let drain = self.rest.draining.clone();
+        let sending = self.socket.send(message);
+        // A reader that takes nothing must not keep the server from its end.
+        let too_late = async {
+            drain.cancelled().await;
+            tokio::time::sleep(DRAIN).await;
+        };
+        tokio::select! {
+            biased;
+            sent = sending => sent.map_err(|_| Gone),
+            () = too_late => Err(Gone),
+        }
+    }
+}
+
+/// The rows of a chunk as a JSON array.
+fn rows_json(chunk: &Chunk) -> Result<Box<RawValue>, Problem> {
+    let mut rows = Vec::new();
+    rows_array(&chunk.batch, &mut rows).map_err(Problem::from)?;
+    let internal = |error: String| Problem::new(Kind::Internal, error);
+    let rows = String::from_utf8(rows).map_err(|error| internal(error.to_string()))?;
+    RawValue::from_string(rows).map_err(|error| internal(error.to_string()))
 }

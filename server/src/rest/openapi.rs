@@ -379,10 +379,10 @@ mod tests {
         DELETE /v1/sessions/{session} (closeSession)
           > 204
           ! 400 403 404 405 429 431 500 503
-        GET /v1/sql (query) ?q* ?format ?session ?timeout_ms ?row_limit ?parameters ?resume ^Last-Event-ID
+        GET /v1/sql (query) ?q* ?format ?session ?timeout_ms ?row_limit ?parameters ?resume ?envelope ^Last-Event-ID
           > 200 application/json, application/vnd.apache.arrow.stream, application/x-ndjson, text/csv, application/vnd.apache.parquet, text/event-stream
           ! 400 403 404 405 406 409 422 426 429 431 499 500 503
-        POST /v1/sql (execute) ?format ?session ?timeout_ms ?row_limit ?parameters ?resume ^Last-Event-ID
+        POST /v1/sql (execute) ?format ?session ?timeout_ms ?row_limit ?parameters ?resume ?envelope ^Last-Event-ID
           < application/json, application/sql, text/plain
           > 200 application/json, application/vnd.apache.arrow.stream, application/x-ndjson, text/csv, application/vnd.apache.parquet, text/event-stream
           ! 400 403 404 405 406 408 409 413 415 422 426 429 431 499 500 503
@@ -403,7 +403,7 @@ mod tests {
           < application/vnd.apache.arrow.stream, application/x-ndjson, text/csv
           > 200 application/json
           ! 400 403 404 405 406 408 409 413 415 422 426 429 431 499 500 503
-        Column: name*, nullable*, type*
+        Column: key, name*, nullable*, type*
         CompatibilityDocument: is_compatible*, messages
         Document: columns*, command, row_count*, rows*, truncated*
         GivenLevel: compatibility*
@@ -419,7 +419,7 @@ mod tests {
         Problem: column, detail*, hint, instance, position, query_id, row, sqlstate*, status*, title*, type*
         ProgressDocument: bytes*, elapsed_ms*, rows*, spilled_bytes*
         QueriesDocument: queries*
-        QueryDocument: parameters, query*, resume, row_limit, session, timeout_ms
+        QueryDocument: envelope, parameters, query*, resume, row_limit, session, timeout_ms
         QueryInfoDocument: bytes*, elapsed_ms*, error, id*, live*, memory_bytes*, rows*, spilled_bytes*, sql*, started_at*, state*
         ReferenceDocument: name*, subject*, version*
         RegistryFailure: error_code*, message*

@@ -16,7 +16,7 @@ use http_body_util::StreamBody;
 use hyper::body::Frame;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
-use weir_base::{Kind, OffsetVector, QueryId};
+use weir_base::{Kind, QueryId, ResumeToken};
 use weir_engine::{Chunk, RowStream};
 
 use super::compression::Compressor;
@@ -297,7 +297,7 @@ impl<R: Rows> Pump<R> {
     async fn encode(
         &mut self,
         batch: RecordBatch,
-        position: Option<OffsetVector>,
+        position: Option<ResumeToken>,
     ) -> Result<usize, Failure> {
         let lost = || Failure::Lost("the encoder was lost".to_owned());
         let flush = self.live;

@@ -10,8 +10,8 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use weir_base::{OffsetVector, SqlState};
-use weir_engine::{Answer, Request, Session, parameter_from_json};
+use weir_base::{ResumeToken, SqlState};
+use weir_engine::{Answer, Envelope, Request, Session, parameter_from_json};
 
 use super::arguments::{Arguments, header_text, media_type};
 use super::layer::RequestId;
@@ -49,6 +49,41 @@ pub(crate) struct QueryDocument {
     /// Where a live query goes on: the last resume token that the client has seen.
     #[serde(default)]
     resume: Option<String>,
+    /// The form in which a live query tells of rows that change.
+    #[serde(default)]
+    envelope: Option<EnvelopeName>,
+}
+
+/// The form of changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum EnvelopeName {
+    /// `_op` (`insert`, `delete`, `update_before`, `update_after`), then the row.
+    Changelog,
+    /// `_op` (`upsert`, `delete`), the key's columns, then the others of the newest row.
+    Upsert,
+    /// `before`, `after`, `op` (`c`, `u`, `d`), `ts_ms`.
+    Debezium,
+}
+
+impl From<EnvelopeName> for Envelope {
+    fn from(name: EnvelopeName) -> Self {
+        match name {
+            EnvelopeName::Changelog => Self::Changelog,
+            EnvelopeName::Upsert => Self::Upsert,
+            EnvelopeName::Debezium => Self::Debezium,
+        }
+    }
+}
+
+impl From<Envelope> for EnvelopeName {
+    fn from(envelope: Envelope) -> Self {
+        match envelope {
+            Envelope::Changelog => Self::Changelog,
+            Envelope::Upsert => Self::Upsert,
+            Envelope::Debezium => Self::Debezium,
+        }
+    }
 }
 
 /// A decoded request: the statement, and the session it runs in.
@@ -77,6 +112,8 @@ impl QueryDocument {
         self.timeout_ms = either("timeout_ms", self.timeout_ms, arguments.take("timeout_ms")?)?;
         self.row_limit = either("row_limit", self.row_limit, arguments.take("row_limit")?)?;
         self.resume = either("resume", self.resume, arguments.take("resume")?)?;
+        let envelope = arguments.take::<Envelope>("envelope")?;
+        self.envelope = either("envelope", self.envelope, envelope.map(Into::into))?;
         if let Some(text) = arguments.take::<String>("parameters")? {
             if !self.parameters.is_empty() {
                 return Err(Problem::invalid(
@@ -116,7 +153,7 @@ impl QueryDocument {
         let resume = resume
             .map(|token| {
                 token
-                    .parse::<OffsetVector>()
+                    .parse::<ResumeToken>()
                     .map_err(|error| Problem::invalid(error.to_string()))
             })
             .transpose()?;
@@ -138,6 +175,7 @@ impl QueryDocument {
             row_limit: self.row_limit,
             read_only,
             resume,
+            envelope: self.envelope.map(Into::into),
             ..Request::new(self.query)
         };
         Ok(Prepared {
@@ -200,6 +238,7 @@ pub(crate) async fn read_document(
         ("row_limit" = Option<u64>, Query, description = "The most rows; also in the body."),
         ("parameters" = Option<String>, Query, description = "A JSON array; also in the body."),
         ("resume" = Option<String>, Query, description = "A resume token; also in the body."),
+        ("envelope" = inline(Option<EnvelopeName>), Query, description = "The form of a live query's changes; also in the body."),
         ("Last-Event-ID" = Option<String>, Header, description = "A resume token, as event streams send it."),
     ),
     request_body(content((QueryDocument = "application/json"), (String = "text/plain"), (String = "application/sql")), description = "The statement."),
@@ -230,6 +269,7 @@ pub(crate) async fn post(
         ("row_limit" = Option<u64>, Query, description = "The most rows."),
         ("parameters" = Option<String>, Query, description = "Values of $1, $2, … as a JSON array."),
         ("resume" = Option<String>, Query, description = "Where a live query goes on."),
+        ("envelope" = inline(Option<EnvelopeName>), Query, description = "The form of a live query's changes."),
         ("Last-Event-ID" = Option<String>, Header, description = "A resume token, as event streams send it."),
     ),
     responses((status = 200, description = "The answer's rows.", content(

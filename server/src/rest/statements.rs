@@ -249,9 +249,11 @@ pub(crate) async fn submit(
     let document = read_document(&rest, &parts.headers, body, &mut arguments).await?;
     arguments.finish()?;
     let prepared = document.prepare(&rest, None, false)?;
-    if prepared.request.resume.is_some() {
-        return Err(Problem::invalid("a submitted statement cannot resume")
-            .with_sqlstate(SqlState::FEATURE_NOT_SUPPORTED));
+    if prepared.request.resume.is_some() || prepared.request.envelope.is_some() {
+        return Err(Problem::invalid(
+            "a submitted statement is not live: it has no \"resume\" and no \"envelope\"",
+        )
+        .with_sqlstate(SqlState::FEATURE_NOT_SUPPORTED));
     }
     let statement = rest.statements.submit(prepared.request.sql.clone())?;
     let location = HeaderValue::from_str(&format!("/v1/statements/{}", statement.id))

@@ -49,6 +49,17 @@ impl Manifest {
         self.format == FORMAT && self.plan == hash(plan)
     }
 
+    /// A number that stands for the query: two that differ in their plan, or in the topics that they read, have different ones.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut digest = Sha256::new();
+        digest.update(&self.plan);
+        for topic in &self.topics {
+            digest.update(topic.to_string());
+        }
+        let digest = digest.finalize();
+        digest.first_chunk().copied().map_or(0, u64::from_be_bytes)
+    }
+
     /// Whether the same topics are read, and not others of their names.
     pub(crate) fn reads(&self, reads: &[Read]) -> bool {
         let ids = reads.iter().map(|read| read.topic().id());

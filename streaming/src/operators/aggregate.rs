@@ -1,8 +1,8 @@
 //! `GROUP BY` with a state for each group that is as small as the function needs.
 //!
 //! DataFusion's own accumulators hold the state. Where rows only come, any of a list of functions is taken. Where rows go
-//! again, `count` and exact sums give them back, and `min` and `max` keep their values in order, each with how often it is there
-//! (DataFusion's would forget the oldest value, whichever goes).
+//! again, `count`, exact sums and averages of whole numbers give them back, and `min` and `max` keep their values in order, each
+//! with how often it is there (DataFusion's would forget the oldest value, whichever goes).
 
 use std::sync::Arc;
 
@@ -22,6 +22,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use hashbrown::HashMap;
 
+use super::average::{self, WholeAverage};
 use super::{Boxed, Description, Follows, Operator, StateSize};
 use crate::checkpoint::{Saving, Shelf};
 use crate::dataflow::Ranges;
@@ -71,6 +72,8 @@ enum Kind {
     Growing,
     /// Rows are added and given back.
     Sliding,
+    /// The average of whole numbers.
+    Average,
     /// The smallest or the largest value.
     Extreme { is_max: bool },
     /// How many different values there are.
@@ -112,7 +115,8 @@ impl Calls {
             if !order_by.is_empty() || !GROWING.contains(&name.as_str()) {
                 return Ok(None);
             }
-            let arguments = function.expressions();
+            let mut arguments = function.expressions();
+            let whole = average::whole_number(&arguments, schema.as_arrow());
             let kind = match name.as_str() {
                 "count" if function.is_distinct() && arguments.len() == 1 => Kind::Distinct,
                 // The same with and without.
@@ -124,6 +128,10 @@ impl Calls {
                 },
                 _ if function.is_distinct() => return Ok(None),
                 _ if only_grows => Kind::Growing,
+                "avg" if whole.is_some() => {
+                    arguments = whole.into_iter().collect();
+                    Kind::Average
+                }
                 "count" | "sum"
                     if !function.field().data_type().is_floating()
                         && function
@@ -554,6 +562,7 @@ impl Call {
         Ok(match self.kind {
             Kind::Growing => State::Accumulator(self.function.create_accumulator()?),
             Kind::Sliding => State::Accumulator(self.function.create_sliding_accumulator()?),
+            Kind::Average => State::Accumulator(Box::<WholeAverage>::default()),
             Kind::Extreme { .. } | Kind::Distinct => State::Values(Multiset::default()),
         })
     }

@@ -2,9 +2,12 @@
 //! that the sum of all changes is always what the same SQL gives over the sum of all inputs.
 
 mod aggregate;
+mod average;
 mod constant;
 mod join;
 mod linear;
+mod mirror;
+mod ranking;
 mod recompute;
 mod source;
 mod top;
@@ -19,6 +22,8 @@ pub(crate) use aggregate::{Aggregate, Calls};
 pub(crate) use constant::Constant;
 pub(crate) use join::InnerJoin;
 pub(crate) use linear::Linear;
+pub(crate) use mirror::MirrorSource;
+pub(crate) use ranking::Ranking;
 pub(crate) use recompute::Recompute;
 pub(crate) use source::{StreamSource, TableSource, scan_of};
 pub(crate) use top::Top;

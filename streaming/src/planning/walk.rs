@@ -3,31 +3,34 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use arrow::compute::SortOptions;
 use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
-use datafusion::common::{DFSchemaRef, JoinType};
-use datafusion::datasource::source_as_provider;
+use datafusion::common::{Column, DFSchema, DFSchemaRef, JoinType};
+use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{
-    Aggregate, Expr, Join, LogicalPlan, LogicalPlanBuilder, Sort, TableScan, Window,
+    Aggregate, Expr, Join, LogicalPlan, LogicalPlanBuilder, Projection, Sort, TableScan, Window,
 };
 use datafusion::physical_expr::create_physical_expr;
+use datafusion::physical_plan::PhysicalExpr;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use weir_base::{Offset, OffsetVector};
-use weir_connectors::topic::{FollowedTable, StreamTable};
+use weir_connectors::topic::{FollowedTable, MirroredTable, Newest, StreamTable};
 
+use super::ranking::Ranked;
 use super::{Inputs, Kernel};
 use crate::checkpoint::{JobStore, Shelf};
 use crate::error::{Error, Result};
 use crate::operators::{
-    Aggregate as Groups, Boxed, Calls, Constant, InnerJoin, Linear, Recompute, StreamSource,
-    TableSource, Top, scan_of,
+    Aggregate as Groups, Boxed, Calls, Constant, InnerJoin, Linear, MirrorSource, Ranking,
+    Recompute, StreamSource, TableSource, Top, scan_of,
 };
-use crate::sources::Read;
+use crate::sources::{How, Read};
 use crate::state::{Arrangement, Keys};
 
 /// Operators, and what they read.
@@ -132,13 +135,10 @@ impl<'a> Walk<'a> {
         let provider = source_as_provider(&scan.source)?;
         let provider = provider.as_ref() as &dyn Any;
         if let Some(stream) = provider.downcast_ref::<StreamTable>() {
-            let kernel = self.kernel(plan, Inputs::default()).await?;
-            let node = scan_of(kernel.plan().as_ref());
-            let node = node.ok_or(Error::Internal("a stream's plan has no scan"))?;
-            let topic = stream.topic().clone();
-            let first = node.first_offsets();
-            Read::add(&mut self.reads, &topic, first, false);
-            return Ok(Box::new(StreamSource::new(topic, kernel)));
+            return self.stream(plan, stream, How::Stream).await;
+        }
+        if let Some(table) = provider.downcast_ref::<MirroredTable>() {
+            return self.mirror(scan, table).await;
         }
         if let Some(table) = provider.downcast_ref::<FollowedTable>() {
             return self.table(scan, table).await;
@@ -148,14 +148,55 @@ impl<'a> Walk<'a> {
         Ok(Box::new(Constant::new(kernel, detail, self.is_restored())))
     }
 
+    /// The records of a stream, as a plan that scans it gives them.
+    async fn stream(
+        &mut self,
+        plan: &LogicalPlan,
+        stream: &StreamTable,
+        how: How,
+    ) -> Result<Boxed> {
+        let kernel = self.kernel(plan, Inputs::default()).await?;
+        let node = scan_of(kernel.plan().as_ref());
+        let node = node.ok_or(Error::Internal("a stream's plan has no scan"))?;
+        let topic = stream.topic().clone();
+        let first = node.first_offsets();
+        Read::add(&mut self.reads, &topic, first, how);
+        Ok(Box::new(StreamSource::new(topic, kernel)))
+    }
+
+    /// The rows of a table that somebody else owns: the newest of its topic's, with the columns that the scan asks for.
+    async fn mirror(&mut self, scan: &TableScan, table: &MirroredTable) -> Result<Boxed> {
+        let all = || (0..scan.source.schema().fields().len()).collect();
+        let columns: Vec<usize> = scan.projection.clone().unwrap_or_else(all);
+        let source = provider_as_source(Arc::clone(table.changes()) as _);
+        let changes = LogicalPlanBuilder::scan(
+            scan.table_name.clone(),
+            source,
+            Some(table.changes_of(&columns)),
+        )?;
+        let changes = changes.build()?;
+        let changes = self.stream(&changes, table.changes(), How::Mirror).await?;
+        let (schema, key) = table.rows_of(&columns)?;
+        let reservation = self.reservation();
+        let newest = Newest::new(Arc::clone(&schema), key, reservation)?;
+        let mut inputs = Inputs::default();
+        let schema = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &schema)?;
+        let rows = LogicalPlanBuilder::from(inputs.add(&Arc::new(schema)));
+        let columns = scan.projected_schema.columns().into_iter();
+        let rows = rows.project(columns.map(Expr::Column))?.build()?;
+        let kernel = self.kernel(&rows, inputs).await?;
+        let detail = table.topic().name().to_string();
+        let shelf = self.shelf();
+        let mirror = MirrorSource::new(changes, newest, kernel, shelf, detail)?;
+        Ok(Box::new(mirror))
+    }
+
     /// A table's rows, filtered and projected as the scan asks for it.
     async fn table(&mut self, scan: &TableScan, table: &FollowedTable) -> Result<Boxed> {
         let topic = table.table().topic().clone();
-        Read::add(&mut self.reads, &topic, vec![Offset::ZERO], true);
-        let schema = datafusion::common::DFSchema::try_from_qualified_schema(
-            scan.table_name.clone(),
-            &scan.source.schema(),
-        )?;
+        Read::add(&mut self.reads, &topic, vec![Offset::ZERO], How::Table);
+        let schema =
+            DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?;
         let mut inputs = Inputs::default();
         let mut rows = LogicalPlanBuilder::from(inputs.add(&Arc::new(schema)));
         for filter in &scan.filters {
@@ -176,10 +217,38 @@ impl<'a> Walk<'a> {
         let mut inputs = Inputs::default();
         let mut below = Vec::new();
         let mut names = Vec::new();
-        let top = linear_part(plan, &mut inputs, &mut below, &mut names)?;
+        let top = linear_part(plan, None, &mut inputs, &mut below, &mut names)?;
         let kernel = self.kernel(&top, inputs).await?;
-        let below = self.operators(&below).await?;
-        Ok(Box::new(Linear::new(below, kernel, names.join(", "))))
+        let mut operators = Vec::with_capacity(below.len());
+        for Below { plan, above } in &below {
+            let ranked = match (plan, above) {
+                (LogicalPlan::Window(window), Some(filter)) => Ranked::of(window, filter),
+                _ => None,
+            };
+            operators.push(match ranked {
+                Some(ranked) => self.ranking(plan, &ranked).await?,
+                None => self.operator(plan).await?,
+            });
+        }
+        Ok(Box::new(Linear::new(operators, kernel, names.join(", "))))
+    }
+
+    /// `ROW_NUMBER()` of which a filter lets pass the first ones.
+    async fn ranking(&mut self, plan: &LogicalPlan, ranked: &Ranked<'_>) -> Result<Boxed> {
+        let input = self.operator(ranked.input).await?;
+        let schema = ranked.input.schema();
+        let keys = self.keys(schema, ranked.partition_by)?;
+        let order = ranked.order_by.iter().map(|sort| {
+            let order = self.physical(&sort.expr, schema)?;
+            let options = SortOptions::new(!sort.asc, sort.nulls_first);
+            Ok((order, options))
+        });
+        let order = order.collect::<Result<Vec<_>>>()?;
+        let place = (self.shelf(), self.reservation());
+        let detail = plan.display().to_string();
+        let schema = plan.schema().inner();
+        let ranking = Ranking::new(input, keys, order, ranked.first, schema, detail, place)?;
+        Ok(Box::new(ranking))
     }
 
     async fn operators(&mut self, plans: &[LogicalPlan]) -> Result<Vec<Boxed>> {
@@ -191,16 +260,15 @@ impl<'a> Walk<'a> {
     }
 
     fn keys(&self, schema: &DFSchemaRef, keys: &[Expr]) -> Result<Keys> {
-        let keys = keys.iter().map(|key| {
-            create_physical_expr(
-                key,
-                schema,
-                self.state.execution_props(),
-                &PhysicalPlanningContext::default(),
-            )
-        });
-        let keys = keys.collect::<Result<Vec<_>, _>>()?;
+        let keys = keys.iter().map(|key| self.physical(key, schema));
+        let keys = keys.collect::<Result<Vec<_>>>()?;
         Keys::new(keys, schema.inner())
+    }
+
+    fn physical(&self, expr: &Expr, schema: &DFSchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
+        let planning = PhysicalPlanningContext::default();
+        let properties = self.state.execution_props();
+        Ok(create_physical_expr(expr, schema, properties, &planning)?)
     }
 
     fn reservation(&self) -> MemoryReservation {
@@ -400,11 +468,19 @@ fn replaced(
     Ok(plan.with_new_exprs(plan.expressions(), inputs)?)
 }
 
+/// A plan below a linear part.
+struct Below {
+    plan: LogicalPlan,
+    /// The filter above it, if its rows go there as they are.
+    above: Option<Expr>,
+}
+
 /// The part of a plan, from the top on, that treats rows one by one, over inputs for what is below it.
 fn linear_part(
     plan: &LogicalPlan,
+    above: Option<&Expr>,
     inputs: &mut Inputs,
-    below: &mut Vec<LogicalPlan>,
+    below: &mut Vec<Below>,
     names: &mut Vec<String>,
 ) -> Result<LogicalPlan> {
     let is_linear = matches!(
@@ -417,14 +493,32 @@ fn linear_part(
             | LogicalPlan::Repartition(_)
     );
     if !is_linear || has_subqueries(plan)? {
-        below.push(plan.clone());
+        below.push(Below {
+            plan: plan.clone(),
+            above: above.cloned(),
+        });
         return Ok(inputs.add(plan.schema()));
     }
     names.push(plan.display().to_string());
+    let filter = match plan {
+        LogicalPlan::Filter(filter) => Some(&filter.predicate),
+        LogicalPlan::Projection(projection) => above.filter(|filter| passes(projection, filter)),
+        _ => None,
+    };
     let children = plan.inputs().into_iter();
-    let children = children.map(|input| linear_part(input, inputs, below, names));
+    let children = children.map(|input| linear_part(input, filter, inputs, below, names));
     let children = children.collect::<Result<_>>()?;
     Ok(plan.with_new_exprs(plan.expressions(), children)?)
+}
+
+/// Whether a projection passes on all columns that a filter above it asks for.
+fn passes(projection: &Projection, filter: &Expr) -> bool {
+    let columns = filter.column_refs();
+    let passed = |column: &Column| {
+        let mut expressions = projection.expr.iter();
+        expressions.any(|expr| matches!(expr, Expr::Column(passed) if passed == column))
+    };
+    columns.into_iter().all(passed)
 }
 
 /// Whether a scan is that of a recursive query over its own last rows.

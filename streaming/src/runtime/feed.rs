@@ -63,7 +63,7 @@ pub struct Feed {
 impl Feed {
     /// Of a job whose output is a sink, and which has done nothing yet. `holds` outlives it, so that another can go on where it ends.
     pub fn new(job: Job, holds: Holds) -> Self {
-        let tables = job.dataflow.reads().iter().filter(|read| read.is_table());
+        let tables = job.dataflow.reads().iter().filter(|read| read.has_keys());
         tables.for_each(|read| holds.hold(read.topic()));
         Self {
             holds,
@@ -88,7 +88,7 @@ impl Feed {
         if let Some(up_to) = &up_to
             && !self.job.dataflow.is_at(up_to)
         {
-            self.job.dataflow.resume(up_to).await?;
+            self.job.dataflow.go_to(up_to).await?;
         }
         self.given = up_to;
         self.let_go();

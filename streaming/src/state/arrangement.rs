@@ -9,6 +9,7 @@ use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_plan::PhysicalExpr;
 use hashbrown::{HashMap, HashSet};
 
+use super::codec::RowBytes;
 use super::{Multiset, RowCodec};
 use crate::checkpoint::{Saving, Shelf};
 use crate::delta::Delta;
@@ -95,6 +96,8 @@ impl BatchKeys {
 pub(crate) struct Arrangement {
     keys: Keys,
     codec: RowCodec,
+    /// How many different rows are kept of a key, the first by their bytes. With it, rows only come.
+    most: Option<usize>,
     shelf: Shelf,
     groups: HashMap<Vec<u8>, Group>,
     /// Keys of which something is not saved.
@@ -123,11 +126,22 @@ impl Arrangement {
         shelf: Shelf,
         reservation: MemoryReservation,
     ) -> Result<Self> {
+        Self::of_rows(RowCodec::new(schema)?, keys, None, (shelf, reservation))
+    }
+
+    /// Rows that a codec encodes. With `most` no row goes, and the first so many different ones of a key are kept.
+    pub(crate) fn of_rows(
+        codec: RowCodec,
+        keys: Keys,
+        most: Option<usize>,
+        (shelf, reservation): (Shelf, MemoryReservation),
+    ) -> Result<Self> {
         let rows = shelf.get(&[])?;
         let rows = rows.and_then(|rows| rows.as_ref().try_into().ok());
         Ok(Self {
             keys,
-            codec: RowCodec::new(schema)?,
+            codec,
+            most,
             is_partial: shelf.is_restored(),
             rows: rows.map_or(0, u64::from_le_bytes),
             shelf,
@@ -141,6 +155,10 @@ impl Arrangement {
 
     pub(crate) fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    pub(crate) fn codec(&self) -> &RowCodec {
+        &self.codec
     }
 
     /// How large it is.
@@ -157,20 +175,38 @@ impl Arrangement {
     /// # Errors
     /// When it does not fit into memory, or a row goes that never came.
     pub(crate) fn apply(&mut self, delta: &Delta) -> Result<()> {
+        self.apply_as(delta, |batch| Ok(batch.columns().to_vec()))
+    }
+
+    /// As [`Arrangement::apply`], of rows of which other columns are kept than they have.
+    pub(crate) fn apply_as(
+        &mut self,
+        delta: &Delta,
+        columns: impl Fn(&RecordBatch) -> Result<Vec<ArrayRef>>,
+    ) -> Result<()> {
         for (batches, comes) in [(&delta.plus, true), (&delta.minus, false)] {
             for batch in batches {
-                self.take_in(batch, comes)?;
+                let keys = self.keys.of(batch)?;
+                let rows = self.codec.encode_columns(&columns(batch)?)?;
+                self.take_in(batch.num_rows(), &keys, &rows, comes)?;
             }
         }
         Ok(self.reservation.try_resize(self.bytes)?)
     }
 
-    fn take_in(&mut self, batch: &RecordBatch, comes: bool) -> Result<()> {
-        let keys = self.keys.of(batch)?;
-        let rows = self.codec.encode(batch)?;
-        for row in 0..batch.num_rows() {
+    fn take_in(
+        &mut self,
+        count: usize,
+        keys: &BatchKeys,
+        rows: &RowBytes,
+        comes: bool,
+    ) -> Result<()> {
+        for row in 0..count {
             let (key, row) = (keys.get(row), rows.get(row));
             self.load(key)?;
+            if comes && self.is_beyond(key, row) {
+                continue;
+            }
             let group = self.groups.entry_ref(key).or_insert_with(|| {
                 self.bytes += key.len() + GROUP_OVERHEAD;
                 Group::default()
@@ -179,6 +215,12 @@ impl Arrangement {
             if comes {
                 self.rows += 1;
                 self.bytes += if group.rows.add(row) { bytes } else { 0 };
+                if self.most.is_some_and(|most| group.rows.len() > most)
+                    && let Some((length, count)) = group.rows.remove_last()
+                {
+                    self.rows -= count;
+                    self.bytes -= length + ROW_OVERHEAD;
+                }
             } else {
                 let is_last = group.rows.remove(row)?;
                 self.rows -= 1;
@@ -195,6 +237,18 @@ impl Arrangement {
             }
         }
         Ok(())
+    }
+
+    /// Whether a row is behind all that are kept of its key, which are as many as there may be.
+    fn is_beyond(&self, key: &[u8], row: &[u8]) -> bool {
+        let Some(most) = self.most else {
+            return false;
+        };
+        let group = self.groups.get(key).map(|group| &group.rows);
+        let last = group
+            .filter(|rows| rows.len() >= most)
+            .and_then(Multiset::last);
+        last.is_some_and(|last| last < row)
     }
 
     fn forget(&mut self, key: &[u8]) {
@@ -245,6 +299,28 @@ impl Arrangement {
         self.codec.decode(rows.flat_map(|(row, count)| {
             std::iter::repeat_n(row, usize::try_from(count).unwrap_or(usize::MAX))
         }))
+    }
+
+    /// The first rows of some keys, encoded, each as often as it is there.
+    ///
+    /// # Errors
+    /// As [`Arrangement::rows_of`].
+    pub(crate) fn first_of(&mut self, keys: &[&[u8]], count: usize) -> Result<Vec<Vec<Box<[u8]>>>> {
+        let mut firsts = Vec::with_capacity(keys.len());
+        for key in keys {
+            self.load(key)?;
+            let Some(group) = self.groups.get_mut(*key) else {
+                firsts.push(Vec::new());
+                continue;
+            };
+            group.used = true;
+            let rows = group.rows.iter().flat_map(|(row, count)| {
+                std::iter::repeat_n(row, usize::try_from(count).unwrap_or(usize::MAX))
+            });
+            firsts.push(rows.take(count).map(Box::from).collect());
+        }
+        self.reservation.try_resize(self.bytes)?;
+        Ok(firsts)
     }
 
     /// Writes what changed since the last checkpoint.

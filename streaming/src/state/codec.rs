@@ -1,6 +1,7 @@
 //! Rows as bytes: two rows are the same if, and only if, their bytes are.
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::compute::SortOptions;
 use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, Rows, SortField};
 
@@ -34,9 +35,18 @@ impl RowBytes {
 
 impl RowCodec {
     pub(crate) fn new(schema: &SchemaRef) -> Result<Self> {
-        let fields = schema.fields().iter();
+        Self::ordered(schema, &[])
+    }
+
+    /// A codec whose bytes are in the order of the first columns by their options, and then of the others.
+    pub(crate) fn ordered(schema: &SchemaRef, options: &[SortOptions]) -> Result<Self> {
+        let options = options
+            .iter()
+            .copied()
+            .chain(std::iter::repeat_with(SortOptions::default));
+        let fields = schema.fields().iter().zip(options);
         let fields: Vec<_> = fields
-            .map(|field| SortField::new(field.data_type().clone()))
+            .map(|(field, options)| SortField::new_with_options(field.data_type().clone(), options))
             .collect();
         let converter = match fields.is_empty() {
             true => None,

@@ -79,6 +79,20 @@ impl Multiset {
         self.iter().next_back().map(|(item, _)| item)
     }
 
+    /// Removes the largest, all of its kind: gives its length, and how often it was there.
+    pub(crate) fn remove_last(&mut self) -> Option<(usize, u64)> {
+        let mut counts = self.counts.iter_mut().rev();
+        let (item, count) = counts.find(|(_, count)| count.is > 0)?;
+        let removed = (item.len(), std::mem::take(&mut count.is));
+        count.changed = true;
+        self.len -= 1;
+        if !count.in_store {
+            let item = item.clone();
+            self.counts.remove(&item);
+        }
+        Some(removed)
+    }
+
     /// All, in order, and how often each is there.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], u64)> {
         let counts = self.counts.iter().filter(|(_, count)| count.is > 0);

@@ -63,6 +63,7 @@ impl Partition {
             else {
                 return Ok(());
             };
+            self.note_thinned(end)?;
             for group in groups(candidates, self.segment_bytes()) {
                 let sources = segments.get(group).unwrap_or_default();
                 if !self.compact_group(sources, &pass, &hidden)? {
@@ -77,6 +78,20 @@ impl Partition {
                 ..bounds
             })?;
         }
+    }
+
+    /// Makes durable that records before `end` may go.
+    fn note_thinned(&self, end: Offset) -> Result<()> {
+        let _upkeep = self.0.upkeep.lock();
+        self.check_writable()?;
+        let bounds = self.0.kept.lock().bounds;
+        if bounds.thinned >= end {
+            return Ok(());
+        }
+        self.set_bounds(Bounds {
+            thinned: end,
+            ..bounds
+        })
     }
 
     /// The leading segments that are closed, held by nobody, older than the lag, and before every open transaction.

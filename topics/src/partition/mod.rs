@@ -84,9 +84,10 @@ impl Partition {
         self.0.kept.lock().bounds.start
     }
 
-    /// Before which offset records may have been dropped because later ones have their keys.
+    /// Before which offset records may have been dropped because later ones have their keys: what the latest of each key were before
+    /// it cannot be told any more.
     pub fn compacted_offset(&self) -> Offset {
-        self.0.kept.lock().bounds.compacted
+        self.0.kept.lock().bounds.thinned
     }
 
     /// The exclusive end of what is on disk: nothing after it is read. Who reads only what is committed ends at

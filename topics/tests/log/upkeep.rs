@@ -224,7 +224,9 @@ fn of_each_key_the_last_record_stays_and_deletions_go_in_time() {
         // In a segment of its own, which grows.
         put(&partition, "z", Some(&"z".repeat(400))).await;
         let before = partition.size_bytes();
+        assert_eq!(partition.compacted_offset(), Offset(0));
         log.maintain(1000).await.unwrap();
+        assert_eq!(partition.compacted_offset(), Offset(51));
         let last = |value: &str| Some(value.to_owned());
         let mut expected = vec![
             (45, "a".to_owned(), last("9")),
@@ -253,7 +255,9 @@ fn of_each_key_the_last_record_stays_and_deletions_go_in_time() {
         log.close().await.unwrap();
         drop((log, partition));
         let log = open(settings).await.unwrap();
-        assert_eq!(table(&bids(&log).await)[..5], expected);
+        let partition = bids(&log).await;
+        assert_eq!(table(&partition)[..5], expected);
+        assert_eq!(partition.compacted_offset(), Offset(53));
     });
 }
 

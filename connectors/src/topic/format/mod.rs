@@ -1,9 +1,10 @@
-//! The forms that keys and values of records have: JSON, CSV, Avro, Protobuf, Arrow IPC, bytes as they are.
+//! The forms that keys and values of records have: JSON, CSV, Avro, Protobuf, Arrow IPC, bytes as they are, changes of rows.
 //!
 //! *In:* the bytes of one key or value. *Out:* Arrow columns, of those columns of the stream that are asked for. And back:
 //! the rows of a batch, each as bytes. A format is a [`Format`] (of values) or [`KeyFormat`] (of keys) with its options; what
 //! it does is behind [`Decode`] and [`Encode`]. To add one: a file beside these, a variant, its options in [`options`].
 
+mod changes;
 mod csv;
 mod ipc;
 mod json;
@@ -20,6 +21,7 @@ use arrow::datatypes::Field;
 use arrow::error::ArrowError;
 use weir_schemas::SchemaKind;
 
+pub(crate) use self::changes::{DELETED, deleted_field};
 pub use self::csv::CsvForm;
 pub(crate) use self::csv::Splitter;
 pub(crate) use self::ipc::read_stream;
@@ -44,6 +46,10 @@ pub enum Format {
     Protobuf(WriterSchema),
     /// The bytes as they are, in one column.
     Raw,
+    /// Debezium's envelopes in JSON, each of which tells how a row changed. Of a row that is gone, these columns are known: the key's.
+    Debezium(Vec<String>),
+    /// A row of another format, which takes the place of the one under its key; no value takes that one away.
+    Upsert(Box<Self>),
 }
 
 /// How the keys of a stream's records are encoded.
@@ -100,7 +106,19 @@ impl Format {
             Self::Avro(_) => "avro",
             Self::Protobuf(_) => "protobuf",
             Self::Raw => "raw",
+            Self::Debezium(_) => "debezium_json",
+            Self::Upsert(_) => "upsert",
         }
+    }
+
+    /// Whether values tell how rows changed that have a key, instead of being rows.
+    pub fn is_changelog(&self) -> bool {
+        matches!(self, Self::Debezium(_) | Self::Upsert(_))
+    }
+
+    /// Whether the format of that name [is a changelog](Self::is_changelog).
+    pub fn names_changelog(name: &str) -> bool {
+        matches!(name, "debezium_json" | "upsert")
     }
 
     /// Whether each value is exactly one row, as far as it can be decoded at all.
@@ -113,7 +131,8 @@ impl Format {
         match self {
             Self::Avro(of) => Some((SchemaKind::Avro, of)),
             Self::Protobuf(of) => Some((SchemaKind::Protobuf, of)),
-            Self::Json | Self::Csv(_) | Self::Arrow | Self::Raw => None,
+            Self::Upsert(of) => of.schema(),
+            Self::Json | Self::Csv(_) | Self::Arrow | Self::Raw | Self::Debezium(_) => None,
         }
     }
 
@@ -152,6 +171,8 @@ impl Format {
                 strict,
             )?),
             Self::Raw => Box::new(raw::RawDecoder::new(columns)),
+            Self::Debezium(key) => Box::new(changes::DebeziumDecoder::new(columns, key)?),
+            Self::Upsert(of) => Box::new(changes::UpsertDecoder::new(of, columns)?),
         })
     }
 
@@ -174,6 +195,10 @@ impl Format {
                 columns,
             )?),
             Self::Raw => Box::new(raw::RawEncoder::new(columns)?),
+            Self::Debezium(_) | Self::Upsert(_) => {
+                let message = "what others tell of their rows is not written";
+                return Err(ArrowError::NotYetImplemented(message.to_owned()));
+            }
         })
     }
 }

@@ -64,7 +64,7 @@ impl FromStr for OnError {
 
 impl RecordFormat {
     /// The options that [`RecordFormat::take`] knows, besides `format`.
-    pub const OPTIONS: [&'static str; 8] = [
+    pub const OPTIONS: [&'static str; 9] = [
         "avro.schema",
         "csv.delimiter",
         "csv.null",
@@ -73,11 +73,12 @@ impl RecordFormat {
         "on_error",
         "protobuf.message",
         "protobuf.schema",
+        "value.format",
     ];
 
     /// Takes a stream's options: `format` (JSON without one) and [`RecordFormat::OPTIONS`]. `has_key_columns` tells whether
     /// columns are read from keys; the key's format is text without the option. A record that cannot be decoded reads as nulls
-    /// unless `on_error` says otherwise. Avro and Protobuf whose schema is no option have theirs in `schemas`; the subject `<topic>-value`
+    /// unless `on_error` says otherwise; one that should tell how a row changed is an error. Avro and Protobuf whose schema is no option have theirs in `schemas`; the subject `<topic>-value`
     /// has the one by which rows are written.
     ///
     /// # Errors
@@ -94,10 +95,36 @@ impl RecordFormat {
             message,
         };
         let name = options.take::<String>("format")?;
+        let is_upsert = name.as_deref() == Some("upsert");
+        let name = match options.take::<String>("value.format")? {
+            None if is_upsert => None,
+            Some(inner) if is_upsert && !Format::names_changelog(&inner) && inner != "raw" => {
+                Some(inner)
+            }
+            Some(inner) if is_upsert => {
+                return Err(Error::invalid(format!(
+                    "option \"value.format\" names no format of rows: {inner:?}"
+                ))
+                .with_hint("use 'json', 'csv', 'avro' or 'protobuf'"));
+            }
+            Some(_) => {
+                return Err(Error::invalid(
+                    "option \"value.format\" is for the rows of format 'upsert'",
+                )
+                .with_hint("write format = '…'"));
+            }
+            None => name,
+        };
         let value = match name.as_deref().unwrap_or("json") {
             "json" => Format::Json,
             "csv" => Format::Csv(csv(options)?),
+            "arrow" if is_upsert => {
+                return Err(Error::unsupported(
+                    "values of format 'arrow' have any number of rows, and a key has one",
+                ));
+            }
             "arrow" => Format::Arrow,
+            "debezium_json" => Format::Debezium(Vec::new()),
             "avro" => Format::Avro(match options.take("avro.schema")? {
                 Some(text) => WriterSchema::given(SchemaKind::Avro, text, None)?,
                 None => registered(None),
@@ -116,11 +143,17 @@ impl RecordFormat {
                 return Err(
                     Error::unsupported(format!("format {other:?} is not supported yet"))
                         .with_hint(
-                            "use 'json', 'csv', 'avro', 'protobuf', 'arrow', or 'raw' for values as they are",
+                            "use 'json', 'csv', 'avro', 'protobuf', 'arrow', or 'raw' for values as they are; 'debezium_json' or 'upsert' for changes of rows",
                         ),
                 );
             }
         };
+        let value = match is_upsert {
+            true => Format::Upsert(Box::new(value)),
+            false => value,
+        };
+        // Debezium's envelopes have the key's columns, too.
+        let has_key_columns = has_key_columns && !matches!(value, Format::Debezium(_));
         let key = options.take::<String>("key.format")?;
         let key = match key.as_deref() {
             None => has_key_columns.then(KeyFormat::default),
@@ -128,7 +161,10 @@ impl RecordFormat {
                 return Err(Error::invalid(
                     "option \"key.format\" is for columns that are read from keys",
                 )
-                .with_hint("name them: \"key.columns\" = 'a, b'"));
+                .with_hint(match value {
+                    Format::Debezium(_) => "leave it out: Debezium's values have all columns",
+                    _ => "name them: \"key.columns\" = 'a, b'",
+                }));
             }
             Some("text") => Some(KeyFormat::Text),
             Some("json") => Some(KeyFormat::Json),
@@ -147,10 +183,20 @@ impl RecordFormat {
                     .with_hint("leave it out"),
             );
         }
+        if value.is_changelog() && on_error == Some(OnError::Null) {
+            return Err(Error::invalid(
+                "a record that cannot be decoded is no row of nulls here: rows are told apart by their key",
+            )
+            .with_hint("use on_error = 'fail', 'skip' or 'dead_letter'"));
+        }
+        let without = match value.is_changelog() {
+            true => OnError::Fail,
+            false => OnError::Null,
+        };
         Ok(Self {
             value,
             key,
-            on_error: on_error.unwrap_or(OnError::Null),
+            on_error: on_error.unwrap_or(without),
         })
     }
 }

@@ -22,6 +22,8 @@ use crate::{Error, Result};
 pub struct FollowedTable {
     table: KeyedTable,
     schema: SchemaRef,
+    /// Columns that tell its rows apart.
+    key: Option<Vec<usize>>,
 }
 
 /// Who follows a table. The versions of rows that it has yet to see stay in memory.
@@ -48,7 +50,20 @@ impl FollowedTable {
             true => rows.schema_with_hidden(),
             false => Arc::clone(rows.read_schema()),
         };
-        Self { table, schema }
+        let key = (!rows.key().is_empty()).then(|| rows.key().to_vec());
+        Self { table, schema, key }
+    }
+
+    /// The same of a table whose rows these columns tell apart, though they are not its primary key.
+    #[must_use]
+    pub fn with_key(mut self, key: Option<Vec<usize>>) -> Self {
+        self.key = key;
+        self
+    }
+
+    /// The columns that tell its rows apart, where some do; none where there is never more than one row.
+    pub fn key(&self) -> Option<&[usize]> {
+        self.key.as_deref()
     }
 
     /// The table.

@@ -72,7 +72,7 @@ proptest! {
             for (_, value) in records(&encoders[1], &from, &to) {
                 let value = value.unwrap();
                 match value["_op"].as_str().unwrap() {
-                    "insert" => changes.push(row(&value)),
+                    "insert" | "update_after" => changes.push(row(&value)),
                     _ => {
                         let at = changes.iter().position(|there| *there == row(&value));
                         prop_assert!(at.is_some(), "what goes was there");

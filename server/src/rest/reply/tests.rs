@@ -263,7 +263,7 @@ async fn a_live_answer_begins_at_once_flushes_each_chunk_and_ends_when_the_serve
     position.set("bids".parse().unwrap(), vec![Offset(7)]);
     let first = Ok(Chunk {
         batch: batch(0, 1),
-        position: Some(position),
+        position: Some(position.into()),
     });
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
     let live = rows(futures::stream::unfold(
@@ -317,7 +317,7 @@ async fn a_step_of_several_batches_is_one_event() {
     let at = |offset| {
         let mut position = OffsetVector::new();
         position.set("bids".parse().unwrap(), vec![Offset(offset)]);
-        Some(position)
+        Some(position.into())
     };
     let chunk = |from, to, position| {
         Ok(Chunk {

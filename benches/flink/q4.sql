@@ -1,0 +1,7 @@
+SELECT q.category, avg(q.final) AS average
+FROM (
+    SELECT max(b.price) AS final, a.category
+    FROM auction AS a JOIN bid AS b ON a.id = b.auction
+    WHERE b.date_time BETWEEN a.date_time AND a.expires
+    GROUP BY a.id, a.category) AS q
+GROUP BY q.category

@@ -1,0 +1,10 @@
+-- q6, average selling price by seller, of their last auctions: an OVER window whose rows change, which Flink cannot run.
+-- An auction's winner is the first of equals by time and bidder, so that there is one answer.
+SELECT q.seller, avg(q.price) OVER (
+    PARTITION BY q.seller ORDER BY q.date_time, q.id ROWS BETWEEN 10 PRECEDING AND CURRENT ROW) AS average
+FROM (
+    SELECT a.id, a.seller, b.price, b.date_time,
+        row_number() OVER (PARTITION BY a.id, a.seller ORDER BY b.price DESC, b.date_time, b.bidder) AS place
+    FROM auction AS a JOIN bid AS b ON a.id = b.auction
+    WHERE b.date_time BETWEEN a.date_time AND a.expires) AS q
+WHERE q.place <= 1
