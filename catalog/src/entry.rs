@@ -366,6 +366,9 @@ pub struct MaterializedView {
     /// Whether it shows each window once, when that has closed: `EMIT ON WINDOW CLOSE`.
     #[serde(default)]
     pub on_window_close: bool,
+    /// How often it was given another query.
+    #[serde(default)]
+    pub generation: u32,
 }
 
 fn default_schema() -> String {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use futures::FutureExt;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_base::{Classify, Kind, Offset, SqlState, TopicId};
@@ -98,6 +98,8 @@ pub(crate) struct ViewStatus {
 pub(crate) struct Views {
     status: Mutex<HashMap<ObjectId, ViewStatus>>,
     groups: tokio::sync::Mutex<Vec<RunningGroup>>,
+    /// One view at a time is given another query.
+    pub(crate) replacing: tokio::sync::Mutex<()>,
     /// Up to where each topic is shown to who reads a view.
     positions: RwLock<Arc<Positions>>,
     /// Counts the changes of both.
@@ -107,15 +109,21 @@ pub(crate) struct Views {
 /// A group that runs.
 struct RunningGroup {
     topics: HashSet<TopicId>,
+    /// The view of a job that comes near the end of its sources for itself, and joins the others then.
+    comes: Option<ObjectId>,
     stop: CancellationToken,
     task: JoinHandle<Vec<Job>>,
 }
+
+/// With so many rows to read, at the most, a job joins those that run: they wait for it.
+const NEAR_ROWS: u64 = 64 * 1024;
 
 impl Default for Views {
     fn default() -> Self {
         Self {
             status: Mutex::default(),
             groups: tokio::sync::Mutex::default(),
+            replacing: tokio::sync::Mutex::default(),
             positions: RwLock::default(),
             changed: watch::Sender::new(0),
         }
@@ -262,7 +270,7 @@ impl Views {
                 }
             }
             self.set(entry.id, ViewState::Starting);
-            match job(engine, entry).await {
+            match job(engine, entry, Table::AsItIs).await {
                 Ok(job) => {
                     self.note(&job);
                     jobs.push(job);
@@ -273,14 +281,147 @@ impl Views {
                 }
             }
         }
+        let mut groups = self.groups.lock().await;
+        let near = self.without_far(engine, &mut groups, jobs);
+        self.put_together(engine, &mut groups, near).await
+    }
+
+    /// Lets those jobs come for themselves that have far to go and that none of the others waits for, and gives the rest.
+    fn without_far(
+        &self,
+        engine: &Arc<Shared>,
+        groups: &mut Vec<RunningGroup>,
+        jobs: Vec<Job>,
+    ) -> Vec<Job> {
+        let reads = jobs.iter().flat_map(Job::reads).map(Topic::id);
+        let read: HashSet<TopicId> = reads.collect();
+        let is_far = |job: &Job| {
+            let is_read = job.topic().is_some_and(|topic| read.contains(&topic.id()));
+            job.dataflow().rows_behind() > NEAR_ROWS && !is_read
+        };
+        let (far, near) = jobs.into_iter().partition(is_far);
+        let far: Vec<Job> = far;
+        for job in far {
+            self.come(engine, groups, job, None);
+        }
+        near
+    }
+
+    /// Computes another query of a view, whose definition is given, beside the one that runs. When it has come near the end of
+    /// its sources, it waits for [`Views::replace`].
+    ///
+    /// # Errors
+    /// When the query cannot be planned or computed, or is given up.
+    pub(crate) async fn prepare(&self, engine: &Arc<Shared>, entry: &Entry) -> Result<()> {
+        let status = self.status(entry.id);
+        if status.is_some_and(|status| status.state == ViewState::Starting) {
+            return Err(Error::invalid(
+                SqlState::OBJECT_IN_USE,
+                format!("{} is being computed", entry.describe()),
+            )
+            .with_hint("wait until it is running, or pause it"));
+        }
+        // What a statement that was broken off left.
+        self.give_up(entry.id).await;
+        let job = job(engine, entry, Table::Anothers).await?;
+        let (near, is_near) = oneshot::channel();
+        self.come(engine, &mut *self.groups.lock().await, job, Some(near));
+        match is_near.await {
+            Ok(result) => result,
+            Err(_dropped) => Err(Error::new(
+                Kind::Cancelled,
+                format!(
+                    "{} was stopped before its new query was computed",
+                    entry.describe()
+                ),
+            )),
+        }
+    }
+
+    /// Puts what [`Views::prepare`] computed in the place of what runs, whether it is waited for or not, and waits until it is
+    /// shown.
+    ///
+    /// # Errors
+    /// When the view fails on the way.
+    pub(crate) async fn replace(&self, engine: &Arc<Shared>, id: ObjectId) -> Result<()> {
+        self.set(id, ViewState::Starting);
+        self.join_soon(engine, id);
+        self.shown(id).await
+    }
+
+    fn join_soon(&self, engine: &Arc<Shared>, id: ObjectId) {
+        let weak = Arc::downgrade(engine);
+        engine.lanes.spawn(Lane::Heavy, async move {
+            if let Some(engine) = weak.upgrade()
+                && let Err(error) = engine.views.join(&engine, id).await
+            {
+                tracing::error!(%error, "a group of views has ended");
+            }
+        });
+    }
+
+    /// Gives up what [`Views::prepare`] computed.
+    pub(crate) async fn give_up(&self, id: ObjectId) {
+        let mut groups = self.groups.lock().await;
+        if let Err(error) = take(&mut groups, |group| group.comes == Some(id)).await {
+            tracing::error!(%error, "a group of views has ended");
+        }
+    }
+
+    /// Lets jobs go on with those that they belong to.
+    async fn put_together(
+        &self,
+        engine: &Arc<Shared>,
+        groups: &mut Vec<RunningGroup>,
+        mut jobs: Vec<Job>,
+    ) -> Result<()> {
         if jobs.is_empty() {
             return Ok(());
         }
-        let mut groups = self.groups.lock().await;
         let touched: HashSet<TopicId> = jobs.iter().flat_map(topics_of).collect();
-        jobs.extend(take(&mut groups, |group| !group.topics.is_disjoint(&touched)).await?);
-        self.regroup(engine, &mut groups, jobs);
+        let is_meant =
+            |group: &RunningGroup| group.comes.is_none() && !group.topics.is_disjoint(&touched);
+        // One that takes the place of another, which has run until now.
+        let new: HashSet<u64> = jobs.iter().map(Job::id).collect();
+        let others = take(groups, is_meant).await?;
+        jobs.extend(others.into_iter().filter(|job| !new.contains(&job.id())));
+        self.regroup(engine, groups, jobs);
         Ok(())
+    }
+
+    /// Lets a job come near the end of its sources, beside those that run.
+    /// It joins them then, unless there is one to tell.
+    fn come(
+        &self,
+        engine: &Arc<Shared>,
+        groups: &mut Vec<RunningGroup>,
+        job: Job,
+        tell: Option<oneshot::Sender<Result<()>>>,
+    ) {
+        let topics = topics_of(&job).into_iter().collect();
+        let comes = Some(ObjectId(job.id()));
+        let is_told = tell.is_some();
+        let stop = engine.closing.child_token();
+        let ids = vec![ObjectId(job.id())];
+        let work = come_near(Arc::downgrade(engine), job, stop.clone(), tell);
+        // One that is to take another's place leaves it alone when it fails.
+        let ids = if is_told { Vec::new() } else { ids };
+        let work = guarded(Arc::downgrade(engine), ids, HashSet::new(), work);
+        if let Some(task) = engine.lanes.spawn(Lane::Heavy, work) {
+            groups.push(RunningGroup {
+                topics,
+                comes,
+                stop,
+                task,
+            });
+        }
+    }
+
+    /// Puts a job that has come near among those that run.
+    async fn join(&self, engine: &Arc<Shared>, id: ObjectId) -> Result<()> {
+        let mut groups = self.groups.lock().await;
+        let jobs = take(&mut groups, |group| group.comes == Some(id)).await?;
+        self.put_together(engine, &mut groups, jobs).await
     }
 
     /// Stops all of them at the ends of their steps, before the log is closed.
@@ -313,7 +454,8 @@ impl Views {
             Ok(jobs) => {
                 let is_meant = |job: &Job| ids.contains(&ObjectId(job.id()));
                 let (ended, others) = jobs.into_iter().partition(is_meant);
-                self.regroup(engine, &mut groups, others);
+                let near = self.without_far(engine, &mut groups, others);
+                self.regroup(engine, &mut groups, near);
                 if state.is_some() {
                     save(ended).await;
                 }
@@ -349,11 +491,18 @@ impl Views {
                 .into_iter()
                 .filter_map(|at| jobs.get_mut(at)?.take());
             let members: Vec<Job> = members.collect();
-            let topics = members.iter().flat_map(topics_of).collect();
+            let topics: HashSet<TopicId> = members.iter().flat_map(topics_of).collect();
+            let ids = members.iter().map(|job| ObjectId(job.id())).collect();
             let stop = engine.closing.child_token();
-            let work = guarded(Arc::downgrade(engine), members, stop.clone());
+            let work = follow(Arc::downgrade(engine), members, stop.clone());
+            let work = guarded(Arc::downgrade(engine), ids, topics.clone(), work);
             if let Some(task) = engine.lanes.spawn(Lane::Heavy, work) {
-                groups.push(RunningGroup { topics, stop, task });
+                groups.push(RunningGroup {
+                    topics,
+                    comes: None,
+                    stop,
+                    task,
+                });
             }
         }
     }
@@ -390,12 +539,14 @@ async fn take(
     Ok(jobs)
 }
 
-/// As [`follow`]; a panic in the middle of a step fails the views, and ends nothing else.
-async fn guarded(engine: Weak<Shared>, jobs: Vec<Job>, stop: CancellationToken) -> Vec<Job> {
-    let ids: Vec<ObjectId> = jobs.iter().map(|job| ObjectId(job.id())).collect();
-    let topics: HashSet<TopicId> = jobs.iter().flat_map(topics_of).collect();
-    let followed = AssertUnwindSafe(follow(engine.clone(), jobs, stop)).catch_unwind();
-    match followed.await {
+/// The work on some views, which show these topics; a panic in the middle of a step fails the views, and ends nothing else.
+async fn guarded(
+    engine: Weak<Shared>,
+    ids: Vec<ObjectId>,
+    topics: HashSet<TopicId>,
+    work: impl Future<Output = Vec<Job>>,
+) -> Vec<Job> {
+    match AssertUnwindSafe(work).catch_unwind().await {
         Ok(jobs) => jobs,
         Err(panic) => {
             let failure = Failure::of(&defect(panic.as_ref()));
@@ -408,6 +559,58 @@ async fn guarded(engine: Weak<Shared>, jobs: Vec<Job>, stop: CancellationToken) 
             Vec::new()
         }
     }
+}
+
+/// Brings a job near the end of its sources, and tells it, or has it join those that run then. Gives it back when it is there, or
+/// stopped.
+async fn come_near(
+    engine: Weak<Shared>,
+    mut job: Job,
+    stop: CancellationToken,
+    tell: Option<oneshot::Sender<Result<()>>>,
+) -> Vec<Job> {
+    let id = ObjectId(job.id());
+    loop {
+        if stop.is_cancelled() {
+            return vec![job];
+        }
+        if tell.as_ref().is_some_and(oneshot::Sender::is_closed) {
+            return Vec::new();
+        }
+        let advanced = job.advance().await;
+        let Some(engine) = engine.upgrade() else {
+            return vec![job];
+        };
+        match advanced {
+            Err(error) => {
+                let error = Error::from(error);
+                match tell {
+                    // Nobody waits for it any more, perhaps.
+                    Some(tell) => drop(tell.send(Err(error))),
+                    None => {
+                        let failure = Failure::of(&error);
+                        engine.views.set(id, ViewState::Failed(failure));
+                    }
+                }
+                return Vec::new();
+            }
+            Ok(is_there) => {
+                if tell.is_none() {
+                    engine.views.note(&job);
+                }
+                if is_there || job.dataflow().rows_behind() <= NEAR_ROWS {
+                    break;
+                }
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+    if let Some(tell) = tell {
+        drop(tell.send(Ok(())));
+    } else if let Some(engine) = engine.upgrade() {
+        engine.views.join_soon(&engine, id);
+    }
+    vec![job]
 }
 
 /// Runs a group until it is told to stop, and gives its jobs back.
@@ -504,8 +707,17 @@ fn again(engine: &Arc<Shared>, ids: Vec<ObjectId>) {
     });
 }
 
-/// The job of a view, at the beginning.
-async fn job(engine: &Arc<Shared>, entry: &Entry) -> Result<Job> {
+/// What a view's job finds in its table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Table {
+    /// What the last job of the same query left.
+    AsItIs,
+    /// What another job writes, until this one takes its place.
+    Anothers,
+}
+
+/// The job of a view, at the beginning or where its last checkpoint was made.
+async fn job(engine: &Arc<Shared>, entry: &Entry, has: Table) -> Result<Job> {
     let Body::MaterializedView(view) = &entry.body else {
         return Err(Error::new(
             Kind::Internal,
@@ -513,12 +725,14 @@ async fn job(engine: &Arc<Shared>, entry: &Entry) -> Result<Job> {
         ));
     };
     let planner = planner(engine, &view.view.sql, view.on_window_close);
-    let store = engine.checkpoints.of(entry.id.0)?;
+    let store = engine.checkpoints.of(entry.id.0, view.generation)?;
     let table = engine.keyed_table(entry)?;
     let mut dataflow = planner
         .dataflow(entry, &view.view, Some(store.clone()))
         .await?;
-    let sink = if table.stable_offset() == Offset::ZERO {
+    let sink = if has == Table::Anothers {
+        ViewSink::of_unknown(table)?
+    } else if table.stable_offset() == Offset::ZERO {
         ViewSink::new(table)?
     } else {
         // What came since the checkpoint may be in the table already: up to where it says.

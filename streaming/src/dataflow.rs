@@ -196,6 +196,11 @@ impl Dataflow {
         }
     }
 
+    /// Where it would stand if it had read all that is there.
+    pub(crate) fn stable_position(&self) -> OffsetVector {
+        self.sources.stable_position()
+    }
+
     /// How many rows lie before where it stands: offsets, of all partitions.
     pub(crate) fn rows_read(&self) -> u64 {
         self.sources.rows_read()

@@ -16,6 +16,22 @@ use crate::topic_config::{self, TopicSetting};
 impl Execution {
     pub(super) async fn alter(&self, alter: statement::Alter, tag: &str) -> Result<Answer> {
         let kind = catalog_kind(alter.kind)?;
+        if let AlterOperation::As {
+            query,
+            query_sql,
+            emit,
+        } = &alter.operation
+        {
+            // Others may define things while it is computed.
+            self.alter_query(
+                &alter.name,
+                alter.if_exists,
+                (query, *emit),
+                query_sql.clone(),
+            )
+            .await?;
+            return Ok(self.done(tag));
+        }
         let _ddl = self.engine.ddl.lock().await;
         let snapshot = self.snapshot();
         let name = self.object_name(alter.kind, &alter.name)?;
@@ -95,12 +111,8 @@ impl Execution {
                 self.pause_view(&entry, paused).await?;
                 return Ok(self.done(tag));
             }
-            AlterOperation::As { .. } => {
-                return Err(
-                    Error::unsupported(format!("{tag} … AS is not supported yet"))
-                        .with_hint("drop the view, and create it again"),
-                );
-            }
+            // Done above.
+            AlterOperation::As { .. } => return Ok(self.done(tag)),
         };
         if moves_columns {
             self.check_schema(&changes)?;

@@ -288,6 +288,7 @@ fn with_a_kept_view(mut system: System) -> System {
         options: BTreeMap::new(),
         paused: false,
         on_window_close: false,
+        generation: 0,
     };
     create(
         &mut system,

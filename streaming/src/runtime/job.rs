@@ -171,6 +171,15 @@ impl Job {
         Ok(self.dataflow.is_at(position))
     }
 
+    /// Takes one bounded step towards the end of all that is there; says whether it is there.
+    ///
+    /// # Errors
+    /// When the query fails. The job cannot go on then.
+    pub async fn advance(&mut self) -> Result<bool> {
+        let end = self.dataflow.stable_position();
+        self.approach(&end).await
+    }
+
     /// Makes a checkpoint if it is time for one, or too much is unsaved; with too little memory, lets go of what is saved.
     ///
     /// # Errors
