@@ -294,8 +294,8 @@ impl Snapshot {
         &self,
         id: ObjectId,
         sql: String,
-        default_schema: String,
         on_window_close: bool,
+        default_schema: String,
         depends_on: BTreeSet<ObjectId>,
     ) -> Result<Vec<Change>> {
         let entry = self.require_id(id)?;
@@ -308,10 +308,10 @@ impl Snapshot {
             ));
         };
         kept.view.sql = sql;
+        kept.on_window_close = on_window_close;
         kept.view.default_schema = default_schema;
         // The columns' names are those that the view has had.
         kept.view.named_columns = true;
-        kept.on_window_close = on_window_close;
         kept.generation += 1;
         self.changed(entry, |entry| {
             entry.body = body;

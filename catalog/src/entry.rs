@@ -363,12 +363,12 @@ pub struct MaterializedView {
     /// Whether it was told to stand still.
     #[serde(default)]
     pub paused: bool,
-    /// Whether it shows each window once, when that has closed: `EMIT ON WINDOW CLOSE`.
-    #[serde(default)]
-    pub on_window_close: bool,
     /// How often it was given another query.
     #[serde(default)]
     pub generation: u32,
+    /// Whether it shows each window once, when that has closed: `EMIT ON WINDOW CLOSE`.
+    #[serde(default)]
+    pub on_window_close: bool,
 }
 
 fn default_schema() -> String {

@@ -3,7 +3,7 @@
 use datafusion::common::DFSchema;
 use weir_base::{Options, SqlState};
 use weir_catalog::{Body, Entry, Snapshot};
-use weir_sql::statement::{self, AlterOperation, ColumnChange, ObjectKind};
+use weir_sql::statement::{self, AlterOperation, ColumnChange, Emit, ObjectKind};
 
 use super::{Execution, normalized, position_of};
 use crate::answer::Answer;
@@ -22,11 +22,13 @@ impl Execution {
             emit,
         } = &alter.operation
         {
+            let closes = *emit == Some(Emit::OnWindowClose);
             // Others may define things while it is computed.
             self.alter_query(
                 &alter.name,
                 alter.if_exists,
-                (query, *emit),
+                query,
+                closes,
                 query_sql.clone(),
             )
             .await?;

@@ -24,11 +24,11 @@ struct KeptQuery<'a> {
     /// The view.
     name: &'a ast::ObjectName,
     query: &'a ast::Query,
+    /// `EMIT ON WINDOW CLOSE`.
+    on_window_close: bool,
     sql: String,
     /// The names of its columns; without any, the query's own.
     columns: &'a [ast::Ident],
-    /// Whether it shows each window when that has closed.
-    on_window_close: bool,
 }
 
 impl Execution {
@@ -49,9 +49,9 @@ impl Execution {
         let query = KeptQuery {
             name: &create.name,
             query: &create.query,
+            on_window_close,
             sql: create.query_sql,
             columns: &create.columns,
-            on_window_close,
         };
         if let Some(entry) = snapshot.get(&name).cloned() {
             drop(ddl);
@@ -75,8 +75,8 @@ impl Execution {
             topic_id: made.id(),
             options: create.options.into_iter().collect(),
             paused: false,
-            on_window_close,
             generation: 0,
+            on_window_close,
         };
         let new = NewObject {
             sql,
@@ -146,7 +146,8 @@ impl Execution {
         &self,
         name: &ast::ObjectName,
         if_exists: bool,
-        (query, emit): (&ast::Query, Option<Emit>),
+        query: &ast::Query,
+        on_window_close: bool,
         sql: String,
     ) -> Result<()> {
         let snapshot = self.snapshot();
@@ -159,9 +160,9 @@ impl Execution {
         let query = KeptQuery {
             name,
             query,
+            on_window_close,
             sql,
             columns: &[],
-            on_window_close: emit == Some(Emit::OnWindowClose),
         };
         self.replace_query(&entry, query).await
     }
@@ -190,8 +191,8 @@ impl Execution {
             snapshot.set_query(
                 entry.id,
                 sql.clone(),
-                default_schema.clone(),
                 on_window_close,
+                default_schema.clone(),
                 depends_on.clone(),
             )
         };

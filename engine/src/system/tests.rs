@@ -287,8 +287,8 @@ fn with_a_kept_view(mut system: System) -> System {
         topic_id: TopicId(uuid::Uuid::from_u128(11)),
         options: BTreeMap::new(),
         paused: false,
-        on_window_close: false,
         generation: 0,
+        on_window_close: false,
     };
     create(
         &mut system,
