@@ -262,8 +262,12 @@ fn writes(engine: &Arc<Shared>, stored: &[Arc<Entry>]) -> Result<Writes> {
         let Body::Stream(stream) = &entry.body else {
             return Ok(Writes::Refused);
         };
-        let on_error = stream.options.get("on_error").map(String::as_str);
-        if on_error == Some(OnError::Fail.name()) {
+        let fails = match stream.options.get("on_error") {
+            Some(policy) => policy == OnError::Fail.name(),
+            // A record that tells of no row by its key can be no row of nulls.
+            None => stream.is_changelog(),
+        };
+        if fails {
             strict.push(stream_writer(engine, &entry.name)?);
         }
     }

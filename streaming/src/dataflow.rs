@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::TaskContext;
@@ -14,7 +15,7 @@ use crate::checkpoint::{JobStore, Manifest, Saving};
 use crate::delta::Delta;
 use crate::error::{Error, Result};
 use crate::event_time::{self, EventTime};
-use crate::operators::{Boxed, Description, Operator, StateSize};
+use crate::operators::{Boxed, Description, OnRowError, Operator, StateSize};
 use crate::planning::{Planned, Restored, Walk};
 pub(crate) use crate::sources::Ranges;
 use crate::sources::{Read, STEP_ROWS, Sources, check_answer, gone};
@@ -36,6 +37,7 @@ pub struct Dataflow {
     manifest: Manifest,
     /// Whether it moved since the last checkpoint.
     moved: bool,
+    on_error: OnRowError,
     /// What came into the tables that it reads since the last checkpoint must be there to be told again.
     pins: Vec<Pin>,
     /// What of its sources was gone when it began.
@@ -99,11 +101,12 @@ impl Dataflow {
                         store: Some(store.clone()),
                         manifest: found,
                         moved: false,
+                        on_error: OnRowError::Fail,
                         unseen_to: None,
                     });
                 }
                 _ => {
-                    tracing::info!(position = %found.position, "what came since a checkpoint is gone: all is computed again")
+                    tracing::info!(position = %found.position, "what came since a checkpoint is gone: all is computed again");
                 }
             }
         }
@@ -136,6 +139,7 @@ impl Dataflow {
             begun: false,
             store,
             moved: false,
+            on_error: OnRowError::Fail,
             unseen_to: None,
         })
     }
@@ -209,6 +213,25 @@ impl Dataflow {
     /// What its state takes on the disk, in bytes.
     pub(crate) fn disk_bytes(&self) -> u64 {
         self.store.as_ref().map_or(0, JobStore::disk_bytes)
+    }
+
+    /// Says what becomes of rows that cannot be computed.
+    #[must_use]
+    pub fn on_row_error(mut self, on_error: OnRowError) -> Self {
+        if let OnRowError::Skip(skipped) = &on_error {
+            skipped.fetch_add(self.manifest.skipped, Ordering::Relaxed);
+        }
+        on_row_error(self.root.as_mut(), &on_error);
+        self.on_error = on_error;
+        self
+    }
+
+    /// How many rows were left out because they cannot be computed.
+    pub fn rows_skipped(&self) -> u64 {
+        match &self.on_error {
+            OnRowError::Fail => 0,
+            OnRowError::Skip(skipped) => skipped.load(Ordering::Relaxed),
+        }
     }
 
     /// Lets a step take no more than so many rows.
@@ -360,7 +383,8 @@ impl Dataflow {
         }
         let mut saving = store.begin()?;
         save(self.root.as_mut(), &mut saving).inspect_err(|_| store.break_off())?;
-        let manifest = self.manifest.at(self.sources.position(), now_ms);
+        let mut manifest = self.manifest.at(self.sources.position(), now_ms);
+        manifest.skipped = self.rows_skipped();
         saving.commit(&manifest).await?;
         self.manifest = manifest;
         self.moved = false;
@@ -403,6 +427,12 @@ fn save(operator: &mut dyn Operator, saving: &mut Saving) -> Result<()> {
     operator.save(saving)?;
     let mut inputs = operator.inputs_mut().into_iter();
     inputs.try_for_each(|input| save(input.as_mut(), saving))
+}
+
+fn on_row_error(operator: &mut dyn Operator, on_error: &OnRowError) {
+    operator.on_row_error(on_error);
+    let inputs = operator.inputs_mut().into_iter();
+    inputs.for_each(|input| on_row_error(input.as_mut(), on_error));
 }
 
 fn release(operator: &mut dyn Operator) {

@@ -58,6 +58,16 @@ pub enum Error {
     /// Arrow refused something.
     #[error(transparent)]
     Arrow(#[from] arrow::error::ArrowError),
+    /// A row cannot be computed.
+    #[error("{source} in {operator}, for the row {row}")]
+    Row {
+        /// What is wrong with it.
+        source: Box<Error>,
+        /// Where it came to be known.
+        operator: String,
+        /// The row, or its beginning.
+        row: String,
+    },
     /// Something that cannot be; the defect is ours.
     #[error("{0}")]
     Internal(&'static str),
@@ -77,6 +87,7 @@ impl Classify for Error {
             | Self::WrongPosition(_)
             | Self::ReadsNoStream => Kind::Invalid,
             Self::Connector(error) => error.kind(),
+            Self::Row { source, .. } => source.kind(),
             Self::RowsGone { .. } | Self::AnswerGone(_) | Self::Dropped(_) => Kind::NotFound,
             Self::Grown(_) | Self::Store(_) => Kind::Unavailable,
             Self::DataFusion(_) | Self::Arrow(_) | Self::Internal(_) => Kind::Internal,
@@ -91,6 +102,7 @@ impl Classify for Error {
             Self::WrongPosition(_) => SqlState::INVALID_PARAMETER_VALUE,
             Self::Dropped(_) => SqlState::UNDEFINED_TABLE,
             Self::Connector(error) => error.sqlstate(),
+            Self::Row { source, .. } => source.sqlstate(),
             Self::RowsGone { .. }
             | Self::AnswerGone(_)
             | Self::Grown(_)
@@ -115,6 +127,7 @@ impl Classify for Error {
             }
             Self::ReadsNoStream => Some("leave EMIT CHANGES out".to_owned()),
             Self::Connector(error) => error.hint(),
+            Self::Row { source, .. } => source.hint(),
             Self::Store(_) => Some("look at the disk of the data folder".to_owned()),
             Self::NeedsState(_)
             | Self::Dropped(_)

@@ -1,6 +1,8 @@
 //! The law: after every step, the sum of all changes that a dataflow gave is what the same SQL gives, as a batch, over the
 //! prefix that it has read.
 
+mod gone;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,12 +17,10 @@ use weir_connectors::topic::{
     Change, FollowedTable, Format, KeyFormat, KeyedTable, MirroredTable, OnConflict, OnError,
     RecordFormat, RowColumn, RowSchema, StreamTable, TopicHold, TopicWriter, encode_batch,
 };
-use weir_topics::{
-    BatchBuilder, Cleanup, LogSettings, RecordRef, Topic, TopicConfig, TopicLog, TopicSpec,
-};
+use weir_topics::{BatchBuilder, LogSettings, RecordRef, Topic, TopicConfig, TopicLog, TopicSpec};
 
 use crate::checkpoint::JobStore;
-use crate::{Checkpoints, Dataflow, Delta, Error, unique_key};
+use crate::{Checkpoints, Dataflow, Delta, unique_key};
 
 /// Streams `a` and `b`, tables `t` and `u`, and the table `m` that somebody else owns, all of `(id BIGINT, v BIGINT, name TEXT)`; `id`
 /// is the tables' key.
@@ -633,41 +633,4 @@ proptest! {
     ) {
         tokio::runtime::Runtime::new().unwrap().block_on(holds(query, partitions, step_rows, &acts));
     }
-}
-
-#[tokio::test]
-async fn an_answer_is_not_gone_on_with_when_its_rows_are_gone() {
-    let world = World::new([1, 1]).await;
-    let topic = world.tables[0].topic().clone();
-    let compact = TopicConfig {
-        cleanup: Cleanup::Compact,
-        segment_bytes: Some(400),
-        ..TopicConfig::default()
-    };
-    world.log.configure(topic.id(), compact).await.unwrap();
-    let sql = "SELECT v, count(*) FROM t GROUP BY v";
-    let rounds = async |from: i64| {
-        for v in from..from + 20 {
-            world.upsert(0, &[(v % 3, Some(v), Some("yz"))]).await;
-        }
-    };
-    rounds(0).await;
-    let (mut dataflow, _) = world.dataflow_with(sql, None).await;
-    dataflow.step().await.unwrap();
-    let token = dataflow.token();
-    let resumed = async || {
-        let (mut other, _) = world.dataflow_with(sql, None).await;
-        other.resume(&token)
-    };
-    rounds(20).await;
-    resumed().await.unwrap();
-    world.log.maintain(1_000_000).await.unwrap();
-    let at = token.position.topic(topic.name()).unwrap()[0];
-    assert!(topic.partitions()[0].compacted_offset() > at);
-    let error = resumed().await.unwrap_err();
-    assert!(matches!(error, Error::AnswerGone(_)), "{error}");
-    // One that is there is gone on with.
-    dataflow.step().await.unwrap();
-    let (mut other, _) = world.dataflow_with(sql, None).await;
-    other.resume(&dataflow.token()).unwrap();
 }

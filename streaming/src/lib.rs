@@ -32,7 +32,7 @@ pub use delta::Delta;
 pub use error::{Error, Result};
 pub use event_time::{WatermarkedStream, WindowClose, Windows, close_windows, late_rows};
 pub use live::{LiveQuery, Step};
-pub use operators::{Description, Follows, StateSize};
+pub use operators::{Description, Follows, OnRowError, StateSize};
 pub use planning::unique_key;
 pub use runtime::{
     Gathered, Group, Job, JobId, JobStatus, Moved, Output, Positions, Sink, Upkeep, ViewSink,

@@ -181,6 +181,27 @@ async fn keys_are_found_through_views_joins_and_groups() {
 }
 
 #[tokio::test]
+async fn the_first_row_of_each_group_has_its_key() {
+    let server = Server::start();
+    let client = server.client();
+    client
+        .run(&[
+            "CREATE STREAM s (k BIGINT, n BIGINT)",
+            "INSERT INTO s VALUES (1, 5)",
+        ])
+        .await;
+    let numbered = "SELECT k, n, row_number() OVER (PARTITION BY k ORDER BY n DESC) AS r FROM s";
+    let query = format!("SELECT k, n FROM ({numbered}) WHERE r = 1 EMIT CHANGES");
+    let body = json!({ "query": query, "envelope": "upsert" });
+    let mut live = follow(&client, &body).await;
+    let row = |n: i64| json!([{ "_op": "upsert", "k": 1, "n": n }]);
+    assert_eq!(rows(&mut live).await.0, row(5));
+    client.run(&["INSERT INTO s VALUES (1, 4), (1, 6)"]).await;
+    assert_eq!(rows(&mut live).await.0, row(6));
+    server.stop();
+}
+
+#[tokio::test]
 async fn what_cannot_be_told_is_refused_with_what_to_do() {
     let server = with_table().await;
     let client = server.client();

@@ -75,24 +75,19 @@ impl Source {
     }
 
     async fn produce(&mut self, server: &Server, topic: &str, changes: usize) {
-        let mut batches: BTreeMap<i32, Vec<(Option<Bytes>, Option<Bytes>)>> = BTreeMap::new();
+        let mut batches: BTreeMap<i32, Batch> = BTreeMap::new();
         for _ in 0..changes {
             for (id, value) in self.change() {
                 let partition = i32::try_from(id).unwrap() % PARTITIONS;
                 let key = Bytes::from(id.to_string());
                 let value = value.map(|value| Bytes::from(value.to_string()));
-                batches
-                    .entry(partition)
-                    .or_default()
-                    .push((Some(key), value));
+                let batch = batches.entry(partition);
+                let batch = batch.or_insert_with(|| Batch::of([]));
+                batch.records.push((Some(key), value));
             }
         }
         let mut kafka = KafkaClient::connect(&server.kafka()).await.unwrap();
-        for (partition, records) in batches {
-            let batch = Batch {
-                records,
-                ..Batch::of([])
-            };
+        for (partition, batch) in batches {
             kafka.produce(topic, partition, &batch).await.unwrap();
         }
     }

@@ -103,6 +103,21 @@ async fn a_token_outlives_a_restart_and_a_crash() {
 }
 
 #[tokio::test]
+async fn a_step_that_a_limit_cuts_is_no_place_to_go_on_from() {
+    let server = Server::start();
+    let client = server.client();
+    client.run(&["CREATE STREAM s (n BIGINT)"]).await;
+    client.ingest("s", numbers(0, 10)).await.unwrap();
+    let sql = "SELECT n FROM s LIMIT 3 EMIT CHANGES";
+    let mut live = Lines::of(client.send(client.query(sql, media::SSE)).await).await;
+    let event = rows(&mut live).await;
+    assert_eq!(column(&event.json(), "n"), [0, 1, 2]);
+    // Its seven other rows would be missed.
+    assert_eq!(event.id, None);
+    server.stop();
+}
+
+#[tokio::test]
 async fn the_token_may_come_in_the_body_or_the_url() {
     let server = Server::start();
     let client = server.client();

@@ -210,7 +210,7 @@ async fn one_connection_has_only_so_many_queries() {
         }
     };
     assert_eq!(error["id"], "32", "{error}");
-    assert_eq!(error["error"]["status"], 429, "{error}");
+    assert_eq!(error["error"]["sqlstate"], "53400", "{error}");
     server.stop();
 }
 

@@ -253,6 +253,60 @@ impl<T: Summed> Accumulator for Total<T> {
     }
 }
 
+/// A sum from which rows are taken again, also after it was saved: its state tells of how many rows it is, too.
+#[derive(Debug)]
+pub(super) struct SlidingTotal<T>(Total<T>);
+
+impl<T> SlidingTotal<T> {
+    pub(super) fn new(data_type: &DataType) -> Self {
+        Self(Total::new(data_type))
+    }
+}
+
+impl<T: Summed> Accumulator for SlidingTotal<T> {
+    fn update_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
+        self.0.update_batch(columns)
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        let [sums, counts] = states else {
+            return Err(internal_datafusion_err!("a sliding sum has two states"));
+        };
+        let sums = column::<T::State>(std::slice::from_ref(sums))?;
+        let counts = column::<UInt64Type>(std::slice::from_ref(counts))?;
+        for (sum, count) in sums.iter().zip(counts) {
+            if let (Some(sum), Some(count)) = (sum, count) {
+                self.0.sum.add(T::of_state(sum));
+                self.0.count += usize::try_from(count)
+                    .map_err(|_| internal_datafusion_err!("a sum of {count} rows"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn retract_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
+        self.0.retract_batch(columns)
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        let mut states = self.0.state()?;
+        states.push(ScalarValue::UInt64(Some(self.0.count as u64)));
+        Ok(states)
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        self.0.evaluate()
+    }
+
+    fn size(&self) -> usize {
+        self.0.size()
+    }
+}
+
 /// The sum of the different values among all rows, or among those in a window's frame.
 #[derive(Debug)]
 pub(super) struct DistinctTotal<V: Exact> {
@@ -570,6 +624,25 @@ mod tests {
         );
         total.retract_batch(&[values.slice(2, 1)]).unwrap();
         assert!(total.evaluate().is_err());
+    }
+
+    #[test]
+    fn rows_are_taken_from_a_sum_that_was_saved() {
+        let values: ArrayRef = Arc::new(PrimitiveArray::<Int64Type>::from(vec![
+            Some(5),
+            None,
+            Some(7),
+        ]));
+        let mut total = SlidingTotal::<Short<Int64Type>>::new(&DataType::Int64);
+        total.update_batch(&[Arc::clone(&values)]).unwrap();
+        let states = total.state().unwrap();
+        let states = states.iter().map(|state| state.to_array().unwrap());
+        let mut saved = SlidingTotal::<Short<Int64Type>>::new(&DataType::Int64);
+        saved.merge_batch(&states.collect::<Vec<_>>()).unwrap();
+        saved.retract_batch(&[values.slice(0, 2)]).unwrap();
+        assert_eq!(saved.evaluate().unwrap(), ScalarValue::Int64(Some(7)));
+        saved.retract_batch(&[values.slice(2, 1)]).unwrap();
+        assert_eq!(saved.evaluate().unwrap(), ScalarValue::Int64(None));
     }
 
     #[test]

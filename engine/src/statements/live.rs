@@ -280,10 +280,8 @@ fn start(snapshot: bool, as_of: Option<&SqlExpr>) -> Result<Start> {
         ))
         .with_hint("give the resume token of an earlier read: AS OF 'bids:2,5'"));
     };
-    let token = token.parse().map_err(|error| {
-        let error: weir_base::resume::InvalidResumeToken = error;
-        let message = format!("AS OF: {error}");
-        Error::invalid(SqlState::INVALID_PARAMETER_VALUE, message)
+    let token = token.parse::<ResumeToken>().map_err(|error| {
+        Error::invalid(SqlState::INVALID_PARAMETER_VALUE, format!("AS OF: {error}"))
     })?;
     Ok(Start::At(token))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::sql::sqlparser::ast;
-use weir_base::{Kind, Options, SqlState};
+use weir_base::{Kind, SqlState};
 use weir_catalog::{
     Body, Change, Column, Entry, MaterializedView, NewObject, ObjectId, ObjectKind, Snapshot, View,
 };
@@ -17,7 +17,7 @@ use super::definitions::{depends_on_itself, if_exists, query_columns, roomy, top
 use super::{Execution, position_of};
 use crate::answer::Answer;
 use crate::error::{Error, Result};
-use crate::views::{self, ViewState};
+use crate::views::{self, ViewOptions, ViewState};
 
 /// A query that is to be kept, as a statement has it.
 struct KeptQuery<'a> {
@@ -38,7 +38,7 @@ impl Execution {
         sql: String,
     ) -> Result<Answer> {
         let name = self.name(&create.name)?;
-        Options::new(create.options.iter().cloned()).finish()?;
+        ViewOptions::read(create.options.iter().cloned(), &self.engine.settings.limits)?;
         let ddl = self.engine.ddl.lock().await;
         let snapshot = self.snapshot();
         let if_exists = if_exists(create.or_replace, create.if_not_exists)?;
@@ -120,7 +120,7 @@ impl Execution {
 
     /// Plans the query of a view that is to be kept: as it is stored, and what it depends on.
     async fn kept_view(&self, kept: KeptQuery<'_>) -> Result<(View, BTreeSet<ObjectId>)> {
-        let planner = views::planner(&self.engine, &kept.sql, kept.on_window_close);
+        let planner = views::planner(&self.engine, &kept.sql, kept.on_window_close, usize::MAX);
         let plan = planner.query(kept.query, &[]).await?;
         check_repeatable(&plan, "a materialized view")?;
         check_followed(&plan)?;

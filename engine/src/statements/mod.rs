@@ -23,7 +23,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use datafusion::sql::sqlparser::ast;
 use tokio::time::Instant;
-use weir_base::{Position, SqlState};
+use weir_base::{Classify, Position, SqlState};
 use weir_catalog::{Change, ObjectName, Snapshot};
 use weir_sql::{Parsed, Statement};
 
@@ -321,6 +321,15 @@ impl From<weir_streaming::Error> for Error {
     fn from(error: weir_streaming::Error) -> Self {
         match error {
             weir_streaming::Error::DataFusion(error) => error.into(),
+            weir_streaming::Error::Row {
+                source,
+                operator,
+                row,
+            } => {
+                let error = Self::from(*source);
+                let message = format!("{error} in {operator}, for the row {row}");
+                Self::new(error.kind(), message).with_sqlstate(error.sqlstate())
+            }
             other => Self::from_classified(&other),
         }
     }

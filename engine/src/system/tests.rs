@@ -77,6 +77,7 @@ impl Facts for Fixed {
                 behind_since_ms: Some(1_000),
                 rows_read: 40,
                 steps: 5,
+                rows_skipped: 0,
                 step_us: 600,
                 state: weir_streaming::StateSize {
                     rows: 2,

@@ -1,10 +1,11 @@
 //! What treats each row for itself: filters, projections, `UNNEST`, `UNION ALL`.
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::{Boxed, Description, Follows, Operator, changes};
+use super::{Boxed, Description, Follows, OnRowError, Operator, by_row, changes};
 use crate::dataflow::Ranges;
 use crate::delta::Delta;
 use crate::error::Result;
@@ -15,6 +16,7 @@ pub(crate) struct Linear {
     inputs: Vec<Boxed>,
     kernel: Kernel,
     detail: String,
+    on_error: OnRowError,
 }
 
 impl Linear {
@@ -23,7 +25,17 @@ impl Linear {
             inputs,
             kernel,
             detail,
+            on_error: OnRowError::Fail,
         }
+    }
+
+    async fn run(
+        &mut self,
+        rows: impl Iterator<Item = Vec<RecordBatch>>,
+        comes: bool,
+    ) -> Result<Vec<RecordBatch>> {
+        let (kernel, rows) = (&mut self.kernel, rows.collect());
+        by_row::run(kernel, rows, &self.detail, &self.on_error, comes).await
     }
 }
 
@@ -34,11 +46,11 @@ impl Operator for Linear {
             let mut delta = Delta::default();
             if changes.iter().any(|change| !change.plus.is_empty()) {
                 let plus = changes.iter().map(|change| change.plus.clone());
-                delta.plus = self.kernel.run(plus).await?;
+                delta.plus = self.run(plus, true).await?;
             }
             if changes.iter().any(|change| !change.minus.is_empty()) {
                 let minus = changes.iter().map(|change| change.minus.clone());
-                delta.minus = self.kernel.run(minus).await?;
+                delta.minus = self.run(minus, false).await?;
             }
             Ok(delta)
         }
@@ -67,5 +79,9 @@ impl Operator for Linear {
 
     fn inputs_mut(&mut self) -> Vec<&mut Boxed> {
         self.inputs.iter_mut().collect()
+    }
+
+    fn on_row_error(&mut self, on_error: &OnRowError) {
+        self.on_error = on_error.clone();
     }
 }

@@ -5,13 +5,16 @@ use std::collections::BTreeSet;
 
 use datafusion::common::{DFSchema, JoinType};
 use datafusion::datasource::source_as_provider;
-use datafusion::logical_expr::{Aggregate, Distinct, Expr, Join, LogicalPlan, TableScan};
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{
+    Aggregate, BinaryExpr, Distinct, Expr, Join, LogicalPlan, Operator, TableScan, Window,
+};
 use weir_connectors::topic::{FollowedTable, MirroredTable};
 
 /// Columns whose values no two rows of an answer share, as numbers in order; where an answer never has more than one row, no columns.
-/// `None` where nothing is known: a query over the rows of streams has none, for they have no key.
+/// `None` where nothing is known: the rows of streams have no key.
 ///
-/// They are the primary keys of tables, what rows are grouped by, and what is left of both through joins and projections.
+/// They are the primary keys of tables, what rows are grouped or numbered by, and what is left of these through joins and projections.
 pub fn unique_key(plan: &LogicalPlan) -> Option<Vec<usize>> {
     let key = key_of(plan)?;
     Some(key.into_iter().collect())
@@ -31,13 +34,22 @@ fn key_of(plan: &LogicalPlan) -> Option<Key> {
             };
             key.into_iter().map(place).collect()
         }
-        LogicalPlan::Filter(filter) => key_of(&filter.input),
+        LogicalPlan::Filter(filter) => {
+            let mut key = key_of(&filter.input)?;
+            // What is the same in all rows tells none apart.
+            for condition in split_conjunction(&filter.predicate) {
+                if let Some(column) = one_value(condition, filter.input.schema()) {
+                    key.remove(&column);
+                }
+            }
+            Some(key)
+        }
         LogicalPlan::SubqueryAlias(alias) => key_of(&alias.input),
         LogicalPlan::Sort(sort) => key_of(&sort.input),
         LogicalPlan::Limit(limit) => key_of(&limit.input),
         LogicalPlan::Repartition(repartition) => key_of(&repartition.input),
         // Its functions' columns come after those of its input.
-        LogicalPlan::Window(window) => key_of(&window.input),
+        LogicalPlan::Window(window) => key_of(&window.input).or_else(|| of_row_numbers(window)),
         LogicalPlan::Aggregate(aggregate) => of_groups(aggregate),
         LogicalPlan::Distinct(Distinct::All(input)) => {
             let all = (0..input.schema().fields().len()).collect();
@@ -67,6 +79,48 @@ fn of_groups(aggregate: &Aggregate) -> Option<Key> {
         // A row of one set may look like that of another.
         [Expr::GroupingSet(_)] => None,
         groups => Some((0..groups.len()).collect()),
+    }
+}
+
+/// A row's number, and what rows are numbered by.
+fn of_row_numbers(window: &Window) -> Option<Key> {
+    let input = window.input.schema();
+    let first = input.fields().len();
+    window
+        .window_expr
+        .iter()
+        .enumerate()
+        .find_map(|(at, expr)| {
+            let Expr::WindowFunction(function) = expr.clone().unalias() else {
+                return None;
+            };
+            if function.fun.name() != "row_number" {
+                return None;
+            }
+            let by = function.params.partition_by.iter();
+            let by = by.map(|by| column_of(by, input));
+            by.chain([Some(first + at)]).collect()
+        })
+}
+
+/// The column that has one value in all rows that pass a condition.
+fn one_value(condition: &Expr, input: &DFSchema) -> Option<usize> {
+    let Expr::BinaryExpr(BinaryExpr {
+        left,
+        op: Operator::Eq,
+        right,
+    }) = condition
+    else {
+        return None;
+    };
+    match (left.as_ref(), right.as_ref()) {
+        // A zero equals the negative one, which is another value.
+        (column, Expr::Literal(value, _)) | (Expr::Literal(value, _), column)
+            if !value.data_type().is_floating() =>
+        {
+            column_of(column, input)
+        }
+        _ => None,
     }
 }
 

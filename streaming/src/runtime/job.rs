@@ -53,6 +53,8 @@ pub struct JobStatus {
     pub steps: u64,
     /// What a step takes, on the mean of the last ones, in microseconds.
     pub step_us: u64,
+    /// Rows that were left out because they cannot be computed.
+    pub rows_skipped: u64,
     /// What its operators remember.
     pub state: StateSize,
     /// The bytes that its state takes on the disk.
@@ -133,6 +135,7 @@ impl Job {
             rows_read: self.rows_read,
             steps: self.steps,
             step_us: self.step_us,
+            rows_skipped: self.dataflow.rows_skipped(),
             state: self.dataflow.state_size(),
             disk_bytes: self.dataflow.disk_bytes(),
             checkpoint_ms: self.dataflow.checkpoint_ms(),

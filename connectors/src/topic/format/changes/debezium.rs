@@ -90,26 +90,21 @@ impl DebeziumDecoder {
         let Some(op) = envelope.op else {
             return Err(Wrong::text("it is no Debezium event: it has no \"op\""));
         };
-        let image = |name, image: Option<&'_ RawValue>| match image {
-            Some(image) => Ok(image.get().to_owned()),
-            None => Err(Wrong::text(format!(
-                "an event with \"op\" {op:?} has its row in {name:?}, which is not there"
-            ))),
-        };
-        match op.as_ref() {
+        let op = op.as_ref();
+        match op {
             "c" | "u" | "r" => {
-                let row = image("after", envelope.after)?;
+                let row = envelope.after.ok_or_else(|| without_row(op, "after"))?;
                 let at = self.after.rows();
-                let read = self.after.object(&row);
+                let read = self.after.object(row.get());
                 if self.after.rows() > at {
                     self.changes.push(Change::Upsert(at));
                 }
                 read.map_err(|wrong| within("after", wrong))
             }
             "d" => {
-                let row = image("before", envelope.before)?;
+                let row = envelope.before.ok_or_else(|| without_row(op, "before"))?;
                 let at = self.before.rows();
-                let read = self.before.object(&row);
+                let read = self.before.object(row.get());
                 if self.before.rows() > at {
                     self.changes.push(Change::Delete(at));
                 }
@@ -132,6 +127,12 @@ impl DebeziumDecoder {
 fn parse<'a>(text: &'a str) -> Result<Envelope<'a>, Wrong> {
     serde_json::from_str(text)
         .map_err(|error| Wrong::text(format!("it is no Debezium event: {error}")))
+}
+
+fn without_row(op: &str, image: &str) -> Wrong {
+    Wrong::text(format!(
+        "an event with \"op\" {op:?} has its row in {image:?}, which is not there"
+    ))
 }
 
 fn within(image: &str, wrong: Wrong) -> Wrong {

@@ -6,6 +6,9 @@
 mod debezium;
 mod upsert;
 
+#[cfg(test)]
+mod tests;
+
 pub(super) use debezium::DebeziumDecoder;
 pub(super) use upsert::UpsertDecoder;
 
