@@ -124,6 +124,10 @@ impl Execution {
         let plan = planner.query(kept.query, &[]).await?;
         check_repeatable(&plan, "a materialized view")?;
         check_followed(&plan, "a materialized view")?;
+        if kept.on_window_close {
+            // What cannot be given once is refused before anything is made.
+            planner.followed(plan.clone(), None).await?;
+        }
         let columns = query_columns(&roomy(&plan), kept.columns)?;
         if columns.is_empty() {
             return Err(Error::invalid(

@@ -17,6 +17,8 @@ pub(crate) struct Linear {
     kernel: Kernel,
     detail: String,
     on_error: OnRowError,
+    /// Whether what it makes of rows is the same in whatever parts they are taken.
+    is_by_row: bool,
 }
 
 impl Linear {
@@ -26,6 +28,15 @@ impl Linear {
             kernel,
             detail,
             on_error: OnRowError::Fail,
+            is_by_row: true,
+        }
+    }
+
+    /// The same for a plan over windows, each of which comes as a whole, in one step, and is not to be taken apart.
+    pub(crate) fn by_window(inputs: Vec<Boxed>, kernel: Kernel, detail: String) -> Self {
+        Self {
+            is_by_row: false,
+            ..Self::new(inputs, kernel, detail)
         }
     }
 
@@ -82,6 +93,8 @@ impl Operator for Linear {
     }
 
     fn on_row_error(&mut self, on_error: &OnRowError) {
-        self.on_error = on_error.clone();
+        if self.is_by_row {
+            self.on_error = on_error.clone();
+        }
     }
 }
