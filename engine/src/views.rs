@@ -9,11 +9,11 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use weir_base::{Classify, Kind, Offset, SqlState, TopicId};
-use weir_catalog::{Body, Entry, ObjectId, ObjectKind};
+use weir_base::{ByteSize, Classify, Kind, Offset, Options, SqlState, TopicId};
+use weir_catalog::{Body, Entry, MaterializedView, ObjectId, ObjectKind};
 use weir_streaming::{
-    Dataflow, Gathered, Group, Job, JobStatus, JobStore, Moved, Positions, Upkeep, ViewSink,
-    components,
+    Dataflow, Gathered, Group, Job, JobStatus, JobStore, Moved, OnRowError, Positions, Upkeep,
+    ViewSink, components,
 };
 use weir_topics::Topic;
 
@@ -23,6 +23,7 @@ use crate::lanes::{Lane, defect, panicked};
 use crate::memory::QueryPool;
 use crate::planning::{Planner, Reading};
 use crate::queries::Running;
+use crate::settings::Limits;
 use crate::variables::Variables;
 
 /// What a view is doing.
@@ -34,6 +35,8 @@ pub(crate) enum ViewState {
     Running,
     /// It was told to stand still.
     Paused,
+    /// What it writes to is away: it tries again.
+    Retrying(Failure),
     /// It cannot go on.
     Failed(Failure),
 }
@@ -48,7 +51,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    fn of(error: &Error) -> Self {
+    pub(crate) fn of(error: &Error) -> Self {
         Self {
             kind: error.kind(),
             sqlstate: error.sqlstate(),
@@ -73,6 +76,7 @@ impl ViewState {
             Self::Starting => "starting",
             Self::Running => "running",
             Self::Paused => "paused",
+            Self::Retrying(_) => "retrying",
             Self::Failed(_) => "failed",
         }
     }
@@ -80,7 +84,7 @@ impl ViewState {
     /// What is wrong, if something is.
     pub(crate) fn error(&self) -> Option<&str> {
         match self {
-            Self::Failed(failure) => Some(&failure.message),
+            Self::Retrying(failure) | Self::Failed(failure) => Some(&failure.message),
             _ => None,
         }
     }
@@ -155,6 +159,11 @@ impl Views {
     /// Up to where topics are shown to who reads a view: the same moment of all that belong together.
     pub(crate) fn positions(&self) -> Arc<Positions> {
         Arc::clone(&self.positions.read())
+    }
+
+    /// Hears of each change of what is shown.
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
     }
 
     /// What a view is doing.
@@ -707,6 +716,74 @@ fn again(engine: &Arc<Shared>, ids: Vec<ObjectId>) {
     });
 }
 
+/// What the `WITH` clause of a view says.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ViewOptions {
+    /// `on_error = 'fail' | 'skip'`: what becomes of a row that cannot be computed.
+    on_error: OnRowError,
+    /// `memory = '256MB'`: the view's own bound, below the server's.
+    memory: Option<ByteSize>,
+}
+
+impl ViewOptions {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// When an option is unknown, or its value is not among those that it can have.
+    pub(crate) fn read(
+        given: impl IntoIterator<Item = (String, String)>,
+        limits: &Limits,
+    ) -> Result<Self> {
+        let mut options = Options::new(given);
+        let on_error: Option<String> = options.take("on_error")?;
+        let memory: Option<ByteSize> = options.take("memory")?;
+        options.finish()?;
+        let on_error = match on_error.as_deref() {
+            None | Some("fail") => OnRowError::Fail,
+            Some("skip") => OnRowError::Skip(Arc::default()),
+            Some(other) => {
+                return Err(wrong(format!("on_error cannot be '{other}'")).with_hint(
+                    "'fail' stops the view at a row that cannot be computed, 'skip' leaves it out and counts it",
+                ));
+            }
+        };
+        if let Some(memory) = memory
+            && (memory > limits.view_memory || memory < VIEW_MEMORY_MIN)
+        {
+            return Err(
+                wrong(format!("memory cannot be {memory}")).with_hint(format!(
+                    "{VIEW_MEMORY_MIN} up to limits.view_memory, {}",
+                    limits.view_memory
+                )),
+            );
+        }
+        Ok(Self { on_error, memory })
+    }
+
+    /// Those of a view that is there. The server's limit may have become lower since.
+    fn of(view: &MaterializedView, limits: &Limits) -> Result<Self> {
+        let least = Limits {
+            view_memory: ByteSize(u64::MAX),
+            ..limits.clone()
+        };
+        Self::read(view.options.clone(), &least)
+    }
+
+    fn memory(&self, limits: &Limits) -> usize {
+        let memory = self
+            .memory
+            .map_or(limits.view_memory, |memory| memory.min(limits.view_memory));
+        usize::try_from(memory.0).unwrap_or(usize::MAX)
+    }
+}
+
+/// The least memory that a view can be given.
+const VIEW_MEMORY_MIN: ByteSize = ByteSize(16 << 20);
+
+fn wrong(message: String) -> Error {
+    Error::invalid(SqlState::INVALID_PARAMETER_VALUE, message)
+}
+
 /// What a view's job finds in its table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Table {
@@ -724,12 +801,18 @@ async fn job(engine: &Arc<Shared>, entry: &Entry, has: Table) -> Result<Job> {
             "only views that are kept have jobs",
         ));
     };
-    let planner = planner(engine, &view.view.sql, view.on_window_close);
+    let limits = &engine.settings.limits;
+    let options = ViewOptions::of(view, limits)?;
+    let memory = options.memory(limits);
+    let planner = planner(engine, &view.view.sql, view.on_window_close, memory);
     let store = engine.checkpoints.of(entry.id.0, view.generation)?;
     let table = engine.keyed_table(entry)?;
-    let mut dataflow = planner
-        .dataflow(entry, &view.view, Some(store.clone()))
-        .await?;
+    let begin = async || {
+        let dataflow = planner.dataflow(entry, &view.view, Some(store.clone()));
+        let dataflow = dataflow.await?;
+        Ok::<_, Error>(dataflow.on_row_error(options.on_error.clone()))
+    };
+    let mut dataflow = begin().await?;
     let sink = if has == Table::Anothers {
         ViewSink::of_unknown(table)?
     } else if table.stable_offset() == Offset::ZERO {
@@ -745,29 +828,33 @@ async fn job(engine: &Arc<Shared>, entry: &Entry, has: Table) -> Result<Job> {
             None => {
                 if dataflow.is_restored() {
                     store.clear()?;
-                    dataflow = planner.dataflow(entry, &view.view, Some(store)).await?;
+                    dataflow = begin().await?;
                 }
                 ViewSink::of_unknown(table)?
             }
         }
     };
-    Ok(Job::new(entry.id.0, dataflow, sink, upkeep(engine)))
+    Ok(Job::new(entry.id.0, dataflow, sink, upkeep(engine, memory)))
 }
 
 /// When the state of a job is saved.
-fn upkeep(engine: &Shared) -> Upkeep {
-    let memory = engine.settings.limits.view_memory.0 / 2;
+pub(crate) fn upkeep(engine: &Shared, memory: usize) -> Upkeep {
     Upkeep {
         clock: Arc::clone(&engine.clock),
         interval: engine.settings.checkpoint_interval,
-        memory: usize::try_from(memory).unwrap_or(usize::MAX),
+        // The rest is for what a step needs.
+        memory: memory / 2,
     }
 }
 
 /// A planner for a view, with a memory of its own.
-pub(crate) fn planner(engine: &Arc<Shared>, sql: &str, on_window_close: bool) -> Planner {
-    let limit = usize::try_from(engine.settings.limits.view_memory.0).unwrap_or(usize::MAX);
-    let pool = Arc::new(QueryPool::new(limit, Arc::clone(&engine.memory)));
+pub(crate) fn planner(
+    engine: &Arc<Shared>,
+    sql: &str,
+    on_window_close: bool,
+    memory: usize,
+) -> Planner {
+    let pool = Arc::new(QueryPool::new(memory, Arc::clone(&engine.memory)));
     let running = Running::new(sql, pool, engine.clock.now_ms());
     let planner = Planner::new(
         Arc::clone(engine),

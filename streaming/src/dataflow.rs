@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::TaskContext;
@@ -10,14 +11,18 @@ use datafusion::logical_expr::LogicalPlan;
 use weir_base::{OffsetVector, Origin, ResumeToken};
 use weir_topics::{Pin, Topic};
 
-use crate::checkpoint::{JobStore, Manifest, Saving};
+use crate::checkpoint::{JobStore, Manifest, Saving, Shelf};
 use crate::delta::Delta;
 use crate::error::{Error, Result};
 use crate::event_time::{self, EventTime};
-use crate::operators::{Boxed, Description, Operator, StateSize};
+use crate::operators::{Boxed, Description, OnRowError, Operator, StateSize, Unique};
 use crate::planning::{Planned, Restored, Walk};
+use crate::runtime::Positions;
 pub(crate) use crate::sources::Ranges;
 use crate::sources::{Read, STEP_ROWS, Sources, check_answer, gone};
+
+/// The number of an operator that is put on top of a query's, which count from 0.
+const UNIQUE: u16 = 0xfffe;
 
 /// Operators that follow a query's sources, step by step.
 ///
@@ -36,6 +41,7 @@ pub struct Dataflow {
     manifest: Manifest,
     /// Whether it moved since the last checkpoint.
     moved: bool,
+    on_error: OnRowError,
     /// What came into the tables that it reads since the last checkpoint must be there to be told again.
     pins: Vec<Pin>,
     /// What of its sources was gone when it began.
@@ -99,6 +105,7 @@ impl Dataflow {
                         store: Some(store.clone()),
                         manifest: found,
                         moved: false,
+                        on_error: OnRowError::Fail,
                         unseen_to: None,
                     });
                 }
@@ -136,6 +143,7 @@ impl Dataflow {
             begun: false,
             store,
             moved: false,
+            on_error: OnRowError::Fail,
             unseen_to: None,
         })
     }
@@ -211,11 +219,47 @@ impl Dataflow {
         self.store.as_ref().map_or(0, JobStore::disk_bytes)
     }
 
+    /// Says what becomes of rows that cannot be computed.
+    #[must_use]
+    pub fn on_row_error(mut self, on_error: OnRowError) -> Self {
+        if let OnRowError::Skip(skipped) = &on_error {
+            skipped.fetch_add(self.manifest.skipped, Ordering::Relaxed);
+        }
+        on_row_error(self.root.as_mut(), &on_error);
+        self.on_error = on_error;
+        self
+    }
+
+    /// How many rows were left out because they cannot be computed.
+    pub fn rows_skipped(&self) -> u64 {
+        match &self.on_error {
+            OnRowError::Fail => 0,
+            OnRowError::Skip(skipped) => skipped.load(Ordering::Relaxed),
+        }
+    }
+
     /// Lets a step take no more than so many rows.
     #[must_use]
     pub fn with_step_rows(mut self, rows: u32) -> Self {
         self.step_rows = i64::from(rows.max(1));
         self
+    }
+
+    /// Refuses rows that have the same values in some columns, which are named by their places. The dataflow must have taken no step.
+    ///
+    /// # Errors
+    /// When there are no such columns, their values cannot be compared, or what a checkpoint has of them cannot be read.
+    pub fn with_unique_key(self, key: Vec<usize>) -> Result<Self> {
+        let shelf = Shelf::new(self.store.clone(), UNIQUE, self.begun);
+        Ok(Self {
+            root: Box::new(Unique::new(self.root, key, shelf)?),
+            ..self
+        })
+    }
+
+    /// Whether its rows only come.
+    pub fn only_grows(&self) -> bool {
+        self.root.only_grows()
     }
 
     /// How to go on later where it stands.
@@ -240,7 +284,16 @@ impl Dataflow {
     /// When the position does not belong to the query, and as [`Dataflow::step`].
     pub async fn go_to(&mut self, position: &OffsetVector) -> Result<()> {
         // Checks that it belongs to what is read.
-        Sources::new(self.reads.clone(), Some(position))?;
+        let there = Sources::new(self.reads.clone(), Some(position))?;
+        if remembers_nothing(self.root.as_ref()) {
+            self.sources = there;
+            self.begun = true;
+            return Ok(());
+        }
+        if !self.begun {
+            // What a table was there cannot be told from what it has become.
+            there.check_whole()?;
+        }
         while !self.is_at(position) {
             self.step_towards(position).await?;
         }
@@ -317,6 +370,23 @@ impl Dataflow {
         self.begun && self.sources.is_at(&ends)
     }
 
+    /// Waits for rows.
+    ///
+    /// # Errors
+    /// When a source was dropped, or has got more partitions.
+    pub(crate) async fn ready(&mut self) -> Result<()> {
+        self.sources.ready().await
+    }
+
+    /// The end of all that is there, but of some topics no more than what is shown.
+    ///
+    /// # Errors
+    /// When a source has got more partitions.
+    pub(crate) fn position_within(&self, shown: Option<&Positions>) -> Result<OffsetVector> {
+        self.sources.check_grown()?;
+        Ok(self.sources.position_within(shown))
+    }
+
     /// What it reads, from where on.
     pub(crate) fn reads(&self) -> &[Read] {
         &self.reads
@@ -360,7 +430,8 @@ impl Dataflow {
         }
         let mut saving = store.begin()?;
         save(self.root.as_mut(), &mut saving).inspect_err(|_| store.break_off())?;
-        let manifest = self.manifest.at(self.sources.position(), now_ms);
+        let mut manifest = self.manifest.at(self.sources.position(), now_ms);
+        manifest.skipped = self.rows_skipped();
         saving.commit(&manifest).await?;
         self.manifest = manifest;
         self.moved = false;
@@ -394,6 +465,13 @@ fn has_grown(position: &OffsetVector, reads: &[Read]) -> bool {
     })
 }
 
+/// Whether what comes next says all, whatever came before.
+fn remembers_nothing(operator: &dyn Operator) -> bool {
+    let reads_or_maps = matches!(operator.describe().name, "Stream" | "Linear");
+    let mut inputs = operator.inputs().into_iter();
+    reads_or_maps && inputs.all(remembers_nothing)
+}
+
 fn state_size(operator: &dyn Operator) -> StateSize {
     let inputs = operator.inputs().into_iter().map(state_size);
     inputs.fold(operator.state(), std::ops::Add::add)
@@ -403,6 +481,12 @@ fn save(operator: &mut dyn Operator, saving: &mut Saving) -> Result<()> {
     operator.save(saving)?;
     let mut inputs = operator.inputs_mut().into_iter();
     inputs.try_for_each(|input| save(input.as_mut(), saving))
+}
+
+fn on_row_error(operator: &mut dyn Operator, on_error: &OnRowError) {
+    operator.on_row_error(on_error);
+    let inputs = operator.inputs_mut().into_iter();
+    inputs.for_each(|input| on_row_error(input.as_mut(), on_error));
 }
 
 fn release(operator: &mut dyn Operator) {

@@ -602,7 +602,7 @@ async fn holds(query: u64, partitions: [u32; 2], step_rows: u32, acts: &[Act]) {
             Act::Checkpoint { .. } => {}
             Act::Restart => {
                 drop(follower.dataflow);
-                follower.dataflow = begin(Some(world.checkpoints.of(1).unwrap())).await;
+                follower.dataflow = begin(Some(world.checkpoints.of(1, 0).unwrap())).await;
                 is_kept = true;
                 (follower.rows, follower.begun) = saved.clone();
                 assert_eq!(follower.begun, follower.dataflow.is_restored());

@@ -16,7 +16,7 @@ use datafusion::logical_expr::{
     ReversedUDAF, SetMonotonicity, Signature, StatisticsArgs,
 };
 
-use super::totals::{DistinctTotal, Long, Short, Summed, Total, Totals};
+use super::totals::{DistinctTotal, Long, Short, SlidingTotal, Summed, Total, Totals};
 
 /// What `$exact` gives for a type whose sums are exact, `$other` for one whose sums are DataFusion's.
 macro_rules! by_type {
@@ -115,16 +115,15 @@ impl AggregateUDFImpl for Sum {
         )
     }
 
-    /// The same accumulators can give rows back.
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        // The same accumulator can give rows back.
+        if args.is_distinct {
+            return self.accumulator(args);
+        }
         let data_type = args.return_field.data_type();
         macro_rules! exact {
             ($width:ident, $value:ty) => {
-                if args.is_distinct {
-                    self.accumulator(args)
-                } else {
-                    Ok(Box::new(Total::<$width<$value>>::sliding(data_type)))
-                }
+                Ok(Box::new(SlidingTotal::<$width<$value>>::new(data_type)))
             };
         }
         by_type!(

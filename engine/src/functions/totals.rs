@@ -185,8 +185,6 @@ fn value<V: Exact>(total: Option<Wide>, data_type: &DataType) -> Result<ScalarVa
 pub(super) struct Total<T> {
     sum: Wide,
     count: usize,
-    /// Whether its state says how many values it is of: whoever goes on from the state may take values away.
-    slides: bool,
     data_type: DataType,
     of: PhantomData<T>,
 }
@@ -196,17 +194,8 @@ impl<T> Total<T> {
         Self {
             sum: Wide::default(),
             count: 0,
-            slides: false,
             data_type: data_type.clone(),
             of: PhantomData,
-        }
-    }
-
-    /// One of rows that come and go.
-    pub(super) fn sliding(data_type: &DataType) -> Self {
-        Self {
-            slides: true,
-            ..Self::new(data_type)
         }
     }
 }
@@ -228,15 +217,9 @@ impl<T: Summed> Accumulator for Total<T> {
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        let counts = match states.get(1) {
-            Some(_) => Some(column::<UInt64Type>(states.get(1..).unwrap_or_default())?),
-            None => None,
-        };
-        for (at, state) in column::<T::State>(states)?.iter().enumerate() {
-            let Some(state) = state else { continue };
+        for state in column::<T::State>(states)?.iter().flatten() {
             self.sum.add(T::of_state(state));
-            let count = counts.map_or(1, |counts| counts.value(at));
-            self.count += usize::try_from(count).unwrap_or(usize::MAX);
+            self.count += 1;
         }
         Ok(())
     }
@@ -255,11 +238,10 @@ impl<T: Summed> Accumulator for Total<T> {
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
         let state = (self.count > 0).then(|| T::state(self.sum));
-        let mut states = vec![ScalarValue::new_primitive::<T::State>(state, &T::STATE)?];
-        if self.slides {
-            states.push(ScalarValue::UInt64(Some(self.count as u64)));
-        }
-        Ok(states)
+        Ok(vec![ScalarValue::new_primitive::<T::State>(
+            state,
+            &T::STATE,
+        )?])
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
@@ -268,6 +250,60 @@ impl<T: Summed> Accumulator for Total<T> {
 
     fn size(&self) -> usize {
         size_of_val(self)
+    }
+}
+
+/// A sum from which rows are taken again, also after it was saved: its state tells of how many rows it is, too.
+#[derive(Debug)]
+pub(super) struct SlidingTotal<T>(Total<T>);
+
+impl<T> SlidingTotal<T> {
+    pub(super) fn new(data_type: &DataType) -> Self {
+        Self(Total::new(data_type))
+    }
+}
+
+impl<T: Summed> Accumulator for SlidingTotal<T> {
+    fn update_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
+        self.0.update_batch(columns)
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        let [sums, counts] = states else {
+            return Err(internal_datafusion_err!("a sliding sum has two states"));
+        };
+        let sums = column::<T::State>(std::slice::from_ref(sums))?;
+        let counts = column::<UInt64Type>(std::slice::from_ref(counts))?;
+        for (sum, count) in sums.iter().zip(counts) {
+            if let (Some(sum), Some(count)) = (sum, count) {
+                self.0.sum.add(T::of_state(sum));
+                self.0.count += usize::try_from(count)
+                    .map_err(|_| internal_datafusion_err!("a sum of {count} rows"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn retract_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
+        self.0.retract_batch(columns)
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        let mut states = self.0.state()?;
+        states.push(ScalarValue::UInt64(Some(self.0.count as u64)));
+        Ok(states)
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        self.0.evaluate()
+    }
+
+    fn size(&self) -> usize {
+        self.0.size()
     }
 }
 
@@ -512,27 +548,6 @@ mod tests {
         prop_oneof![any::<i128>(), proptest::sample::select(&EDGES[..])]
     }
 
-    #[test]
-    fn a_total_that_goes_on_from_a_state_gives_values_back() {
-        let numbers = |values: &[Option<i64>]| -> [ArrayRef; 1] {
-            [Arc::new(PrimitiveArray::<Int64Type>::from_iter(
-                values.iter().copied(),
-            ))]
-        };
-        let mut total = Total::<Short<Int64Type>>::sliding(&DataType::Int64);
-        total
-            .update_batch(&numbers(&[Some(1), None, Some(2)]))
-            .unwrap();
-        let states = total.state().unwrap();
-        let states = states.iter().map(|state| state.to_array().unwrap());
-        let mut other = Total::<Short<Int64Type>>::sliding(&DataType::Int64);
-        other.merge_batch(&states.collect::<Vec<_>>()).unwrap();
-        other.retract_batch(&numbers(&[Some(1)])).unwrap();
-        assert_eq!(other.evaluate().unwrap(), ScalarValue::Int64(Some(2)));
-        other.retract_batch(&numbers(&[Some(2), None])).unwrap();
-        assert_eq!(other.evaluate().unwrap(), ScalarValue::Int64(None));
-    }
-
     proptest! {
         #[test]
         fn a_total_is_the_sum_in_256_bits(
@@ -609,6 +624,25 @@ mod tests {
         );
         total.retract_batch(&[values.slice(2, 1)]).unwrap();
         assert!(total.evaluate().is_err());
+    }
+
+    #[test]
+    fn rows_are_taken_from_a_sum_that_was_saved() {
+        let values: ArrayRef = Arc::new(PrimitiveArray::<Int64Type>::from(vec![
+            Some(5),
+            None,
+            Some(7),
+        ]));
+        let mut total = SlidingTotal::<Short<Int64Type>>::new(&DataType::Int64);
+        total.update_batch(&[Arc::clone(&values)]).unwrap();
+        let states = total.state().unwrap();
+        let states = states.iter().map(|state| state.to_array().unwrap());
+        let mut saved = SlidingTotal::<Short<Int64Type>>::new(&DataType::Int64);
+        saved.merge_batch(&states.collect::<Vec<_>>()).unwrap();
+        saved.retract_batch(&[values.slice(0, 2)]).unwrap();
+        assert_eq!(saved.evaluate().unwrap(), ScalarValue::Int64(Some(7)));
+        saved.retract_batch(&[values.slice(2, 1)]).unwrap();
+        assert_eq!(saved.evaluate().unwrap(), ScalarValue::Int64(None));
     }
 
     #[test]

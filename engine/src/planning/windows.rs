@@ -232,7 +232,7 @@ fn filled(kind: &Kind, args: &[ast::FunctionArg], closing: bool) -> Result<Fille
         false => Closing::Grid {
             // The end is the start and the size, but of windows that grow.
             start: match (kind.name, given.last()) {
-                ("tumble" | "hop", Some(size)) => Some(size.to_string()),
+                ("tumble" | "hop", Some(size)) if is_constant(size) => Some(size.to_string()),
                 _ => None,
             },
         },
@@ -260,6 +260,24 @@ fn filled(kind: &Kind, args: &[ast::FunctionArg], closing: bool) -> Result<Fille
         alias,
         closing,
     })
+}
+
+/// Whether an expression has the same value in each row.
+fn is_constant(expr: &ast::Expr) -> bool {
+    let of_row = |expr: &ast::Expr| {
+        matches!(
+            expr,
+            ast::Expr::Identifier(_)
+                | ast::Expr::CompoundIdentifier(_)
+                | ast::Expr::CompoundFieldAccess { .. }
+                | ast::Expr::Subquery(_)
+        )
+    };
+    let visited = ast::visit_expressions(expr, |expr| match of_row(expr) {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    });
+    visited.is_continue()
 }
 
 /// `DESCRIPTOR(at)` is `at`.

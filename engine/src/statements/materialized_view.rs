@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::sql::sqlparser::ast;
-use weir_base::{Kind, Options, SqlState};
+use weir_base::{Kind, SqlState};
 use weir_catalog::{
     Body, Change, Column, Entry, MaterializedView, NewObject, ObjectId, ObjectKind, Snapshot, View,
 };
@@ -17,7 +17,7 @@ use super::definitions::{depends_on_itself, if_exists, query_columns, roomy, top
 use super::{Execution, position_of};
 use crate::answer::Answer;
 use crate::error::{Error, Result};
-use crate::views::{self, ViewState};
+use crate::views::{self, ViewOptions, ViewState};
 
 /// A query that is to be kept, as a statement has it.
 struct KeptQuery<'a> {
@@ -38,7 +38,7 @@ impl Execution {
         sql: String,
     ) -> Result<Answer> {
         let name = self.name(&create.name)?;
-        Options::new(create.options.iter().cloned()).finish()?;
+        ViewOptions::read(create.options.iter().cloned(), &self.engine.settings.limits)?;
         let ddl = self.engine.ddl.lock().await;
         let snapshot = self.snapshot();
         let if_exists = if_exists(create.or_replace, create.if_not_exists)?;
@@ -120,10 +120,14 @@ impl Execution {
 
     /// Plans the query of a view that is to be kept: as it is stored, and what it depends on.
     async fn kept_view(&self, kept: KeptQuery<'_>) -> Result<(View, BTreeSet<ObjectId>)> {
-        let planner = views::planner(&self.engine, &kept.sql, kept.on_window_close);
+        let planner = views::planner(&self.engine, &kept.sql, kept.on_window_close, usize::MAX);
         let plan = planner.query(kept.query, &[]).await?;
         check_repeatable(&plan, "a materialized view")?;
-        check_followed(&plan)?;
+        check_followed(&plan, "a materialized view")?;
+        if kept.on_window_close {
+            // What cannot be given once is refused before anything is made.
+            planner.followed(plan.clone(), None).await?;
+        }
         let columns = query_columns(&roomy(&plan), kept.columns)?;
         if columns.is_empty() {
             return Err(Error::invalid(
@@ -301,13 +305,13 @@ fn check_same_columns(are: &[Column], shall_be: &[Column]) -> Result<()> {
 }
 
 /// Refuses relations whose changes nobody tells.
-fn check_followed(plan: &LogicalPlan) -> Result<()> {
+pub(super) fn check_followed(plan: &LogicalPlan, what: &str) -> Result<()> {
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node
             && let Some(schema) = scan.table_name.schema()
             && weir_catalog::RESERVED_SCHEMAS.contains(&schema)
         {
-            let message = format!("a materialized view cannot read {}", scan.table_name);
+            let message = format!("{what} cannot read {}", scan.table_name);
             let error = Error::unsupported(message)
                 .with_hint("what the server says about itself is read when it is asked for");
             return Err(error.into());

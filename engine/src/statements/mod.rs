@@ -14,6 +14,7 @@ mod materialized_view;
 mod query;
 mod session;
 mod show;
+mod sink;
 mod write;
 
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use datafusion::sql::sqlparser::ast;
 use tokio::time::Instant;
-use weir_base::{Position, SqlState};
+use weir_base::{Classify, Position, SqlState};
 use weir_catalog::{Change, ObjectName, Snapshot};
 use weir_sql::{Parsed, Statement};
 
@@ -69,6 +70,9 @@ impl Execution {
         match statement {
             Statement::Query(query) => self.query(query).await,
             Statement::Explain(explain) => self.explain(explain).await,
+            Statement::Insert(insert) if insert.emit.is_some() => {
+                self.insert_changes(insert, parsed.sql).await
+            }
             Statement::Insert(insert) => self.insert(insert).await,
             Statement::Update(update) => self.update(*update).await,
             Statement::Delete(delete) => self.delete(*delete).await,
@@ -99,8 +103,7 @@ impl Execution {
             Statement::CreateMaterializedView(create) => {
                 self.create_materialized_view(create, parsed.sql).await
             }
-            Statement::CreateSink(_) => Err(Error::unsupported("sinks are not supported yet")
-                .with_hint("CREATE MATERIALIZED VIEW keeps the same rows, and Kafka clients read its topic")),
+            Statement::CreateSink(create) => self.create_sink(create, parsed.sql).await,
             Statement::CopyFrom(_) => Err(Error::unsupported("COPY … FROM is not supported yet")
                 .with_hint("INSERT INTO t SELECT * FROM read_csv('…'), or POST the rows to /v1/topics/{name}/records")),
             Statement::Cursor(_)
@@ -321,6 +324,15 @@ impl From<weir_streaming::Error> for Error {
     fn from(error: weir_streaming::Error) -> Self {
         match error {
             weir_streaming::Error::DataFusion(error) => error.into(),
+            weir_streaming::Error::Row {
+                source,
+                operator,
+                row,
+            } => {
+                let error = Self::from(*source);
+                let message = format!("{error} in {operator}, for the row {row}");
+                Self::new(error.kind(), message).with_sqlstate(error.sqlstate())
+            }
             other => Self::from_classified(&other),
         }
     }

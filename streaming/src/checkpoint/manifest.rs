@@ -22,6 +22,9 @@ pub(crate) struct Manifest {
     pub(crate) position: OffsetVector,
     /// When it was made, in milliseconds since the epoch.
     pub(crate) made_ms: i64,
+    /// How many rows were left out because they cannot be computed.
+    #[serde(default)]
+    pub(crate) skipped: u64,
 }
 
 impl Manifest {
@@ -32,6 +35,7 @@ impl Manifest {
             topics: reads.iter().map(|read| read.topic().id()).collect(),
             position,
             made_ms,
+            skipped: 0,
         }
     }
 

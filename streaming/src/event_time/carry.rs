@@ -14,6 +14,9 @@ use weir_connectors::topic::{FollowedTable, MirroredTable, StreamTable};
 use super::stream::WatermarkedStream;
 use crate::error::{Error, Result};
 
+/// Gives the plan and the column where carrying begins, of a plan where it does.
+pub(crate) type Leaf<'a> = dyn FnMut(&LogicalPlan) -> Result<Option<(LogicalPlan, Column)>> + 'a;
+
 /// The plan with a column from below, and that column. `leaf` gives both where it begins; `name` is what it is called on the way.
 /// Where rows of two come together, it is the larger of both.
 ///
@@ -22,7 +25,7 @@ use crate::error::{Error, Result};
 pub(crate) fn carry(
     plan: &LogicalPlan,
     name: &str,
-    leaf: &mut dyn FnMut(&LogicalPlan) -> Result<Option<(LogicalPlan, Column)>>,
+    leaf: &mut Leaf<'_>,
 ) -> Result<(LogicalPlan, Column)> {
     if let Some(begun) = leaf(plan)? {
         return Ok(begun);
@@ -98,7 +101,7 @@ fn joined(
     plan: &LogicalPlan,
     join: &Join,
     name: &str,
-    leaf: &mut dyn FnMut(&LogicalPlan) -> Result<Option<(LogicalPlan, Column)>>,
+    leaf: &mut Leaf<'_>,
 ) -> Result<(LogicalPlan, Column)> {
     let mut carried = Vec::new();
     let mut sides = Vec::new();

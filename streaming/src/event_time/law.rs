@@ -552,7 +552,7 @@ async fn holds(choice: &Choice, partitions: [u32; 2], step_rows: u32, acts: &[Ac
         let dataflow = world.dataflow(choice, store).await;
         dataflow.with_step_rows(step_rows)
     };
-    let store = || Some(world.checkpoints.of(1).unwrap());
+    let store = || Some(world.checkpoints.of(1, 0).unwrap());
     let mut dataflow = begin(store()).await;
     let mut is_stored = true;
     let (mut given, mut saved) = (Multiset::new(), Multiset::new());

@@ -234,6 +234,8 @@ pub(crate) fn check(plan: &LogicalPlan) -> Result<()> {
             "join with it ON window_start and window_end",
         );
     }
+    // What is wrong below is why something above is no longer by windows.
+    plan.inputs().into_iter().try_for_each(check)?;
     match plan {
         LogicalPlan::Projection(_)
         | LogicalPlan::Filter(_)
@@ -278,5 +280,5 @@ pub(crate) fn check(plan: &LogicalPlan) -> Result<()> {
             return refused(&message, "ask for it when the view is read");
         }
     }
-    plan.inputs().into_iter().try_for_each(check)
+    Ok(())
 }

@@ -1,10 +1,11 @@
 //! What treats each row for itself: filters, projections, `UNNEST`, `UNION ALL`.
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::{Boxed, Description, Follows, Operator, changes};
+use super::{Boxed, Description, Follows, OnRowError, Operator, by_row, changes};
 use crate::dataflow::Ranges;
 use crate::delta::Delta;
 use crate::error::Result;
@@ -15,6 +16,9 @@ pub(crate) struct Linear {
     inputs: Vec<Boxed>,
     kernel: Kernel,
     detail: String,
+    on_error: OnRowError,
+    /// Whether what it makes of rows is the same in whatever parts they are taken.
+    is_by_row: bool,
 }
 
 impl Linear {
@@ -23,7 +27,26 @@ impl Linear {
             inputs,
             kernel,
             detail,
+            on_error: OnRowError::Fail,
+            is_by_row: true,
         }
+    }
+
+    /// The same for a plan over windows, each of which comes as a whole, in one step, and is not to be taken apart.
+    pub(crate) fn by_window(inputs: Vec<Boxed>, kernel: Kernel, detail: String) -> Self {
+        Self {
+            is_by_row: false,
+            ..Self::new(inputs, kernel, detail)
+        }
+    }
+
+    async fn run(
+        &mut self,
+        rows: impl Iterator<Item = Vec<RecordBatch>>,
+        comes: bool,
+    ) -> Result<Vec<RecordBatch>> {
+        let (kernel, rows) = (&mut self.kernel, rows.collect());
+        by_row::run(kernel, rows, &self.detail, &self.on_error, comes).await
     }
 }
 
@@ -34,11 +57,11 @@ impl Operator for Linear {
             let mut delta = Delta::default();
             if changes.iter().any(|change| !change.plus.is_empty()) {
                 let plus = changes.iter().map(|change| change.plus.clone());
-                delta.plus = self.kernel.run(plus).await?;
+                delta.plus = self.run(plus, true).await?;
             }
             if changes.iter().any(|change| !change.minus.is_empty()) {
                 let minus = changes.iter().map(|change| change.minus.clone());
-                delta.minus = self.kernel.run(minus).await?;
+                delta.minus = self.run(minus, false).await?;
             }
             Ok(delta)
         }
@@ -67,5 +90,11 @@ impl Operator for Linear {
 
     fn inputs_mut(&mut self) -> Vec<&mut Boxed> {
         self.inputs.iter_mut().collect()
+    }
+
+    fn on_row_error(&mut self, on_error: &OnRowError) {
+        if self.is_by_row {
+            self.on_error = on_error.clone();
+        }
     }
 }

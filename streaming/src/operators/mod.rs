@@ -3,6 +3,7 @@
 
 mod aggregate;
 mod average;
+mod by_row;
 mod constant;
 mod event_time;
 mod join;
@@ -12,6 +13,7 @@ mod ranking;
 mod recompute;
 mod source;
 mod top;
+mod unique;
 
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use arrow::datatypes::SchemaRef;
 use futures::future::BoxFuture;
 
 pub(crate) use aggregate::{Aggregate, Calls};
+pub use by_row::OnRowError;
 pub(crate) use constant::Constant;
 pub(crate) use event_time::{ClosingWindows, OnTime, Sessions, TooLate, WatermarkSource};
 pub(crate) use join::InnerJoin;
@@ -28,6 +31,7 @@ pub(crate) use ranking::Ranking;
 pub(crate) use recompute::Recompute;
 pub(crate) use source::{StreamSource, TableSource, scan_of};
 pub(crate) use top::Top;
+pub(crate) use unique::Unique;
 
 use crate::checkpoint::Saving;
 use crate::dataflow::Ranges;
@@ -64,6 +68,9 @@ pub(crate) trait Operator: Send {
 
     /// Lets go of what is saved, to have more memory.
     fn release(&mut self) {}
+
+    /// Says what becomes of a row that cannot be computed, where rows are treated one by one.
+    fn on_row_error(&mut self, _on_error: &OnRowError) {}
 }
 
 /// What operators remember.

@@ -134,7 +134,7 @@ impl Walk<'_> {
             (self.shelf(), self.reservation()),
             format!("groups wait until the watermark reaches {WAITS_FOR}"),
         )?;
-        let whole = Linear::new(vec![Box::new(waiting)], parts.whole, detail);
+        let whole = Linear::by_window(vec![Box::new(waiting)], parts.whole, detail);
         Ok(Some(Box::new(whole)))
     }
 }

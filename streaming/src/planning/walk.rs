@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::compute::SortOptions;
 use datafusion::catalog::cte_worktable::CteWorkTable;
-use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DFSchemaRef, JoinType};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::execution::TaskContext;
@@ -231,7 +231,8 @@ impl<'a> Walk<'a> {
         let position = self.restored.position.as_ref();
         let at = position.and_then(|at| at.topic(topic.name())?.first().copied());
         let follower = table.table().follow_from(at.unwrap_or(Offset::ZERO));
-        Ok(Box::new(TableSource::new(follower, kernel, columns)))
+        let source = TableSource::new(follower, kernel, columns, table.only_grows());
+        Ok(Box::new(source))
     }
 
     /// All of a plan from the top on that treats rows one by one, or by windows that come as a whole.
@@ -252,7 +253,11 @@ impl<'a> Walk<'a> {
                 None => self.operator(plan).await?,
             });
         }
-        Ok(Box::new(Linear::new(operators, kernel, names.join(", "))))
+        let names = names.join(", ");
+        Ok(Box::new(match keeps_rows_apart(&top)? {
+            true => Linear::new(operators, kernel, names),
+            false => Linear::by_window(operators, kernel, names),
+        }))
     }
 
     /// `ROW_NUMBER()` of which a filter lets pass the first ones.
@@ -534,6 +539,20 @@ fn linear_part(
     let children = children.map(|input| linear_part(input, (false, filter), inputs, below, names));
     let children = children.collect::<Result<_>>()?;
     Ok(plan.with_new_exprs(plan.expressions(), children)?)
+}
+
+/// Whether a linear part treats rows one by one, and not by windows.
+fn keeps_rows_apart(plan: &LogicalPlan) -> Result<bool> {
+    let takes_several = plan.exists(|node| {
+        Ok(matches!(
+            node,
+            LogicalPlan::Aggregate(_)
+                | LogicalPlan::Distinct(_)
+                | LogicalPlan::Window(_)
+                | LogicalPlan::Join(_)
+        ))
+    })?;
+    Ok(!takes_several)
 }
 
 fn groups_windows(plan: &LogicalPlan) -> bool {

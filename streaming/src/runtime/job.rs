@@ -9,6 +9,7 @@ use weir_topics::Topic;
 
 use super::output::Output;
 use crate::dataflow::Dataflow;
+use crate::delta::Delta;
 use crate::error::Result;
 use crate::operators::StateSize;
 
@@ -24,8 +25,8 @@ const CHECKPOINT_SHARE: i64 = 10;
 #[derive(Debug)]
 pub struct Job {
     id: JobId,
-    dataflow: Dataflow,
-    output: Output,
+    pub(super) dataflow: Dataflow,
+    pub(super) output: Output,
     end: Offset,
     upkeep: Upkeep,
     /// When the next checkpoint is due, in milliseconds since the epoch.
@@ -53,6 +54,8 @@ pub struct JobStatus {
     pub steps: u64,
     /// What a step takes, on the mean of the last ones, in microseconds.
     pub step_us: u64,
+    /// Rows that were left out because they cannot be computed.
+    pub rows_skipped: u64,
     /// What its operators remember.
     pub state: StateSize,
     /// The bytes that its state takes on the disk.
@@ -133,6 +136,7 @@ impl Job {
             rows_read: self.rows_read,
             steps: self.steps,
             step_us: self.step_us,
+            rows_skipped: self.dataflow.rows_skipped(),
             state: self.dataflow.state_size(),
             disk_bytes: self.dataflow.disk_bytes(),
             checkpoint_ms: self.dataflow.checkpoint_ms(),
@@ -229,6 +233,14 @@ impl Job {
     pub(crate) async fn show(&mut self) -> Result<()> {
         self.end = self.output.show(&self.dataflow.position()).await?;
         Ok(())
+    }
+
+    /// Computes a bounded step towards a position, whose change is yet to be put out.
+    pub(super) async fn compute(&mut self, position: &OffsetVector) -> Result<Delta> {
+        let (began, rows) = (Instant::now(), self.dataflow.rows_read());
+        let delta = self.dataflow.step_towards(position).await?;
+        self.count(began, rows);
+        Ok(delta)
     }
 
     /// Takes one step to a position.
