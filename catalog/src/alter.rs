@@ -287,6 +287,39 @@ impl Snapshot {
         })
     }
 
+    /// Plans that a materialized view keeps another query, with the same columns.
+    ///
+    /// # Errors
+    /// When the object is none, and when one that it would depend on is not there.
+    pub fn set_query(
+        &self,
+        id: ObjectId,
+        sql: String,
+        on_window_close: bool,
+        default_schema: String,
+        depends_on: BTreeSet<ObjectId>,
+    ) -> Result<Vec<Change>> {
+        let entry = self.require_id(id)?;
+        let mut body = entry.body.clone();
+        let Body::MaterializedView(kept) = &mut body else {
+            return Err(Error::rule(
+                SqlState::WRONG_OBJECT_TYPE,
+                format!("{} keeps no query", entry.describe()),
+                None,
+            ));
+        };
+        kept.view.sql = sql;
+        kept.on_window_close = on_window_close;
+        kept.view.default_schema = default_schema;
+        // The columns' names are those that the view has had.
+        kept.view.named_columns = true;
+        kept.generation += 1;
+        self.changed(entry, |entry| {
+            entry.body = body;
+            entry.depends_on = depends_on;
+        })
+    }
+
     /// Plans that a materialized view or a sink stands still, or goes on.
     ///
     /// # Errors

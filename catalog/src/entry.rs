@@ -373,6 +373,12 @@ pub struct MaterializedView {
     /// Whether it was told to stand still.
     #[serde(default)]
     pub paused: bool,
+    /// How often it was given another query.
+    #[serde(default)]
+    pub generation: u32,
+    /// Whether it shows each window once, when that has closed: `EMIT ON WINDOW CLOSE`.
+    #[serde(default)]
+    pub on_window_close: bool,
 }
 
 /// A stored query whose changes go elsewhere as they happen.

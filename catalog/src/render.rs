@@ -20,7 +20,11 @@ pub fn create_statement(entry: &Entry, snapshot: &Snapshot) -> String {
         Body::ExternalTable(table) => create_external_table(&name, table),
         Body::View(view) => create_view("VIEW", &name, view, &BTreeMap::new()),
         Body::MaterializedView(kept) => {
-            create_view("MATERIALIZED VIEW", &name, &kept.view, &kept.options)
+            let emit = match kept.on_window_close {
+                true => "\nEMIT ON WINDOW CLOSE",
+                false => "",
+            };
+            create_view("MATERIALIZED VIEW", &name, &kept.view, &kept.options) + emit
         }
         Body::Sink(sink) => create_sink(&name, sink, snapshot),
         Body::Connection(connection) => create_connection(&name, connection),

@@ -10,7 +10,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
 use tokio_util::sync::CancellationToken;
 use weir_base::{Classify, Clock, Kind, QueryId, SqlState, TopicId, TopicName};
-use weir_catalog::{Catalog, Entry, ObjectId};
+use weir_catalog::{Body, Catalog, Entry, ObjectId};
 use weir_connectors::files::{FilePolicy, FileStores};
 use weir_connectors::topic::DecodedRows;
 use weir_streaming::Checkpoints;
@@ -312,7 +312,13 @@ fn open_checkpoints(folder: &Path, catalog: &Catalog) -> Result<Checkpoints> {
         }
     };
     let snapshot = catalog.snapshot();
-    checkpoints.retain(|job| snapshot.by_id(ObjectId(job)).is_some())?;
+    checkpoints.retain(|job, generation| {
+        let entry = snapshot.by_id(ObjectId(job));
+        entry.is_some_and(|entry| match &entry.body {
+            Body::MaterializedView(kept) => kept.generation == generation,
+            _ => true,
+        })
+    })?;
     Ok(checkpoints)
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use futures::FutureExt;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_base::{Classify, Kind, Offset, SqlState, TopicId};
@@ -101,6 +101,8 @@ pub(crate) struct ViewStatus {
 pub(crate) struct Views {
     status: Mutex<HashMap<ObjectId, ViewStatus>>,
     groups: tokio::sync::Mutex<Vec<RunningGroup>>,
+    /// One view at a time is given another query.
+    pub(crate) replacing: tokio::sync::Mutex<()>,
     /// Up to where each topic is shown to who reads a view.
     positions: RwLock<Arc<Positions>>,
     /// Counts the changes of both.
@@ -124,6 +126,7 @@ impl Default for Views {
         Self {
             status: Mutex::default(),
             groups: tokio::sync::Mutex::default(),
+            replacing: tokio::sync::Mutex::default(),
             positions: RwLock::default(),
             changed: watch::Sender::new(0),
         }
@@ -275,7 +278,7 @@ impl Views {
                 }
             }
             self.set(entry.id, ViewState::Starting);
-            match job(engine, entry).await {
+            match job(engine, entry, Table::AsItIs).await {
                 Ok(job) => {
                     self.note(&job);
                     jobs.push(job);
@@ -307,9 +310,70 @@ impl Views {
         let (far, near) = jobs.into_iter().partition(is_far);
         let far: Vec<Job> = far;
         for job in far {
-            self.come(engine, groups, job);
+            self.come(engine, groups, job, None);
         }
         near
+    }
+
+    /// Computes another query of a view, whose definition is given, beside the one that runs. When it has come near the end of
+    /// its sources, it waits for [`Views::replace`].
+    ///
+    /// # Errors
+    /// When the query cannot be planned or computed, or is given up.
+    pub(crate) async fn prepare(&self, engine: &Arc<Shared>, entry: &Entry) -> Result<()> {
+        let status = self.status(entry.id);
+        if status.is_some_and(|status| status.state == ViewState::Starting) {
+            return Err(Error::invalid(
+                SqlState::OBJECT_IN_USE,
+                format!("{} is being computed", entry.describe()),
+            )
+            .with_hint("wait until it is running, or pause it"));
+        }
+        // What a statement that was broken off left.
+        self.give_up(entry.id).await;
+        let job = job(engine, entry, Table::Anothers).await?;
+        let (near, is_near) = oneshot::channel();
+        self.come(engine, &mut *self.groups.lock().await, job, Some(near));
+        match is_near.await {
+            Ok(result) => result,
+            Err(_dropped) => Err(Error::new(
+                Kind::Cancelled,
+                format!(
+                    "{} was stopped before its new query was computed",
+                    entry.describe()
+                ),
+            )),
+        }
+    }
+
+    /// Puts what [`Views::prepare`] computed in the place of what runs, whether it is waited for or not, and waits until it is
+    /// shown.
+    ///
+    /// # Errors
+    /// When the view fails on the way.
+    pub(crate) async fn replace(&self, engine: &Arc<Shared>, id: ObjectId) -> Result<()> {
+        self.set(id, ViewState::Starting);
+        self.join_soon(engine, id);
+        self.shown(id).await
+    }
+
+    fn join_soon(&self, engine: &Arc<Shared>, id: ObjectId) {
+        let weak = Arc::downgrade(engine);
+        engine.lanes.spawn(Lane::Heavy, async move {
+            if let Some(engine) = weak.upgrade()
+                && let Err(error) = engine.views.join(&engine, id).await
+            {
+                tracing::error!(%error, "a group of views has ended");
+            }
+        });
+    }
+
+    /// Gives up what [`Views::prepare`] computed.
+    pub(crate) async fn give_up(&self, id: ObjectId) {
+        let mut groups = self.groups.lock().await;
+        if let Err(error) = take(&mut groups, |group| group.comes == Some(id)).await {
+            tracing::error!(%error, "a group of views has ended");
+        }
     }
 
     /// Lets jobs go on with those that they belong to.
@@ -334,12 +398,22 @@ impl Views {
     }
 
     /// Lets a job come near the end of its sources, beside those that run.
-    fn come(&self, engine: &Arc<Shared>, groups: &mut Vec<RunningGroup>, job: Job) {
+    /// It joins them then, unless there is one to tell.
+    fn come(
+        &self,
+        engine: &Arc<Shared>,
+        groups: &mut Vec<RunningGroup>,
+        job: Job,
+        tell: Option<oneshot::Sender<Result<()>>>,
+    ) {
         let topics = topics_of(&job).into_iter().collect();
         let comes = Some(ObjectId(job.id()));
+        let is_told = tell.is_some();
         let stop = engine.closing.child_token();
         let ids = vec![ObjectId(job.id())];
-        let work = come_near(Arc::downgrade(engine), job, stop.clone());
+        let work = come_near(Arc::downgrade(engine), job, stop.clone(), tell);
+        // One that is to take another's place leaves it alone when it fails.
+        let ids = if is_told { Vec::new() } else { ids };
         let work = guarded(Arc::downgrade(engine), ids, HashSet::new(), work);
         if let Some(task) = engine.lanes.spawn(Lane::Heavy, work) {
             groups.push(RunningGroup {
@@ -495,12 +569,21 @@ async fn guarded(
     }
 }
 
-/// Brings a job near the end of its sources, and has it join those that run then. Gives it back when it is there, or stopped.
-async fn come_near(engine: Weak<Shared>, mut job: Job, stop: CancellationToken) -> Vec<Job> {
+/// Brings a job near the end of its sources, and tells it, or has it join those that run then. Gives it back when it is there, or
+/// stopped.
+async fn come_near(
+    engine: Weak<Shared>,
+    mut job: Job,
+    stop: CancellationToken,
+    tell: Option<oneshot::Sender<Result<()>>>,
+) -> Vec<Job> {
     let id = ObjectId(job.id());
     loop {
         if stop.is_cancelled() {
             return vec![job];
+        }
+        if tell.as_ref().is_some_and(oneshot::Sender::is_closed) {
+            return Vec::new();
         }
         let advanced = job.advance().await;
         let Some(engine) = engine.upgrade() else {
@@ -508,12 +591,21 @@ async fn come_near(engine: Weak<Shared>, mut job: Job, stop: CancellationToken) 
         };
         match advanced {
             Err(error) => {
-                let failure = Failure::of(&error.into());
-                engine.views.set(id, ViewState::Failed(failure));
+                let error = Error::from(error);
+                match tell {
+                    // Nobody waits for it any more, perhaps.
+                    Some(tell) => drop(tell.send(Err(error))),
+                    None => {
+                        let failure = Failure::of(&error);
+                        engine.views.set(id, ViewState::Failed(failure));
+                    }
+                }
                 return Vec::new();
             }
             Ok(is_there) => {
-                engine.views.note(&job);
+                if tell.is_none() {
+                    engine.views.note(&job);
+                }
                 if is_there || job.dataflow().rows_behind() <= NEAR_ROWS {
                     break;
                 }
@@ -521,15 +613,10 @@ async fn come_near(engine: Weak<Shared>, mut job: Job, stop: CancellationToken) 
         }
         tokio::task::yield_now().await;
     }
-    if let Some(engine) = engine.upgrade() {
-        let weak = Arc::downgrade(&engine);
-        engine.lanes.spawn(Lane::Heavy, async move {
-            if let Some(engine) = weak.upgrade()
-                && let Err(error) = engine.views.join(&engine, id).await
-            {
-                tracing::error!(%error, "a group of views has ended");
-            }
-        });
+    if let Some(tell) = tell {
+        drop(tell.send(Ok(())));
+    } else if let Some(engine) = engine.upgrade() {
+        engine.views.join_soon(&engine, id);
     }
     vec![job]
 }
@@ -628,21 +715,32 @@ fn again(engine: &Arc<Shared>, ids: Vec<ObjectId>) {
     });
 }
 
-/// The job of a view, at the beginning.
-async fn job(engine: &Arc<Shared>, entry: &Entry) -> Result<Job> {
+/// What a view's job finds in its table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Table {
+    /// What the last job of the same query left.
+    AsItIs,
+    /// What another job writes, until this one takes its place.
+    Anothers,
+}
+
+/// The job of a view, at the beginning or where its last checkpoint was made.
+async fn job(engine: &Arc<Shared>, entry: &Entry, has: Table) -> Result<Job> {
     let Body::MaterializedView(view) = &entry.body else {
         return Err(Error::new(
             Kind::Internal,
             "only views that are kept have jobs",
         ));
     };
-    let planner = planner(engine, &view.view.sql);
-    let store = engine.checkpoints.of(entry.id.0)?;
+    let planner = planner(engine, &view.view.sql, view.on_window_close);
+    let store = engine.checkpoints.of(entry.id.0, view.generation)?;
     let table = engine.keyed_table(entry)?;
     let mut dataflow = planner
         .dataflow(entry, &view.view, Some(store.clone()))
         .await?;
-    let sink = if table.stable_offset() == Offset::ZERO {
+    let sink = if has == Table::Anothers {
+        ViewSink::of_unknown(table)?
+    } else if table.stable_offset() == Offset::ZERO {
         ViewSink::new(table)?
     } else {
         // What came since the checkpoint may be in the table already: up to where it says.
@@ -675,17 +773,21 @@ pub(crate) fn upkeep(engine: &Shared) -> Upkeep {
 }
 
 /// A planner for a view, with a memory of its own.
-pub(crate) fn planner(engine: &Arc<Shared>, sql: &str) -> Planner {
+pub(crate) fn planner(engine: &Arc<Shared>, sql: &str, on_window_close: bool) -> Planner {
     let limit = usize::try_from(engine.settings.limits.view_memory.0).unwrap_or(usize::MAX);
     let pool = Arc::new(QueryPool::new(limit, Arc::clone(&engine.memory)));
     let running = Running::new(sql, pool, engine.clock.now_ms());
-    Planner::new(
+    let planner = Planner::new(
         Arc::clone(engine),
         &running,
         engine.catalog.snapshot(),
         &Variables::default(),
         Reading::Live,
-    )
+    );
+    match on_window_close {
+        true => planner.closing_windows(),
+        false => planner,
+    }
 }
 
 impl Planner {
@@ -697,7 +799,7 @@ impl Planner {
         store: Option<JobStore>,
     ) -> Result<Dataflow> {
         let plan = self.view_as_declared(entry, view).await?;
-        let plan = self.state.optimize(&plan)?;
-        Ok(Dataflow::new(&plan, &self.state, &self.task_context(), store).await?)
+        let (_, dataflow) = self.followed(plan, store).await?;
+        Ok(dataflow)
     }
 }

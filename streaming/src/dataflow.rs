@@ -13,6 +13,7 @@ use weir_topics::{Pin, Topic};
 use crate::checkpoint::{JobStore, Manifest, Saving, Shelf};
 use crate::delta::Delta;
 use crate::error::{Error, Result};
+use crate::event_time::{self, EventTime};
 use crate::operators::{Boxed, Description, Operator, StateSize, Unique};
 use crate::planning::{Planned, Restored, Walk};
 use crate::runtime::Positions;
@@ -30,6 +31,7 @@ pub struct Dataflow {
     root: Boxed,
     sources: Sources,
     reads: Vec<Read>,
+    event_time: EventTime,
     schema: SchemaRef,
     step_rows: i64,
     begun: bool,
@@ -77,9 +79,17 @@ impl Dataflow {
                 store: Some(store.clone()),
                 position: Some(found.position.clone()),
             };
-            let Planned { root, reads } = Walk::over(plan, state, context, restored).await?;
+            let Planned {
+                root,
+                reads,
+                event_time,
+            } = Walk::over(plan, state, context, restored).await?;
             match Sources::new(reads.clone(), Some(&found.position)) {
-                Ok(sources) if found.reads(&reads) && sources.is_whole() => {
+                Ok(sources)
+                    if found.reads(&reads)
+                        && sources.is_whole()
+                        && !(event_time.has_sources() && has_grown(&found.position, &reads)) =>
+                {
                     return Ok(Self {
                         schema: Arc::clone(plan.schema().inner()),
                         root,
@@ -87,6 +97,7 @@ impl Dataflow {
                         sources,
                         gone: gone(&reads),
                         reads,
+                        event_time,
                         step_rows: STEP_ROWS,
                         begun: true,
                         store: Some(store.clone()),
@@ -107,7 +118,11 @@ impl Dataflow {
             store: store.clone(),
             position: None,
         };
-        let Planned { root, reads } = Walk::over(plan, state, context, restored).await?;
+        let Planned {
+            root,
+            reads,
+            event_time,
+        } = Walk::over(plan, state, context, restored).await?;
         let sources = Sources::new(reads.clone(), None)?;
         Ok(Self {
             schema: Arc::clone(plan.schema().inner()),
@@ -120,12 +135,43 @@ impl Dataflow {
             sources,
             gone: gone(&reads),
             reads,
+            event_time,
             step_rows: STEP_ROWS,
             begun: false,
             store,
             moved: false,
             unseen_to: None,
         })
+    }
+
+    /// Plans a query over windows that close, which has been [made one](event_time::close_windows) and then analysed and optimised. Its
+    /// rows only come.
+    ///
+    /// # Errors
+    /// As [`Dataflow::new`], and when what it gives of a window would change after that has closed.
+    pub async fn on_window_close(
+        plan: &LogicalPlan,
+        state: &SessionState,
+        context: &Arc<TaskContext>,
+        store: Option<JobStore>,
+    ) -> Result<Self> {
+        event_time::check(plan)?;
+        let dataflow = Self::new(plan, state, context, store).await?;
+        match dataflow.root.only_grows() {
+            true => Ok(dataflow),
+            false => Err(Error::Internal("rows of closed windows may go again")),
+        }
+    }
+
+    /// How far event time has come, in milliseconds since 1970-01-01 00:00:00 UTC, if its windows wait for that and it is known.
+    pub fn watermark_ms(&self) -> Option<i64> {
+        let nanos = self.event_time.now().get()?;
+        i64::try_from(nanos.div_euclid(1_000_000)).ok()
+    }
+
+    /// How many rows were late, each as often as it was in a window; none if it has no windows that close.
+    pub fn late_rows(&self) -> Option<u64> {
+        self.event_time.late_rows()
     }
 
     /// The schema of its rows.
@@ -326,6 +372,7 @@ impl Dataflow {
     async fn step_to_ends(&mut self, ends: Vec<Vec<weir_base::Offset>>) -> Result<Delta> {
         let ranges = self.sources.ranges(&ends);
         self.begun = true;
+        self.event_time.advance(&ranges).await?;
         let delta = self.root.step(&ranges).await?;
         self.moved |= !self.sources.is_at(&ends);
         self.sources.go_to(ends);
@@ -390,6 +437,15 @@ fn remembers_nothing(operator: &dyn Operator) -> bool {
     let reads_or_maps = matches!(operator.describe().name, "Stream" | "Linear");
     let mut inputs = operator.inputs().into_iter();
     reads_or_maps && inputs.all(remembers_nothing)
+}
+
+/// Whether a topic has more partitions than when it stood at a position.
+fn has_grown(position: &OffsetVector, reads: &[Read]) -> bool {
+    let mut topics = reads.iter().map(Read::topic);
+    topics.any(|topic| {
+        let then = position.topic(topic.name()).unwrap_or_default();
+        then.len() < topic.partitions().len()
+    })
 }
 
 fn state_size(operator: &dyn Operator) -> StateSize {

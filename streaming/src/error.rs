@@ -15,6 +15,14 @@ pub enum Error {
         /// The operator in SQL's words.
         &'static str,
     ),
+    /// A window cannot close, or something is asked of closed windows that would change later.
+    #[error("{message}")]
+    Windows {
+        /// What is wrong.
+        message: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
     /// Nothing that the plan reads can change.
     #[error("this query reads no stream, so nothing can change in it")]
     ReadsNoStream,
@@ -74,6 +82,7 @@ impl Classify for Error {
     fn kind(&self) -> Kind {
         match self {
             Self::NeedsState(_)
+            | Self::Windows { .. }
             | Self::WrongPosition(_)
             | Self::ReadsNoStream
             | Self::KeyNotUnique { .. } => Kind::Invalid,
@@ -88,7 +97,9 @@ impl Classify for Error {
 
     fn sqlstate(&self) -> SqlState {
         match self {
-            Self::NeedsState(_) | Self::ReadsNoStream => SqlState::FEATURE_NOT_SUPPORTED,
+            Self::NeedsState(_) | Self::Windows { .. } | Self::ReadsNoStream => {
+                SqlState::FEATURE_NOT_SUPPORTED
+            }
             Self::WrongPosition(_) => SqlState::INVALID_PARAMETER_VALUE,
             Self::Dropped(_) => SqlState::UNDEFINED_TABLE,
             Self::KeyNotUnique { .. } => SqlState::UNIQUE_VIOLATION,
@@ -106,6 +117,7 @@ impl Classify for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Windows { hint, .. } => Some((*hint).to_owned()),
             Self::WrongPosition(_) => {
                 Some("start without a token to read from the beginning".to_owned())
             }

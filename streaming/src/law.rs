@@ -226,7 +226,7 @@ impl World {
 
     /// A dataflow, which goes on from the last checkpoint, and what tells its rows apart.
     async fn dataflow(&self, sql: &str) -> (Dataflow, Option<Vec<usize>>) {
-        self.dataflow_with(sql, Some(self.checkpoints.of(1).unwrap()))
+        self.dataflow_with(sql, Some(self.checkpoints.of(1, 0).unwrap()))
             .await
     }
 

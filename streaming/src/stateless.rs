@@ -25,6 +25,7 @@ use futures::future::BoxFuture;
 use weir_connectors::topic::{FollowedTable, MirroredTable, as_topic_scan};
 
 use crate::error::{Error, Result};
+use crate::event_time::WatermarkedStream;
 
 type Plan = Arc<dyn ExecutionPlan>;
 
@@ -69,7 +70,9 @@ fn reads_tables(plan: &LogicalPlan) -> Result<bool> {
         if let LogicalPlan::TableScan(scan) = node {
             let provider = source_as_provider(&scan.source)?;
             let provider = provider.as_ref() as &dyn Any;
-            found |= provider.is::<FollowedTable>() || provider.is::<MirroredTable>();
+            found |= provider.is::<FollowedTable>()
+                || provider.is::<MirroredTable>()
+                || provider.is::<WatermarkedStream>();
         }
         Ok(match found {
             true => TreeNodeRecursion::Stop,

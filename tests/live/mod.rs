@@ -1,6 +1,7 @@
 //! Live queries: history, then each new row, without a seam; resume, slow readers, WebSocket.
 
 mod changelog;
+mod closing;
 mod crashes;
 mod envelopes;
 mod mirrors;

@@ -5,6 +5,7 @@
 
 mod bytea;
 mod checked;
+mod closing;
 mod context;
 pub(crate) mod decimals;
 pub(crate) mod files;
@@ -12,6 +13,7 @@ mod from_text;
 mod hidden;
 mod insert;
 mod interruptible;
+mod late;
 mod literals;
 mod names;
 mod predicates;
@@ -19,6 +21,7 @@ mod relations;
 mod rewrite;
 mod rounded;
 mod types;
+mod watermarks;
 mod windows;
 
 use std::collections::{BTreeSet, HashMap};
@@ -52,6 +55,7 @@ use crate::sql_types::sql_name;
 use crate::variables::Variables;
 use context::PlanContext;
 pub(crate) use types::UTC;
+pub(crate) use watermarks::check_watermark;
 
 /// How the statement reads streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,9 +78,11 @@ pub(crate) struct Planner {
     stop: CancellationToken,
     /// Whether views that are kept are planned by their text, as others are.
     expands_kept: bool,
+    /// Whether rows of windows wait until these close.
+    closes_windows: bool,
     /// Whether tables that are followed are to say what tells their rows apart.
     tells_keys: bool,
-    opened: Mutex<Opened>,
+    opened: Arc<Mutex<Opened>>,
 }
 
 /// Whose text is planned.
@@ -133,8 +139,9 @@ impl Planner {
             reading,
             stop: running.stop.clone(),
             expands_kept: false,
+            closes_windows: false,
             tells_keys: false,
-            opened: Mutex::default(),
+            opened: Arc::default(),
         }
     }
 
@@ -143,6 +150,17 @@ impl Planner {
     pub(crate) fn expanding_kept(mut self, expands_kept: bool) -> Self {
         self.expands_kept = expands_kept;
         self
+    }
+
+    /// Plans windows such that their rows come once these have closed: `EMIT ON WINDOW CLOSE`.
+    pub(crate) fn closing_windows(mut self) -> Self {
+        self.closes_windows = true;
+        self
+    }
+
+    /// Whether it does.
+    pub(crate) fn closes_windows(&self) -> bool {
+        self.closes_windows
     }
 
     /// Finds out what tells apart the rows of each view that is followed.
@@ -208,7 +226,7 @@ impl Planner {
         text: Text,
         schema: &str,
     ) -> Result<LogicalPlan> {
-        windows::expand(&mut statement)?;
+        windows::expand(&mut statement, self.closes_windows)?;
         let shows_hidden = hidden::is_mentioned(&statement);
         if shows_hidden {
             hidden::exclude_hidden(&mut statement, &|name| {
@@ -251,7 +269,10 @@ impl Planner {
             state: &self.state,
             default_schema,
             relations,
-            relation_planners: vec![Arc::new(calls)],
+            relation_planners: match self.closes_windows {
+                true => vec![Arc::new(calls), Arc::new(closing::ClosingWindows)],
+                false => vec![Arc::new(calls)],
+            },
             time_zone: self
                 .state
                 .config_options()

@@ -11,10 +11,11 @@ use datafusion::sql::sqlparser::ast;
 use weir_base::{Offset, SqlState};
 use weir_catalog::{Body, Entry, ObjectId, ObjectKind, ObjectName};
 use weir_connectors::topic::{FollowedTable, MirroredTable, StreamTable, TopicHold};
-use weir_streaming::unique_key;
+use weir_streaming::{WatermarkedStream, unique_key};
 use weir_topics::Topic;
 
 use super::files::Calls;
+use super::late::view_of_late_rows;
 use super::names::Mentioned;
 use super::{Planner, Reading, Text};
 use crate::error::{Error, Result};
@@ -103,7 +104,12 @@ impl Planner {
             Err(_) if super::files::looks_like_a_file(object) => {
                 return super::files::open_path(self, &object.name).await;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                return match self.late_rows(object, text).await? {
+                    Some(late) => Ok(late),
+                    None => Err(error.into()),
+                };
+            }
         };
         if text == Text::Own {
             self.opened.lock().named.insert(entry.id);
@@ -112,7 +118,7 @@ impl Planner {
             Body::Stream(_) => self.stream(&entry, shows_hidden).await,
             Body::Table(_) => self.table(&entry, shows_hidden).await,
             Body::ExternalTable(table) => super::files::open_definition(self, table).await,
-            Body::MaterializedView(kept) if !self.expands_kept => {
+            Body::MaterializedView(kept) if !self.expands_kept || kept.on_window_close => {
                 if self.reading == Reading::Live && self.tells_keys {
                     let key = Box::pin(self.key_of_view(&entry, &kept.view)).await?;
                     let table = self.engine.keyed_table(&entry)?;
@@ -137,9 +143,15 @@ impl Planner {
         let topic = self.engine.topic_of(entry)?;
         let rows = Arc::new(row_schema(&self.engine, entry)?);
         let hold = self.hold(topic);
-        // Which change of a key is its newest is told by hidden columns.
-        let shows_hidden = shows_hidden || rows.format().value.is_changelog();
-        let mut table = StreamTable::new(hold, Arc::clone(&rows), shows_hidden)
+        let watermark = self.watermark(entry, &rows)?;
+        let shown = match shows_hidden {
+            true => rows.schema_with_hidden(),
+            false => Arc::clone(rows.read_schema()),
+        };
+        // Which change of a key is its newest is told by hidden columns, and so is a watermark.
+        let is_changelog = rows.format().value.is_changelog();
+        let with_hidden = shows_hidden || is_changelog || watermark.is_some();
+        let mut table = StreamTable::new(hold, Arc::clone(&rows), with_hidden)
             .keeping(Arc::clone(&self.engine.decoded_rows));
         // After the log is held: what it lets go of is in the history by then.
         if let Some(history) = self.engine.histories.of(&self.engine, entry).await? {
@@ -154,7 +166,10 @@ impl Planner {
             let schema = entry.arrow_schema();
             return Ok(Arc::new(MirroredTable::new(table, rows, schema)?));
         }
-        Ok(Arc::new(table))
+        Ok(match watermark {
+            Some(watermark) => Arc::new(WatermarkedStream::new(Arc::new(table), shown, watermark)),
+            None => Arc::new(table),
+        })
     }
 
     async fn table(&self, entry: &Entry, shows_hidden: bool) -> Result<Arc<dyn TableProvider>> {
@@ -201,7 +216,12 @@ impl Planner {
         let mut seen = BTreeSet::new();
         let names = mentioned.relations.iter();
         let mut open: Vec<ObjectId> = names
-            .filter_map(|name| Some(self.snapshot.get(&object(name, schema).ok()?)?.id))
+            .filter_map(|name| {
+                let name = object(name, schema).ok()?;
+                let entry = self.snapshot.get(&name);
+                let entry = entry.or_else(|| view_of_late_rows(&self.snapshot, &name));
+                entry.map(|entry| entry.id)
+            })
             .collect();
         while let Some(id) = open.pop() {
             let Some(entry) = self.snapshot.by_id(id).filter(|_| seen.insert(id)) else {

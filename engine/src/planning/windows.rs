@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{self, VisitMut, VisitorMut};
 use weir_base::SqlState;
 
+use super::closing::{self, Closing};
 use crate::error::{Error, Result};
 use crate::statements::{normalized, position_of};
 
@@ -54,33 +55,43 @@ const KINDS: [Kind; 4] = [
     },
 ];
 
-/// Writes out the windows of a statement.
+/// A session in which a row is alone: those of rows that follow one another are put together when they close.
+const ONE_ROW_SESSION: &str =
+    "SELECT *, w_at AS window_start, w_at + w_gap AS window_end FROM w_t WHERE w_at IS NOT NULL";
+
+/// Writes out the windows of a statement. With `closing` their rows wait until they have closed.
 ///
 /// # Errors
 /// When one has not the arguments that it needs.
-pub(super) fn expand(statement: &mut ast::Statement) -> Result<()> {
-    let mut expander = Expander(None);
+pub(super) fn expand(statement: &mut ast::Statement, closing: bool) -> Result<()> {
+    let mut expander = Expander {
+        closing,
+        error: None,
+    };
     let _ = VisitMut::visit(statement, &mut expander);
-    match expander.0 {
+    match expander.error {
         Some(error) => Err(error),
         None => Ok(()),
     }
 }
 
-struct Expander(Option<Error>);
+struct Expander {
+    closing: bool,
+    error: Option<Error>,
+}
 
 impl VisitorMut for Expander {
     type Break = ();
 
     fn post_visit_table_factor(&mut self, factor: &mut ast::TableFactor) -> ControlFlow<()> {
-        match expanded(factor) {
+        match expanded(factor, self.closing) {
             Ok(None) => ControlFlow::Continue(()),
             Ok(Some(query)) => {
                 *factor = query;
                 ControlFlow::Continue(())
             }
             Err(error) => {
-                self.0 = Some(error);
+                self.error = Some(error);
                 ControlFlow::Break(())
             }
         }
@@ -88,7 +99,7 @@ impl VisitorMut for Expander {
 }
 
 /// The query that a table factor stands for, if it is a window.
-fn expanded(factor: &ast::TableFactor) -> Result<Option<ast::TableFactor>> {
+fn expanded(factor: &ast::TableFactor, closing: bool) -> Result<Option<ast::TableFactor>> {
     let (name, args, alias) = match factor {
         ast::TableFactor::Table {
             name,
@@ -112,7 +123,8 @@ fn expanded(factor: &ast::TableFactor) -> Result<Option<ast::TableFactor>> {
     let Some(kind) = KINDS.iter().find(|kind| kind.name == called) else {
         return Ok(None);
     };
-    let filled = filled(kind, args).map_err(|error| error.with_position(position_of(name)))?;
+    let filled = filled(kind, args, closing);
+    let filled = filled.map_err(|error| error.with_position(position_of(name)))?;
     let alias = alias.clone().or_else(|| {
         Some(ast::TableAlias {
             explicit: true,
@@ -121,20 +133,24 @@ fn expanded(factor: &ast::TableFactor) -> Result<Option<ast::TableFactor>> {
             at: None,
         })
     });
-    Ok(Some(ast::TableFactor::Derived {
-        lateral: false,
-        subquery: filled.query,
-        alias,
-        sample: None,
+    Ok(Some(match closing {
+        true => closing::factor(filled.query, &filled.closing, alias),
+        false => ast::TableFactor::Derived {
+            lateral: false,
+            subquery: filled.query,
+            alias,
+            sample: None,
+        },
     }))
 }
 
 struct Filled {
     query: Box<ast::Query>,
     alias: ast::Ident,
+    closing: Closing,
 }
 
-fn filled(kind: &Kind, args: &[ast::FunctionArg]) -> Result<Filled> {
+fn filled(kind: &Kind, args: &[ast::FunctionArg], closing: bool) -> Result<Filled> {
     let wrong = || {
         let parameters = kind.parameters.join(", ");
         let keys = if kind.name == "session" {
@@ -206,7 +222,22 @@ fn filled(kind: &Kind, args: &[ast::FunctionArg]) -> Result<Filled> {
     for (parameter, value) in kind.parameters.iter().zip(given.iter().skip(2)) {
         values.push((format!("w_{parameter}"), (*value).clone()));
     }
-    let parsed = crate::text::parse_one(kind.query)?;
+    let of_session = kind.name == "session";
+    let text = match of_session && closing {
+        true => ONE_ROW_SESSION,
+        false => kind.query,
+    };
+    let closing = match of_session {
+        true => Closing::Session { keys: keys.len() },
+        false => Closing::Grid {
+            // The end is the start and the size, but of windows that grow.
+            start: match (kind.name, given.last()) {
+                ("tumble" | "hop", Some(size)) => Some(size.to_string()),
+                _ => None,
+            },
+        },
+    };
+    let parsed = crate::text::parse_one(text)?;
     let weir_sql::Statement::Query(query) = parsed.statement else {
         return Err(Error::new(
             weir_base::Kind::Internal,
@@ -215,13 +246,20 @@ fn filled(kind: &Kind, args: &[ast::FunctionArg]) -> Result<Filled> {
     };
     let (relation, alias) = source(relation).ok_or_else(wrong)?;
     let mut query = query.query;
+    if text == ONE_ROW_SESSION {
+        closing::add_keys(&mut query, &keys);
+    }
     let mut filler = Filler {
         relation,
         values,
         keys,
     };
     let _ = VisitMut::visit(query.as_mut(), &mut filler);
-    Ok(Filled { query, alias })
+    Ok(Filled {
+        query,
+        alias,
+        closing,
+    })
 }
 
 /// `DESCRIPTOR(at)` is `at`.

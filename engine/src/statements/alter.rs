@@ -3,7 +3,7 @@
 use datafusion::common::DFSchema;
 use weir_base::{Options, SqlState};
 use weir_catalog::{Body, Entry, Snapshot};
-use weir_sql::statement::{self, AlterOperation, ColumnChange, ObjectKind};
+use weir_sql::statement::{self, AlterOperation, ColumnChange, Emit, ObjectKind};
 
 use super::{Execution, normalized, position_of};
 use crate::answer::Answer;
@@ -16,6 +16,24 @@ use crate::topic_config::{self, TopicSetting};
 impl Execution {
     pub(super) async fn alter(&self, alter: statement::Alter, tag: &str) -> Result<Answer> {
         let kind = catalog_kind(alter.kind)?;
+        if let AlterOperation::As {
+            query,
+            query_sql,
+            emit,
+        } = &alter.operation
+        {
+            let closes = *emit == Some(Emit::OnWindowClose);
+            // Others may define things while it is computed.
+            self.alter_query(
+                &alter.name,
+                alter.if_exists,
+                query,
+                closes,
+                query_sql.clone(),
+            )
+            .await?;
+            return Ok(self.done(tag));
+        }
         let _ddl = self.engine.ddl.lock().await;
         let snapshot = self.snapshot();
         let name = self.object_name(alter.kind, &alter.name)?;
@@ -98,12 +116,8 @@ impl Execution {
                 }
                 return Ok(self.done(tag));
             }
-            AlterOperation::As { .. } => {
-                return Err(
-                    Error::unsupported(format!("{tag} … AS is not supported yet"))
-                        .with_hint("drop the view, and create it again"),
-                );
-            }
+            // Done above.
+            AlterOperation::As { .. } => return Ok(self.done(tag)),
         };
         if moves_columns {
             self.check_schema(&changes)?;

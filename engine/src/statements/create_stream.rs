@@ -19,7 +19,7 @@ use super::definitions::{column_of_field, if_exists, topic_exists, topic_name};
 use super::{Execution, ident_position, normalized, position_of};
 use crate::answer::Answer;
 use crate::error::{Error, Result};
-use crate::planning::{Reading, plan_expression};
+use crate::planning::{Reading, check_watermark, plan_expression};
 use crate::rows::row_schema;
 use crate::{history, topic_config};
 
@@ -109,6 +109,10 @@ impl Execution {
                 "connector {connector:?} is not supported yet"
             ))
             .with_hint("leave it out: the stream is then a topic of the embedded log"));
+        }
+        if options.take::<String>("idle_timeout")?.is_some() {
+            return Err(Error::unsupported("option \"idle_timeout\" is not supported yet")
+                .with_hint("a partition without rows holds the watermark back: choose a key or a number of partitions such that each has rows"));
         }
         let partitions = options.take::<u32>("partitions")?;
         if partitions.is_some_and(|partitions| !(1..=PARTITIONS_MAX).contains(&partitions)) {
@@ -348,6 +352,7 @@ impl Execution {
         }
         let schema = datafusion::common::DFSchema::try_from(schema_of(columns).as_ref().clone())?;
         let expr = plan_expression(&self.engine.base_state, declared.expr.clone(), &schema)?;
+        check_watermark(&expr, &declared.sql)?;
         let data_type = datafusion::logical_expr::ExprSchemable::get_type(&expr, &schema)?;
         if !is_time(&data_type) {
             return Err(Error::invalid(

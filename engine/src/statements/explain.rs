@@ -12,7 +12,6 @@ use datafusion::logical_expr::{
 use datafusion::physical_plan::displayable;
 use weir_base::SqlState;
 use weir_sql::statement::{self, Emit, Statement};
-use weir_streaming::Dataflow;
 
 use super::Execution;
 use crate::answer::Answer;
@@ -31,7 +30,7 @@ impl Execution {
             },
             Statement::CreateMaterializedView(view) if !explain.analyze => statement::Query {
                 query: view.query,
-                emit: Some(Emit::Changes),
+                emit: view.emit.or(Some(Emit::Changes)),
             },
             Statement::Insert(insert) => match *insert.insert {
                 datafusion::sql::sqlparser::ast::Statement::Insert(insert)
@@ -59,7 +58,7 @@ impl Execution {
                 )));
             }
         };
-        let live = query.emit == Some(Emit::Changes);
+        let live = query.emit.is_some();
         if live && explain.analyze {
             return Err(
                 Error::unsupported("EXPLAIN ANALYZE of a live query would never end")
@@ -72,13 +71,17 @@ impl Execution {
             Reading::Bounded
         };
         let planner = self.planner(self.snapshot(), reading);
+        let planner = match query.emit {
+            Some(Emit::OnWindowClose) => planner.closing_windows(),
+            _ => planner,
+        };
         let plan = planner
             .query(&query.query, &self.request.parameters)
             .await?;
-        if live && (is_kept || planner.stateless(&plan).await?.is_none()) {
-            let optimized = planner.state.optimize(&plan)?;
-            let context = planner.task_context();
-            let dataflow = Dataflow::new(&optimized, &planner.state, &context, None).await?;
+        if live
+            && (is_kept || planner.closes_windows() || planner.stateless(&plan).await?.is_none())
+        {
+            let (optimized, dataflow) = planner.followed(plan, None).await?;
             return self.plans(&[
                 ("logical_plan", optimized.display_indent().to_string()),
                 ("continuous_plan", dataflow.explain()),

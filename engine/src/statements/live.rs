@@ -10,8 +10,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 use weir_base::{Options, ResumeToken, SqlState};
-use weir_sql::statement::{self, SqlExpr, Statement, SubscribeSource};
-use weir_streaming::{Dataflow, Delta, LiveQuery, Step, unique_key};
+use weir_sql::statement::{self, Emit, SqlExpr, Statement, SubscribeSource};
+use weir_streaming::{Delta, LiveQuery, unique_key};
 
 use super::Execution;
 use super::materialized_view::check_repeatable;
@@ -62,11 +62,16 @@ impl Execution {
         };
         let start = start(snapshot.unwrap_or(true), subscribe.as_of.as_ref())?;
         match subscribe.source {
-            SubscribeSource::Query(query) => self.live(&query, start, envelope).await,
+            SubscribeSource::Query(query) => {
+                self.live(&query, Emit::Changes, start, envelope).await
+            }
             SubscribeSource::Object(name) => {
                 let parsed = crate::text::parse_one(&format!("SELECT * FROM {name}"))?;
                 match parsed.statement {
-                    Statement::Query(query) => self.live(&query.query, start, envelope).await,
+                    Statement::Query(query) => {
+                        let emit = Emit::Changes;
+                        self.live(&query.query, emit, start, envelope).await
+                    }
                     _ => Err(Error::invalid(
                         SqlState::SYNTAX_ERROR,
                         format!("cannot subscribe to {name}"),
@@ -80,6 +85,7 @@ impl Execution {
     pub(super) async fn live(
         &self,
         query: &ast::Query,
+        emit: Emit,
         start: Start,
         envelope: Option<Envelope>,
     ) -> Result<Answer> {
@@ -90,16 +96,24 @@ impl Execution {
         let admitted = self.engine.admission.live()?;
         let (query, limit) = without_limit(query)?;
         let planner = self.planner(self.snapshot(), Reading::Live).telling_keys();
+        let planner = match emit {
+            Emit::Changes => planner,
+            Emit::OnWindowClose => planner.closing_windows(),
+        };
         let plan = planner.query(&query, &self.request.parameters).await?;
         check_repeatable(&plan, "a live query")?;
         let bounds = self.live_bounds(limit);
-        match planner.stateless(&plan).await? {
+        let stateless = match planner.closes_windows() {
+            true => None,
+            false => planner.stateless(&plan).await?,
+        };
+        match stateless {
             Some(plan) => {
                 let rows = self.rows_that_come(&planner, plan, start).await?;
                 self.give_rows(rows, envelope, bounds, admitted)
             }
             None => {
-                self.follow(&planner, &plan, start, envelope, bounds, admitted)
+                self.follow(&planner, plan, start, envelope, bounds, admitted)
                     .await
             }
         }
@@ -154,7 +168,7 @@ impl Execution {
             // One batch a step, as only the end of a step is a place to go on from.
             let given = step.map_err(Error::from).and_then(|step| {
                 let batch = match &changelog {
-                    None => one_batch(&plain, &step)?,
+                    None => one_batch(&plain, &step.batches)?,
                     Some(changelog) => {
                         changelog.encode(&Delta::of_plus(step.batches), clock.now_ms())?
                     }
@@ -173,19 +187,17 @@ impl Execution {
         ))
     }
 
-    /// Runs a live query that must remember rows: its answer is how they change.
+    /// Runs a live query that must remember rows: its answer is how they change; where windows close, rows only come.
     async fn follow(
         &self,
         planner: &Planner,
-        plan: &LogicalPlan,
+        plan: LogicalPlan,
         start: Start,
         envelope: Option<Envelope>,
         bounds: Bounds,
         admitted: Admitted,
     ) -> Result<Answer> {
-        let plan = planner.state.optimize(plan)?;
-        let context = planner.task_context();
-        let mut dataflow = Dataflow::new(&plan, &planner.state, &context, None).await?;
+        let (plan, mut dataflow) = planner.followed(plan, None).await?;
         if dataflow.topics().next().is_none() {
             return Err(weir_streaming::Error::ReadsNoStream.into());
         }
@@ -194,24 +206,29 @@ impl Execution {
             Start::Now => dataflow.skip_history(),
             Start::At(token) => dataflow.resume(&token)?,
         }
-        let changelog = Changelog::new(
-            envelope.unwrap_or(Envelope::Changelog),
-            dataflow.schema(),
-            unique_key(&plan),
-            false,
-        )?;
-        let schema = Arc::clone(changelog.schema());
+        let only_grows = planner.closes_windows();
+        let plain = Arc::clone(dataflow.schema());
+        let envelope = envelope.or((!only_grows).then_some(Envelope::Changelog));
+        let changelog = envelope.map(|envelope| {
+            let key = unique_key(&plan);
+            Changelog::new(envelope, &plain, key, only_grows)
+        });
+        let changelog = changelog.transpose()?;
+        let schema = changelog.as_ref().map_or(&plain, Changelog::schema).clone();
         let clock = Arc::clone(&self.engine.clock);
         let follower = Some((dataflow, changelog));
         let steps = futures::stream::unfold(follower, move |follower| {
-            let clock = Arc::clone(&clock);
+            let (clock, plain) = (Arc::clone(&clock), Arc::clone(&plain));
             async move {
                 let (mut dataflow, changelog) = follower?;
                 loop {
                     let step = dataflow.step().await;
                     let batch = step
                         .map_err(Error::from)
-                        .and_then(|delta| changelog.encode(&delta, clock.now_ms()));
+                        .and_then(|delta| match &changelog {
+                            Some(changelog) => changelog.encode(&delta, clock.now_ms()),
+                            None => one_batch(&plain, &delta.plus),
+                        });
                     match batch {
                         Err(error) => return Some((Err(error), None)),
                         Ok(None) => {}
@@ -272,10 +289,10 @@ fn start(snapshot: bool, as_of: Option<&SqlExpr>) -> Result<Start> {
 }
 
 /// A step's rows; none where it has none.
-fn one_batch(schema: &SchemaRef, step: &Step) -> Result<Option<RecordBatch>> {
-    match step.batches.is_empty() {
+fn one_batch(schema: &SchemaRef, rows: &[RecordBatch]) -> Result<Option<RecordBatch>> {
+    match rows.is_empty() {
         true => Ok(None),
-        false => Ok(Some(concat_batches(schema, &step.batches)?)),
+        false => Ok(Some(concat_batches(schema, rows)?)),
     }
 }
 

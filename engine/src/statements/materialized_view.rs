@@ -1,12 +1,14 @@
-//! `CREATE`, `ALTER … PAUSE | RESUME` and `DROP` of materialized views.
+//! `CREATE`, `ALTER … AS | PAUSE | RESUME` and `DROP` of materialized views.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::sql::sqlparser::ast;
 use weir_base::{Kind, Options, SqlState};
 use weir_catalog::{
-    Body, Entry, IfExists, MaterializedView, NewObject, ObjectId, ObjectKind, View,
+    Body, Change, Column, Entry, MaterializedView, NewObject, ObjectId, ObjectKind, Snapshot, View,
 };
 use weir_sql::statement::{self, Emit};
 use weir_topics::{Cleanup, TopicConfig, TopicSpec};
@@ -17,6 +19,18 @@ use crate::answer::Answer;
 use crate::error::{Error, Result};
 use crate::views::{self, ViewState};
 
+/// A query that is to be kept, as a statement has it.
+struct KeptQuery<'a> {
+    /// The view.
+    name: &'a ast::ObjectName,
+    query: &'a ast::Query,
+    /// `EMIT ON WINDOW CLOSE`.
+    on_window_close: bool,
+    sql: String,
+    /// The names of its columns; without any, the query's own.
+    columns: &'a [ast::Ident],
+}
+
 impl Execution {
     pub(super) async fn create_materialized_view(
         &self,
@@ -24,12 +38,6 @@ impl Execution {
         sql: String,
     ) -> Result<Answer> {
         let name = self.name(&create.name)?;
-        if create.emit == Some(Emit::OnWindowClose) {
-            return Err(
-                Error::unsupported("EMIT ON WINDOW CLOSE is not supported yet")
-                    .with_hint("without it the view shows each window as it grows"),
-            );
-        }
         Options::new(create.options.iter().cloned()).finish()?;
         let ddl = self.engine.ddl.lock().await;
         let snapshot = self.snapshot();
@@ -37,40 +45,20 @@ impl Execution {
         if self.exists(&name, ObjectKind::MaterializedView, if_exists)? {
             return Ok(self.done("CREATE MATERIALIZED VIEW"));
         }
-        if if_exists == IfExists::Replace && snapshot.get(&name).is_some() {
-            return Err(Error::unsupported(
-                "CREATE OR REPLACE of a materialized view that is there is not supported yet",
-            )
-            .with_hint("drop it first"));
-        }
-        let planner = views::planner(&self.engine, &create.query_sql);
-        let view = View {
+        let on_window_close = create.emit == Some(Emit::OnWindowClose);
+        let query = KeptQuery {
+            name: &create.name,
+            query: &create.query,
+            on_window_close,
             sql: create.query_sql,
-            default_schema: self.variables.schema().to_owned(),
-            columns: Vec::new(),
-            named_columns: !create.columns.is_empty(),
+            columns: &create.columns,
         };
-        let plan = planner.query(&create.query, &[]).await?;
-        check_repeatable(&plan, "a materialized view")?;
-        check_followed(&plan, "a materialized view")?;
-        let columns = query_columns(&roomy(&plan), &create.columns)?;
-        if columns.is_empty() {
-            return Err(Error::invalid(
-                SqlState::INVALID_TABLE_DEFINITION,
-                "a materialized view needs at least one column",
-            )
-            .with_position(position_of(&create.name)));
+        if let Some(entry) = snapshot.get(&name).cloned() {
+            drop(ddl);
+            self.replace_query(&entry, query).await?;
+            return Ok(self.done("CREATE MATERIALIZED VIEW"));
         }
-        let depends_on = planner.named_objects();
-        if let Some(own) = snapshot.get(&name).map(|entry| entry.id)
-            && depends_on_itself(&snapshot, own, &depends_on)
-        {
-            return Err(Error::invalid(
-                SqlState::INVALID_TABLE_DEFINITION,
-                format!("view \"{name}\" would read itself"),
-            )
-            .with_position(position_of(&create.name)));
-        }
+        let (view, depends_on) = self.kept_view(query).await?;
         let topic = self.free_topic_name(topic_name(&name)?, false)?;
         let spec = TopicSpec {
             partitions: 1,
@@ -82,11 +70,13 @@ impl Execution {
         };
         let made = self.engine.log.create_topic(&topic, spec, config).await?;
         let kept = MaterializedView {
-            view: View { columns, ..view },
+            view,
             topic,
             topic_id: made.id(),
             options: create.options.into_iter().collect(),
             paused: false,
+            generation: 0,
+            on_window_close,
         };
         let new = NewObject {
             sql,
@@ -126,6 +116,136 @@ impl Execution {
             return Err(error);
         }
         Ok(self.done("CREATE MATERIALIZED VIEW"))
+    }
+
+    /// Plans the query of a view that is to be kept: as it is stored, and what it depends on.
+    async fn kept_view(&self, kept: KeptQuery<'_>) -> Result<(View, BTreeSet<ObjectId>)> {
+        let planner = views::planner(&self.engine, &kept.sql, kept.on_window_close);
+        let plan = planner.query(kept.query, &[]).await?;
+        check_repeatable(&plan, "a materialized view")?;
+        check_followed(&plan, "a materialized view")?;
+        let columns = query_columns(&roomy(&plan), kept.columns)?;
+        if columns.is_empty() {
+            return Err(Error::invalid(
+                SqlState::INVALID_TABLE_DEFINITION,
+                "a materialized view needs at least one column",
+            )
+            .with_position(position_of(kept.name)));
+        }
+        let view = View {
+            sql: kept.sql,
+            default_schema: self.variables.schema().to_owned(),
+            columns,
+            named_columns: !kept.columns.is_empty(),
+        };
+        Ok((view, planner.named_objects()))
+    }
+
+    /// `ALTER MATERIALIZED VIEW v AS query`.
+    pub(super) async fn alter_query(
+        &self,
+        name: &ast::ObjectName,
+        if_exists: bool,
+        query: &ast::Query,
+        on_window_close: bool,
+        sql: String,
+    ) -> Result<()> {
+        let snapshot = self.snapshot();
+        let named = self.name(name)?;
+        let entry = match snapshot.require(ObjectKind::MaterializedView, &named) {
+            Ok(entry) => Arc::clone(entry),
+            Err(weir_catalog::Error::NotFound { .. }) if if_exists => return Ok(()),
+            Err(error) => return Err(Error::from(error).with_position(position_of(name))),
+        };
+        let query = KeptQuery {
+            name,
+            query,
+            on_window_close,
+            sql,
+            columns: &[],
+        };
+        self.replace_query(&entry, query).await
+    }
+
+    /// Gives a view another query with the same columns. It is computed beside the one that runs, which is shown until then.
+    async fn replace_query(&self, entry: &Arc<Entry>, query: KeptQuery<'_>) -> Result<()> {
+        let position = position_of(query.name);
+        let on_window_close = query.on_window_close;
+        let (view, depends_on) = self.kept_view(query).await?;
+        let snapshot = self.snapshot();
+        if depends_on_itself(&snapshot, entry.id, &depends_on) {
+            return Err(Error::invalid(
+                SqlState::INVALID_TABLE_DEFINITION,
+                format!("view \"{}\" would read itself", entry.name),
+            )
+            .with_position(position));
+        }
+        let dependants = snapshot.with_dependants(&[entry.id]);
+        let expands =
+            |entry: &&Arc<Entry>| matches!(&entry.body, Body::Sink(sink) if sink.expands_kept);
+        if let Some(sink) = dependants.into_iter().find(expands) {
+            return Err(Error::unsupported(format!(
+                "{} reads what {} reads, and could not go on with another query",
+                sink.describe(),
+                entry.describe()
+            ))
+            .with_hint("drop the sink first")
+            .with_position(position));
+        }
+        check_same_columns(entry.columns(), &view.columns)
+            .map_err(|e| e.with_position(position))?;
+        let View {
+            sql,
+            default_schema,
+            ..
+        } = view;
+        let change = |snapshot: &Snapshot| {
+            snapshot.set_query(
+                entry.id,
+                sql.clone(),
+                on_window_close,
+                default_schema.clone(),
+                depends_on.clone(),
+            )
+        };
+        let Body::MaterializedView(kept) = &entry.body else {
+            return Err(Error::new(Kind::Internal, "only views that are kept run"));
+        };
+        let views = &self.engine.views;
+        let _turn = views.replacing.lock().await;
+        if !kept.paused {
+            let changes = change(&snapshot)?;
+            if let Some(Change::Put(changed)) = changes.first() {
+                views.prepare(&self.engine, changed).await?;
+            }
+        }
+        let committed = async {
+            let _ddl = self.engine.ddl.lock().await;
+            let snapshot = self.snapshot();
+            // Whoever changed it meanwhile has the last word.
+            if snapshot.by_id(entry.id).map(Arc::as_ref) != Some(entry.as_ref()) {
+                return Err(Error::new(
+                    Kind::Conflict,
+                    format!("{} was changed meanwhile", entry.describe()),
+                )
+                .with_sqlstate(SqlState::OBJECT_IN_USE)
+                .with_hint("try again"));
+            }
+            let changes = change(&snapshot)?;
+            self.commit(&snapshot, changes).await
+        };
+        if let Err(error) = committed.await {
+            views.give_up(entry.id).await;
+            return Err(error);
+        }
+        if !kept.paused {
+            views.replace(&self.engine, entry.id).await?;
+        }
+        let old = kept.generation;
+        self.engine
+            .checkpoints
+            .retain(|job, generation| job != entry.id.0 || generation > old)?;
+        Ok(())
     }
 
     /// Removes a view whose creation failed, unless something depends on it by now.
@@ -171,6 +291,25 @@ impl Execution {
             None => Ok(()),
         }
     }
+}
+
+/// Refuses another query's columns if they are not the view's.
+fn check_same_columns(are: &[Column], shall_be: &[Column]) -> Result<()> {
+    let show = |columns: &[Column]| {
+        let columns = columns.iter();
+        let columns = columns.map(|column| format!("{} {}", column.name, column.sql_type));
+        columns.collect::<Vec<_>>().join(", ")
+    };
+    let (are, shall_be) = (show(are), show(shall_be));
+    if are == shall_be {
+        return Ok(());
+    }
+    Err(Error::unsupported(format!(
+        "the new query has other columns than the view: ({shall_be}), not ({are})"
+    ))
+    .with_hint(
+        "give them the same names and types, by AS and CAST, or drop the view and create it again",
+    ))
 }
 
 /// Refuses relations whose changes nobody tells.

@@ -2,12 +2,12 @@
 
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast;
-use weir_sql::statement::{self, Emit};
+use weir_sql::statement;
 
 use super::Execution;
 use super::live::Start;
 use crate::answer::Answer;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::execution::{Bounds, is_tiny, run_plan, run_tiny};
 use crate::planning::{Planner, Reading};
 
@@ -15,13 +15,11 @@ impl Execution {
     pub(super) async fn query(&self, query: statement::Query) -> Result<Answer> {
         match query.emit {
             None => self.bounded(&query.query).await,
-            Some(Emit::Changes) => {
+            Some(emit) => {
                 let envelope = self.request.envelope;
-                self.live(&query.query, Start::History, envelope).await
+                let start = Start::History;
+                self.live(&query.query, emit, start, envelope).await
             }
-            Some(Emit::OnWindowClose) => Err(Error::unsupported(
-                "EMIT ON WINDOW CLOSE is not supported yet",
-            )),
         }
     }
 

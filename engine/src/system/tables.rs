@@ -224,6 +224,8 @@ pub(super) const JOB_COLUMNS: &[(&str, Type)] = &[
     ("disk_bytes", BigInt),
     ("checkpoint_at", Time),
     ("checkpoint_error", Text),
+    ("watermark", Time),
+    ("late_rows", BigInt),
     ("error", Text),
 ];
 
@@ -255,6 +257,8 @@ pub(super) fn jobs(system: &System, rows: &mut Rows) -> Result<()> {
             ("disk_bytes", count(job.disk_bytes)),
             ("checkpoint_at", time(job.checkpoint_ms)),
             ("checkpoint_error", job.checkpoint_error.into()),
+            ("watermark", time(job.watermark_ms)),
+            ("late_rows", job.late_rows.map_or(Value::Null, count)),
             ("error", status.state.error().map(str::to_owned).into()),
         ])?;
     }

@@ -86,6 +86,8 @@ impl Facts for Fixed {
                 disk_bytes: 700,
                 checkpoint_ms: Some(2_000),
                 checkpoint_error: None,
+                watermark_ms: Some(1_700_000_000_123),
+                late_rows: Some(4),
             },
         })
     }
@@ -285,6 +287,8 @@ fn with_a_kept_view(mut system: System) -> System {
         topic_id: TopicId(uuid::Uuid::from_u128(11)),
         options: BTreeMap::new(),
         paused: false,
+        generation: 0,
+        on_window_close: false,
     };
     create(
         &mut system,

@@ -47,13 +47,13 @@ impl Checkpoints {
         })
     }
 
-    /// The state of one job.
+    /// The state of one job. One of another generation computes something else.
     ///
     /// # Errors
     /// When it cannot be read or written.
-    pub fn of(&self, job: JobId) -> Result<JobStore> {
+    pub fn of(&self, job: JobId, generation: u32) -> Result<JobStore> {
         let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
-        let keyspace = self.database.keyspace(&name(job), options)?;
+        let keyspace = self.database.keyspace(&name(job, generation), options)?;
         Ok(JobStore(Arc::new(Kept {
             database: self.database.clone(),
             keyspace,
@@ -66,17 +66,20 @@ impl Checkpoints {
     /// # Errors
     /// When the folder cannot be written.
     pub fn forget(&self, job: JobId) -> Result<()> {
-        self.retain(|other| other != job)
+        self.retain(|other, _| other != job)
     }
 
-    /// Forgets the state of all jobs but some.
+    /// Forgets the state of all jobs, and generations of them, but some.
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn retain(&self, is_kept: impl Fn(JobId) -> bool) -> Result<()> {
+    pub fn retain(&self, is_kept: impl Fn(JobId, u32) -> bool) -> Result<()> {
         for named in self.database.list_keyspace_names() {
-            let job = named.strip_prefix(PREFIX).and_then(|id| id.parse().ok());
-            if job.is_some_and(|job| !is_kept(job)) {
+            let job = named.strip_prefix(PREFIX).and_then(|job| {
+                let (id, generation) = job.split_once('-')?;
+                Some((id.parse().ok()?, generation.parse().ok()?))
+            });
+            if job.is_some_and(|(job, generation)| !is_kept(job, generation)) {
                 let keyspace = self
                     .database
                     .keyspace(&named, KeyspaceCreateOptions::default)?;
@@ -89,8 +92,8 @@ impl Checkpoints {
 
 const PREFIX: &str = "job-";
 
-fn name(job: JobId) -> String {
-    format!("{PREFIX}{job}")
+fn name(job: JobId, generation: u32) -> String {
+    format!("{PREFIX}{job}-{generation}")
 }
 
 /// The state of one job. Clones are the same.

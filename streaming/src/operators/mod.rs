@@ -4,6 +4,7 @@
 mod aggregate;
 mod average;
 mod constant;
+mod event_time;
 mod join;
 mod linear;
 mod mirror;
@@ -20,6 +21,7 @@ use futures::future::BoxFuture;
 
 pub(crate) use aggregate::{Aggregate, Calls};
 pub(crate) use constant::Constant;
+pub(crate) use event_time::{ClosingWindows, OnTime, Sessions, TooLate, WatermarkSource};
 pub(crate) use join::InnerJoin;
 pub(crate) use linear::Linear;
 pub(crate) use mirror::MirrorSource;

@@ -62,6 +62,15 @@ pub(crate) fn input(schema: &DFSchemaRef) -> (LogicalPlan, Arc<Slot>) {
     (scan, slot)
 }
 
+/// The same as a plan that can be run.
+pub(crate) fn input_exec(schema: &SchemaRef) -> (Arc<dyn ExecutionPlan>, Arc<Slot>) {
+    let slot = Arc::new(Slot {
+        schema: Arc::clone(schema),
+        batches: Mutex::default(),
+    });
+    (Arc::new(InputExec::new(&slot)), slot)
+}
+
 #[derive(Debug)]
 struct InputTable(Arc<Slot>);
 
@@ -85,15 +94,7 @@ impl TableProvider for InputTable {
         if projection.is_some() {
             return internal_err!("the input of an operator is taken whole");
         }
-        Ok(Arc::new(InputExec {
-            slot: Arc::clone(&self.0),
-            properties: Arc::new(PlanProperties::new(
-                EquivalenceProperties::new(Arc::clone(&self.0.schema)),
-                Partitioning::UnknownPartitioning(1),
-                EmissionType::Incremental,
-                Boundedness::Bounded,
-            )),
-        }))
+        Ok(Arc::new(InputExec::new(&self.0)))
     }
 }
 
@@ -102,6 +103,20 @@ impl TableProvider for InputTable {
 struct InputExec {
     slot: Arc<Slot>,
     properties: Arc<PlanProperties>,
+}
+
+impl InputExec {
+    fn new(slot: &Arc<Slot>) -> Self {
+        Self {
+            slot: Arc::clone(slot),
+            properties: Arc::new(PlanProperties::new(
+                EquivalenceProperties::new(Arc::clone(&slot.schema)),
+                Partitioning::UnknownPartitioning(1),
+                EmissionType::Incremental,
+                Boundedness::Bounded,
+            )),
+        }
+    }
 }
 
 impl DisplayAs for InputExec {

@@ -12,7 +12,7 @@ use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
 
-use super::input::{Slot, input};
+use super::input::{Slot, input, input_exec};
 use crate::error::Result;
 
 /// A plan with open inputs.
@@ -52,6 +52,26 @@ impl Kernel {
             context: Arc::clone(context),
             ran: false,
         })
+    }
+
+    /// What `plan` makes of rows of `schema`, run like this kernel.
+    pub(crate) fn over(
+        &self,
+        schema: &SchemaRef,
+        plan: impl FnOnce(Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Self> {
+        let (leaf, slot) = input_exec(schema);
+        Ok(Self {
+            plan: plan(leaf)?,
+            slots: vec![slot],
+            context: Arc::clone(&self.context),
+            ran: false,
+        })
+    }
+
+    /// The same kernel with another plan over its inputs.
+    pub(crate) fn with_plan(self, plan: Arc<dyn ExecutionPlan>) -> Self {
+        Self { plan, ..self }
     }
 
     pub(crate) fn plan(&self) -> &Arc<dyn ExecutionPlan> {

@@ -4,9 +4,11 @@
 //! becomes a [`Linear`] operator, as large as it can be; inner joins follow changes, as do the first rows of each key; what has keys is computed again for the keys that
 //! changed; everything else is computed again as a whole.
 
+mod closing;
 mod input;
 mod kernel;
 mod key;
+mod parts;
 mod ranking;
 mod walk;
 

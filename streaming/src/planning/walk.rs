@@ -26,6 +26,9 @@ use super::ranking::Ranked;
 use super::{Inputs, Kernel};
 use crate::checkpoint::{JobStore, Shelf};
 use crate::error::{Error, Result};
+use crate::event_time::{
+    EventTime, WatermarkedStream, as_window_close, closing_below, is_by_window,
+};
 use crate::operators::{
     Aggregate as Groups, Boxed, Calls, Constant, InnerJoin, Linear, MirrorSource, Ranking,
     Recompute, StreamSource, TableSource, Top, scan_of,
@@ -37,6 +40,7 @@ use crate::state::{Arrangement, Keys};
 pub(crate) struct Planned {
     pub(crate) root: Boxed,
     pub(crate) reads: Vec<Read>,
+    pub(crate) event_time: EventTime,
 }
 
 /// Where operators find the state that they go on from.
@@ -55,7 +59,8 @@ pub(crate) struct Walk<'a> {
     restored: Restored,
     /// How many places for state were given out. The order is that of the walk, which is the same for the same plan.
     shelves: u16,
-    reads: Vec<Read>,
+    pub(super) reads: Vec<Read>,
+    pub(super) event_time: EventTime,
 }
 
 impl<'a> Walk<'a> {
@@ -75,22 +80,33 @@ impl<'a> Walk<'a> {
             restored,
             shelves: 0,
             reads: Vec::new(),
+            event_time: EventTime::default(),
         };
         let plan = unlimited_scans(plan.clone())?;
         let root = walk.operator(&plan).await?;
         Ok(Planned {
             root,
             reads: walk.reads,
+            event_time: walk.event_time,
         })
     }
 
-    fn operator<'b>(&'b mut self, plan: &'b LogicalPlan) -> BoxFuture<'b, Result<Boxed>> {
+    pub(super) fn operator<'b>(
+        &'b mut self,
+        plan: &'b LogicalPlan,
+    ) -> BoxFuture<'b, Result<Boxed>> {
         async move {
             if has_subqueries(plan)? {
                 return self.whole(plan).await;
             }
+            if let LogicalPlan::Aggregate(aggregate) = plan
+                && let Some(closing) = self.closing_aggregate(plan, aggregate).await?
+            {
+                return Ok(closing);
+            }
             match plan {
                 LogicalPlan::TableScan(scan) => self.scan(plan, scan).await,
+                plan if is_by_window(plan) => self.linear(plan).await,
                 LogicalPlan::Projection(_)
                 | LogicalPlan::Filter(_)
                 | LogicalPlan::SubqueryAlias(_)
@@ -121,13 +137,16 @@ impl<'a> Walk<'a> {
                     let below = self.first_rows(sort).await?;
                     self.recompute_over(plan, vec![below], "Top", None).await
                 }
-                _ => self.whole(plan).await,
+                _ => match as_window_close(plan) {
+                    Some(windows) => self.window_close(windows).await,
+                    None => self.whole(plan).await,
+                },
             }
         }
         .boxed()
     }
 
-    async fn kernel(&self, plan: &LogicalPlan, inputs: Inputs) -> Result<Kernel> {
+    pub(super) async fn kernel(&self, plan: &LogicalPlan, inputs: Inputs) -> Result<Kernel> {
         Kernel::new(plan, inputs, self.state, self.context).await
     }
 
@@ -139,6 +158,9 @@ impl<'a> Walk<'a> {
         }
         if let Some(table) = provider.downcast_ref::<MirroredTable>() {
             return self.mirror(scan, table).await;
+        }
+        if let Some(stream) = provider.downcast_ref::<WatermarkedStream>() {
+            return self.watermarked(scan, stream).await;
         }
         if let Some(table) = provider.downcast_ref::<FollowedTable>() {
             return self.table(scan, table).await;
@@ -212,12 +234,12 @@ impl<'a> Walk<'a> {
         Ok(Box::new(TableSource::new(follower, kernel, columns)))
     }
 
-    /// All of a plan from the top on that treats rows one by one.
+    /// All of a plan from the top on that treats rows one by one, or by windows that come as a whole.
     async fn linear(&mut self, plan: &LogicalPlan) -> Result<Boxed> {
         let mut inputs = Inputs::default();
         let mut below = Vec::new();
         let mut names = Vec::new();
-        let top = linear_part(plan, None, &mut inputs, &mut below, &mut names)?;
+        let top = linear_part(plan, (true, None), &mut inputs, &mut below, &mut names)?;
         let kernel = self.kernel(&top, inputs).await?;
         let mut operators = Vec::with_capacity(below.len());
         for Below { plan, above } in &below {
@@ -259,7 +281,7 @@ impl<'a> Walk<'a> {
         Ok(operators)
     }
 
-    fn keys(&self, schema: &DFSchemaRef, keys: &[Expr]) -> Result<Keys> {
+    pub(super) fn keys(&self, schema: &DFSchemaRef, keys: &[Expr]) -> Result<Keys> {
         let keys = keys.iter().map(|key| self.physical(key, schema));
         let keys = keys.collect::<Result<Vec<_>>>()?;
         Keys::new(keys, schema.inner())
@@ -271,7 +293,7 @@ impl<'a> Walk<'a> {
         Ok(create_physical_expr(expr, schema, properties, &planning)?)
     }
 
-    fn reservation(&self) -> MemoryReservation {
+    pub(super) fn reservation(&self) -> MemoryReservation {
         let consumer = MemoryConsumer::new("state of a continuous query");
         consumer.register(self.context.memory_pool())
     }
@@ -281,7 +303,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The place of the next operator's state.
-    fn shelf(&mut self) -> Shelf {
+    pub(super) fn shelf(&mut self) -> Shelf {
         let number = self.shelves;
         self.shelves += 1;
         Shelf::new(self.restored.store.clone(), number, self.is_restored())
@@ -475,10 +497,11 @@ struct Below {
     above: Option<Expr>,
 }
 
-/// The part of a plan, from the top on, that treats rows one by one, over inputs for what is below it.
+/// The part of a plan, from the top on, that treats rows one by one, or by windows that come as a whole, over inputs for what is below
+/// it.
 fn linear_part(
     plan: &LogicalPlan,
-    above: Option<&Expr>,
+    (is_top, above): (bool, Option<&Expr>),
     inputs: &mut Inputs,
     below: &mut Vec<Below>,
     names: &mut Vec<String>,
@@ -492,6 +515,8 @@ fn linear_part(
             | LogicalPlan::Union(_)
             | LogicalPlan::Repartition(_)
     );
+    // What groups rows of windows may keep less than the rows.
+    let is_linear = is_linear || is_by_window(plan) && (is_top || !groups_windows(plan));
     if !is_linear || has_subqueries(plan)? {
         below.push(Below {
             plan: plan.clone(),
@@ -506,9 +531,13 @@ fn linear_part(
         _ => None,
     };
     let children = plan.inputs().into_iter();
-    let children = children.map(|input| linear_part(input, filter, inputs, below, names));
+    let children = children.map(|input| linear_part(input, (false, filter), inputs, below, names));
     let children = children.collect::<Result<_>>()?;
     Ok(plan.with_new_exprs(plan.expressions(), children)?)
+}
+
+fn groups_windows(plan: &LogicalPlan) -> bool {
+    matches!(plan, LogicalPlan::Aggregate(aggregate) if closing_below(aggregate).is_some())
 }
 
 /// Whether a projection passes on all columns that a filter above it asks for.

@@ -62,6 +62,10 @@ pub struct JobStatus {
     pub checkpoint_ms: Option<i64>,
     /// Why there are no more checkpoints.
     pub checkpoint_error: Option<String>,
+    /// How far event time has come in it, in milliseconds since the epoch, if its windows close and it is known.
+    pub watermark_ms: Option<i64>,
+    /// How many rows came too late for their windows, if its windows close.
+    pub late_rows: Option<u64>,
 }
 
 /// When a job saves its state, and when it lets it go from memory.
@@ -134,6 +138,8 @@ impl Job {
             disk_bytes: self.dataflow.disk_bytes(),
             checkpoint_ms: self.dataflow.checkpoint_ms(),
             checkpoint_error: self.broken.clone(),
+            watermark_ms: self.dataflow.watermark_ms(),
+            late_rows: self.dataflow.late_rows(),
         }
     }
 

@@ -1,0 +1,71 @@
+//! The late rows of a view whose windows close, as a relation: `v$late`.
+//!
+//! Which rows were late follows from the streams alone, so the relation is a query over them, and nothing has to be kept for it.
+
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::ViewTable;
+use weir_catalog::{Body, Entry, ObjectName, Snapshot};
+
+use super::{Planner, Text};
+use crate::error::Result;
+
+/// What the name of a view's late rows ends with.
+const SUFFIX: &str = "$late";
+
+/// The view whose late rows a name means, unless something else has that name.
+pub(super) fn view_of_late_rows<'a>(
+    snapshot: &'a Snapshot,
+    name: &ObjectName,
+) -> Option<&'a Arc<Entry>> {
+    if snapshot.get(name).is_some() {
+        return None;
+    }
+    let view = name.name.strip_suffix(SUFFIX)?;
+    let entry = snapshot.get(&ObjectName::new(&name.schema, view))?;
+    match &entry.body {
+        Body::MaterializedView(view) if view.on_window_close => Some(entry),
+        _ => None,
+    }
+}
+
+impl Planner {
+    /// The late rows that a name means, if it means some.
+    pub(super) async fn late_rows(
+        &self,
+        name: &ObjectName,
+        text: Text,
+    ) -> Result<Option<Arc<dyn TableProvider>>> {
+        let Some(entry) = view_of_late_rows(&self.snapshot, name) else {
+            return Ok(None);
+        };
+        let Body::MaterializedView(kept) = &entry.body else {
+            return Ok(None);
+        };
+        if text == Text::Own {
+            self.opened.lock().named.insert(entry.id);
+        }
+        let plan = Box::pin(self.also_closing().view(&kept.view)).await;
+        let plan = plan.map_err(|error| error.in_context(&format!("view \"{}\"", entry.name)))?;
+        let late = weir_streaming::late_rows(&plan)?;
+        Ok(Some(Arc::new(ViewTable::new(late, None))))
+    }
+
+    /// A planner for the same statement, on the same offsets, in which windows close.
+    fn also_closing(&self) -> Self {
+        Self {
+            engine: Arc::clone(&self.engine),
+            snapshot: Arc::clone(&self.snapshot),
+            state: self.state.clone(),
+            runtime: Arc::clone(&self.runtime),
+            variables: self.variables.clone(),
+            reading: self.reading,
+            stop: self.stop.clone(),
+            expands_kept: self.expands_kept,
+            closes_windows: true,
+            tells_keys: self.tells_keys,
+            opened: Arc::clone(&self.opened),
+        }
+    }
+}
