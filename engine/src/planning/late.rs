@@ -62,9 +62,9 @@ impl Planner {
             variables: self.variables.clone(),
             reading: self.reading,
             stop: self.stop.clone(),
+            expands_kept: self.expands_kept,
             closes_windows: true,
             tells_keys: self.tells_keys,
-            expands_kept: self.expands_kept,
             opened: Arc::clone(&self.opened),
         }
     }

@@ -7,7 +7,7 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
 use weir_base::{Kind, SqlState};
 use weir_catalog::{Body, Entry, Sink};
-use weir_streaming::{Dataflow, Feed, Holds, Job, unique_key};
+use weir_streaming::{Feed, Holds, Job, unique_key};
 
 use super::target;
 use crate::engine::Shared;
@@ -26,10 +26,8 @@ pub(crate) async fn feed(engine: &Arc<Shared>, entry: &Entry, holds: Holds) -> R
         .expanding_kept(sink.expands_kept)
         .telling_keys();
     let plan = plan(&planner, entry, sink).await?;
-    let plan = planner.state.optimize(&plan)?;
     let store = Some(engine.checkpoints.of(entry.id.0, 0)?);
-    let context = planner.task_context();
-    let dataflow = Dataflow::new(&plan, &planner.state, &context, store).await?;
+    let (plan, dataflow) = planner.followed(plan, store).await?;
     let dataflow = match target::unique_key(engine, sink)? {
         Some(key) if !dataflow.only_grows() && !is_known(&plan, &key) => {
             dataflow.with_unique_key(key)?

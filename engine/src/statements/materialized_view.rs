@@ -184,6 +184,18 @@ impl Execution {
             )
             .with_position(position));
         }
+        let mut dependants = snapshot.with_dependants(&[entry.id]).into_iter();
+        if let Some(sink) = dependants
+            .find(|dependant| matches!(&dependant.body, Body::Sink(sink) if sink.expands_kept))
+        {
+            // Its rows would be those of one query up to a place, and then those of another.
+            return Err(Error::unsupported(format!(
+                "{} writes the rows of this view's query as they come",
+                sink.describe()
+            ))
+            .with_hint("drop the sink, and create it again over the new query")
+            .with_position(position));
+        }
         check_same_columns(entry.columns(), &view.columns)
             .map_err(|e| e.with_position(position))?;
         let View {

@@ -10,7 +10,6 @@ use weir_catalog::{
 };
 use weir_connectors::topic::Envelope;
 use weir_sql::statement::{self, Emit, SinkSource};
-use weir_streaming::Dataflow;
 use weir_topics::{Cleanup, TopicConfig, is_internal};
 
 use super::create_stream::PARTITIONS_MAX;
@@ -152,9 +151,7 @@ impl Execution {
             check_repeatable(&plan, "a sink")?;
             check_followed(&plan, "a sink")?;
             let columns = query_columns(&roomy(&plan), &[])?;
-            let optimized = planner.state.optimize(&plan)?;
-            let context = planner.task_context();
-            let dataflow = Dataflow::new(&optimized, &planner.state, &context, None).await?;
+            let (_, dataflow) = planner.followed(plan, None).await?;
             if dataflow.topics().next().is_none() {
                 return Err(weir_streaming::Error::ReadsNoStream.into());
             }
