@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use weir_tests::moto::Moto;
 use weir_tests::proxy::{Fault, Proxy};
-use weir_tests::{Client, Server, files};
+use weir_tests::wait::{check, eventually};
+use weir_tests::{Client, Server, ServerBuilder, files};
 
 /// A server that may reach loopback, with a connection `lake` to `endpoint`.
 async fn server(endpoint: &str) -> Server {
-    let server = Server::builder()
-        .env("WEIR_ALLOW_PRIVATE_NETWORK", "true")
-        .start();
+    connected(Server::builder(), endpoint).await
+}
+
+async fn connected(builder: ServerBuilder, endpoint: &str) -> Server {
+    let server = builder.env("WEIR_ALLOW_PRIVATE_NETWORK", "true").start();
     server
         .client()
         .run(&[&format!(
@@ -90,6 +93,56 @@ async fn results_are_written_and_appended() {
         ])
         .await;
     assert_eq!(client.number("SELECT count(*) FROM sink").await, 3);
+    server.stop();
+}
+
+#[tokio::test]
+async fn a_sink_writes_each_row_once_though_the_store_was_away() {
+    let moto = Moto::start().await;
+    moto.make_bucket("lake").await;
+    let proxy = Proxy::start(moto.url()).await;
+    let builder = Server::builder().expect_log("a sink cannot write; it tries again");
+    let server = connected(builder, proxy.url()).await;
+    let client = server.client();
+    client
+        .run(&[
+            "CREATE STREAM s (id BIGINT, k BIGINT)",
+            "CREATE SINK out FROM s WITH (connector = 'files', connection = 'lake', location = 's3://lake/sunk/', partition_by = 'k', rollover_interval = '10ms')",
+        ])
+        .await;
+    let job = async |wanted: &str| {
+        eventually(wanted, async || {
+            let state = "SELECT state FROM weir.jobs WHERE name = 'out'";
+            let state = client.value(state).await;
+            check(state == wanted, state.to_string())
+        })
+        .await;
+    };
+    job("running").await;
+    proxy.set(Fault::Status(403));
+    client.run(&["INSERT INTO s VALUES (1, 1), (2, 2)"]).await;
+    job("retrying").await;
+    proxy.set(Fault::None);
+    let seen = async |ids: i64| {
+        eventually("all rows are in the bucket", async || {
+            let sql = "SELECT count(*), sum(id) FROM read_parquet('s3://lake/sunk/', connection => 'lake')";
+            match client.sql(sql).await {
+                Ok(rows) => {
+                    let seen = format!("{:?}", rows.rows);
+                    let sum = ids * (ids + 1) / 2;
+                    check(rows.rows[0][0] == ids && rows.rows[0][1] == sum, seen)
+                }
+                Err(problem) => Err(problem.detail()),
+            }
+        })
+        .await;
+    };
+    seen(2).await;
+    job("running").await;
+    client.run(&["INSERT INTO s VALUES (3, 1), (4, 3)"]).await;
+    seen(4).await;
+    let problem = client.sql("DROP CONNECTION lake").await.unwrap_err();
+    assert!(problem.detail().contains("sink \"out\""), "{problem}");
     server.stop();
 }
 

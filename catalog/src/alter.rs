@@ -250,6 +250,7 @@ impl Snapshot {
             Body::ExternalTable(table) => table.options = options,
             Body::Connection(connection) => connection.options = options,
             Body::MaterializedView(kept) => kept.options = options,
+            Body::Sink(sink) => sink.options = options,
             Body::Schema | Body::View(_) => {
                 return Err(Error::rule(
                     SqlState::WRONG_OBJECT_TYPE,
@@ -319,21 +320,24 @@ impl Snapshot {
         })
     }
 
-    /// Plans that a materialized view stands still, or goes on.
+    /// Plans that a materialized view or a sink stands still, or goes on.
     ///
     /// # Errors
     /// When the object is none.
     pub fn set_paused(&self, id: ObjectId, paused: bool) -> Result<Vec<Change>> {
         let entry = self.require_id(id)?;
         let mut body = entry.body.clone();
-        let Body::MaterializedView(kept) = &mut body else {
-            return Err(Error::rule(
-                SqlState::WRONG_OBJECT_TYPE,
-                format!("{} does not run", entry.describe()),
-                None,
-            ));
-        };
-        kept.paused = paused;
+        match &mut body {
+            Body::MaterializedView(kept) => kept.paused = paused,
+            Body::Sink(sink) => sink.paused = paused,
+            _ => {
+                return Err(Error::rule(
+                    SqlState::WRONG_OBJECT_TYPE,
+                    format!("{} does not run", entry.describe()),
+                    None,
+                ));
+            }
+        }
         self.changed(entry, |entry| entry.body = body)
     }
 
@@ -386,6 +390,7 @@ fn columns_mut(body: &mut Body) -> Option<&mut Vec<Column>> {
         Body::ExternalTable(table) => table.columns.as_mut(),
         Body::View(view) => Some(&mut view.columns),
         Body::MaterializedView(kept) => Some(&mut kept.view.columns),
+        Body::Sink(sink) => Some(&mut sink.query.columns),
     }
 }
 

@@ -250,6 +250,7 @@ fn body_kind(body: &Body) -> ObjectKind {
         Body::ExternalTable(_) => ObjectKind::ExternalTable,
         Body::View(_) => ObjectKind::View,
         Body::MaterializedView(_) => ObjectKind::MaterializedView,
+        Body::Sink(_) => ObjectKind::Sink,
         Body::Connection(_) => ObjectKind::Connection,
     }
 }

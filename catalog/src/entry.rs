@@ -86,23 +86,27 @@ pub enum ObjectKind {
     View,
     /// A query whose rows are kept.
     MaterializedView,
+    /// A query whose changes go elsewhere.
+    Sink,
     /// A place outside, with its credentials.
     Connection,
 }
 
 impl ObjectKind {
     /// All kinds.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Schema,
         Self::Stream,
         Self::Table,
         Self::ExternalTable,
         Self::View,
         Self::MaterializedView,
+        Self::Sink,
         Self::Connection,
     ];
 
-    /// Whether objects of this kind share the one namespace that each schema has for relations.
+    /// Whether objects of this kind share the one namespace that each schema has for relations. Sinks do, though nothing can be
+    /// read from them.
     pub fn is_relation(self) -> bool {
         !matches!(self, Self::Schema | Self::Connection)
     }
@@ -116,6 +120,7 @@ impl ObjectKind {
             Self::ExternalTable => "EXTERNAL TABLE",
             Self::View => "VIEW",
             Self::MaterializedView => "MATERIALIZED VIEW",
+            Self::Sink => "SINK",
             Self::Connection => "CONNECTION",
         }
     }
@@ -130,6 +135,7 @@ impl fmt::Display for ObjectKind {
             Self::ExternalTable => "external table",
             Self::View => "view",
             Self::MaterializedView => "materialized view",
+            Self::Sink => "sink",
             Self::Connection => "connection",
         })
     }
@@ -164,6 +170,7 @@ impl Entry {
             Body::ExternalTable(_) => ObjectKind::ExternalTable,
             Body::View(_) => ObjectKind::View,
             Body::MaterializedView(_) => ObjectKind::MaterializedView,
+            Body::Sink(_) => ObjectKind::Sink,
             Body::Connection(_) => ObjectKind::Connection,
         }
     }
@@ -178,6 +185,7 @@ impl Entry {
             Body::ExternalTable(table) => table.columns.as_deref().unwrap_or_default(),
             Body::View(view) => &view.columns,
             Body::MaterializedView(kept) => &kept.view.columns,
+            Body::Sink(sink) => &sink.query.columns,
         }
     }
 
@@ -241,6 +249,8 @@ pub enum Body {
     View(View),
     /// A view whose rows are kept.
     MaterializedView(MaterializedView),
+    /// A sink.
+    Sink(Sink),
     /// A connection.
     Connection(Connection),
 }
@@ -369,6 +379,30 @@ pub struct MaterializedView {
     /// Whether it shows each window once, when that has closed: `EMIT ON WINDOW CLOSE`.
     #[serde(default)]
     pub on_window_close: bool,
+}
+
+/// A stored query whose changes go elsewhere as they happen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sink {
+    /// The query.
+    pub query: View,
+    /// The relation whose rows it takes, where the statement says `FROM` and no query.
+    #[serde(default)]
+    pub from: Option<ObjectId>,
+    /// Whether views that are kept are read by their text, from their own sources: so where rows only come.
+    #[serde(default)]
+    pub expands_kept: bool,
+    /// The stream or table that it writes to, if it is one.
+    #[serde(default)]
+    pub target: Option<ObjectId>,
+    /// Those of the target's columns that the query gives, in order; empty when it gives all of them.
+    #[serde(default)]
+    pub target_columns: Vec<String>,
+    /// The options of its `WITH` clause.
+    pub options: BTreeMap<String, String>,
+    /// Whether it was told to stand still.
+    #[serde(default)]
+    pub paused: bool,
 }
 
 fn default_schema() -> String {

@@ -22,7 +22,7 @@ pub use change::{Change, Created, IfExists, NewObject};
 pub use column::{Check, Column, EXTENSION_NAME_KEY, Logical};
 pub use entry::{
     Body, Connection, Entry, ExternalTable, MaterializedView, ObjectId, ObjectKind, ObjectName,
-    Stream, Table, View, Watermark,
+    Sink, Stream, Table, View, Watermark,
 };
 pub use error::{Error, Result};
 pub use ident::{quote_ident, quote_literal};

@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 use crate::ident::{quote_ident, quote_literal};
 use crate::secret::REDACTED;
 use crate::{
-    Body, Column, Connection, DEFAULT_SCHEMA, Entry, ExternalTable, ObjectKind, Snapshot, Stream,
-    Table, View,
+    Body, Column, Connection, DEFAULT_SCHEMA, Entry, ExternalTable, ObjectKind, Sink, Snapshot,
+    Stream, Table, View,
 };
 
 /// The statement that would create the object, and a `COMMENT ON` for each comment. Secrets stand as `'***'`.
-pub fn create_statement(entry: &Entry, _snapshot: &Snapshot) -> String {
+pub fn create_statement(entry: &Entry, snapshot: &Snapshot) -> String {
     let name = entry.name.sql();
     let mut sql = match &entry.body {
         Body::Schema => format!("CREATE SCHEMA {name}"),
@@ -26,6 +26,7 @@ pub fn create_statement(entry: &Entry, _snapshot: &Snapshot) -> String {
             };
             create_view("MATERIALIZED VIEW", &name, &kept.view, &kept.options) + emit
         }
+        Body::Sink(sink) => create_sink(&name, sink, snapshot),
         Body::Connection(connection) => create_connection(&name, connection),
     };
     let kind = entry.kind().sql();
@@ -134,15 +135,46 @@ fn create_view(kind: &str, name: &str, view: &View, options: &BTreeMap<String, S
         "CREATE {kind} {name}{columns}{options} AS\n{}",
         view.sql.trim()
     );
+    meant_in(view, statement)
+}
+
+/// A statement with the query of a view, in the schema that the query's names were meant in.
+fn meant_in(view: &View, statement: String) -> String {
     if view.default_schema == DEFAULT_SCHEMA {
-        statement
-    } else {
-        // The names in the query that give no schema were meant in this one.
-        format!(
-            "SET search_path = {};\n{statement}",
-            quote_ident(&view.default_schema)
-        )
+        return statement;
     }
+    format!(
+        "SET search_path = {};\n{statement}",
+        quote_ident(&view.default_schema)
+    )
+}
+
+fn create_sink(name: &str, sink: &Sink, snapshot: &Snapshot) -> String {
+    let options = with(&sink.options);
+    let name_of = |id| snapshot.by_id(id).map(|entry| entry.name.sql());
+    // Only a target that the statement named is given: one that options name was made for them.
+    let target = sink
+        .target
+        .filter(|_| !sink.options.contains_key("connector"));
+    let query = sink.query.sql.trim();
+    let is_insert = query
+        .get(..6)
+        .is_some_and(|word| word.eq_ignore_ascii_case("insert"));
+    if is_insert {
+        return meant_in(&sink.query, query.to_owned());
+    }
+    let into = target.and_then(name_of);
+    let into = into
+        .map(|target| format!(" INTO {target}"))
+        .unwrap_or_default();
+    if let Some(from) = sink.from.and_then(name_of) {
+        return format!("CREATE SINK {name}{into} FROM {from}{options}");
+    }
+    let statement = format!(
+        "CREATE SINK {name}{into}{options} AS\n{}",
+        sink.query.sql.trim()
+    );
+    meant_in(&sink.query, statement)
 }
 
 fn create_connection(name: &str, connection: &Connection) -> String {

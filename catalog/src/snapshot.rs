@@ -102,9 +102,17 @@ impl Snapshot {
         self.connections.get(name)
     }
 
-    /// All relations (streams, tables, external tables, views), in order of schema and name.
+    /// All relations (streams, tables, external tables, views), in order of schema and name. Sinks, which share their names, are
+    /// not among them: nothing can be read from one.
     pub fn relations(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.relations.values()
+        let named = self.relations.values();
+        named.filter(|entry| entry.kind() != ObjectKind::Sink)
+    }
+
+    /// All sinks, in order of schema and name.
+    pub fn sinks(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        let named = self.relations.values();
+        named.filter(|entry| entry.kind() == ObjectKind::Sink)
     }
 
     /// All relations of one schema, in order of name.
@@ -113,6 +121,7 @@ impl Snapshot {
             .range(ObjectName::new(schema, "")..)
             .take_while(move |(name, _)| name.schema == schema)
             .map(|(_, entry)| entry)
+            .filter(|entry| entry.kind() != ObjectKind::Sink)
     }
 
     /// All schemas that are not reserved, in order of name.
@@ -125,11 +134,12 @@ impl Snapshot {
         self.connections.values()
     }
 
-    /// All objects: schemas, then connections, then relations, each in order of name.
+    /// All objects: schemas, then connections, then relations, then sinks, each in order of name.
     pub fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
         self.schemas()
             .chain(self.connections())
             .chain(self.relations())
+            .chain(self.sinks())
     }
 
     /// All objects of one kind, in order of name.
@@ -169,7 +179,7 @@ impl Snapshot {
             .collect()
     }
 
-    /// The relation of this name.
+    /// The relation, or the sink, of this name.
     ///
     /// # Errors
     /// [`Error::NotFound`] that names the nearest one.

@@ -27,6 +27,7 @@ use crate::metrics::{Counters, MetricsSnapshot};
 use crate::queries::{Queries, QueryInfo, Running};
 use crate::session::Session;
 use crate::settings::Settings;
+use crate::sinks::Sinks;
 use crate::tables::Tables;
 use crate::variables::Variables;
 use crate::views::Views;
@@ -53,6 +54,7 @@ pub(crate) struct Shared {
     pub(crate) tables: Tables,
     pub(crate) histories: Histories,
     pub(crate) views: Views,
+    pub(crate) sinks: Sinks,
     /// The state of their jobs.
     pub(crate) checkpoints: Checkpoints,
     /// Of the ends of topics, for queries that look there again and again.
@@ -165,6 +167,7 @@ impl Engine {
             tables: Tables::default(),
             histories: Histories::default(),
             views: Views::default(),
+            sinks: Sinks::default(),
             checkpoints,
             decoded_rows: Arc::new(DecodedRows::new(
                 usize::try_from(limits.decoded_rows.0).unwrap_or(usize::MAX),
@@ -183,6 +186,7 @@ impl Engine {
             settings,
         }));
         Histories::start(&engine.0);
+        Sinks::start(&engine.0);
         Views::start(&engine.0);
         engine.0.tend_dead_letters();
         Ok(engine)
@@ -289,6 +293,7 @@ impl Engine {
         self.0.closing.cancel();
         self.0.queries.close();
         self.0.dead_letters.close();
+        self.0.sinks.close().await;
         self.0.views.close().await;
         if let Err(error) = self.0.log.close().await {
             tracing::error!(%error, "the topic log did not close cleanly; it repairs itself at the next start");

@@ -29,6 +29,7 @@ mod rows;
 mod schemas;
 mod session;
 mod settings;
+mod sinks;
 mod sql_types;
 mod statements;
 mod system;

@@ -35,6 +35,8 @@ pub(crate) enum ViewState {
     Running,
     /// It was told to stand still.
     Paused,
+    /// What it writes to is away: it tries again.
+    Retrying(Failure),
     /// It cannot go on.
     Failed(Failure),
 }
@@ -49,7 +51,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    fn of(error: &Error) -> Self {
+    pub(crate) fn of(error: &Error) -> Self {
         Self {
             kind: error.kind(),
             sqlstate: error.sqlstate(),
@@ -74,6 +76,7 @@ impl ViewState {
             Self::Starting => "starting",
             Self::Running => "running",
             Self::Paused => "paused",
+            Self::Retrying(_) => "retrying",
             Self::Failed(_) => "failed",
         }
     }
@@ -81,7 +84,7 @@ impl ViewState {
     /// What is wrong, if something is.
     pub(crate) fn error(&self) -> Option<&str> {
         match self {
-            Self::Failed(failure) => Some(&failure.message),
+            Self::Retrying(failure) | Self::Failed(failure) => Some(&failure.message),
             _ => None,
         }
     }
@@ -156,6 +159,11 @@ impl Views {
     /// Up to where topics are shown to who reads a view: the same moment of all that belong together.
     pub(crate) fn positions(&self) -> Arc<Positions> {
         Arc::clone(&self.positions.read())
+    }
+
+    /// Hears of each change of what is shown.
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
     }
 
     /// What a view is doing.
@@ -830,7 +838,7 @@ async fn job(engine: &Arc<Shared>, entry: &Entry, has: Table) -> Result<Job> {
 }
 
 /// When the state of a job is saved.
-fn upkeep(engine: &Shared, memory: usize) -> Upkeep {
+pub(crate) fn upkeep(engine: &Shared, memory: usize) -> Upkeep {
     Upkeep {
         clock: Arc::clone(&engine.clock),
         interval: engine.settings.checkpoint_interval,

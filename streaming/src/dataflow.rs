@@ -11,14 +11,18 @@ use datafusion::logical_expr::LogicalPlan;
 use weir_base::{OffsetVector, Origin, ResumeToken};
 use weir_topics::{Pin, Topic};
 
-use crate::checkpoint::{JobStore, Manifest, Saving};
+use crate::checkpoint::{JobStore, Manifest, Saving, Shelf};
 use crate::delta::Delta;
 use crate::error::{Error, Result};
 use crate::event_time::{self, EventTime};
-use crate::operators::{Boxed, Description, OnRowError, Operator, StateSize};
+use crate::operators::{Boxed, Description, OnRowError, Operator, StateSize, Unique};
 use crate::planning::{Planned, Restored, Walk};
+use crate::runtime::Positions;
 pub(crate) use crate::sources::Ranges;
 use crate::sources::{Read, STEP_ROWS, Sources, check_answer, gone};
+
+/// The number of an operator that is put on top of a query's, which count from 0.
+const UNIQUE: u16 = 0xfffe;
 
 /// Operators that follow a query's sources, step by step.
 ///
@@ -241,6 +245,23 @@ impl Dataflow {
         self
     }
 
+    /// Refuses rows that have the same values in some columns, which are named by their places. The dataflow must have taken no step.
+    ///
+    /// # Errors
+    /// When there are no such columns, their values cannot be compared, or what a checkpoint has of them cannot be read.
+    pub fn with_unique_key(self, key: Vec<usize>) -> Result<Self> {
+        let shelf = Shelf::new(self.store.clone(), UNIQUE, self.begun);
+        Ok(Self {
+            root: Box::new(Unique::new(self.root, key, shelf)?),
+            ..self
+        })
+    }
+
+    /// Whether its rows only come.
+    pub fn only_grows(&self) -> bool {
+        self.root.only_grows()
+    }
+
     /// How to go on later where it stands.
     pub fn token(&self) -> ResumeToken {
         ResumeToken {
@@ -263,7 +284,16 @@ impl Dataflow {
     /// When the position does not belong to the query, and as [`Dataflow::step`].
     pub async fn go_to(&mut self, position: &OffsetVector) -> Result<()> {
         // Checks that it belongs to what is read.
-        Sources::new(self.reads.clone(), Some(position))?;
+        let there = Sources::new(self.reads.clone(), Some(position))?;
+        if remembers_nothing(self.root.as_ref()) {
+            self.sources = there;
+            self.begun = true;
+            return Ok(());
+        }
+        if !self.begun {
+            // What a table was there cannot be told from what it has become.
+            there.check_whole()?;
+        }
         while !self.is_at(position) {
             self.step_towards(position).await?;
         }
@@ -338,6 +368,23 @@ impl Dataflow {
     pub(crate) fn is_at(&self, position: &OffsetVector) -> bool {
         let ends = self.sources.ends_at(position);
         self.begun && self.sources.is_at(&ends)
+    }
+
+    /// Waits for rows.
+    ///
+    /// # Errors
+    /// When a source was dropped, or has got more partitions.
+    pub(crate) async fn ready(&mut self) -> Result<()> {
+        self.sources.ready().await
+    }
+
+    /// The end of all that is there, but of some topics no more than what is shown.
+    ///
+    /// # Errors
+    /// When a source has got more partitions.
+    pub(crate) fn position_within(&self, shown: Option<&Positions>) -> Result<OffsetVector> {
+        self.sources.check_grown()?;
+        Ok(self.sources.position_within(shown))
     }
 
     /// What it reads, from where on.
@@ -416,6 +463,13 @@ fn has_grown(position: &OffsetVector, reads: &[Read]) -> bool {
         let then = position.topic(topic.name()).unwrap_or_default();
         then.len() < topic.partitions().len()
     })
+}
+
+/// Whether what comes next says all, whatever came before.
+fn remembers_nothing(operator: &dyn Operator) -> bool {
+    let reads_or_maps = matches!(operator.describe().name, "Stream" | "Linear");
+    let mut inputs = operator.inputs().into_iter();
+    reads_or_maps && inputs.all(remembers_nothing)
 }
 
 fn state_size(operator: &dyn Operator) -> StateSize {

@@ -43,6 +43,9 @@ pub enum Error {
         /// The first offset that is there.
         start: i64,
     },
+    /// What changed in a table after the position to go on from was compacted away.
+    #[error("what changed in a table since the position to go on from can no longer be told")]
+    ChangesGone,
     /// Rows that an answer rests on, to which only changes were to be added, are no longer there.
     #[error("the answer so far rests on rows of topic {0} that are gone")]
     AnswerGone(String),
@@ -52,6 +55,17 @@ pub enum Error {
     /// A stream that the query reads has got more partitions, of which the query's plan knows nothing.
     #[error("stream topic {0} has got more partitions")]
     Grown(String),
+    /// Two rows have one key, where a key may have one.
+    #[error("the query has two rows with the key ({key})")]
+    KeyNotUnique {
+        /// The key's columns with their values.
+        key: String,
+    },
+    /// Rows went from a view whose rows only come.
+    #[error(
+        "rows have gone from {0}, of closed windows: it has been given another query, or was computed again over fewer rows"
+    )]
+    Shrunk(String),
     /// Planning or execution failed.
     #[error(transparent)]
     DataFusion(#[from] DataFusionError),
@@ -85,11 +99,14 @@ impl Classify for Error {
             Self::NeedsState(_)
             | Self::Windows { .. }
             | Self::WrongPosition(_)
-            | Self::ReadsNoStream => Kind::Invalid,
+            | Self::ReadsNoStream
+            | Self::KeyNotUnique { .. } => Kind::Invalid,
             Self::Connector(error) => error.kind(),
             Self::Row { source, .. } => source.kind(),
-            Self::RowsGone { .. } | Self::AnswerGone(_) | Self::Dropped(_) => Kind::NotFound,
-            Self::Grown(_) | Self::Store(_) => Kind::Unavailable,
+            Self::RowsGone { .. } | Self::ChangesGone | Self::AnswerGone(_) | Self::Dropped(_) => {
+                Kind::NotFound
+            }
+            Self::Grown(_) | Self::Shrunk(_) | Self::Store(_) => Kind::Unavailable,
             Self::DataFusion(_) | Self::Arrow(_) | Self::Internal(_) => Kind::Internal,
         }
     }
@@ -101,11 +118,14 @@ impl Classify for Error {
             }
             Self::WrongPosition(_) => SqlState::INVALID_PARAMETER_VALUE,
             Self::Dropped(_) => SqlState::UNDEFINED_TABLE,
+            Self::KeyNotUnique { .. } => SqlState::UNIQUE_VIOLATION,
             Self::Connector(error) => error.sqlstate(),
             Self::Row { source, .. } => source.sqlstate(),
             Self::RowsGone { .. }
+            | Self::ChangesGone
             | Self::AnswerGone(_)
             | Self::Grown(_)
+            | Self::Shrunk(_)
             | Self::DataFusion(_)
             | Self::Arrow(_)
             | Self::Store(_)
@@ -119,15 +139,19 @@ impl Classify for Error {
             Self::WrongPosition(_) => {
                 Some("start without a token to read from the beginning".to_owned())
             }
-            Self::RowsGone { .. } | Self::AnswerGone(_) => {
+            Self::RowsGone { .. } | Self::ChangesGone | Self::AnswerGone(_) => {
                 Some("start again without a token".to_owned())
             }
             Self::Grown(_) => {
                 Some("go on from the last resume token: nothing is missed".to_owned())
             }
+            Self::KeyNotUnique { .. } => {
+                Some("name the columns that tell rows apart: key = 'a, b'".to_owned())
+            }
             Self::ReadsNoStream => Some("leave EMIT CHANGES out".to_owned()),
             Self::Connector(error) => error.hint(),
             Self::Row { source, .. } => source.hint(),
+            Self::Shrunk(_) => Some("drop what reads it, and create that again".to_owned()),
             Self::Store(_) => Some("look at the disk of the data folder".to_owned()),
             Self::NeedsState(_)
             | Self::Dropped(_)

@@ -4,6 +4,8 @@
 //! of offsets. History and tail are the same loop, so there is no seam between them, and the rows given out up to a
 //! position are those that the same plan gives over the prefix which ends there.
 //!
+//! [`Job`]s keep views, in [`Group`]s that go in step, or feed sinks, each by a [`Feed`] of its own.
+//!
 //! There are two kinds. [`LiveQuery`] runs *stateless* queries (filters, projections, `UNION ALL`, joins against tables that do not
 //! change) by one kept plan. [`Dataflow`] runs all others, by operators that remember what they need. The crate never sees SQL text
 //! or a socket.
@@ -17,6 +19,7 @@ mod live;
 mod operators;
 mod planning;
 mod runtime;
+mod sinks;
 mod sources;
 mod state;
 mod stateless;
@@ -35,7 +38,8 @@ pub use live::{LiveQuery, Step};
 pub use operators::{Description, Follows, OnRowError, StateSize};
 pub use planning::unique_key;
 pub use runtime::{
-    Gathered, Group, Job, JobId, JobStatus, Moved, Output, Positions, Sink, Upkeep, ViewSink,
-    components,
+    Feed, Gathered, Group, Holds, Job, JobId, JobStatus, Moved, Output, Positions, Sink, Upkeep,
+    ViewSink, Written, components,
 };
+pub use sinks::{FileSink, Rollover, RowCheck, TableSink, TopicSink};
 pub use stateless::stateless_plan;

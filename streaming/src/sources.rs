@@ -5,6 +5,7 @@ use weir_base::{Offset, OffsetVector, TopicId};
 use weir_topics::{Partition, Pin, Topic};
 
 use crate::error::{Error, Result};
+use crate::runtime::Positions;
 
 /// Bytes of the log that one step takes of all partitions at the most, unless a single batch is larger.
 const STEP_BYTES: u64 = 8 << 20;
@@ -61,6 +62,11 @@ impl How {
 impl Read {
     pub(crate) fn topic(&self) -> &Topic {
         &self.topic
+    }
+
+    /// Whether what it was at an offset is known only where compaction has not come so far.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.how.has_keys()
     }
 
     /// A number a partition that grows whenever rows are taken out of the topic; none while it has all that it ever had. What a
@@ -214,6 +220,15 @@ impl Sources {
         })
     }
 
+    /// # Errors
+    /// When it is not [whole](Sources::is_whole).
+    pub(crate) fn check_whole(&self) -> Result<()> {
+        match self.is_whole() {
+            true => Ok(()),
+            false => Err(Error::ChangesGone),
+        }
+    }
+
     /// Where they stand.
     pub(crate) fn position(&self) -> OffsetVector {
         let mut position = OffsetVector::new();
@@ -260,6 +275,28 @@ impl Sources {
         position
     }
 
+    /// As [`Sources::stable_position`], but of topics that are shown no more than that; never before where they stand.
+    pub(crate) fn position_within(&self, shown: Option<&Positions>) -> OffsetVector {
+        let mut position = OffsetVector::new();
+        for source in &self.0 {
+            let shown = shown.and_then(|shown| shown.get(&source.topic.id()));
+            let ends = source.stable.iter().zip(&source.at).enumerate();
+            let ends = ends.map(|(partition, (stable, at))| {
+                let stable = *stable.borrow();
+                let shown = shown.and_then(|shown| shown.get(partition).copied());
+                shown.map_or(stable, |shown| shown.min(stable)).max(*at)
+            });
+            position.set(source.topic.name().clone(), ends.collect());
+        }
+        position
+    }
+
+    /// # Errors
+    /// When a topic has got more partitions.
+    pub(crate) fn check_grown(&self) -> Result<()> {
+        self.0.iter().try_for_each(Source::check_grown)
+    }
+
     /// Where each stands.
     pub(crate) fn positions(&self) -> impl Iterator<Item = (TopicId, Vec<Offset>)> {
         let sources = self.0.iter();
@@ -280,7 +317,7 @@ impl Sources {
     /// # Errors
     /// When a topic was dropped, or has got more partitions.
     pub(crate) async fn ready(&mut self) -> Result<()> {
-        self.0.iter().try_for_each(Source::check_grown)?;
+        self.check_grown()?;
         while self.rows_behind() == 0 {
             self.wait().await?;
         }
@@ -378,7 +415,7 @@ impl Sources {
         let (woken, _, _) = futures::future::select_all(waits).await;
         woken?;
         // A topic that is deleted or grows wakes its readers too.
-        self.0.iter().try_for_each(Source::check_grown)?;
+        self.check_grown()?;
         self.0.iter().try_for_each(Source::check_exists)
     }
 }

@@ -10,6 +10,7 @@ mod full_disk;
 mod history;
 mod ingest;
 mod log_life;
+mod sinks;
 mod tables;
 mod views;
 

@@ -11,6 +11,7 @@ mod cloud;
 mod connection;
 mod copy;
 mod detect;
+mod folder;
 mod format;
 mod function;
 mod listing;
@@ -30,6 +31,7 @@ mod write;
 
 pub use connection::{ConnectionSpec, ValidConnection, is_secret, validate_connection};
 pub use copy::{CopyTo, copy_plan};
+pub use folder::FolderWriter;
 pub use format::Format;
 pub use function::{FUNCTIONS, function_table, is_function};
 pub use policy::FilePolicy;

@@ -264,43 +264,7 @@ struct PartitionKeysExec {
 
 impl PartitionKeysExec {
     fn new(input: Arc<dyn ExecutionPlan>, names: &[String]) -> Result<Self> {
-        let given = input.schema();
-        if let Some(missing) = names
-            .iter()
-            .find(|name| given.field_with_name(name).is_err())
-        {
-            let nearest = weir_base::nearest::nearest(
-                missing,
-                given.fields().iter().map(|field| field.name().as_str()),
-            );
-            let error = Error::invalid(format!(
-                "column {missing:?} of PARTITIONED BY is not among the rows' columns"
-            ))
-            .with_sqlstate(SqlState::UNDEFINED_COLUMN);
-            return Err(match nearest {
-                Some(nearest) => error.with_hint(format!("did you mean {nearest:?}?")),
-                None => error,
-            });
-        }
-        if names.len() >= given.fields().len() {
-            return Err(Error::invalid(
-                "every column is a partition column, so the files would be empty",
-            ));
-        }
-        let fields: Vec<Arc<Field>> = given
-            .fields()
-            .iter()
-            .map(|field| match names.contains(field.name()) {
-                true if is_nested(field.data_type()) => Err(Error::invalid(format!(
-                    "column {:?} is {}, and cannot name folders",
-                    field.name(),
-                    field.data_type()
-                ))),
-                true => Ok(Arc::new(Field::new(field.name(), DataType::Utf8, false))),
-                false => Ok(Arc::clone(field)),
-            })
-            .collect::<Result<_>>()?;
-        let schema = Arc::new(Schema::new_with_metadata(fields, given.metadata().clone()));
+        let schema = keyed_schema(&input.schema(), names)?;
         Ok(Self {
             properties: Arc::new(PlanProperties::new(
                 EquivalenceProperties::new(Arc::clone(&schema)),
@@ -315,11 +279,62 @@ impl PartitionKeysExec {
     }
 }
 
+/// Refuses partition columns that are not there, or could name no folder.
+pub(super) fn check_partition_columns(given: &SchemaRef, names: &[String]) -> Result<()> {
+    match names.is_empty() {
+        true => Ok(()),
+        false => keyed_schema(given, names).map(|_| ()),
+    }
+}
+
+/// The schema of rows whose partition columns have become text.
+pub(super) fn keyed_schema(given: &SchemaRef, names: &[String]) -> Result<SchemaRef> {
+    if let Some(missing) = names
+        .iter()
+        .find(|name| given.field_with_name(name).is_err())
+    {
+        let nearest = weir_base::nearest::nearest(
+            missing,
+            given.fields().iter().map(|field| field.name().as_str()),
+        );
+        let error = Error::invalid(format!(
+            "column {missing:?} of PARTITIONED BY is not among the rows' columns"
+        ))
+        .with_sqlstate(SqlState::UNDEFINED_COLUMN);
+        return Err(match nearest {
+            Some(nearest) => error.with_hint(format!("did you mean {nearest:?}?")),
+            None => error,
+        });
+    }
+    if names.len() >= given.fields().len() {
+        return Err(Error::invalid(
+            "every column is a partition column, so the files would be empty",
+        ));
+    }
+    let fields: Vec<Arc<Field>> = given
+        .fields()
+        .iter()
+        .map(|field| match names.contains(field.name()) {
+            true if is_nested(field.data_type()) => Err(Error::invalid(format!(
+                "column {:?} is {}, and cannot name folders",
+                field.name(),
+                field.data_type()
+            ))),
+            true => Ok(Arc::new(Field::new(field.name(), DataType::Utf8, false))),
+            false => Ok(Arc::clone(field)),
+        })
+        .collect::<Result<_>>()?;
+    Ok(Arc::new(Schema::new_with_metadata(
+        fields,
+        given.metadata().clone(),
+    )))
+}
+
 fn is_nested(data_type: &DataType) -> bool {
     data_type.is_nested() || data_type.is_binary()
 }
 
-fn partition_keys(
+pub(super) fn partition_keys(
     batch: &RecordBatch,
     names: &[String],
     schema: &SchemaRef,

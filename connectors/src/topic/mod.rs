@@ -6,6 +6,7 @@
 
 mod bounds;
 mod convert;
+mod envelope;
 mod format;
 mod hidden;
 mod history;
@@ -15,12 +16,14 @@ mod keyed;
 mod keys;
 mod mirror;
 mod partition;
+mod placing;
 mod record;
 pub mod row;
 mod row_error;
 mod scan;
 mod schema;
 mod stream;
+mod transactional;
 mod writer;
 
 #[cfg(test)]
@@ -28,6 +31,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use envelope::{ChangeEncoder, Envelope};
 pub use format::{
     CsvForm, Format, KeyFormat, NewSchema, OnError, RecordFormat, Schemas, WriterSchema,
 };
@@ -45,4 +49,5 @@ pub use row_error::RowError;
 pub use scan::{DecodedRows, TopicScanExec, as_topic_scan};
 pub use schema::{DecodeErrors, Hidden, RAW_COLUMN, RowColumn, RowSchema, hidden_fields};
 pub use stream::StreamTable;
+pub use transactional::{Noted, SourceProgress, TransactionalWriter};
 pub use writer::{IdempotencyKey, TopicWriter, Written, WrittenRange};

@@ -3,13 +3,17 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use arrow::array::BinaryArray;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
 use datafusion::common::ScalarValue;
 use sha2::{Digest, Sha256};
 use weir_base::SqlState;
 
 use super::format::{Format, KeyFormat, NewSchema, OnError, RecordFormat, deleted_field};
+use super::ingest::Rows;
+use super::keys::Keys;
 use super::row;
+use super::writer::internal;
 use crate::{Error, Result};
 
 /// A column of a stream or table.
@@ -283,6 +287,23 @@ impl RowSchema {
     /// The places of the key's columns.
     pub fn key(&self) -> &[usize] {
         &self.key
+    }
+
+    /// The `_key` of each of some rows.
+    ///
+    /// # Errors
+    /// When a row has none.
+    pub fn keys_of(&self, rows: &Rows) -> Result<BinaryArray> {
+        let mut keys = Keys::new(self, rows.batch()).map_err(internal)?;
+        let mut all = Vec::with_capacity(rows.len());
+        for row in 0..rows.len() {
+            let key = keys.key(row).map_err(internal)?;
+            let key = key.ok_or_else(|| {
+                Error::new(weir_base::Kind::Internal, "a row of a table has no key")
+            })?;
+            all.push(key.to_vec());
+        }
+        Ok(BinaryArray::from_iter_values(all))
     }
 
     /// The Arrow schema of the columns as they are written, without hidden ones.

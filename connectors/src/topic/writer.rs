@@ -6,19 +6,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use sha2::{Digest, Sha256};
 use weir_base::{Clock, Kind, Offset, PartitionId, SqlState};
-use weir_topics::{
-    Appended, BatchBuilder, EncodedBatch, Fingerprint, IdempotencyToken, RecordRef, Topic,
-};
+use weir_topics::{Appended, EncodedBatch, Fingerprint, IdempotencyToken, RecordRef, Topic};
 
 use super::ingest::Rows;
 use super::keys::Keys;
 use super::partition::partition_for_key;
+use super::placing::{BATCH_BYTES_MAX, Placing};
 use super::schema::RowSchema;
 use crate::{Error, Result};
-
-/// The largest record batch that rows of a stream are put in: what a reader takes at least, and what Kafka's brokers and
-/// clients take by default.
-const BATCH_BYTES_MAX: usize = 1 << 20;
 
 /// Appends rows to a stream's topic. Rows with a key go to the key's partition; the others of one request go to one
 /// partition together, the next in turn, or the one that the request's idempotency key stands for.
@@ -198,9 +193,6 @@ impl TopicWriter {
         };
         let timestamp_ms = self.clock.now_ms();
         let mut keys = Keys::new(&self.schema, rows.batch()).map_err(internal)?;
-        let mut open: Vec<Option<BatchBuilder>> = Vec::new();
-        open.resize_with(partitions as usize, || None);
-        let mut full = Vec::new();
         // Most rows are short: leave room for what frames them.
         let share = if self.schema.key().is_empty() {
             1
@@ -208,44 +200,23 @@ impl TopicWriter {
             partitions as usize
         };
         let room = (rows.size_bytes() / share).min(BATCH_BYTES_MAX) / 8 * 9;
+        let mut placing = Placing::new(partitions, room);
         for row in 0..rows.len() {
             let key = keys.key(row).map_err(internal)?;
             let partition = key.map_or(unkeyed, |key| partition_for_key(key, partitions));
-            let Some(slot) = open.get_mut(partition as usize) else {
-                continue;
-            };
-            let value = rows.value(row);
-            let value_bytes = value.map_or(0, <[u8]>::len);
-            let builder = match slot {
-                Some(builder) if builder.size_bytes() + value_bytes <= BATCH_BYTES_MAX => builder,
-                _ => {
-                    let fresh = BatchBuilder::with_capacity(room);
-                    if let Some(builder) = slot.replace(fresh) {
-                        full.push((PartitionId(partition), builder.build()));
-                    }
-                    match slot {
-                        Some(builder) => builder,
-                        None => continue,
-                    }
-                }
-            };
-            builder.push(RecordRef {
+            let record = RecordRef {
                 timestamp_ms,
                 key,
-                value,
+                value: rows.value(row),
                 headers: &[],
-            })?;
+            };
+            placing.push(partition, record)?;
         }
-        for (partition, builder) in (0u32..).zip(open) {
-            if let Some(builder) = builder {
-                full.push((PartitionId(partition), builder.build()));
-            }
-        }
-        Ok(full)
+        Ok(placing.finish())
     }
 }
 
-fn internal(error: arrow::error::ArrowError) -> Error {
+pub(super) fn internal(error: arrow::error::ArrowError) -> Error {
     Error::new(Kind::Internal, "a row's key cannot be written").with_source(error)
 }
 

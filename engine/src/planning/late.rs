@@ -64,6 +64,7 @@ impl Planner {
             stop: self.stop.clone(),
             closes_windows: true,
             tells_keys: self.tells_keys,
+            expands_kept: self.expands_kept,
             opened: Arc::clone(&self.opened),
         }
     }

@@ -78,6 +78,8 @@ pub(crate) struct Planner {
     stop: CancellationToken,
     /// Whether rows of windows wait until these close.
     closes_windows: bool,
+    /// Whether views that are kept are planned by their text, as others are.
+    expands_kept: bool,
     /// Whether tables that are followed are to say what tells their rows apart.
     tells_keys: bool,
     opened: Arc<Mutex<Opened>>,
@@ -137,6 +139,7 @@ impl Planner {
             reading,
             stop: running.stop.clone(),
             closes_windows: false,
+            expands_kept: false,
             tells_keys: false,
             opened: Arc::default(),
         }
@@ -151,6 +154,13 @@ impl Planner {
     /// Whether it does.
     pub(crate) fn closes_windows(&self) -> bool {
         self.closes_windows
+    }
+
+    /// Plans views that are kept by their text, from what they read, and not from their rows.
+    #[must_use]
+    pub(crate) fn expanding_kept(mut self, expands_kept: bool) -> Self {
+        self.expands_kept = expands_kept;
+        self
     }
 
     /// Finds out what tells apart the rows of each view that is followed.
@@ -188,15 +198,24 @@ impl Planner {
     }
 
     /// Plans the text of a view on the same snapshot and offsets.
-    async fn view(&self, view: &weir_catalog::View) -> Result<LogicalPlan> {
+    pub(crate) async fn view(&self, view: &weir_catalog::View) -> Result<LogicalPlan> {
         let parsed = crate::text::parse_one(&view.sql)?;
-        let weir_sql::Statement::Query(query) = parsed.statement else {
-            return Err(Error::invalid(
+        let query = match parsed.statement {
+            weir_sql::Statement::Query(query) => Some(query.query),
+            // A sink may have been made by an INSERT that goes on.
+            weir_sql::Statement::Insert(insert) => match *insert.insert {
+                ast::Statement::Insert(insert) => insert.source,
+                _ => None,
+            },
+            _ => None,
+        };
+        let query = query.ok_or_else(|| {
+            Error::invalid(
                 SqlState::DATA_EXCEPTION,
                 "the stored text of a view is no query",
-            ));
-        };
-        let statement = ast::Statement::Query(query.query);
+            )
+        })?;
+        let statement = ast::Statement::Query(query);
         let plan = Box::pin(self.plan(statement, Text::OfView, &view.default_schema)).await;
         plan.map_err(Error::without_position)
     }

@@ -118,20 +118,26 @@ impl Planner {
             Body::Stream(_) => self.stream(&entry, shows_hidden).await,
             Body::Table(_) => self.table(&entry, shows_hidden).await,
             Body::ExternalTable(table) => super::files::open_definition(self, table).await,
-            Body::MaterializedView(kept) => {
-                if self.reading == Reading::Live && self.tells_keys {
-                    let key = Box::pin(self.key_of_view(&entry, &kept.view)).await?;
-                    let table = self.engine.keyed_table(&entry)?;
-                    let table = FollowedTable::new(table, shows_hidden).with_key(key);
-                    return Ok(Arc::new(table));
+            Body::MaterializedView(kept) if kept.on_window_close || !self.expands_kept => {
+                if self.reading != Reading::Live {
+                    return self.table(&entry, shows_hidden).await;
                 }
-                self.table(&entry, shows_hidden).await
+                let table = self.engine.keyed_table(&entry)?;
+                let mut table = FollowedTable::new(table, shows_hidden);
+                if kept.on_window_close {
+                    table = table.that_only_grows();
+                }
+                if self.tells_keys {
+                    table = table.with_key(Box::pin(self.key_of_view(&entry, &kept.view)).await?);
+                }
+                Ok(Arc::new(table))
             }
-            Body::View(view) => {
+            Body::View(view)
+            | Body::MaterializedView(weir_catalog::MaterializedView { view, .. }) => {
                 let plan = Box::pin(self.view_as_declared(&entry, view)).await?;
                 Ok(Arc::new(ViewTable::new(plan, Some(view.sql.clone()))))
             }
-            Body::Schema | Body::Connection(_) => Err(Error::invalid(
+            Body::Schema | Body::Connection(_) | Body::Sink(_) => Err(Error::invalid(
                 SqlState::WRONG_OBJECT_TYPE,
                 format!("{} has no rows", entry.describe()),
             )),

@@ -110,7 +110,10 @@ impl Execution {
             }
             AlterOperation::Pause | AlterOperation::Resume => {
                 let paused = matches!(alter.operation, AlterOperation::Pause);
-                self.pause_view(&entry, paused).await?;
+                match entry.kind() {
+                    weir_catalog::ObjectKind::Sink => self.pause_sink(&entry, paused).await?,
+                    _ => self.pause_view(&entry, paused).await?,
+                }
                 return Ok(self.done(tag));
             }
             // Done above.
@@ -125,6 +128,10 @@ impl Execution {
             self.engine.histories.changed();
         }
         self.engine.tend_dead_letters();
+        self.engine
+            .sinks
+            .target_changed(&self.engine, entry.id)
+            .await;
         Ok(self.done(tag))
     }
 
@@ -362,11 +369,6 @@ pub(super) fn catalog_kind(kind: ObjectKind) -> Result<weir_catalog::ObjectKind>
         ObjectKind::View => Kind::View,
         ObjectKind::Connection => Kind::Connection,
         ObjectKind::MaterializedView => Kind::MaterializedView,
-        ObjectKind::Sink => {
-            return Err(Error::unsupported(format!(
-                "this version has no {}S yet",
-                kind.keywords()
-            )));
-        }
+        ObjectKind::Sink => Kind::Sink,
     })
 }

@@ -24,7 +24,7 @@ use crate::rows::row_schema;
 use crate::{history, topic_config};
 
 /// Partitions that one stream may have.
-const PARTITIONS_MAX: u32 = 1024;
+pub(super) const PARTITIONS_MAX: u32 = 1024;
 /// The option that names the topic of records that cannot be decoded.
 pub(crate) const DEAD_LETTER_TOPIC: &str = "dead_letter.topic";
 
@@ -201,7 +201,7 @@ impl Execution {
     }
 
     /// Makes the topic of a new stream, and commits both.
-    async fn create_over(
+    pub(super) async fn create_over(
         &self,
         topic: &TopicName,
         config: TopicConfig,
@@ -283,13 +283,26 @@ impl Execution {
             .with_sqlstate(SqlState::DUPLICATE_TABLE)
             .with_hint("name another topic: \"dead_letter.topic\" = '…'"));
         }
+        let config = TopicConfig::default();
+        self.create_raw_stream(&name, &topic, partitions, config)
+            .await
+    }
+
+    /// Makes a topic, and the stream that shows its records as they are.
+    pub(super) async fn create_raw_stream(
+        &self,
+        name: &ObjectName,
+        topic: &TopicName,
+        partitions: u32,
+        config: TopicConfig,
+    ) -> Result<ObjectId> {
         let value = Field::new(RAW_COLUMN, DataType::Binary, true);
         let stream = Stream {
             columns: vec![column_of_field(&value)],
             checks: vec![],
             topic: topic.clone(),
             topic_id: TopicId::random(),
-            named_topic: false,
+            named_topic: topic.as_str() != name.name,
             partitions,
             key: None,
             key_columns: vec![],
@@ -299,9 +312,9 @@ impl Execution {
             retired_sources: BTreeSet::new(),
         };
         let new = self.new_object(name.clone(), Body::Stream(stream));
-        self.create_over(&topic, TopicConfig::default(), new, IfExists::Refuse)
+        self.create_over(topic, config, new, IfExists::Refuse)
             .await?;
-        Ok(self.snapshot().relation(&name)?.id)
+        Ok(self.snapshot().relation(name)?.id)
     }
 
     fn watermark(

@@ -1,6 +1,6 @@
 //! `DROP …`: refused while something depends on it, unless with `CASCADE`.
 
-use weir_catalog::Change;
+use weir_catalog::{Change, ObjectKind};
 use weir_sql::statement;
 
 use super::alter::catalog_kind;
@@ -27,16 +27,24 @@ impl Execution {
             Change::Remove(id) => snapshot.by_id(*id),
             Change::Put(_) => None,
         });
+        let removed: Vec<_> = removed.collect();
+        let sinks = removed
+            .iter()
+            .filter(|entry| entry.kind() == ObjectKind::Sink);
+        let sinks: Vec<_> = sinks.map(|entry| entry.id).collect();
         let removed: Vec<_> = removed
+            .into_iter()
             .filter_map(|entry| Some((std::sync::Arc::clone(entry), entry.topic()?.1)))
             .collect();
         let views: Vec<_> = removed
             .iter()
-            .filter(|(entry, _)| entry.kind() == weir_catalog::ObjectKind::MaterializedView)
+            .filter(|(entry, _)| entry.kind() == ObjectKind::MaterializedView)
             .map(|(entry, _)| entry.id)
             .collect();
+        self.end_sinks(&sinks).await;
         self.end_views(&views).await;
         self.commit(&snapshot, changes).await?;
+        self.forget_sinks(&sinks).await;
         for (entry, topic) in removed {
             self.release_topic(topic).await;
             self.engine.histories.dropped(&self.engine, &entry).await;

@@ -123,7 +123,7 @@ impl Execution {
         let planner = views::planner(&self.engine, &kept.sql, kept.on_window_close, usize::MAX);
         let plan = planner.query(kept.query, &[]).await?;
         check_repeatable(&plan, "a materialized view")?;
-        check_followed(&plan)?;
+        check_followed(&plan, "a materialized view")?;
         if kept.on_window_close {
             // What cannot be given once is refused before anything is made.
             planner.followed(plan.clone(), None).await?;
@@ -305,13 +305,13 @@ fn check_same_columns(are: &[Column], shall_be: &[Column]) -> Result<()> {
 }
 
 /// Refuses relations whose changes nobody tells.
-fn check_followed(plan: &LogicalPlan) -> Result<()> {
+pub(super) fn check_followed(plan: &LogicalPlan, what: &str) -> Result<()> {
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node
             && let Some(schema) = scan.table_name.schema()
             && weir_catalog::RESERVED_SCHEMAS.contains(&schema)
         {
-            let message = format!("a materialized view cannot read {}", scan.table_name);
+            let message = format!("{what} cannot read {}", scan.table_name);
             let error = Error::unsupported(message)
                 .with_hint("what the server says about itself is read when it is asked for");
             return Err(error.into());

@@ -14,6 +14,7 @@ mod materialized_view;
 mod query;
 mod session;
 mod show;
+mod sink;
 mod write;
 
 use std::sync::Arc;
@@ -69,6 +70,9 @@ impl Execution {
         match statement {
             Statement::Query(query) => self.query(query).await,
             Statement::Explain(explain) => self.explain(explain).await,
+            Statement::Insert(insert) if insert.emit.is_some() => {
+                self.insert_changes(insert, parsed.sql).await
+            }
             Statement::Insert(insert) => self.insert(insert).await,
             Statement::Update(update) => self.update(*update).await,
             Statement::Delete(delete) => self.delete(*delete).await,
@@ -99,8 +103,7 @@ impl Execution {
             Statement::CreateMaterializedView(create) => {
                 self.create_materialized_view(create, parsed.sql).await
             }
-            Statement::CreateSink(_) => Err(Error::unsupported("sinks are not supported yet")
-                .with_hint("CREATE MATERIALIZED VIEW keeps the same rows, and Kafka clients read its topic")),
+            Statement::CreateSink(create) => self.create_sink(create, parsed.sql).await,
             Statement::CopyFrom(_) => Err(Error::unsupported("COPY … FROM is not supported yet")
                 .with_hint("INSERT INTO t SELECT * FROM read_csv('…'), or POST the rows to /v1/topics/{name}/records")),
             Statement::Cursor(_)

@@ -25,10 +25,6 @@ use crate::rows::row_schema;
 
 impl Execution {
     pub(super) async fn insert(&self, insert: statement::Insert) -> Result<Answer> {
-        if insert.emit.is_some() {
-            return Err(Error::unsupported("INSERT … EMIT CHANGES needs continuous queries, which this version does not have yet")
-                .with_hint("INSERT INTO … SELECT copies what is there now"));
-        }
         let ast::Statement::Insert(mut ast) = *insert.insert else {
             return Err(Error::new(Kind::Internal, "an INSERT that is none"));
         };

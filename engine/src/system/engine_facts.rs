@@ -44,8 +44,9 @@ impl Facts for EngineFacts {
         self.engine.histories.failure(stream)
     }
 
-    fn view(&self, view: ObjectId) -> Option<ViewStatus> {
-        self.engine.views.status(view)
+    fn job(&self, id: ObjectId) -> Option<ViewStatus> {
+        let sinks = || self.engine.sinks.status(id);
+        self.engine.views.status(id).or_else(sinks)
     }
 
     fn queries(&self) -> Vec<QueryInfo> {

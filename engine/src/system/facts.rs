@@ -20,8 +20,8 @@ pub(crate) trait Facts: Debug + Send + Sync {
     fn history(&self, stream: ObjectId) -> Vec<HistoryFile>;
     /// Why the last try to convert a stream failed, if it did.
     fn history_failure(&self, stream: ObjectId) -> Option<String>;
-    /// What a materialized view is doing.
-    fn view(&self, view: ObjectId) -> Option<ViewStatus>;
+    /// What a materialized view or a sink is doing.
+    fn job(&self, id: ObjectId) -> Option<ViewStatus>;
     /// Queries that run or lately ran, in order of arrival.
     fn queries(&self) -> Vec<QueryInfo>;
     /// The session's settings, in order of name.

@@ -360,7 +360,7 @@ const MATERIALIZED_VIEWS: Definition = Definition {
             let Body::MaterializedView(kept) = &entry.body else {
                 continue;
             };
-            let status = system.facts.view(entry.id);
+            let status = system.facts.job(entry.id);
             rows.push([
                 ("schema", (&entry.name.schema).into()),
                 ("name", (&entry.name.name).into()),
@@ -373,16 +373,33 @@ const MATERIALIZED_VIEWS: Definition = Definition {
     },
 };
 
-/// Empty until there are sinks.
 const SINKS: Definition = Definition {
     name: "SINKS",
     columns: &[
         ("schema", Text),
         ("name", Text),
         ("connector", Text),
+        ("target", Text),
+        ("state", Text),
         ("comment", Text),
     ],
-    fill: |_, _| Ok(()),
+    fill: |system, rows| {
+        for entry in system.catalog.sinks() {
+            let Body::Sink(sink) = &entry.body else {
+                continue;
+            };
+            let status = system.facts.job(entry.id);
+            rows.push([
+                ("schema", (&entry.name.schema).into()),
+                ("name", (&entry.name.name).into()),
+                ("connector", tables::sink_connector(sink).into()),
+                ("target", tables::sink_target(system, sink).into()),
+                ("state", status.map(|status| status.state.as_str()).into()),
+                ("comment", entry.comment.as_ref().into()),
+            ])?;
+        }
+        Ok(())
+    },
 };
 
 const JOBS: Definition = Definition {

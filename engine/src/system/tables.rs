@@ -15,13 +15,14 @@ use crate::history::HistoryMode;
 
 use Type::{BigInt, Bool, Int, Text, Time};
 
-pub(super) static TABLES: [Definition; 16] = [
+pub(super) static TABLES: [Definition; 17] = [
     SCHEMAS,
     STREAMS,
     TABLES_TABLE,
     EXTERNAL_TABLES,
     VIEWS,
     MATERIALIZED_VIEWS,
+    SINKS,
     JOBS,
     CONNECTIONS,
     COLUMNS,
@@ -145,7 +146,7 @@ const MATERIALIZED_VIEWS: Definition = Definition {
             let Body::MaterializedView(kept) = &entry.body else {
                 continue;
             };
-            let status = system.facts.view(entry.id);
+            let status = system.facts.job(entry.id);
             rows.push([
                 ("schema", (&entry.name.schema).into()),
                 ("name", (&entry.name.name).into()),
@@ -159,6 +160,55 @@ const MATERIALIZED_VIEWS: Definition = Definition {
         Ok(())
     },
 };
+
+const SINKS: Definition = Definition {
+    name: "sinks",
+    columns: &[
+        ("schema", Text),
+        ("name", Text),
+        ("definition", Text),
+        ("connector", Text),
+        ("target", Text),
+        ("options", Text),
+        ("state", Text),
+        ("comment", Text),
+        ("created_at", Time),
+    ],
+    fill: |system, rows| {
+        for entry in system.catalog.sinks() {
+            let Body::Sink(sink) = &entry.body else {
+                continue;
+            };
+            let status = system.facts.job(entry.id);
+            rows.push([
+                ("schema", (&entry.name.schema).into()),
+                ("name", (&entry.name.name).into()),
+                ("definition", (&sink.query.sql).into()),
+                ("connector", sink_connector(sink).into()),
+                ("target", sink_target(system, sink).into()),
+                ("options", options_text(&sink.options)),
+                ("state", status.map(|status| status.state.as_str()).into()),
+                ("comment", entry.comment.as_ref().into()),
+                ("created_at", Value::Time(entry.created_at_ms)),
+            ])?;
+        }
+        Ok(())
+    },
+};
+
+/// What kind of place a sink writes to.
+pub(super) fn sink_connector(sink: &weir_catalog::Sink) -> String {
+    let connector = sink.options.get("connector").cloned();
+    connector.unwrap_or_else(|| "topic".to_owned())
+}
+
+/// Where a sink writes to.
+pub(super) fn sink_target(system: &System, sink: &weir_catalog::Sink) -> Option<String> {
+    match sink.target {
+        Some(id) => system.catalog.by_id(id).map(|entry| entry.name.to_string()),
+        None => sink.options.get("location").cloned(),
+    }
+}
 
 pub(super) const JOB_COLUMNS: &[(&str, Type)] = &[
     ("schema", Text),
@@ -186,17 +236,18 @@ const JOBS: Definition = Definition {
     fill: jobs,
 };
 
-/// The continuous queries: one for each materialized view.
+/// The continuous queries: one for each materialized view, and one for each sink.
 pub(super) fn jobs(system: &System, rows: &mut Rows) -> Result<()> {
-    for entry in system.catalog.of_kind(ObjectKind::MaterializedView) {
-        let Some(status) = system.facts.view(entry.id) else {
+    let views = system.catalog.of_kind(ObjectKind::MaterializedView);
+    for entry in views.chain(system.catalog.sinks()) {
+        let Some(status) = system.facts.job(entry.id) else {
             continue;
         };
         let job = status.job;
         rows.push([
             ("schema", (&entry.name.schema).into()),
             ("name", (&entry.name.name).into()),
-            ("type", "materialized view".into()),
+            ("type", entry.kind().to_string().into()),
             ("state", status.state.as_str().into()),
             ("rows_behind", count(job.rows_behind)),
             ("behind_since", time(job.behind_since_ms)),

@@ -69,7 +69,7 @@ impl Facts for Fixed {
         Some("the disk is full".to_owned())
     }
 
-    fn view(&self, _view: weir_catalog::ObjectId) -> Option<crate::views::ViewStatus> {
+    fn job(&self, _job: weir_catalog::ObjectId) -> Option<crate::views::ViewStatus> {
         Some(crate::views::ViewStatus {
             state: crate::views::ViewState::Running,
             job: weir_streaming::JobStatus {

@@ -13,6 +13,7 @@ mod ranking;
 mod recompute;
 mod source;
 mod top;
+mod unique;
 
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ pub(crate) use ranking::Ranking;
 pub(crate) use recompute::Recompute;
 pub(crate) use source::{StreamSource, TableSource, scan_of};
 pub(crate) use top::Top;
+pub(crate) use unique::Unique;
 
 use crate::checkpoint::Saving;
 use crate::dataflow::Ranges;

@@ -79,15 +79,22 @@ pub(crate) struct TableSource {
     /// Filters, and the columns that are asked for.
     kernel: Kernel,
     columns: usize,
+    only_grows: bool,
 }
 
 impl TableSource {
     /// `kernel` takes rows of the table's first `columns` columns, hidden ones included.
-    pub(crate) fn new(follower: TableFollower, kernel: Kernel, columns: usize) -> Self {
+    pub(crate) fn new(
+        follower: TableFollower,
+        kernel: Kernel,
+        columns: usize,
+        only_grows: bool,
+    ) -> Self {
         Self {
             follower,
             kernel,
             columns,
+            only_grows,
         }
     }
 }
@@ -100,6 +107,10 @@ impl Operator for TableSource {
                 return Ok(Delta::default());
             };
             let changed = self.follower.changes(*to).await?;
+            if self.only_grows && !changed.removed.is_empty() {
+                let topic = self.follower.table().topic().name();
+                return Err(Error::Shrunk(topic.to_string()));
+            }
             let columns: Vec<usize> = (0..self.columns).collect();
             let mut delta = Delta::default();
             for (batches, into) in [
@@ -118,7 +129,7 @@ impl Operator for TableSource {
     }
 
     fn only_grows(&self) -> bool {
-        false
+        self.only_grows
     }
 
     fn schema(&self) -> SchemaRef {

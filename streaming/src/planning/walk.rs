@@ -231,7 +231,8 @@ impl<'a> Walk<'a> {
         let position = self.restored.position.as_ref();
         let at = position.and_then(|at| at.topic(topic.name())?.first().copied());
         let follower = table.table().follow_from(at.unwrap_or(Offset::ZERO));
-        Ok(Box::new(TableSource::new(follower, kernel, columns)))
+        let source = TableSource::new(follower, kernel, columns, table.only_grows());
+        Ok(Box::new(source))
     }
 
     /// All of a plan from the top on that treats rows one by one, or by windows that come as a whole.

@@ -9,6 +9,7 @@ use weir_topics::Topic;
 
 use super::output::Output;
 use crate::dataflow::Dataflow;
+use crate::delta::Delta;
 use crate::error::Result;
 use crate::operators::StateSize;
 
@@ -24,8 +25,8 @@ const CHECKPOINT_SHARE: i64 = 10;
 #[derive(Debug)]
 pub struct Job {
     id: JobId,
-    dataflow: Dataflow,
-    output: Output,
+    pub(super) dataflow: Dataflow,
+    pub(super) output: Output,
     end: Offset,
     upkeep: Upkeep,
     /// When the next checkpoint is due, in milliseconds since the epoch.
@@ -232,6 +233,14 @@ impl Job {
     pub(crate) async fn show(&mut self) -> Result<()> {
         self.end = self.output.show(&self.dataflow.position()).await?;
         Ok(())
+    }
+
+    /// Computes a bounded step towards a position, whose change is yet to be put out.
+    pub(super) async fn compute(&mut self, position: &OffsetVector) -> Result<Delta> {
+        let (began, rows) = (Instant::now(), self.dataflow.rows_read());
+        let delta = self.dataflow.step_towards(position).await?;
+        self.count(began, rows);
+        Ok(delta)
     }
 
     /// Takes one step to a position.

@@ -1,6 +1,7 @@
 //! Where a job's changes go: into the table of a view, or away.
 
 use std::fmt;
+use std::time::Instant;
 
 use futures::future::BoxFuture;
 use weir_base::{Offset, OffsetVector};
@@ -21,22 +22,45 @@ pub enum Output {
 
 /// What takes a query's changes away, and remembers how far it is.
 ///
-/// What it has written, read in order, is what the query's changes come to up to [`Sink::written`]: nothing is missing and nothing
-/// is there twice, whatever ended the process.
+/// What it has written, read in order, is what the query's changes come to up to a position: nothing is missing and nothing is
+/// there twice, whatever ended the process.
 pub trait Sink: fmt::Debug + Send {
-    /// The position that everything before was written up to, by whoever wrote last; none when nothing was.
-    fn written(&self) -> Option<&OffsetVector>;
-
-    /// Writes a change, and with it the position that it leads to: both are durable on return, or neither ever is.
+    /// Makes sure that nothing of an earlier attempt is on its way any more, and says what was written.
     ///
     /// # Errors
-    /// When the change cannot be written. One of kind *unavailable* or *limit exceeded* leaves it unwritten for certain, and the same
-    /// change may be given once more; after any other the sink is of no use, and one that is opened anew says what was written.
+    /// When that cannot be found out; it may be asked once more.
+    fn settle(&mut self) -> BoxFuture<'_, Result<Written>>;
+
+    /// Writes a change, and with it the position that it leads to: both, or neither.
+    ///
+    /// # Errors
+    /// When that failed. What became of it, [`Sink::settle`] says.
     fn take<'a>(
         &'a mut self,
         delta: &'a Delta,
         position: &'a OffsetVector,
     ) -> BoxFuture<'a, Result<()>>;
+
+    /// Writes what it has kept back, at the latest when that is due.
+    ///
+    /// # Errors
+    /// As [`Sink::take`].
+    fn flush(&mut self) -> BoxFuture<'_, Result<()>>;
+
+    /// The position that a start would go on from: before it, nothing is needed any more.
+    fn kept_from(&self) -> Option<&OffsetVector>;
+
+    /// When what it keeps back is due to be written, if it keeps anything.
+    fn due(&self) -> Option<Instant>;
+}
+
+/// What a sink has written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Up to where all is there; none where nothing was written.
+    pub up_to: Option<OffsetVector>,
+    /// Where a write from there leads that may have happened. It is done again as it was, in one step.
+    pub begun: Option<OffsetVector>,
 }
 
 impl Output {
@@ -84,7 +108,8 @@ impl Output {
     pub(super) fn is_whole(&self) -> bool {
         match self {
             Self::View(view) => !view.is_unknown(),
-            Self::Sink(_) => true,
+            // What it keeps back, a checkpoint would say was written.
+            Self::Sink(sink) => sink.due().is_none(),
         }
     }
 

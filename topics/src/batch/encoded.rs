@@ -4,9 +4,10 @@ use bytes::Bytes;
 use weir_base::Offset;
 
 use super::builder::{field_width, put_field};
-use super::header::{BatchHeader, CRC_FROM, HEADER_BYTES, LENGTH_BASE, Malformed};
+use super::header::{BatchHeader, CRC_FROM, HEADER_BYTES, LENGTH_BASE, Malformed, TRANSACTIONAL};
 use super::{BatchView, TOKEN_HEADER, varint};
 use crate::producers::Sequence;
+use crate::transactions::ProducerEpoch;
 use crate::{Error, IdempotencyToken, Result};
 
 /// The leader of a partition never changes.
@@ -109,6 +110,27 @@ impl EncodedBatch {
     /// How many records it holds, and so, how many offsets it takes up.
     pub fn record_count(&self) -> u32 {
         self.record_count
+    }
+
+    /// The same batch as a part of its producer's transaction (KIP-98), its first record having this number among all that the
+    /// producer writes to the partition.
+    ///
+    /// # Errors
+    /// None that a caller could mend.
+    pub fn in_transaction(mut self, producer: ProducerEpoch, sequence: i32) -> Result<Self> {
+        let mut header = BatchHeader::parse(&self.bytes)
+            .map_err(|reason| Error::Internal(format!("a batch to be appended: {reason}")))?;
+        header.attributes |= TRANSACTIONAL;
+        header.producer_id = producer.producer_id;
+        header.producer_epoch = producer.epoch;
+        header.base_sequence = sequence;
+        if let Some(front) = self.bytes.first_chunk_mut() {
+            header.write(front);
+        }
+        self.sequence = Sequence::of(&header);
+        self.transactional = true;
+        self.checksum();
+        Ok(self)
     }
 
     /// The same batch, of which it is known whether all records have keys.

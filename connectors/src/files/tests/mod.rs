@@ -1,5 +1,6 @@
 //! Tables of files from end to end: through DataFusion, on real folders and against servers on loopback.
 
+mod folder;
 mod reading;
 mod remote;
 mod writing;

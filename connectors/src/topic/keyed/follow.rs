@@ -24,6 +24,7 @@ pub struct FollowedTable {
     schema: SchemaRef,
     /// Columns that tell its rows apart.
     key: Option<Vec<usize>>,
+    only_grows: bool,
 }
 
 /// Who follows a table. The versions of rows that it has yet to see stay in memory.
@@ -51,7 +52,24 @@ impl FollowedTable {
             false => Arc::clone(rows.read_schema()),
         };
         let key = (!rows.key().is_empty()).then(|| rows.key().to_vec());
-        Self { table, schema, key }
+        Self {
+            table,
+            schema,
+            key,
+            only_grows: false,
+        }
+    }
+
+    /// The same of a table whose rows never go, nor change: those of windows that have closed.
+    #[must_use]
+    pub fn that_only_grows(mut self) -> Self {
+        self.only_grows = true;
+        self
+    }
+
+    /// Whether its rows never go, nor change.
+    pub fn only_grows(&self) -> bool {
+        self.only_grows
     }
 
     /// The same of a table whose rows these columns tell apart, though they are not its primary key.

@@ -1,6 +1,7 @@
 //! Rows in, rows out.
 
 mod kept;
+mod sinks;
 
 use std::sync::Arc;
 
