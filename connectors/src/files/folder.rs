@@ -325,8 +325,10 @@ impl FolderWriter {
             .await
             .map_err(|error| self.failed(&error))?;
         for file in left {
-            let deleted = self.place.mount.delete(&file.location).await;
-            deleted.map_err(|error| self.failed(&error))?;
+            match self.place.mount.delete(&file.location).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(self.failed(&error)),
+            }
         }
         Ok(())
     }
