@@ -299,15 +299,18 @@ impl FolderWriter {
             placed.push(to);
         }
         self.sync(placed).await?;
-        for number in 0..manifest.files.len() {
-            match self.place.mount.delete(&self.staged(commit, number)).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                // A start removes it.
-                Err(error) => {
-                    tracing::warn!(location = %self.place.shown, %error, "a staged file was left behind");
+        // Nobody waits for that: what is left, a start removes.
+        let staged: Vec<Path> = (0..manifest.files.len())
+            .map(|number| self.staged(commit, number))
+            .collect();
+        let mount = Arc::clone(&self.place.mount);
+        tokio::spawn(async move {
+            for file in staged {
+                if let Err(error) = mount.delete(&file).await {
+                    tracing::debug!(location = %mount.show(&file), %error, "a staged file was left behind");
                 }
             }
-        }
+        });
         Ok(())
     }
 
@@ -322,8 +325,10 @@ impl FolderWriter {
             .await
             .map_err(|error| self.failed(&error))?;
         for file in left {
-            let deleted = self.place.mount.delete(&file.location).await;
-            deleted.map_err(|error| self.failed(&error))?;
+            match self.place.mount.delete(&file.location).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(self.failed(&error)),
+            }
         }
         Ok(())
     }

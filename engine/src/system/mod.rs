@@ -11,6 +11,7 @@ mod pg_types;
 mod provider;
 mod rows;
 mod show;
+mod sinks;
 mod tables;
 
 use std::sync::Arc;

@@ -13,6 +13,7 @@ use weir_topics::Topic;
 use super::facts::SettingFacts;
 use super::information_schema::all_columns;
 use super::rows::{Definition, Rows, Type, yes_or_no};
+use super::sinks;
 use super::tables::{self, FUNCTION_COLUMNS, QUERY_COLUMNS};
 use super::{System, definitions};
 use crate::error::{Error, Result};
@@ -392,8 +393,8 @@ const SINKS: Definition = Definition {
             rows.push([
                 ("schema", (&entry.name.schema).into()),
                 ("name", (&entry.name.name).into()),
-                ("connector", tables::sink_connector(sink).into()),
-                ("target", tables::sink_target(system, sink).into()),
+                ("connector", sinks::sink_connector(sink).into()),
+                ("target", sinks::sink_target(system, sink).into()),
                 ("state", status.map(|status| status.state.as_str()).into()),
                 ("comment", entry.comment.as_ref().into()),
             ])?;

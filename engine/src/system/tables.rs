@@ -11,6 +11,7 @@ use super::System;
 use super::facts::TopicFacts;
 use super::information_schema::all_columns;
 use super::rows::{Definition, Rows, Type, Value, int};
+use super::sinks;
 use crate::history::HistoryMode;
 
 use Type::{BigInt, Bool, Int, Text, Time};
@@ -22,7 +23,7 @@ pub(super) static TABLES: [Definition; 17] = [
     EXTERNAL_TABLES,
     VIEWS,
     MATERIALIZED_VIEWS,
-    SINKS,
+    sinks::SINKS,
     JOBS,
     CONNECTIONS,
     COLUMNS,
@@ -160,55 +161,6 @@ const MATERIALIZED_VIEWS: Definition = Definition {
         Ok(())
     },
 };
-
-const SINKS: Definition = Definition {
-    name: "sinks",
-    columns: &[
-        ("schema", Text),
-        ("name", Text),
-        ("definition", Text),
-        ("connector", Text),
-        ("target", Text),
-        ("options", Text),
-        ("state", Text),
-        ("comment", Text),
-        ("created_at", Time),
-    ],
-    fill: |system, rows| {
-        for entry in system.catalog.sinks() {
-            let Body::Sink(sink) = &entry.body else {
-                continue;
-            };
-            let status = system.facts.job(entry.id);
-            rows.push([
-                ("schema", (&entry.name.schema).into()),
-                ("name", (&entry.name.name).into()),
-                ("definition", (&sink.query.sql).into()),
-                ("connector", sink_connector(sink).into()),
-                ("target", sink_target(system, sink).into()),
-                ("options", options_text(&sink.options)),
-                ("state", status.map(|status| status.state.as_str()).into()),
-                ("comment", entry.comment.as_ref().into()),
-                ("created_at", Value::Time(entry.created_at_ms)),
-            ])?;
-        }
-        Ok(())
-    },
-};
-
-/// What kind of place a sink writes to.
-pub(super) fn sink_connector(sink: &weir_catalog::Sink) -> String {
-    let connector = sink.options.get("connector").cloned();
-    connector.unwrap_or_else(|| "topic".to_owned())
-}
-
-/// Where a sink writes to.
-pub(super) fn sink_target(system: &System, sink: &weir_catalog::Sink) -> Option<String> {
-    match sink.target {
-        Some(id) => system.catalog.by_id(id).map(|entry| entry.name.to_string()),
-        None => sink.options.get("location").cloned(),
-    }
-}
 
 pub(super) const JOB_COLUMNS: &[(&str, Type)] = &[
     ("schema", Text),
@@ -736,7 +688,7 @@ fn names_text<'a>(names: impl Iterator<Item = &'a String>) -> Value {
 }
 
 /// Options as in a statement: `region = 'eu-1', …`; null for none.
-fn options_text(options: &BTreeMap<String, String>) -> Value {
+pub(super) fn options_text(options: &BTreeMap<String, String>) -> Value {
     let options: Vec<String> = options
         .iter()
         .map(|(key, value)| format!("{} = {}", quote_ident(key), quote_literal(value)))
