@@ -64,7 +64,7 @@ const MUST_NOT_KNOW: &[(&str, &[&str])] = &[
     ),
     ("weir-sql", &["axum", "tokio", "fjall"]),
     ("weir-connectors", &["axum", "fjall"]),
-    ("weir-streaming", &["axum", "fjall"]),
+    ("weir-streaming", &["axum", "sqlparser"]),
     ("weir-engine", &["axum", "hyper"]),
 ];
 
