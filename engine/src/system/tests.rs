@@ -10,7 +10,7 @@ use datafusion::prelude::SessionContext;
 use weir_base::{Classify, Offset, PartitionId, QueryId, TopicId, TopicName};
 use weir_catalog::{
     Body, Check, Column, Connection, ExternalTable, IfExists, MaterializedView, NewObject,
-    ObjectId, Secret, Stream, Table, View, Watermark,
+    ObjectId, Secret, Sink, Stream, Table, View, Watermark,
 };
 use weir_connectors::topic::HistoryFile;
 use weir_sql::statement::{Listing, Statement};
@@ -275,7 +275,7 @@ async fn query(sql: &str) -> RecordBatch {
     arrow::compute::concat_batches(&schema, &batches).unwrap()
 }
 
-/// Beside all else, a materialized view.
+/// Beside all else, a materialized view and a sink.
 fn with_a_kept_view(mut system: System) -> System {
     let kept = MaterializedView {
         view: View {
@@ -295,6 +295,26 @@ fn with_a_kept_view(mut system: System) -> System {
         &mut system,
         ObjectName::new("public", "kept"),
         Body::MaterializedView(kept),
+        &[],
+    );
+    let sink = Sink {
+        query: View {
+            sql: "SELECT 1 AS one".to_owned(),
+            columns: vec![Column::new("one", DataType::Int64, "BIGINT")],
+            named_columns: false,
+            default_schema: "public".to_owned(),
+        },
+        from: None,
+        expands_kept: false,
+        target: None,
+        target_columns: Vec::new(),
+        options: BTreeMap::from([("connector".to_owned(), "topic".to_owned())]),
+        paused: false,
+    };
+    create(
+        &mut system,
+        ObjectName::new("public", "passed_on"),
+        Body::Sink(sink),
         &[],
     );
     system

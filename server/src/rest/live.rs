@@ -140,7 +140,7 @@ impl Conversation {
             }
         };
         match wish {
-            Wish::Cancel {} => match self.queries.take(&name) {
+            Wish::Cancel(_) => match self.queries.take(&name) {
                 Some(query) => self.ended(query, Some("cancelled")).await,
                 // It has ended meanwhile.
                 None => Ok(()),

@@ -25,8 +25,13 @@ pub(super) enum Wish {
     /// Start the query.
     Query(Box<QueryDocument>),
     /// Stop it.
-    Cancel {},
+    Cancel(Nothing),
 }
+
+/// No fields: one that is there all the same is an error.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
 
 /// Why a message is not understood, and the query that it named, where that can be told.
 #[derive(Debug)]
@@ -119,7 +124,7 @@ mod tests {
         assert!(matches!(query.wish, Wish::Query(_)));
         let cancel = parse(r#"{"type": "cancel"}"#).unwrap();
         assert_eq!(cancel.name, None);
-        assert!(matches!(cancel.wish, Wish::Cancel {}));
+        assert!(matches!(cancel.wish, Wish::Cancel(Nothing {})));
         for wrong in [
             r#"{"type": "query", "sql": "SELECT 1"}"#,
             r#"{"type": "query", "query": "SELECT 1", "id": 7}"#,

@@ -235,8 +235,8 @@ mod tests {
                 .collect();
             let fields: Vec<String> = schema["properties"]
                 .as_object()
-                .unwrap()
-                .keys()
+                .into_iter()
+                .flat_map(serde_json::Map::keys)
                 .map(|field| {
                     format!(
                         "{field}{}",
@@ -248,7 +248,10 @@ mod tests {
                     )
                 })
                 .collect();
-            shown.push_str(&format!("{name}: {}\n", fields.join(", ")));
+            let values = schema["enum"].as_array().into_iter().flatten();
+            let values: Vec<&str> = values.filter_map(Value::as_str).collect();
+            let shape = [fields.join(", "), values.join(" | ")].concat();
+            shown.push_str(&format!("{name}: {shape}\n"));
         }
         insta::assert_snapshot!(shown, @r"
         GET / (index)
@@ -406,6 +409,7 @@ mod tests {
         Column: key, name*, nullable*, type*
         CompatibilityDocument: is_compatible*, messages
         Document: columns*, command, row_count*, rows*, truncated*
+        EnvelopeName: changelog | upsert | debezium
         GivenLevel: compatibility*
         GivenSchema: id, references, schema*, schemaType, version
         HealthDocument: status*

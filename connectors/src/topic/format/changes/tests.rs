@@ -47,8 +47,8 @@ fn what_is_wrong_is_said() {
         (r#"{"op":"t"}"#, "was emptied"),
         (r#"{"op":"x"}"#, "none of Debezium's"),
         (r#"{"op":"c","after":7}"#, "(in \"after\")"),
-        (r#"{"op":"u","after":{"id":1}}"#, "null is not allowed"),
-        (r#"{"op":"d","before":{"name":"a"}}"#, "null is not allowed"),
+        (r#"{"op":"u","after":{"id":1}}"#, "a value is missing"),
+        (r#"{"op":"d","before":{"name":"a"}}"#, "(in \"before\")"),
     ] {
         let before = decoder.rows();
         let wrong = decoder.decode(value.as_bytes()).unwrap_err();
