@@ -239,6 +239,12 @@ impl Variables {
             .collect()
     }
 
+    /// The same, with names without a schema in this one.
+    pub(crate) fn in_schema(mut self, schema: &str) -> Self {
+        self.0.insert("search_path", schema.to_owned());
+        self
+    }
+
     pub(crate) fn schema(&self) -> &str {
         self.0.get("search_path").map_or("public", String::as_str)
     }

@@ -285,7 +285,8 @@ impl Dataflow {
     pub async fn go_to(&mut self, position: &OffsetVector) -> Result<()> {
         // Checks that it belongs to what is read.
         let there = Sources::new(self.reads.clone(), Some(position))?;
-        if remembers_nothing(self.root.as_ref()) {
+        // A watermark is what all rows before came to.
+        if !self.event_time.has_sources() && remembers_nothing(self.root.as_ref()) {
             self.sources = there;
             self.begun = true;
             return Ok(());

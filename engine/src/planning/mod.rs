@@ -244,6 +244,13 @@ impl Planner {
         })
     }
 
+    /// Looks for names without a schema in this one.
+    #[must_use]
+    pub(crate) fn in_schema(mut self, schema: &str) -> Self {
+        self.variables = self.variables.in_schema(schema);
+        self
+    }
+
     /// The fields of declared columns.
     pub(crate) fn fields(&self, columns: Vec<ast::ColumnDef>) -> Result<SchemaRef> {
         let relations = HashMap::new();

@@ -120,7 +120,8 @@ impl Execution {
 
     /// Plans the query of a view that is to be kept: as it is stored, and what it depends on.
     async fn kept_view(&self, kept: KeptQuery<'_>) -> Result<(View, BTreeSet<ObjectId>)> {
-        let planner = views::planner(&self.engine, &kept.sql, kept.on_window_close, usize::MAX);
+        let planner = views::planner(&self.engine, &kept.sql, kept.on_window_close, usize::MAX)
+            .in_schema(self.variables.schema());
         let plan = planner.query(kept.query, &[]).await?;
         check_repeatable(&plan, "a materialized view")?;
         check_followed(&plan, "a materialized view")?;

@@ -76,19 +76,17 @@ impl Facts for Fixed {
                 rows_behind: 3,
                 behind_since_ms: Some(1_000),
                 rows_read: 40,
-                steps: 5,
-                rows_skipped: 0,
                 step_us: 600,
                 state: weir_streaming::StateSize {
                     rows: 2,
                     bytes: 100,
-                    unsaved: 0,
+                    ..Default::default()
                 },
                 disk_bytes: 700,
                 checkpoint_ms: Some(2_000),
-                checkpoint_error: None,
                 watermark_ms: Some(1_700_000_000_123),
                 late_rows: Some(4),
+                ..Default::default()
             },
         })
     }
@@ -277,13 +275,14 @@ async fn query(sql: &str) -> RecordBatch {
 
 /// Beside all else, a materialized view and a sink.
 fn with_a_kept_view(mut system: System) -> System {
+    let query = View {
+        sql: "SELECT 1 AS one".to_owned(),
+        columns: vec![Column::new("one", DataType::Int64, "BIGINT")],
+        named_columns: false,
+        default_schema: "public".to_owned(),
+    };
     let kept = MaterializedView {
-        view: View {
-            sql: "SELECT 1 AS one".to_owned(),
-            columns: vec![Column::new("one", DataType::Int64, "BIGINT")],
-            named_columns: false,
-            default_schema: "public".to_owned(),
-        },
+        view: query.clone(),
         topic: TopicName::new("kept").unwrap(),
         topic_id: TopicId(uuid::Uuid::from_u128(11)),
         options: BTreeMap::new(),
@@ -291,32 +290,19 @@ fn with_a_kept_view(mut system: System) -> System {
         generation: 0,
         on_window_close: false,
     };
-    create(
-        &mut system,
-        ObjectName::new("public", "kept"),
-        Body::MaterializedView(kept),
-        &[],
-    );
+    let name = ObjectName::new("public", "kept");
+    create(&mut system, name, Body::MaterializedView(kept), &[]);
     let sink = Sink {
-        query: View {
-            sql: "SELECT 1 AS one".to_owned(),
-            columns: vec![Column::new("one", DataType::Int64, "BIGINT")],
-            named_columns: false,
-            default_schema: "public".to_owned(),
-        },
+        query,
         from: None,
         expands_kept: false,
         target: None,
-        target_columns: Vec::new(),
+        target_columns: vec![],
         options: BTreeMap::from([("connector".to_owned(), "topic".to_owned())]),
         paused: false,
     };
-    create(
-        &mut system,
-        ObjectName::new("public", "passed_on"),
-        Body::Sink(sink),
-        &[],
-    );
+    let name = ObjectName::new("public", "passed_on");
+    create(&mut system, name, Body::Sink(sink), &[]);
     system
 }
 

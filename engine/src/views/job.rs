@@ -145,7 +145,7 @@ pub(crate) fn upkeep(engine: &Shared, memory: usize) -> Upkeep {
     }
 }
 
-/// A planner for a view, with a memory of its own.
+/// A planner for a view, with a memory of its own. Names without a schema are in `public`.
 pub(crate) fn planner(
     engine: &Arc<Shared>,
     sql: &str,

@@ -78,6 +78,10 @@ impl ViewSink {
         delta: &Delta,
         position: &OffsetVector,
     ) -> Result<Offset> {
+        // Where rows only come, nothing is saved by waiting.
+        if delta.minus.is_empty() && self.gathered.is_empty() && !self.is_unknown {
+            return self.take(delta, position).await;
+        }
         for (batches, weight) in [(&delta.plus, 1), (&delta.minus, -1)] {
             for batch in batches {
                 let rows = self.codec.encode(batch)?;
