@@ -8,7 +8,7 @@ use weir_base::SqlState;
 use crate::change::{check_definition, check_name, describe_all};
 use crate::{
     Body, Change, Check, Column, DEFAULT_SCHEMA, Entry, Error, ObjectId, ObjectKind, ObjectName,
-    Result, Snapshot, ident,
+    Result, Snapshot, View, ident,
 };
 
 /// What `ALTER COLUMN` changes.
@@ -294,9 +294,9 @@ impl Snapshot {
     pub fn set_query(
         &self,
         id: ObjectId,
-        sql: String,
+        query: &View,
         on_window_close: bool,
-        default_schema: String,
+        options: Option<BTreeMap<String, String>>,
         depends_on: BTreeSet<ObjectId>,
     ) -> Result<Vec<Change>> {
         let entry = self.require_id(id)?;
@@ -308,9 +308,12 @@ impl Snapshot {
                 None,
             ));
         };
-        kept.view.sql = sql;
+        kept.view.sql.clone_from(&query.sql);
+        kept.view.default_schema.clone_from(&query.default_schema);
         kept.on_window_close = on_window_close;
-        kept.view.default_schema = default_schema;
+        if let Some(options) = options {
+            kept.options = options;
+        }
         // The columns' names are those that the view has had.
         kept.view.named_columns = true;
         kept.generation += 1;

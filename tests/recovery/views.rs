@@ -290,3 +290,60 @@ async fn state_that_is_larger_than_memory_goes_to_disk() {
     assert_eq!(client.number(same).await, 1);
     running.stop();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_that_many_give_queries_at_once_has_that_of_one_of_them() {
+    let mut running = server()
+        .env("WEIR_VIEWS_CHECKPOINT_INTERVAL", "20ms")
+        .start();
+    let query =
+        |least: usize| format!("SELECT k, count(*) AS n FROM s WHERE v >= {least} GROUP BY k");
+    running
+        .client()
+        .run(&[
+            "CREATE STREAM s (id BIGINT, k BIGINT, v BIGINT) WITH (partitions = 2)",
+            &format!("CREATE MATERIALIZED VIEW m AS {}", query(0)),
+            "CREATE MATERIALIZED VIEW total AS SELECT sum(n) AS n FROM m",
+        ])
+        .await;
+    for round in 0..rounds() / 2 {
+        let altering = (0..3usize).map(|who| {
+            let client = running.client();
+            tokio::spawn(async move {
+                for at in 0..4 {
+                    let alter = format!("ALTER MATERIALIZED VIEW m AS {}", query((who + at) % 7));
+                    if let Some(Err(problem)) = client.try_sql(&alter).await {
+                        // Whoever comes while it is being computed is told so.
+                        assert_eq!(problem.sqlstate(), "55006", "{}", problem.detail());
+                    }
+                }
+            })
+        });
+        let altering: Vec<_> = altering.collect();
+        for at in 0..10 {
+            let first = i64::from(round) * 1000 + at * 20;
+            let rows = (first..first + 20).map(|id| format!("({id}, {}, {})", id % 5, id % 11));
+            let insert = format!(
+                "INSERT INTO s VALUES {}",
+                rows.collect::<Vec<_>>().join(", ")
+            );
+            running.client().run(&[insert.as_str()]).await;
+        }
+        for task in altering {
+            task.await.unwrap();
+        }
+        running = running.kill().start();
+        let client = running.client();
+        client.run(&["FLUSH"]).await;
+        let definition = "SELECT definition FROM weir.materialized_views WHERE name = 'm'";
+        let definition = client.value(definition).await;
+        let definition = definition.as_str().unwrap();
+        let difference = format!(
+            "SELECT count(*) FROM ((SELECT * FROM m EXCEPT ALL ({definition})) UNION ALL (({definition}) EXCEPT ALL SELECT * FROM m)) AS d"
+        );
+        assert_eq!(client.number(&difference).await, 0, "{definition}");
+        let same = "SELECT count(*) FROM total WHERE n = (SELECT sum(n) FROM m)";
+        assert_eq!(client.number(same).await, 1);
+    }
+    running.stop();
+}

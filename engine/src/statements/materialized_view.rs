@@ -1,6 +1,6 @@
 //! `CREATE`, `ALTER … AS | PAUSE | RESUME` and `DROP` of materialized views.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -27,6 +27,8 @@ struct KeptQuery<'a> {
     /// `EMIT ON WINDOW CLOSE`.
     on_window_close: bool,
     sql: String,
+    /// What its `WITH` clause says; where there can be none, the view keeps what it has.
+    options: Option<&'a BTreeMap<String, String>>,
     /// The names of its columns; without any, the query's own.
     columns: &'a [ast::Ident],
 }
@@ -38,7 +40,8 @@ impl Execution {
         sql: String,
     ) -> Result<Answer> {
         let name = self.name(&create.name)?;
-        ViewOptions::read(create.options.iter().cloned(), &self.engine.settings.limits)?;
+        let options: BTreeMap<String, String> = create.options.iter().cloned().collect();
+        ViewOptions::read(options.clone(), &self.engine.settings.limits)?;
         let ddl = self.engine.ddl.lock().await;
         let snapshot = self.snapshot();
         let if_exists = if_exists(create.or_replace, create.if_not_exists)?;
@@ -51,6 +54,7 @@ impl Execution {
             query: &create.query,
             on_window_close,
             sql: create.query_sql,
+            options: Some(&options),
             columns: &create.columns,
         };
         if let Some(entry) = snapshot.get(&name).cloned() {
@@ -73,7 +77,7 @@ impl Execution {
             view,
             topic,
             topic_id: made.id(),
-            options: create.options.into_iter().collect(),
+            options,
             paused: false,
             generation: 0,
             on_window_close,
@@ -167,6 +171,7 @@ impl Execution {
             query,
             on_window_close,
             sql,
+            options: None,
             columns: &[],
         };
         self.replace_query(&entry, query).await
@@ -175,9 +180,13 @@ impl Execution {
     /// Gives a view another query with the same columns. It is computed beside the one that runs, which is shown until then.
     async fn replace_query(&self, entry: &Arc<Entry>, query: KeptQuery<'_>) -> Result<()> {
         let position = position_of(query.name);
-        let on_window_close = query.on_window_close;
+        let (on_window_close, options) = (query.on_window_close, query.options.cloned());
         let (view, depends_on) = self.kept_view(query).await?;
+        let views = &self.engine.views;
+        let _turn = views.replacing.lock().await;
+        // Another may have given it a query while the turn was waited for.
         let snapshot = self.snapshot();
+        let entry = snapshot.require_id(entry.id)?;
         if depends_on_itself(&snapshot, entry.id, &depends_on) {
             return Err(Error::invalid(
                 SqlState::INVALID_TABLE_DEFINITION,
@@ -199,25 +208,13 @@ impl Execution {
         }
         check_same_columns(entry.columns(), &view.columns)
             .map_err(|e| e.with_position(position))?;
-        let View {
-            sql,
-            default_schema,
-            ..
-        } = view;
         let change = |snapshot: &Snapshot| {
-            snapshot.set_query(
-                entry.id,
-                sql.clone(),
-                on_window_close,
-                default_schema.clone(),
-                depends_on.clone(),
-            )
+            let (options, depends_on) = (options.clone(), depends_on.clone());
+            snapshot.set_query(entry.id, &view, on_window_close, options, depends_on)
         };
         let Body::MaterializedView(kept) = &entry.body else {
             return Err(Error::new(Kind::Internal, "only views that are kept run"));
         };
-        let views = &self.engine.views;
-        let _turn = views.replacing.lock().await;
         if !kept.paused {
             let changes = change(&snapshot)?;
             if let Some(Change::Put(changed)) = changes.first() {
