@@ -1,14 +1,18 @@
 //! A continuous query as a whole: operators over sources, and steps.
 
+use std::any::Any;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::source_as_provider;
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use weir_base::{OffsetVector, Origin, ResumeToken};
+use weir_connectors::topic::FollowedTable;
 use weir_topics::{Pin, Topic};
 
 use crate::checkpoint::{JobStore, Manifest, Saving, Shelf};
@@ -72,7 +76,7 @@ impl Dataflow {
         context: &Arc<TaskContext>,
         store: Option<JobStore>,
     ) -> Result<Self> {
-        let text = plan.display_indent_schema().to_string();
+        let text = described(plan)?;
         if let Some(store) = &store
             && let Some(found) = store.manifest()?
             && found.is_of(&text)
@@ -318,6 +322,11 @@ impl Dataflow {
         // Checks that it belongs to what is read.
         Sources::new(self.reads.clone(), Some(&token.position))?;
         check_answer(&self.reads, &token.position, &origin.gone)?;
+        if self.event_time.has_sources() && has_grown(&token.position, &self.reads) {
+            let grown =
+                "the topic has got more partitions, which hold windows open that had closed";
+            return Err(Error::WrongPosition(grown.to_owned()));
+        }
         self.unseen_to = Some(token.position.clone());
         Ok(())
     }
@@ -426,7 +435,8 @@ impl Dataflow {
         let Some(store) = &self.store else {
             return Ok(());
         };
-        if !self.moved && self.manifest.made_ms > 0 {
+        // What has not begun has yet to give what does not change.
+        if !self.begun || (!self.moved && self.manifest.made_ms > 0) {
             return Ok(());
         }
         let mut saving = store.begin()?;
@@ -457,6 +467,22 @@ impl Dataflow {
     }
 }
 
+/// All of a plan that decides what its operators are.
+fn described(plan: &LogicalPlan) -> Result<String> {
+    let mut text = plan.display_indent_schema().to_string();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            let provider = source_as_provider(&scan.source)?;
+            if let Some(table) = (provider.as_ref() as &dyn Any).downcast_ref::<FollowedTable>() {
+                let (grows, key) = (table.only_grows(), table.key());
+                let _ = write!(text, "\n{}: grows {grows}, key {key:?}", scan.table_name);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(text)
+}
+
 /// Whether a topic has more partitions than when it stood at a position.
 fn has_grown(position: &OffsetVector, reads: &[Read]) -> bool {
     let mut topics = reads.iter().map(Read::topic);
@@ -468,9 +494,8 @@ fn has_grown(position: &OffsetVector, reads: &[Read]) -> bool {
 
 /// Whether what comes next says all, whatever came before.
 fn remembers_nothing(operator: &dyn Operator) -> bool {
-    let reads_or_maps = matches!(operator.describe().name, "Stream" | "Linear");
     let mut inputs = operator.inputs().into_iter();
-    reads_or_maps && inputs.all(remembers_nothing)
+    !operator.remembers() && inputs.all(remembers_nothing)
 }
 
 fn state_size(operator: &dyn Operator) -> StateSize {

@@ -492,8 +492,17 @@ enum Act {
     Resume,
 }
 
+fn long_name() -> &'static str {
+    static NAME: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| "long".repeat(2000));
+    &NAME
+}
+
 fn row() -> impl Strategy<Value = Row> {
-    let name = prop::sample::select(vec![Some("ab"), Some("mn"), Some("yz"), Some(""), None]);
+    // Seldom one that is longer than a key of the store may be.
+    let name = prop_oneof![
+        40 => prop::sample::select(vec![Some("ab"), Some("mn"), Some("yz"), Some(""), None]),
+        1 => Just(Some(long_name())),
+    ];
     (0..12i64, prop::option::weighted(0.85, 0..6i64), name)
 }
 

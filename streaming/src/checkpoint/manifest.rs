@@ -7,7 +7,7 @@ use weir_base::{OffsetVector, TopicId};
 use crate::sources::Read;
 
 /// Changes when the form of operators' state does: what an older version wrote is computed again.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Of what the state of a job is the state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! Where state is kept.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,6 +9,7 @@ use fjall::{
     Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Slice, UserKey,
     UserValue,
 };
+use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 
 use super::Manifest;
@@ -16,6 +18,11 @@ use crate::runtime::JobId;
 
 /// The number of no operator: under it is the manifest.
 const MANIFEST: [u8; 2] = [0xff, 0xff];
+/// A key of the store has no more bytes: the format of `fjall` has no room for more than 65,535. A longer one is cut, and ends with its
+/// SHA-256; what it was is in the value.
+const KEY_BYTES_MAX: usize = 4096;
+/// The bytes of a SHA-256 (FIPS 180-4).
+const DIGEST_BYTES: usize = 32;
 /// How much of the store is held in memory to be read again, in bytes, for all jobs together.
 const CACHE_BYTES: u64 = 64 << 20;
 /// How much a job's newest state takes in memory before it is written out, in bytes.
@@ -190,7 +197,7 @@ impl Shelf {
         self.is_restored
     }
 
-    /// A key as the store has it.
+    /// A key, whole.
     fn key(&self, parts: &[&[u8]]) -> Vec<u8> {
         let mut key = Vec::with_capacity(2 + parts.iter().map(|part| part.len()).sum::<usize>());
         key.extend(self.number);
@@ -200,10 +207,16 @@ impl Shelf {
 
     /// What was saved under a key.
     pub(crate) fn get(&self, parts: &[&[u8]]) -> Result<Option<Slice>> {
-        match &self.store {
-            Some(store) => Ok(store.0.keyspace.get(self.key(parts))?),
-            None => Ok(None),
-        }
+        let Some(store) = &self.store else {
+            return Ok(None);
+        };
+        let key = self.key(parts);
+        let stored = stored_key(&key);
+        let Some(value) = store.0.keyspace.get(&stored)? else {
+            return Ok(None);
+        };
+        let (_, value) = read(&stored, &value)?;
+        Ok(Some(value.into()))
     }
 
     /// Gives everything that was saved under a prefix to `see`, with what follows the prefix in its key.
@@ -216,12 +229,43 @@ impl Shelf {
             return Ok(());
         };
         let prefix = self.key(prefix);
-        for found in store.0.keyspace.prefix(&prefix) {
+        // Of a long prefix, the keys in the store have the beginning.
+        let stored = prefix
+            .get(..KEY_BYTES_MAX - DIGEST_BYTES)
+            .unwrap_or(&prefix);
+        for found in store.0.keyspace.prefix(stored) {
             let (key, value): (UserKey, UserValue) = found.into_inner()?;
-            see(key.get(prefix.len()..).unwrap_or_default(), &value)?;
+            let (key, value) = read(&key, &value)?;
+            if let Some(rest) = key.strip_prefix(prefix.as_slice()) {
+                see(rest, value)?;
+            }
         }
         Ok(())
     }
+}
+
+/// A key as the store has it.
+fn stored_key(key: &[u8]) -> Cow<'_, [u8]> {
+    if key.len() < KEY_BYTES_MAX {
+        return Cow::Borrowed(key);
+    }
+    let mut stored = key
+        .get(..KEY_BYTES_MAX - DIGEST_BYTES)
+        .unwrap_or(key)
+        .to_vec();
+    stored.extend(Sha256::digest(key));
+    Cow::Owned(stored)
+}
+
+/// The key that is stored as `stored`, and its value.
+fn read<'a>(stored: &'a [u8], value: &'a [u8]) -> Result<(&'a [u8], &'a [u8])> {
+    if stored.len() < KEY_BYTES_MAX {
+        return Ok((stored, value));
+    }
+    let whole = value.split_first_chunk().and_then(|(length, rest)| {
+        rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)
+    });
+    whole.ok_or(Error::Internal("a long key in the state is cut off"))
 }
 
 /// A checkpoint that is being made.
@@ -232,12 +276,22 @@ pub(crate) struct Saving {
 
 impl Saving {
     pub(crate) fn put(&mut self, shelf: &Shelf, parts: &[&[u8]], value: &[u8]) {
-        self.batch
-            .insert(&self.store.0.keyspace, shelf.key(parts), value);
+        let key = shelf.key(parts);
+        let stored = stored_key(&key);
+        let keyspace = &self.store.0.keyspace;
+        if let Cow::Owned(stored) = stored {
+            let length = (key.len() as u32).to_le_bytes();
+            let value = [&length, key.as_slice(), value].concat();
+            self.batch.insert(keyspace, stored, value);
+        } else {
+            self.batch.insert(keyspace, key, value);
+        }
     }
 
     pub(crate) fn remove(&mut self, shelf: &Shelf, parts: &[&[u8]]) {
-        self.batch.remove(&self.store.0.keyspace, shelf.key(parts));
+        let key = shelf.key(parts);
+        let stored = stored_key(&key).into_owned();
+        self.batch.remove(&self.store.0.keyspace, stored);
     }
 
     /// Writes it, durably.
@@ -257,5 +311,59 @@ impl Saving {
             self.store.break_off();
         }
         written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_base::OffsetVector;
+
+    use super::*;
+
+    /// Everything under a prefix, in order.
+    fn found(shelf: &Shelf, prefix: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut found = Vec::new();
+        let see = |key: &[u8], value: &[u8]| {
+            found.push((key.to_vec(), value.to_vec()));
+            Ok(())
+        };
+        shelf.scan(&[prefix], see).unwrap();
+        found
+    }
+
+    #[tokio::test]
+    async fn keys_may_be_of_any_length() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Checkpoints::open(dir.path()).unwrap().of(1, 0).unwrap();
+        let shelf = Shelf::new(Some(store.clone()), 7, false);
+        let lengths = [0, 1, KEY_BYTES_MAX - 3, KEY_BYTES_MAX, 70_000, 200_000];
+        let keys = lengths.map(|length| vec![b'k'; length]);
+        let mut saving = store.begin().unwrap();
+        for (key, value) in keys.iter().zip(0u8..) {
+            saving.put(&shelf, &[b"group", key], &[value]);
+        }
+        let manifest = Manifest::new("", &[], OffsetVector::new(), 1);
+        saving.commit(&manifest).await.unwrap();
+        for (key, value) in keys.iter().zip(0u8..) {
+            let got = shelf.get(&[b"group", key]).unwrap();
+            assert_eq!(got.as_deref(), Some(&[value][..]), "{}", key.len());
+        }
+        assert_eq!(found(&shelf, b"group").len(), keys.len());
+        assert_eq!(found(&shelf, b"other"), []);
+        // A prefix that is itself longer than a key may be.
+        let long = [&b"group"[..], &vec![b'k'; 70_000]].concat();
+        let rest: Vec<usize> = found(&shelf, &long)
+            .iter()
+            .map(|(key, _)| key.len())
+            .collect();
+        let mut rest = rest;
+        rest.sort_unstable();
+        assert_eq!(rest, [0, 130_000]);
+        let mut saving = store.begin().unwrap();
+        for key in &keys {
+            saving.remove(&shelf, &[b"group", key]);
+        }
+        saving.commit(&manifest).await.unwrap();
+        assert_eq!(found(&shelf, b"group"), []);
     }
 }

@@ -28,24 +28,8 @@ use crate::checkpoint::{Saving, Shelf};
 use crate::dataflow::Ranges;
 use crate::delta::Delta;
 use crate::error::{Error, Result};
+use crate::planning::UNORDERED;
 use crate::state::{Keys, Multiset, RowCodec, prefix};
-
-/// Functions whose accumulators can be asked again and again while rows come.
-const GROWING: [&str; 13] = [
-    "count",
-    "sum",
-    "avg",
-    "min",
-    "max",
-    "bool_and",
-    "bool_or",
-    "bit_and",
-    "bit_or",
-    "bit_xor",
-    "stddev",
-    "var",
-    "approx_distinct",
-];
 /// What a group takes besides its key and its accumulators, about.
 const GROUP_OVERHEAD: usize = 96;
 /// What a value that is kept in order takes, about.
@@ -112,7 +96,7 @@ impl Calls {
             )
             .build()?;
             let name = function.fun().name().to_owned();
-            if !order_by.is_empty() || !GROWING.contains(&name.as_str()) {
+            if !order_by.is_empty() || !UNORDERED.contains(&name.as_str()) {
                 return Ok(None);
             }
             let mut arguments = function.expressions();

@@ -59,6 +59,10 @@ impl Operator for Constant {
         Vec::new()
     }
 
+    fn is_fixed(&self) -> bool {
+        true
+    }
+
     fn inputs_mut(&mut self) -> Vec<&mut Boxed> {
         Vec::new()
     }

@@ -43,6 +43,21 @@ impl InnerJoin {
         }
     }
 
+    /// What the join changes by when the left side does.
+    async fn with_left(&mut self, left: Delta) -> Result<Delta> {
+        Ok(Delta {
+            plus: self.of_left(left.plus).await?,
+            minus: self.of_left(left.minus).await?,
+        })
+    }
+
+    async fn with_right(&mut self, right: Delta) -> Result<Delta> {
+        Ok(Delta {
+            plus: self.of_right(right.plus).await?,
+            minus: self.of_right(right.minus).await?,
+        })
+    }
+
     /// Joins some rows of the left side with those of the right side that have their keys.
     async fn of_left(&mut self, rows: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
         let others = matching(&self.lefts, &mut self.rights, &rows)?;
@@ -83,15 +98,18 @@ impl Operator for InnerJoin {
         async move {
             let left = self.left.step(ranges).await?;
             let right = self.right.step(ranges).await?;
-            let mut delta = Delta {
-                plus: self.of_left(left.plus.clone()).await?,
-                minus: self.of_left(left.minus.clone()).await?,
-            };
+            // Nobody looks for the rows that come to what does not change: that is all there from the first step on.
+            if self.right.is_fixed() {
+                self.rights.apply(&right)?;
+                return self.with_left(left).await;
+            }
+            if self.left.is_fixed() {
+                self.lefts.apply(&left)?;
+                return self.with_right(right).await;
+            }
+            let mut delta = self.with_left(left.clone()).await?;
             self.lefts.apply(&left)?;
-            delta.and(Delta {
-                plus: self.of_right(right.plus.clone()).await?,
-                minus: self.of_right(right.minus.clone()).await?,
-            });
+            delta.and(self.with_right(right.clone()).await?);
             self.rights.apply(&right)?;
             Ok(delta)
         }

@@ -88,6 +88,14 @@ impl Operator for Linear {
         self.inputs.iter().map(AsRef::as_ref).collect()
     }
 
+    fn remembers(&self) -> bool {
+        false
+    }
+
+    fn is_fixed(&self) -> bool {
+        self.inputs.iter().all(|input| input.is_fixed())
+    }
+
     fn inputs_mut(&mut self) -> Vec<&mut Boxed> {
         self.inputs.iter_mut().collect()
     }

@@ -56,6 +56,16 @@ pub(crate) trait Operator: Send {
 
     fn inputs_mut(&mut self) -> Vec<&mut Boxed>;
 
+    /// Whether what it gives next depends on what came before.
+    fn remembers(&self) -> bool {
+        true
+    }
+
+    /// Whether all its rows come in the first step.
+    fn is_fixed(&self) -> bool {
+        false
+    }
+
     /// What it remembers itself.
     fn state(&self) -> StateSize {
         StateSize::default()

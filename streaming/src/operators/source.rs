@@ -68,6 +68,10 @@ impl Operator for StreamSource {
         Vec::new()
     }
 
+    fn remembers(&self) -> bool {
+        false
+    }
+
     fn inputs_mut(&mut self) -> Vec<&mut Boxed> {
         Vec::new()
     }

@@ -14,4 +14,5 @@ mod walk;
 
 pub(crate) use kernel::{Inputs, Kernel};
 pub use key::unique_key;
+pub(crate) use parts::UNORDERED;
 pub(crate) use walk::{Planned, Restored, Walk};

@@ -11,8 +11,9 @@ use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use super::Kernel;
 use crate::error::Result;
 
-/// Functions whose result does not depend on the order in which parts are put together.
-const UNORDERED: [&str; 13] = [
+/// Functions whose result does not depend on the order in which parts are put together, and whose accumulators can be asked again and
+/// again while rows come.
+pub(crate) const UNORDERED: [&str; 13] = [
     "count",
     "sum",
     "avg",

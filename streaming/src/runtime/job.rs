@@ -31,6 +31,8 @@ pub struct Job {
     upkeep: Upkeep,
     /// When the next checkpoint is due, in milliseconds since the epoch.
     due_ms: i64,
+    /// The bytes that were left when state was let go from memory the last time.
+    stuck: usize,
     /// Why there are no more checkpoints.
     broken: Option<String>,
     steps: u64,
@@ -93,6 +95,7 @@ impl Job {
             end,
             due_ms: 0,
             upkeep,
+            stuck: 0,
             broken: None,
             steps: 0,
             rows_read: 0,
@@ -190,12 +193,15 @@ impl Job {
     /// When what the checkpoint needs cannot be put out. A checkpoint that fails itself is the last one, and stops nothing.
     pub(crate) async fn tend(&mut self) -> Result<()> {
         let state = self.dataflow.state_size();
-        let is_full = state.bytes > self.upkeep.memory;
+        // What could not be let go the last time cannot be now.
+        let freeable = state.bytes.saturating_sub(self.stuck);
+        let is_full = state.bytes > self.upkeep.memory && freeable > self.upkeep.memory / 4;
         let is_due = self.upkeep.clock.now_ms() >= self.due_ms;
         if is_full || is_due || state.unsaved > UNSAVED_BYTES {
             self.checkpoint().await?;
             if is_full {
                 self.dataflow.release();
+                self.stuck = self.dataflow.state_size().bytes;
             }
         }
         Ok(())

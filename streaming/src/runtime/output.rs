@@ -50,7 +50,10 @@ pub trait Sink: fmt::Debug + Send {
     /// The position that a start would go on from: before it, nothing is needed any more.
     fn kept_from(&self) -> Option<&OffsetVector>;
 
-    /// When what it keeps back is due to be written, if it keeps anything.
+    /// Whether it keeps nothing back.
+    fn is_whole(&self) -> bool;
+
+    /// When what it keeps back is due to be written, if that is ever.
     fn due(&self) -> Option<Instant>;
 }
 
@@ -109,7 +112,7 @@ impl Output {
         match self {
             Self::View(view) => !view.is_unknown(),
             // What it keeps back, a checkpoint would say was written.
-            Self::Sink(sink) => sink.due().is_none(),
+            Self::Sink(sink) => sink.is_whole(),
         }
     }
 

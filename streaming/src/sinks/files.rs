@@ -192,6 +192,10 @@ impl Sink for FileSink {
         self.committed.as_ref()
     }
 
+    fn is_whole(&self) -> bool {
+        self.gathered.position.is_none()
+    }
+
     fn due(&self) -> Option<Instant> {
         self.gathered.due
     }

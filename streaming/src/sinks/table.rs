@@ -154,6 +154,10 @@ impl Sink for TableSink {
         self.noted.as_ref()
     }
 
+    fn is_whole(&self) -> bool {
+        true
+    }
+
     fn due(&self) -> Option<Instant> {
         None
     }

@@ -78,6 +78,10 @@ impl Sink for TopicSink {
         self.written.as_ref()
     }
 
+    fn is_whole(&self) -> bool {
+        true
+    }
+
     fn due(&self) -> Option<Instant> {
         None
     }
