@@ -38,8 +38,8 @@ pub use live::{LiveQuery, Step};
 pub use operators::{Description, Follows, OnRowError, StateSize};
 pub use planning::unique_key;
 pub use runtime::{
-    Feed, Gathered, Group, Holds, Job, JobId, JobStatus, Moved, Output, Positions, Sink, Upkeep,
-    ViewSink, Written, components,
+    Failed, Feed, Gathered, Group, Holds, Job, JobId, JobStatus, Moved, Output, Positions, Sink,
+    Upkeep, ViewSink, Written, components,
 };
 pub use sinks::{FileSink, Rollover, RowCheck, TableSink, TopicSink};
 pub use stateless::stateless_plan;

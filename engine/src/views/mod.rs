@@ -13,14 +13,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_base::{Kind, Offset, SqlState, TopicId};
 use weir_catalog::{Body, Entry, ObjectId, ObjectKind};
-use weir_streaming::{Job, JobStatus, Moved, Positions, components};
+use weir_streaming::{Failed, Job, JobStatus, Moved, Positions, components};
 use weir_topics::Topic;
 
 use self::job::{Table, job};
-use self::running::{come_near, follow, guarded, save, take, topics_of};
+use self::running::{come_near, follow, guarded, safely, save, take, topics_of};
 use crate::engine::Shared;
 use crate::error::{Error, Result};
-use crate::lanes::Lane;
+use crate::lanes::{Lane, panicked};
 
 pub(crate) use self::job::{ViewOptions, planner, upkeep};
 pub(crate) use self::status::{Failure, ViewState, ViewStatus};
@@ -170,14 +170,21 @@ impl Views {
 
     /// Shows where topics are after a step, and who failed in it.
     fn show(&self, moved: Moved) {
-        for (id, error) in moved.failed {
+        // Nobody is to wait for what a view has written whose step failed.
+        let failed: HashSet<TopicId> = moved
+            .failed
+            .iter()
+            .filter_map(|failed| failed.topic)
+            .collect();
+        for Failed { id, error, .. } in moved.failed {
             let error = Error::from(error);
             tracing::warn!(view = id, %error, "a materialized view has failed");
             self.set(ObjectId(id), ViewState::Failed(Failure::of(&error)));
         }
-        if !moved.positions.is_empty() {
+        if !moved.positions.is_empty() || !failed.is_empty() {
             let mut positions = self.positions.write();
             let mut all = Positions::clone(&positions);
+            all.retain(|topic, _| !failed.contains(topic));
             all.extend(moved.positions);
             *positions = Arc::new(all);
         }
@@ -206,7 +213,7 @@ impl Views {
                 }
             }
             self.set(entry.id, ViewState::Starting);
-            match job(engine, entry, Table::AsItIs).await {
+            match safely(job(engine, entry, Table::AsItIs)).await {
                 Ok(job) => {
                     self.note(&job);
                     jobs.push(job);
@@ -218,8 +225,21 @@ impl Views {
             }
         }
         let mut groups = self.groups.lock().await;
+        // Somebody may have dropped, paused or changed a view while its job was made: then that is the last word.
+        let snapshot = engine.catalog.snapshot();
+        jobs.retain(|job| {
+            let id = ObjectId(job.id());
+            let now = snapshot.by_id(id);
+            if now.is_none() {
+                self.status.lock().remove(&id);
+            }
+            let then = entries.iter().find(|entry| entry.id == id);
+            let is_meant = |(then, now): (&Arc<Entry>, &Arc<Entry>)| runs_as(then, now);
+            then.zip(now).is_some_and(is_meant)
+        });
         let near = self.without_far(engine, &mut groups, jobs);
-        self.put_together(engine, &mut groups, near).await
+        self.put_together(engine, &mut groups, near).await;
+        Ok(())
     }
 
     /// Lets those jobs come for themselves that have far to go and that none of the others waits for, and gives the rest.
@@ -280,28 +300,32 @@ impl Views {
     /// # Errors
     /// When the view fails on the way.
     pub(crate) async fn replace(&self, engine: &Arc<Shared>, id: ObjectId) -> Result<()> {
-        self.set(id, ViewState::Starting);
-        self.join_soon(engine, id);
-        self.shown(id).await
+        let joins = self.join_soon(engine, id);
+        let joined = match joins {
+            Some(joins) => joins.await.map_err(panicked)?,
+            None => false,
+        };
+        match joined {
+            true => self.shown(id).await,
+            // It was paused, or dropped: it has its query when it runs again.
+            false => Ok(()),
+        }
     }
 
-    fn join_soon(&self, engine: &Arc<Shared>, id: ObjectId) {
+    fn join_soon(&self, engine: &Arc<Shared>, id: ObjectId) -> Option<JoinHandle<bool>> {
         let weak = Arc::downgrade(engine);
         engine.lanes.spawn(Lane::Heavy, async move {
-            if let Some(engine) = weak.upgrade()
-                && let Err(error) = engine.views.join(&engine, id).await
-            {
-                tracing::error!(%error, "a group of views has ended");
+            match weak.upgrade() {
+                Some(engine) => engine.views.join(&engine, id).await,
+                None => false,
             }
-        });
+        })
     }
 
     /// Gives up what [`Views::prepare`] computed.
     pub(crate) async fn give_up(&self, id: ObjectId) {
         let mut groups = self.groups.lock().await;
-        if let Err(error) = take(&mut groups, |group| group.comes == Some(id)).await {
-            tracing::error!(%error, "a group of views has ended");
-        }
+        take(&mut groups, |group| group.comes == Some(id)).await;
     }
 
     /// Lets jobs go on with those that they belong to.
@@ -310,19 +334,18 @@ impl Views {
         engine: &Arc<Shared>,
         groups: &mut Vec<RunningGroup>,
         mut jobs: Vec<Job>,
-    ) -> Result<()> {
+    ) {
         if jobs.is_empty() {
-            return Ok(());
+            return;
         }
         let touched: HashSet<TopicId> = jobs.iter().flat_map(topics_of).collect();
         let is_meant =
             |group: &RunningGroup| group.comes.is_none() && !group.topics.is_disjoint(&touched);
         // One that takes the place of another, which has run until now.
         let new: HashSet<u64> = jobs.iter().map(Job::id).collect();
-        let others = take(groups, is_meant).await?;
+        let others = take(groups, is_meant).await;
         jobs.extend(others.into_iter().filter(|job| !new.contains(&job.id())));
         self.regroup(engine, groups, jobs);
-        Ok(())
     }
 
     /// Lets a job come near the end of its sources, beside those that run.
@@ -354,19 +377,22 @@ impl Views {
     }
 
     /// Puts a job that has come near among those that run.
-    async fn join(&self, engine: &Arc<Shared>, id: ObjectId) -> Result<()> {
+    /// Says whether there was one.
+    async fn join(&self, engine: &Arc<Shared>, id: ObjectId) -> bool {
         let mut groups = self.groups.lock().await;
-        let jobs = take(&mut groups, |group| group.comes == Some(id)).await?;
-        self.put_together(engine, &mut groups, jobs).await
+        let jobs = take(&mut groups, |group| group.comes == Some(id)).await;
+        if jobs.is_empty() {
+            return false;
+        }
+        self.set(id, ViewState::Starting);
+        self.put_together(engine, &mut groups, jobs).await;
+        true
     }
 
     /// Stops all of them at the ends of their steps, before the log is closed.
     pub(crate) async fn close(&self) {
         let mut groups = self.groups.lock().await;
-        match take(&mut groups, |_| true).await {
-            Ok(jobs) => save(jobs).await,
-            Err(error) => tracing::error!(%error, "a group of views has ended"),
-        }
+        save(take(&mut groups, |_| true).await).await;
     }
 
     /// Ends views, and what they kept in memory; those that belonged to them go on.
@@ -382,21 +408,20 @@ impl Views {
             let entries = ids.iter().filter_map(|id| snapshot.by_id(*id));
             entries.filter_map(|entry| Some(entry.topic()?.1)).collect()
         };
-        let is_meant = |group: &RunningGroup| !group.topics.is_disjoint(&topics);
+        // Who comes for itself waits for nobody.
+        let is_meant = |group: &RunningGroup| match group.comes {
+            Some(id) => ids.contains(&id),
+            None => !group.topics.is_disjoint(&topics),
+        };
         let meant = groups.iter().filter(|group| is_meant(group));
         let mut gone: HashSet<TopicId> = meant.flat_map(|group| &group.topics).copied().collect();
-        let taken = take(&mut groups, is_meant).await;
-        match taken {
-            Ok(jobs) => {
-                let is_meant = |job: &Job| ids.contains(&ObjectId(job.id()));
-                let (ended, others) = jobs.into_iter().partition(is_meant);
-                let near = self.without_far(engine, &mut groups, others);
-                self.regroup(engine, &mut groups, near);
-                if state.is_some() {
-                    save(ended).await;
-                }
-            }
-            Err(error) => tracing::error!(%error, "a group of views has ended"),
+        let jobs = take(&mut groups, is_meant).await;
+        let is_ended = |job: &Job| ids.contains(&ObjectId(job.id()));
+        let (ended, others) = jobs.into_iter().partition(is_ended);
+        let near = self.without_far(engine, &mut groups, others);
+        self.regroup(engine, &mut groups, near);
+        if state.is_some() {
+            save(ended).await;
         }
         gone.retain(|topic| groups.iter().all(|group| !group.topics.contains(topic)));
         self.forget(&gone);
@@ -441,5 +466,15 @@ impl Views {
                 });
             }
         }
+    }
+}
+
+/// Whether a view runs, and computes what its entry said before.
+fn runs_as(then: &Entry, now: &Entry) -> bool {
+    match (&then.body, &now.body) {
+        (Body::MaterializedView(then), Body::MaterializedView(now)) => {
+            !now.paused && then.generation == now.generation
+        }
+        _ => false,
     }
 }

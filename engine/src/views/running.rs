@@ -20,7 +20,9 @@ use crate::lanes::{Lane, defect, panicked};
 /// Saves the state of jobs that end.
 pub(super) async fn save(jobs: Vec<Job>) {
     for mut job in jobs {
-        if let Err(error) = job.checkpoint().await {
+        let saved = async { Ok(job.checkpoint().await?) };
+        let saved = safely(saved).await;
+        if let Err(error) = saved {
             tracing::warn!(view = job.id(), %error, "the state of a view was not saved; it goes on from the last checkpoint");
         }
     }
@@ -34,7 +36,7 @@ pub(super) fn topics_of(job: &Job) -> Vec<TopicId> {
 pub(super) async fn take(
     groups: &mut Vec<RunningGroup>,
     which: impl Fn(&RunningGroup) -> bool,
-) -> Result<Vec<Job>> {
+) -> Vec<Job> {
     let (taken, rest) = std::mem::take(groups)
         .into_iter()
         .partition(|group| which(group));
@@ -43,9 +45,23 @@ pub(super) async fn take(
     taken.iter().for_each(|group| group.stop.cancel());
     let mut jobs = Vec::new();
     for group in taken {
-        jobs.extend(group.task.await.map_err(panicked)?);
+        match group.task.await {
+            Ok(ended) => jobs.extend(ended),
+            Err(error) => {
+                let error = panicked(error);
+                tracing::error!(%error, "a group of views has ended");
+            }
+        }
     }
-    Ok(jobs)
+    jobs
+}
+
+/// The work's result; a panic in it is an error.
+pub(super) async fn safely<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(result) => result,
+        Err(panic) => Err(defect(panic.as_ref())),
+    }
 }
 
 /// The work on some views, which show these topics; a panic in the middle of a step fails the views, and ends nothing else.
@@ -117,7 +133,8 @@ pub(super) async fn come_near(
     if let Some(tell) = tell {
         drop(tell.send(Ok(())));
     } else if let Some(engine) = engine.upgrade() {
-        engine.views.join_soon(&engine, id);
+        // Whoever waits for it hears of it by its state.
+        drop(engine.views.join_soon(&engine, id));
     }
     vec![job]
 }

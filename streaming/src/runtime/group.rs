@@ -32,8 +32,29 @@ pub struct Gathered {
 pub struct Moved {
     /// Where each topic that the group reads or writes is shown up to.
     pub positions: Positions,
-    /// Jobs that failed, with why. They are no longer in the group.
-    pub failed: Vec<(JobId, Error)>,
+    /// Jobs that failed. They are no longer in the group.
+    pub failed: Vec<Failed>,
+}
+
+/// A job that failed.
+#[derive(Debug)]
+pub struct Failed {
+    /// Which.
+    pub id: JobId,
+    /// The topic of its view's rows.
+    pub topic: Option<TopicId>,
+    /// Why.
+    pub error: Error,
+}
+
+impl Failed {
+    fn new(job: &Job, error: Error) -> Self {
+        Self {
+            id: job.id(),
+            topic: job.topic().map(Topic::id),
+            error,
+        }
+    }
 }
 
 impl Group {
@@ -71,7 +92,7 @@ impl Group {
                     stopped = true;
                     gathered.push(job);
                 }
-                Err(error) => moved.failed.push((job.id(), error)),
+                Err(error) => moved.failed.push(Failed::new(&job, error)),
             }
         }
         let group = Self {
@@ -118,7 +139,7 @@ impl Group {
                     add_shown(&mut position, &job);
                     self.jobs.push(job);
                 }
-                Err(error) => moved.failed.push((job.id(), error)),
+                Err(error) => moved.failed.push(Failed::new(&job, error)),
             }
         }
         self.sources.go_to(ends);

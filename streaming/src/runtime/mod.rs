@@ -7,7 +7,7 @@ mod output;
 mod sink;
 
 pub use feed::{Feed, Holds};
-pub use group::{Gathered, Group, Moved, components};
+pub use group::{Failed, Gathered, Group, Moved, components};
 pub use job::{Job, JobId, JobStatus, Positions, Upkeep};
 pub use output::{Output, Sink, Written};
 pub use sink::ViewSink;
