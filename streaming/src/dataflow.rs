@@ -11,7 +11,7 @@ use datafusion::datasource::source_as_provider;
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use weir_base::{OffsetVector, Origin, ResumeToken};
+use weir_base::{OffsetVector, Origin, ResumeToken, TopicId};
 use weir_connectors::topic::FollowedTable;
 use weir_topics::{Pin, Topic};
 
@@ -380,12 +380,12 @@ impl Dataflow {
         self.begun && self.sources.is_at(&ends)
     }
 
-    /// Waits for rows.
+    /// Waits for rows of topics that are not among `others`.
     ///
     /// # Errors
     /// When a source was dropped, or has got more partitions.
-    pub(crate) async fn ready(&mut self) -> Result<()> {
-        self.sources.ready().await
+    pub(crate) async fn ready_but(&mut self, others: &[TopicId]) -> Result<()> {
+        self.sources.ready_but(others).await
     }
 
     /// The end of all that is there, but of some topics no more than what is shown.

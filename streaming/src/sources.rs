@@ -324,6 +324,22 @@ impl Sources {
         Ok(())
     }
 
+    /// Waits until there are rows of topics that are not among `others`.
+    ///
+    /// # Errors
+    /// As [`Sources::ready`].
+    pub(crate) async fn ready_but(&mut self, others: &[TopicId]) -> Result<()> {
+        self.check_grown()?;
+        let is_meant = |source: &Source| !others.contains(&source.topic.id());
+        loop {
+            let mut meant = self.0.iter().filter(|source| is_meant(source));
+            if meant.any(|source| source.rows_behind() > 0) {
+                return Ok(());
+            }
+            self.wait_for(is_meant).await?;
+        }
+    }
+
     /// Waits until there are rows, and says how far a step of so many rows goes.
     ///
     /// # Errors
@@ -398,11 +414,17 @@ impl Sources {
 
     /// Waits until any source has a row that was not read.
     async fn wait(&mut self) -> Result<()> {
-        if self.0.is_empty() {
+        self.wait_for(|_| true).await
+    }
+
+    /// Waits until one of some sources has a row that was not read.
+    async fn wait_for(&mut self, is_meant: impl Fn(&Source) -> bool) -> Result<()> {
+        if !self.0.iter().any(&is_meant) {
             // Nothing ever comes.
             std::future::pending::<()>().await;
         }
-        let waits = self.0.iter_mut().flat_map(|source| {
+        let meant = self.0.iter_mut().filter(|source| is_meant(source));
+        let waits = meant.flat_map(|source| {
             let topic = source.topic.name().clone();
             source.stable.iter_mut().map(move |stable| {
                 let topic = topic.clone();

@@ -389,13 +389,16 @@ impl FolderWriter {
         if !self.place.is_on_disk() || files.is_empty() {
             return Ok(());
         }
+        // New folders have their names in those above them, up to the one that the sink's own is in.
+        let mut top = PathBuf::from(format!("/{}", self.place.path));
+        top.pop();
         let synced = tokio::task::spawn_blocking(move || {
             files.iter().try_for_each(|file| {
                 let file = PathBuf::from(format!("/{file}"));
                 std::fs::File::open(&file)?.sync_all()?;
-                // New folders have their names in those above them.
-                let folders = file.ancestors().skip(1).take(4);
+                let folders = file.ancestors().skip(1);
                 folders
+                    .take_while(|folder| folder.starts_with(&top))
                     .filter(|folder| folder.is_dir())
                     .try_for_each(|folder| std::fs::File::open(folder)?.sync_all())
             })

@@ -9,7 +9,7 @@ use datafusion::datasource::ViewTable;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource, cast};
 use datafusion::sql::sqlparser::ast;
 use weir_base::{Offset, SqlState};
-use weir_catalog::{Body, Entry, ObjectId, ObjectKind, ObjectName};
+use weir_catalog::{Body, Entry, MaterializedView, ObjectId, ObjectKind, ObjectName};
 use weir_connectors::topic::{FollowedTable, MirroredTable, StreamTable, TopicHold};
 use weir_streaming::{WatermarkedStream, unique_key};
 use weir_topics::Topic;
@@ -118,7 +118,7 @@ impl Planner {
             Body::Stream(_) => self.stream(&entry, shows_hidden).await,
             Body::Table(_) => self.table(&entry, shows_hidden).await,
             Body::ExternalTable(table) => super::files::open_definition(self, table).await,
-            Body::MaterializedView(kept) if kept.on_window_close || !self.expands_kept => {
+            Body::MaterializedView(kept) if !self.expands_kept || !is_its_query(kept) => {
                 if self.reading != Reading::Live {
                     return self.table(&entry, shows_hidden).await;
                 }
@@ -318,4 +318,13 @@ fn object(name: &ast::ObjectName, default_schema: &str) -> Result<ObjectName> {
         )
         .with_position(position_of(name))),
     }
+}
+
+/// Whether a view that is kept has the rows of its query as it stands: none waits, and none is left out.
+fn is_its_query(kept: &MaterializedView) -> bool {
+    let leaves_out = kept
+        .options
+        .get("on_error")
+        .is_some_and(|policy| policy == "skip");
+    !kept.on_window_close && !leaves_out
 }

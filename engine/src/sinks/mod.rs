@@ -29,6 +29,9 @@ use crate::views::{Failure, ViewState, ViewStatus};
 /// The first and the longest wait after a failure of a target.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
+/// How long a write may go on when its sink is to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// All sinks.
 #[derive(Default)]
 pub(crate) struct Sinks {
@@ -71,6 +74,11 @@ impl Sinks {
         if let Some(before) = running.remove(&entry.id) {
             before.end().await;
         }
+        // Somebody may have dropped or paused it meanwhile.
+        let snapshot = engine.catalog.snapshot();
+        let Some(entry) = snapshot.by_id(entry.id) else {
+            return;
+        };
         if matches!(&entry.body, Body::Sink(sink) if sink.paused) {
             self.set(entry.id, ViewState::Paused);
             return;
@@ -86,12 +94,13 @@ impl Sinks {
     /// Ends sinks at the ends of their writes; they stay, and stand still.
     pub(crate) async fn pause(&self, ids: &[ObjectId]) {
         let mut running = self.running.lock().await;
-        for id in ids {
-            if let Some(sink) = running.remove(id) {
-                sink.end().await;
-            }
-            self.set(*id, ViewState::Paused);
+        let ended = ids.iter().filter_map(|id| running.remove(id));
+        let ended: Vec<RunningSink> = ended.collect();
+        ended.iter().for_each(|sink| sink.stop.cancel());
+        for sink in ended {
+            sink.end().await;
         }
+        ids.iter().for_each(|id| self.set(*id, ViewState::Paused));
     }
 
     /// Ends sinks that are about to be dropped.
@@ -335,9 +344,15 @@ impl Life {
             let shown = reads_views.then(|| engine.views.positions());
             // A view that is not shown is not read, nor is what would be read with it.
             let is_shown = |shown: &Positions| views.iter().all(|view| shown.contains_key(view));
-            let stepped = match &shown {
-                Some(shown) if !is_shown(shown) => false,
-                shown => feed.step(shown.as_deref()).await?,
+            // What views show moves with them; of all else, each row is waited for.
+            let moves_with_views = match &shown {
+                None => Some(Vec::new()),
+                Some(shown) if is_shown(shown) => Some(shown.keys().copied().collect()),
+                Some(_) => None,
+            };
+            let stepped = match &moves_with_views {
+                Some(_) => feed.step(shown.as_deref()).await?,
+                None => false,
             };
             engine.sinks.note(self.entry.id, feed);
             drop(engine);
@@ -354,11 +369,17 @@ impl Life {
                     None => std::future::pending().await,
                 }
             };
+            let ready = async {
+                match &moves_with_views {
+                    Some(others) => feed.ready_but(others).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Ok(()),
                 () = is_due => {}
-                ready = feed.ready(), if !reads_views => ready?,
+                ready = ready => ready?,
                 moved = changed.changed(), if reads_views => {
                     if moved.is_err() {
                         return Ok(());
@@ -370,7 +391,9 @@ impl Life {
 
     /// Writes what a feed owes, as often as it takes; says whether it was not told to stop meanwhile.
     async fn write(&mut self, feed: &mut Feed) -> Result<bool, Stumble> {
-        let mut written = feed.write().await;
+        let Some(mut written) = self.in_time(feed.write()).await else {
+            return Ok(false);
+        };
         loop {
             let Err(error) = written else {
                 if self.pause != PAUSE.0 {
@@ -387,13 +410,32 @@ impl Life {
                 }
                 other => return Err(other),
             }
-            written = match feed.settle().await {
-                Ok(()) if !feed.owes() => Ok(()),
-                Ok(()) => feed.write().await,
-                // Somebody else has written there: what is so is found out from the start.
-                Err(error) if error.kind() == Kind::Conflict => return Err(Stumble::Again),
-                Err(error) => Err(error),
+            let again = async {
+                match feed.settle().await {
+                    Ok(()) if !feed.owes() => Ok(()),
+                    Ok(()) => feed.write().await,
+                    Err(error) => Err(error),
+                }
             };
+            written = match self.in_time(again).await {
+                None => return Ok(false),
+                // Somebody else has written there: what is so is found out from the start.
+                Some(Err(error)) if error.kind() == Kind::Conflict => return Err(Stumble::Again),
+                Some(written) => written,
+            };
+        }
+    }
+
+    /// The work's result; none when it is told to stop and the work does not end soon: the next start finds out what became of it.
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let too_late = async {
+            self.stop.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = too_late => None,
         }
     }
 

@@ -194,10 +194,10 @@ impl Execution {
             )
             .with_position(position));
         }
-        let mut dependants = snapshot.with_dependants(&[entry.id]).into_iter();
-        if let Some(sink) = dependants
-            .find(|dependant| matches!(&dependant.body, Body::Sink(sink) if sink.expands_kept))
-        {
+        let dependants = snapshot.with_dependants(&[entry.id]);
+        let is_expanding =
+            |entry: &&&Arc<Entry>| matches!(&entry.body, Body::Sink(sink) if sink.expands_kept);
+        if let Some(sink) = dependants.iter().find(is_expanding) {
             // Its rows would be those of one query up to a place, and then those of another.
             return Err(Error::unsupported(format!(
                 "{} writes the rows of this view's query as they come",
@@ -215,6 +215,22 @@ impl Execution {
         let Body::MaterializedView(kept) = &entry.body else {
             return Err(Error::new(Kind::Internal, "only views that are kept run"));
         };
+        let reader = dependants.iter().find(|reader| reader.id != entry.id);
+        if let Some(reader) = reader
+            && kept.on_window_close != on_window_close
+        {
+            return Err(Error::unsupported(format!(
+                "{} reads the view as one whose rows {}",
+                reader.describe(),
+                if kept.on_window_close {
+                    "only come"
+                } else {
+                    "change"
+                }
+            ))
+            .with_hint("drop what reads it, and create that again over the new query")
+            .with_position(position));
+        }
         if !kept.paused {
             let changes = change(&snapshot)?;
             if let Some(Change::Put(changed)) = changes.first() {
@@ -247,6 +263,12 @@ impl Execution {
         self.engine
             .checkpoints
             .retain(|job, generation| job != entry.id.0 || generation > old)?;
+        // What tells the view's rows apart may be something else by now.
+        for reader in dependants {
+            if let Body::Sink(_) = &reader.body {
+                self.engine.sinks.run(&self.engine, reader).await;
+            }
+        }
         Ok(())
     }
 

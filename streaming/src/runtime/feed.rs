@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use weir_base::{Kind, OffsetVector};
+use weir_base::{Kind, OffsetVector, TopicId};
 use weir_topics::{Pin, Topic};
 
 use super::job::{Job, Positions};
@@ -113,12 +113,12 @@ impl Feed {
         }
     }
 
-    /// Waits for rows of its sources.
+    /// Waits for rows of those of its sources that are not among `others`.
     ///
     /// # Errors
     /// When a source was dropped, or has got more partitions.
-    pub async fn ready(&mut self) -> Result<()> {
-        self.job.dataflow.ready().await
+    pub async fn ready_but(&mut self, others: &[TopicId]) -> Result<()> {
+        self.job.dataflow.ready_but(others).await
     }
 
     /// Computes a step through what is there, of some topics no more than what is shown; says whether there was anything. What comes of

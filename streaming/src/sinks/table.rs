@@ -130,7 +130,11 @@ impl Sink for TableSink {
     fn settle(&mut self) -> BoxFuture<'_, Result<Written>> {
         async move {
             let noted = self.progress.noted()?;
-            let (up_to, begun) = (noted.position, noted.next);
+            let (mut up_to, mut begun) = (noted.position, noted.next);
+            // It was only not noted as done.
+            if begun.is_some() && begun == self.written {
+                up_to = begun.take();
+            }
             self.noted.clone_from(&up_to);
             self.written.clone_from(&up_to);
             Ok(Written { up_to, begun })
