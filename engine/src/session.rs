@@ -14,6 +14,7 @@ use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::execution::timed_out;
 use crate::lanes::Lane;
+use crate::listing::Listing;
 use crate::memory::QueryPool;
 use crate::queries::Running;
 use crate::request::{Ingest, Ingested, Request};
@@ -99,6 +100,11 @@ impl Session {
         let engine = Arc::clone(&self.0.engine);
         let variables = self.0.variables.read().clone();
         crate::ingest::ingest(engine, &variables, ingest).await
+    }
+
+    /// Schemas and relations, as of now.
+    pub fn listing(&self) -> Listing {
+        crate::listing::list(&self.0.engine.catalog.snapshot())
     }
 
     pub(crate) fn engine(&self) -> &Arc<Shared> {

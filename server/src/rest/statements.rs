@@ -21,7 +21,7 @@ use weir_base::{Kind, QueryId, SqlState};
 use weir_engine::{Answer, AnswerKind, Error, Progress};
 
 use super::arguments::Arguments;
-use super::layer::{InFlight, RequestId};
+use super::layer::RequestId;
 use super::negotiation::{Format, PageFormatName};
 use super::pages::Pages;
 use super::problem::Problem;
@@ -32,6 +32,7 @@ use super::statement_document::{self as document, StatementDocument};
 use super::wanted::Wanted;
 use super::{Rest, path_problem};
 use crate::config::HttpSettings;
+use crate::in_flight::InFlight;
 
 /// Rows of a page, unless the client says otherwise.
 const PAGE_ROWS: u64 = 10_000;
