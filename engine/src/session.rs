@@ -1,4 +1,4 @@
-//! A session: the one way in for every front door.
+//! A session: the one way in for every front door, and whose it is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use crate::lanes::Lane;
 use crate::memory::QueryPool;
 use crate::queries::Running;
 use crate::request::{Ingest, Ingested, Request};
+use crate::security::{Principal, Rights};
 use crate::statements::Execution;
 use crate::variables::Variables;
 
@@ -27,13 +28,15 @@ pub struct Session(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     engine: Arc<Shared>,
+    principal: Principal,
     variables: RwLock<Variables>,
 }
 
 impl Session {
-    pub(crate) fn new(engine: Arc<Shared>) -> Self {
+    pub(crate) fn new(engine: Arc<Shared>, principal: Principal) -> Self {
         Self(Arc::new(Inner {
             engine,
+            principal,
             variables: RwLock::default(),
         }))
     }
@@ -99,6 +102,21 @@ impl Session {
         let engine = Arc::clone(&self.0.engine);
         let variables = self.0.variables.read().clone();
         crate::ingest::ingest(engine, &variables, ingest).await
+    }
+
+    /// Whose session it is.
+    pub fn principal(&self) -> &Principal {
+        &self.0.principal
+    }
+
+    /// What its user may do now.
+    ///
+    /// # Errors
+    /// 28000 when the user or the token that it signed in by is gone, has expired, or may no longer sign in.
+    pub fn rights(&self) -> Result<Rights> {
+        let engine = &self.0.engine;
+        let accounts = engine.catalog.accounts();
+        Rights::of(&self.0.principal, accounts, engine.clock.now_ms())
     }
 
     pub(crate) fn engine(&self) -> &Arc<Shared> {
