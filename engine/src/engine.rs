@@ -25,6 +25,7 @@ use crate::history::Histories;
 use crate::lanes::Lanes;
 use crate::metrics::{Counters, MetricsSnapshot};
 use crate::queries::{Queries, QueryInfo, Running};
+use crate::security::{Audit, Principal, SignIns};
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::sinks::Sinks;
@@ -62,6 +63,8 @@ pub(crate) struct Shared {
     /// Cancelled when the engine closes.
     pub(crate) closing: CancellationToken,
     pub(crate) dead_letters: DeadLetters,
+    pub(crate) sign_ins: SignIns,
+    pub(crate) audit: Audit,
     /// One definition changes at a time.
     pub(crate) ddl: tokio::sync::Mutex<()>,
     scratch: PathBuf,
@@ -138,9 +141,11 @@ impl Engine {
         let stores = FileStores::new(FilePolicy {
             allow_paths: settings.allow_paths.clone(),
             // Whatever is allowed, the server's own files are not.
-            deny_paths: ["topics", "catalog", "scratch", "history", "state"]
-                .map(|own| dir.join(own))
-                .to_vec(),
+            deny_paths: [
+                "topics", "catalog", "scratch", "history", "state", "audit", "tls",
+            ]
+            .map(|own| dir.join(own))
+            .to_vec(),
             allow_private_network: settings.allow_private_network,
         })?;
         let memory: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(
@@ -174,6 +179,8 @@ impl Engine {
             )),
             closing: CancellationToken::new(),
             dead_letters: DeadLetters::default(),
+            sign_ins: SignIns::new()?,
+            audit: Audit::open(&dir.join("audit"), settings.auth, Arc::clone(&clock))?,
             ddl: tokio::sync::Mutex::default(),
             base_state,
             memory,
@@ -192,9 +199,15 @@ impl Engine {
         Ok(engine)
     }
 
-    /// A new session with the server's defaults.
+    /// A new session of the operator, who may do everything: for the server's own work, and for doors where nobody has to
+    /// sign in ([`Engine::requires_sign_in`]).
     pub fn session(&self) -> Session {
-        Session::new(Arc::clone(&self.0))
+        self.session_of(Principal::operator())
+    }
+
+    /// A new session of somebody who has signed in.
+    pub fn session_of(&self, principal: Principal) -> Session {
+        Session::new(Arc::clone(&self.0), principal)
     }
 
     /// Queries that run, and the last few hundred that ended, in order of arrival.

@@ -1,4 +1,4 @@
-//! A session: the one way in for every front door.
+//! A session: the one way in for every front door, and whose it is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,7 @@ use crate::listing::Listing;
 use crate::memory::QueryPool;
 use crate::queries::Running;
 use crate::request::{Ingest, Ingested, Request};
+use crate::security::{Principal, Rights};
 use crate::statements::Execution;
 use crate::variables::Variables;
 
@@ -28,13 +29,15 @@ pub struct Session(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     engine: Arc<Shared>,
+    principal: Principal,
     variables: RwLock<Variables>,
 }
 
 impl Session {
-    pub(crate) fn new(engine: Arc<Shared>) -> Self {
+    pub(crate) fn new(engine: Arc<Shared>, principal: Principal) -> Self {
         Self(Arc::new(Inner {
             engine,
+            principal,
             variables: RwLock::default(),
         }))
     }
@@ -102,9 +105,29 @@ impl Session {
         crate::ingest::ingest(engine, &variables, ingest).await
     }
 
-    /// Schemas and relations, as of now.
-    pub fn listing(&self) -> Listing {
-        crate::listing::list(&self.0.engine.catalog.snapshot())
+    /// The schemas and relations that its user sees, as of now.
+    ///
+    /// # Errors
+    /// As [`Session::rights`].
+    pub fn listing(&self) -> Result<Listing> {
+        let rights = self.rights()?;
+        let snapshot = self.0.engine.catalog.snapshot();
+        Ok(crate::listing::list(&snapshot, &rights))
+    }
+
+    /// Whose session it is.
+    pub fn principal(&self) -> &Principal {
+        &self.0.principal
+    }
+
+    /// What its user may do now.
+    ///
+    /// # Errors
+    /// 28000 when the user or the token that it signed in by is gone, has expired, or may no longer sign in.
+    pub fn rights(&self) -> Result<Rights> {
+        let engine = &self.0.engine;
+        let accounts = engine.catalog.accounts();
+        Rights::of(&self.0.principal, accounts, engine.clock.now_ms())
     }
 
     pub(crate) fn engine(&self) -> &Arc<Shared> {

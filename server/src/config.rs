@@ -15,6 +15,7 @@ use weir_base::nearest::nearest;
 use weir_engine::{HistorySettings, Limits, Settings};
 
 use crate::error::{Error, Result};
+use crate::tls::TlsSettings;
 use settings::{SETTINGS, Setting};
 use value::Given;
 pub use value::{Listen, LogFormat};
@@ -46,6 +47,12 @@ pub struct Config {
     pub history: HistorySettings,
     /// How often the state of each materialized view is saved.
     pub checkpoint_interval: Duration,
+    /// Whether nobody gets in without credentials.
+    pub auth: bool,
+    /// How doors speak TLS.
+    pub tls: TlsSettings,
+    /// Whether doors may listen where other machines reach them, without credentials or without TLS.
+    pub dangerously_open_to_the_network: bool,
     /// The bounds on queries.
     pub limits: Limits,
     /// The bounds on HTTP connections and what they keep on the server.
@@ -133,6 +140,12 @@ pub struct Overrides {
     pub flight: Option<String>,
     /// `--kafka`.
     pub kafka: Option<String>,
+    /// `--auth`.
+    pub auth: bool,
+    /// `--tls`.
+    pub tls: bool,
+    /// `--dangerously-open-to-the-network`.
+    pub dangerously_open_to_the_network: bool,
     /// `--allow-path`, each replaces nothing and adds one folder.
     pub allow_paths: Vec<PathBuf>,
     /// `--log-level`.
@@ -181,6 +194,9 @@ impl Default for Config {
             upkeep_interval: Duration::from_secs(5),
             checkpoint_interval: Duration::from_secs(10),
             history: HistorySettings::default(),
+            auth: false,
+            tls: TlsSettings::default(),
+            dangerously_open_to_the_network: false,
             limits: Limits::default(),
             rest: HttpSettings::default(),
             kafka_door: KafkaSettings::default(),
@@ -305,6 +321,7 @@ impl Config {
             upkeep_interval: self.upkeep_interval,
             history: self.history.clone(),
             checkpoint_interval: self.checkpoint_interval,
+            auth: self.auth,
             limits: self.limits.clone(),
         }
     }
@@ -396,6 +413,20 @@ impl Config {
         for (key, flag, text) in flags {
             if let Some(text) = text {
                 self.set(find(key, flag)?, Given::One(text.clone()), flag)?;
+            }
+        }
+        let switches = [
+            ("auth.enabled", "--auth", overrides.auth),
+            ("tls.enabled", "--tls", overrides.tls),
+            (
+                "dangerously_open_to_the_network",
+                "--dangerously-open-to-the-network",
+                overrides.dangerously_open_to_the_network,
+            ),
+        ];
+        for (key, flag, is_given) in switches {
+            if is_given {
+                self.set(find(key, flag)?, Given::One("true".to_owned()), flag)?;
             }
         }
         if let Some(path) = &overrides.data_dir {

@@ -79,6 +79,32 @@ pub(super) const SETTINGS: &[Setting] = &[
         shutdown_grace
     ),
     setting!(
+        "dangerously_open_to_the_network",
+        "Whether doors may listen where other machines reach them although nobody has to sign in, or all can be read on the way.",
+        dangerously_open_to_the_network
+    ),
+    setting!(
+        "auth.enabled",
+        "Whether nobody gets in without credentials. The first start with it makes the user weir and prints its token, once.",
+        auth
+    ),
+    setting!(
+        "tls.enabled",
+        "Whether doors speak TLS, and nothing else.",
+        tls.enabled
+    ),
+    setting!(
+        "tls.certificate",
+        "The certificate chain, as PEM. Not set: one is made and kept in tls/certificate.pem of the data folder.",
+        tls.certificate
+    ),
+    setting!("tls.key", "The key of the certificate, as PEM.", tls.key),
+    setting!(
+        "tls.names",
+        "Names and addresses in a certificate that is made, besides localhost and where doors listen.",
+        tls.names
+    ),
+    setting!(
         "topics.segment_bytes",
         "A segment file of the topic log that would grow past this is closed, and the next one begun.",
         segment_bytes
