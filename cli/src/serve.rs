@@ -47,7 +47,7 @@ pub(crate) struct ConfigArgs {
     #[arg(long, value_name = "ADDRESS")]
     postgres: Option<String>,
 
-    /// Where Flight SQL listens (not built yet: off)
+    /// Where Flight SQL listens: host:port, port 0 picks one; or off [default: 127.0.0.1:8815]
     #[arg(long, value_name = "ADDRESS")]
     flight: Option<String>,
 
@@ -191,6 +191,9 @@ async fn announce(
     let url = running.url();
     if let Some(url) = &url {
         print(&format!("http {url}\n"))?;
+    }
+    if let Some(address) = running.flight {
+        print(&format!("flight {address}\n"))?;
     }
     if let Some(address) = running.kafka {
         print(&format!("kafka {address}\n"))?;

@@ -55,11 +55,13 @@ pub use schemas::RegistryError;
 pub use security::{Credentials, Principal, Rights, ScramExchange, ScramHash, ScramVerifier};
 pub use session::Session;
 pub use settings::{HistorySettings, Limits, Settings};
+pub use sql_types::sql_name;
 pub use topic_access::TopicAccess;
 pub use topic_config::{SettingKind, TOPIC_SETTINGS, TopicSetting};
 pub use variables::session_config;
 
 pub use datafusion::scalar::ScalarValue;
+pub use weir_catalog::quote_ident;
 /// What a [`Rights`] decides about.
 pub use weir_catalog::{Entry, Privilege, Secret, Snapshot};
 /// What the schema registry is made of: a door answers in its terms.

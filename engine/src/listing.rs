@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 use weir_catalog::{Entry, ObjectKind, RESERVED_SCHEMAS, Snapshot};
 
-use crate::security::Rights;
 use crate::system;
 
 /// Schemas and relations, as of one version of the catalog.
@@ -53,19 +52,15 @@ pub enum RelationKind {
     System,
 }
 
-/// What of `snapshot` one with these rights sees, and the system tables.
-pub(crate) fn list(snapshot: &Snapshot, rights: &Rights) -> Listing {
-    let own = snapshot
-        .schemas()
-        .filter(|schema| rights.sees(schema, snapshot))
-        .map(|schema| schema.name.name.clone());
+/// All of `snapshot`, and the system tables.
+pub(crate) fn list(snapshot: &Snapshot) -> Listing {
+    let own = snapshot.schemas().map(|schema| schema.name.name.clone());
     let reserved = RESERVED_SCHEMAS.into_iter().map(str::to_owned);
     let mut schemas: Vec<String> = own.chain(reserved).collect();
     schemas.sort();
     schemas.dedup();
     let relations = snapshot
         .relations()
-        .filter(|entry| rights.sees(entry, snapshot))
         .filter_map(|entry| relation(entry))
         .chain(system_relations());
     Listing {

@@ -110,9 +110,8 @@ impl Session {
     /// # Errors
     /// As [`Session::rights`].
     pub fn listing(&self) -> Result<Listing> {
-        let rights = self.rights()?;
         let snapshot = self.0.engine.catalog.snapshot();
-        Ok(crate::listing::list(&snapshot, &rights))
+        Ok(crate::listing::list(&self.rights()?.visible(&snapshot)))
     }
 
     /// Whose session it is.

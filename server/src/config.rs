@@ -59,6 +59,8 @@ pub struct Config {
     pub rest: HttpSettings,
     /// The bounds on Kafka connections, and what topics are.
     pub kafka_door: KafkaSettings,
+    /// The bounds on Flight clients and what they keep on the server.
+    pub flight_door: FlightSettings,
     /// What is logged, and how.
     pub log: LogSettings,
     origins: BTreeMap<&'static str, String>,
@@ -114,6 +116,33 @@ pub struct KafkaSettings {
     pub produce_rate: Option<ByteSize>,
     /// Bytes a second that one client id may fetch; `None` is no bound.
     pub fetch_rate: Option<ByteSize>,
+}
+
+/// The bounds on Flight clients and what they keep on the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlightSettings {
+    /// Connections at once; further ones are closed.
+    pub connections: usize,
+    /// Calls at once on one connection.
+    pub streams: u32,
+    /// How long a connection may take to its first call, and a handshake to its message.
+    pub handshake_timeout: Duration,
+    /// Bytes of a message that rows are sent in; a single row may be larger.
+    pub message_bytes: ByteSize,
+    /// Bytes of one upload: rows that are ingested, or parameters.
+    pub upload_bytes: ByteSize,
+    /// Bytes of all uploads in memory at once; further ones are refused.
+    pub uploads_bytes: ByteSize,
+    /// How long an upload may be silent.
+    pub upload_timeout: Duration,
+    /// Sessions at once.
+    pub sessions: usize,
+    /// A session that no connection has and nobody used for so long is closed.
+    pub session_idle: Duration,
+    /// Answers that wait for their reader at once.
+    pub tickets: usize,
+    /// An answer that nobody came to read for so long is cancelled.
+    pub ticket_expiry: Duration,
 }
 
 /// What is logged, and how.
@@ -187,7 +216,7 @@ impl Default for Config {
             allow_private_network: false,
             http: Listen::At("127.0.0.1:8080".to_owned()),
             postgres: Listen::Off,
-            flight: Listen::Off,
+            flight: Listen::At("127.0.0.1:8815".to_owned()),
             kafka: Listen::At("127.0.0.1:9092".to_owned()),
             shutdown_grace: Duration::from_secs(30),
             segment_bytes: ByteSize(128 << 20),
@@ -200,6 +229,7 @@ impl Default for Config {
             limits: Limits::default(),
             rest: HttpSettings::default(),
             kafka_door: KafkaSettings::default(),
+            flight_door: FlightSettings::default(),
             log: LogSettings::default(),
             origins: BTreeMap::new(),
         }
@@ -237,6 +267,25 @@ impl Default for KafkaSettings {
             advertised: String::new(),
             produce_rate: None,
             fetch_rate: None,
+        }
+    }
+}
+
+impl Default for FlightSettings {
+    fn default() -> Self {
+        Self {
+            connections: 1000,
+            streams: 250,
+            handshake_timeout: Duration::from_secs(30),
+            // What clients take that set nothing.
+            message_bytes: ByteSize(4 << 20),
+            upload_bytes: ByteSize(256 << 20),
+            uploads_bytes: ByteSize(512 << 20),
+            upload_timeout: Duration::from_secs(60),
+            sessions: 1000,
+            session_idle: Duration::from_secs(30 * 60),
+            tickets: 100,
+            ticket_expiry: Duration::from_secs(60),
         }
     }
 }

@@ -177,9 +177,18 @@ mod tests {
             grpc_status(Kind::Invalid, SqlState::FEATURE_NOT_SUPPORTED),
             12
         );
-        assert_eq!(grpc_status(Kind::Denied, SqlState::INVALID_AUTHORIZATION), 16);
-        assert_eq!(grpc_status(Kind::Denied, SqlState::INSUFFICIENT_PRIVILEGE), 7);
-        assert_eq!(grpc_status(Kind::LimitExceeded, SqlState::QUERY_CANCELED), 4);
+        assert_eq!(
+            grpc_status(Kind::Denied, SqlState::INVALID_AUTHORIZATION),
+            16
+        );
+        assert_eq!(
+            grpc_status(Kind::Denied, SqlState::INSUFFICIENT_PRIVILEGE),
+            7
+        );
+        assert_eq!(
+            grpc_status(Kind::LimitExceeded, SqlState::QUERY_CANCELED),
+            4
+        );
         assert_eq!(grpc_status(Kind::Invalid, SqlState::SYNTAX_ERROR), 3);
     }
 

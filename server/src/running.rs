@@ -12,6 +12,7 @@ use weir_engine::Engine;
 use crate::config::{Config, KafkaSettings, Listen};
 use crate::connections;
 use crate::error::{Error, Result};
+use crate::flight::{self, Around, Flight};
 use crate::kafka::{self, Kafka};
 use crate::rest::Rest;
 use crate::tls::Tls;
@@ -32,6 +33,8 @@ pub struct Running {
     pub http: Option<SocketAddr>,
     /// Where the Kafka protocol listens, when it is open.
     pub kafka: Option<SocketAddr>,
+    /// Where Flight SQL listens, when it is open.
+    pub flight: Option<SocketAddr>,
     tls: Option<Arc<Tls>>,
     rest: Arc<Rest>,
     engine: Engine,
@@ -47,10 +50,8 @@ impl Server {
     /// When a door is not built, its address is taken or not known, other machines could reach it who should not, or the certificate
     /// cannot be used.
     pub async fn start(config: &Config, engine: Engine) -> Result<Running> {
-        for (door, listen) in [("postgres", &config.postgres), ("flight", &config.flight)] {
-            if *listen != Listen::Off {
-                return Err(Error::NotBuilt { door });
-            }
+        if config.postgres != Listen::Off {
+            return Err(Error::NotBuilt { door: "postgres" });
         }
         let rest = Rest::new(engine.clone(), config.rest.clone());
         let close = CancellationToken::new();
@@ -62,7 +63,21 @@ impl Server {
         // All doors are found before any opens.
         let http = open("http", &config.http, config).await?;
         let kafka = open("kafka", &config.kafka, config).await?;
+        let flight = open("flight", &config.flight, config).await?;
         let mut accepting = Vec::new();
+        let flight_tls = tls.as_ref().map(|tls| tls.acceptor(&[b"h2"])).transpose()?;
+        let around = Around {
+            metrics: Arc::clone(&rest.metrics),
+            in_flight: rest.in_flight.clone(),
+            draining: rest.draining.clone(),
+            close: close.clone(),
+        };
+        let flight_door = Flight::new(engine.clone(), config.flight_door.clone(), around)?;
+        let flight = flight.map(|(listener, at)| {
+            let door = Arc::clone(&flight_door);
+            accepting.push(tokio::spawn(flight::serve(listener, flight_tls, door)));
+            at
+        });
         let (http, kafka) = (
             http.map(|(listener, at)| {
                 accepting.push(tokio::spawn(connections::serve(
@@ -90,10 +105,11 @@ impl Server {
                 }
             },
         );
-        let sweeping = tokio::spawn(sweep(Arc::clone(&rest), tls.clone()));
+        let sweeping = tokio::spawn(sweep(Arc::clone(&rest), flight_door, tls.clone()));
         Ok(Running {
             http,
             kafka,
+            flight,
             tls,
             rest,
             engine,
@@ -157,11 +173,12 @@ impl Drop for Running {
     }
 }
 
-async fn sweep(rest: Arc<Rest>, tls: Option<Arc<Tls>>) {
+async fn sweep(rest: Arc<Rest>, flight: Arc<Flight>, tls: Option<Arc<Tls>>) {
     let mut interval = tokio::time::interval(SWEEP);
     loop {
         interval.tick().await;
         rest.expire();
+        flight.expire();
         if let Some(tls) = &tls {
             tls.reload_if_changed();
         }

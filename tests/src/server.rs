@@ -188,6 +188,9 @@ impl ServerBuilder {
         if !self.arguments.iter().any(|argument| argument == "--kafka") {
             command.args(["--kafka", "off"]);
         }
+        if !self.arguments.iter().any(|argument| argument == "--flight") {
+            command.args(["--flight", "off"]);
+        }
         if let Some(toml) = &self.config {
             let path = data_dir.join("weir.toml");
             std::fs::write(&path, toml).expect("the data folder is writable");

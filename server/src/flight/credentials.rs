@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
 use prost::Message;
 use tonic::Status;
+use weir_engine::Credentials;
 
 use super::status::unauthenticated;
 
@@ -14,64 +15,38 @@ pub(crate) const TOKEN_HEADER: &str = "auth-token-bin";
 /// The cookie that names a session, as other servers of Flight call it.
 pub(crate) const SESSION_COOKIE: &str = "arrow_flight_session_id";
 
-/// Who somebody says to be.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Credentials {
-    /// Nothing was said.
-    None,
-    /// A user and a password.
-    Password {
-        user: String,
-        password: String,
-    },
-    /// A token: one that a handshake gave, or one of a user's.
-    Token(String),
+/// The credentials in a call's headers, where there are any.
+///
+/// # Errors
+/// When they are in no form that is understood.
+pub(crate) fn in_headers(headers: &HeaderMap) -> Result<Option<Credentials>, Status> {
+    if let Some(value) = headers.get(TOKEN_HEADER) {
+        let token = decode(value.as_bytes()).ok_or_else(not_understood)?;
+        return Ok(Some(Credentials::token(token)));
+    }
+    let Some(value) = headers.get(header::AUTHORIZATION) else {
+        return Ok(None);
+    };
+    let text = value.to_str().map_err(|_| not_understood())?;
+    let (scheme, rest) = text.split_once(' ').ok_or_else(not_understood)?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Ok(Some(Credentials::token(rest.trim())));
+    }
+    if scheme.eq_ignore_ascii_case("basic") {
+        let pair = decode(rest.trim().as_bytes()).ok_or_else(not_understood)?;
+        let (user, password) = pair.split_once(':').ok_or_else(not_understood)?;
+        return Ok(Some(Credentials::password(user, password)));
+    }
+    Err(not_understood())
 }
 
-impl Credentials {
-    /// Those of a call's headers.
-    ///
-    /// # Errors
-    /// When they are in no form that is understood.
-    pub(crate) fn of_headers(headers: &HeaderMap) -> Result<Self, Status> {
-        if let Some(value) = headers.get(TOKEN_HEADER) {
-            let token = decode(value.as_bytes())
-                .and_then(|bytes| String::from_utf8(bytes).ok())
-                .ok_or_else(not_understood)?;
-            return Ok(Self::Token(token));
-        }
-        let Some(value) = headers.get(header::AUTHORIZATION) else {
-            return Ok(Self::None);
-        };
-        let text = value.to_str().map_err(|_| not_understood())?;
-        let (scheme, rest) = text.split_once(' ').ok_or_else(not_understood)?;
-        if scheme.eq_ignore_ascii_case("bearer") {
-            return Ok(Self::Token(rest.trim().to_owned()));
-        }
-        if scheme.eq_ignore_ascii_case("basic") {
-            let pair = decode(rest.trim().as_bytes())
-                .and_then(|bytes| String::from_utf8(bytes).ok())
-                .ok_or_else(not_understood)?;
-            let (user, password) = pair.split_once(':').ok_or_else(not_understood)?;
-            return Ok(Self::Password {
-                user: user.to_owned(),
-                password: password.to_owned(),
-            });
-        }
-        Err(not_understood())
-    }
-
-    /// Those of a handshake's payload, where Flight's first way to log in has them.
-    ///
-    /// # Errors
-    /// When it is no `BasicAuth` message.
-    pub(crate) fn of_payload(payload: &[u8]) -> Result<Self, Status> {
-        let given = BasicAuth::decode(payload).map_err(|_| not_understood())?;
-        Ok(Self::Password {
-            user: given.username,
-            password: given.password,
-        })
-    }
+/// The credentials in a handshake's payload, where Flight's first way to log in has them.
+///
+/// # Errors
+/// When it is no `BasicAuth` message.
+pub(crate) fn in_payload(payload: &[u8]) -> Result<Credentials, Status> {
+    let given = BasicAuth::decode(payload).map_err(|_| not_understood())?;
+    Ok(Credentials::password(given.username, given.password))
 }
 
 /// The value of a cookie.
@@ -86,12 +61,13 @@ pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
         .map(|(_, value)| value.trim_matches('"'))
 }
 
-/// Base64, which some clients pad and some do not.
-fn decode(text: &[u8]) -> Option<Vec<u8>> {
-    BASE64_STANDARD
+/// Text in base64, which some clients pad and some do not.
+fn decode(text: &[u8]) -> Option<String> {
+    let bytes = BASE64_STANDARD
         .decode(text)
         .or_else(|_| BASE64_STANDARD_NO_PAD.decode(text))
-        .ok()
+        .ok()?;
+    String::from_utf8(bytes).ok()
 }
 
 fn not_understood() -> Status {
@@ -113,38 +89,42 @@ mod tests {
         headers
     }
 
-    fn password(user: &str, password: &str) -> Credentials {
-        Credentials::Password {
-            user: user.to_owned(),
-            password: password.to_owned(),
+    /// What was understood, in words: credentials do not show their secret.
+    fn understood(found: Option<Credentials>) -> String {
+        match found {
+            None => "nothing".to_owned(),
+            Some(Credentials::Token(secret)) => format!("token {}", secret.expose()),
+            Some(Credentials::Password { user, password }) => {
+                format!("{user} with {}", password.expose())
+            }
         }
     }
 
     #[test]
     fn headers_and_payloads_are_read() {
-        let of = |name, value| Credentials::of_headers(&headers(name, value)).ok();
-        assert_eq!(
-            of("authorization", "Basic YWRhOnM6M2NyM3Q="),
-            Some(password("ada", "s:3cr3t"))
-        );
-        assert_eq!(
-            of("authorization", "bearer abc"),
-            Some(Credentials::Token("abc".to_owned()))
-        );
-        assert_eq!(
-            of(TOKEN_HEADER, "YWJj"),
-            Some(Credentials::Token("abc".to_owned()))
-        );
-        assert_eq!(of("x-other", "abc"), Some(Credentials::None));
+        let of = |name, value| in_headers(&headers(name, value)).map(understood);
+        for (name, value, expected) in [
+            (
+                "authorization",
+                "Basic YWRhOnM6M2NyM3Q=",
+                "ada with s:3cr3t",
+            ),
+            ("authorization", "bearer abc", "token abc"),
+            (TOKEN_HEADER, "YWJj", "token abc"),
+            ("x-other", "abc", "nothing"),
+        ] {
+            assert_eq!(of(name, value).unwrap(), expected);
+        }
         for bad in ["Digest x", "Basic !!", "Basic YWRh", "Bearer"] {
-            assert_eq!(of("authorization", bad), None, "{bad}");
+            assert!(of("authorization", bad).is_err(), "{bad}");
         }
         let payload = BasicAuth {
             username: "ada".to_owned(),
             password: "x".to_owned(),
         };
-        assert!(Credentials::of_payload(&payload.encode_to_vec()) .ok() == Some(password("ada", "x")));
-        assert!(Credentials::of_payload(b"\xff\xff\xff").is_err());
+        let read = in_payload(&payload.encode_to_vec()).unwrap();
+        assert_eq!(understood(Some(read)), "ada with x");
+        assert!(in_payload(b"\xff\xff\xff").is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The Flight SQL door: Arrow record batches over gRPC, for ADBC, JDBC and what is built on them.
 //!
-//! A call's way: [`connection`] finds out whose it is ([`credentials`], [`sessions`]), [`service`] reads what it asks for, and a
+//! A call's way: [`connection`] finds out whose it is ([`callers`], [`sessions`]), [`service`] reads what it asks for, and a
 //! file of its kind answers: [`statements`] and [`prepared`] by the engine, [`metadata`] by what the engine lists. Rows leave by
 //! [`rows`], failures by [`mod@status`]. A query is planned once: its answer waits under a ticket ([`tickets`]).
 //!
@@ -8,6 +8,7 @@
 //! malformed messages as if they were defects. The messages themselves are its.
 
 mod actions;
+mod callers;
 mod connection;
 mod credentials;
 mod described;
@@ -34,14 +35,13 @@ use std::sync::Arc;
 use arrow_flight::sql::metadata::{SqlInfoData, XdbcTypeInfoData};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use weir_engine::{Engine, Session};
+use weir_engine::Engine;
 
 use crate::config::FlightSettings;
 use crate::error::{Error, Result};
 use crate::in_flight::InFlightCount;
 use crate::metrics::Metrics;
 pub(crate) use connection::serve;
-use credentials::Credentials;
 use sessions::Sessions;
 use tickets::Tickets;
 
@@ -101,11 +101,6 @@ impl Flight {
     pub(crate) fn expire(&self) {
         self.tickets.expire_old();
         self.sessions.expire_idle();
-    }
-
-    /// A session of the engine for who says to be this. Without credentials on the server everybody is the operator.
-    fn sign_in(&self, _credentials: &Credentials) -> std::result::Result<Session, tonic::Status> {
-        Ok(self.engine.session())
     }
 
     fn message_bytes(&self) -> usize {

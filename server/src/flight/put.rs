@@ -177,10 +177,15 @@ mod tests {
 
     fn messages() -> (RecordBatch, Vec<FlightData>) {
         let batch = RecordBatch::try_from_iter([
-            ("n", Arc::new(Int64Array::from_iter_values(0..1000)) as ArrayRef),
+            (
+                "n",
+                Arc::new(Int64Array::from_iter_values(0..1000)) as ArrayRef,
+            ),
             (
                 "t",
-                Arc::new(StringArray::from_iter_values((0..1000).map(|n| format!("row {n}")))) as ArrayRef,
+                Arc::new(StringArray::from_iter_values(
+                    (0..1000).map(|n| format!("row {n}")),
+                )) as ArrayRef,
             ),
         ])
         .unwrap();

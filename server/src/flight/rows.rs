@@ -6,9 +6,7 @@ use std::collections::VecDeque;
 use arrow::array::Array;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use arrow::ipc::writer::{
-    DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions,
-};
+use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
 use arrow::record_batch::RecordBatch;
 use arrow_flight::{FlightData, SchemaAsIpc};
 use bytes::Bytes;
@@ -315,9 +313,6 @@ mod tests {
             .collect()
             .await;
         assert_eq!(all.len(), 2);
-        assert_eq!(
-            all[1].as_ref().unwrap_err().code(),
-            tonic::Code::Cancelled
-        );
+        assert_eq!(all[1].as_ref().unwrap_err().code(), tonic::Code::Cancelled);
     }
 }

@@ -1,25 +1,24 @@
 //! Flight's calls: what each asks for, and who answers it. Methods are thin, because each becomes a boxed future.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
+use arrow::ipc::writer::IpcWriteOptions;
 use arrow_flight::flight_service_server::FlightService;
-use arrow_flight::sql::{Command, ProstMessageExt};
+use arrow_flight::sql::Command;
 use arrow_flight::{
     Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo,
     HandshakeRequest, HandshakeResponse, PollInfo, PutResult, SchemaAsIpc, SchemaResult, Ticket,
 };
-use arrow::ipc::writer::IpcWriteOptions;
+use futures::StreamExt;
 use futures::stream::BoxStream;
-use futures::{Stream, StreamExt};
 use prost::Message;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::rows::{Ends, messages};
-use super::sessions::ClientSession;
+use super::sessions::{ClientSession, Connection};
 use super::statements::{Said, command, endpoint, with_schema};
-use super::status::{defect, invalid, unsupported};
+use super::status::{defect, invalid, unauthenticated, unsupported};
 use super::{Flight, metadata, put};
 
 /// Rows on their way.
@@ -42,8 +41,11 @@ impl FlightService for Service {
         &self,
         request: Request<Streaming<HandshakeRequest>>,
     ) -> Result<Response<Self::HandshakeStream>, Status> {
-        let (headers, _, messages) = request.into_parts();
-        self.0.shake_hands(headers.into_headers(), messages).await
+        let (headers, extensions, messages) = request.into_parts();
+        let connection = extensions.get::<Arc<Connection>>().cloned();
+        let connection = connection.ok_or_else(unknown)?;
+        let headers = headers.into_headers();
+        self.0.shake_hands(&connection, &headers, messages).await
     }
 
     async fn list_flights(
@@ -111,8 +113,8 @@ impl FlightService for Service {
         request: Request<Action>,
     ) -> Result<Response<Self::DoActionStream>, Status> {
         let connection = request.extensions().get().cloned();
-        let (caller, headers, action) = parts(request)?;
-        let done = self.0.act(&caller, connection, &headers, action).await?;
+        let (caller, _, action) = parts(request)?;
+        let done = self.0.act(&caller, connection, action).await?;
         let body: Self::DoActionStream = match done.body {
             Some(body) => one(arrow_flight::Result { body: body.into() }),
             None => futures::stream::empty().boxed(),
@@ -152,10 +154,13 @@ fn parts<T>(request: Request<T>) -> Result<(Arc<ClientSession>, MetadataMap, T),
     let caller = extensions
         .get::<Arc<ClientSession>>()
         .cloned()
-        .ok_or_else(|| {
-            super::status::unauthenticated("nobody is known by this call", "send a Handshake first")
-        })?;
+        .ok_or_else(unknown)?;
     Ok((caller, headers, message))
+}
+
+/// A call that came by no connection of ours.
+fn unknown() -> Status {
+    unauthenticated("nobody is known by this call", "send a Handshake first")
 }
 
 impl Flight {
@@ -173,7 +178,8 @@ impl Flight {
             }
             Command::CommandPreparedStatementQuery(query) => {
                 let handle = query.prepared_statement_handle;
-                self.begin_prepared(&handle, headers, descriptor).await
+                self.begin_prepared(caller, &handle, headers, descriptor)
+                    .await
             }
             Command::CommandStatementSubstraitPlan(_) => Err(no_substrait()),
             other => {
@@ -199,7 +205,7 @@ impl Flight {
                 Ok(described.sent(caller.wants_views()))
             }
             Command::CommandPreparedStatementQuery(query) => {
-                self.prepared_schema(&query.prepared_statement_handle)
+                self.prepared_schema(caller, &query.prepared_statement_handle)
             }
             Command::CommandStatementSubstraitPlan(_) => Err(no_substrait()),
             other => self.metadata_schema(&other),
@@ -212,7 +218,7 @@ impl Flight {
         ticket: &Ticket,
     ) -> Result<Response<DataStream>, Status> {
         match command(&ticket.ticket, "ticket")? {
-            Command::TicketStatementQuery(ticket) => self.fetch(&ticket.statement_handle),
+            Command::TicketStatementQuery(ticket) => self.fetch(caller, &ticket.statement_handle),
             other => {
                 let batch = metadata::answer(self, &caller.engine, &other)?;
                 let schema = batch.schema();
@@ -256,11 +262,11 @@ impl Flight {
             }
             Command::CommandPreparedStatementQuery(query) => {
                 let handle = query.prepared_statement_handle;
-                self.bind(&handle, first, messages).await
+                self.bind(caller, &handle, first, messages).await
             }
             Command::CommandPreparedStatementUpdate(update) => {
                 let handle = update.prepared_statement_handle;
-                self.update_prepared(&handle, headers, first, messages)
+                self.update_prepared(caller, &handle, headers, first, messages)
                     .await
                     .map(put::changed)
             }

@@ -5,6 +5,7 @@
 //! has it any more and nobody used it for a while.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 use tonic::Status;
 use uuid::Uuid;
 use weir_base::{Kind, SqlState};
-use weir_engine::{Error, Session};
+use weir_engine::{Error, Principal, Session};
 
 use super::prepared::Prepared;
 use super::status::{exceeded, missing, status, unauthenticated};
@@ -22,7 +23,7 @@ use super::transactions::Transaction;
 
 /// Prepared statements of one session.
 const PREPARED_MAX: usize = 1000;
-/// Sessions that one connection keeps from expiring, besides its own.
+/// Sessions that one connection keeps from expiring, of each kind.
 const SESSIONS_OF_CONNECTION_MAX: usize = 64;
 
 /// All sessions.
@@ -57,10 +58,13 @@ pub(crate) struct ClientSession {
     transactions: Mutex<HashMap<Uuid, Arc<Transaction>>>,
 }
 
-/// What is known of a connection: the session of the calls that name none, and others that came on it.
-#[derive(Debug, Default)]
+/// What is known of a connection: who is at its other end, and the sessions that live as long as it does.
+#[derive(Debug)]
 pub(crate) struct Connection {
-    own: Mutex<Option<Arc<ClientSession>>>,
+    pub(crate) peer: IpAddr,
+    /// For the calls that name no session: one a user.
+    own: Mutex<Vec<Arc<ClientSession>>>,
+    /// Sessions that calls on it have named.
     named: Mutex<HashMap<Uuid, Arc<ClientSession>>>,
 }
 
@@ -131,6 +135,11 @@ impl Sessions {
         }))
     }
 
+    /// The session that a handle names.
+    pub(crate) fn of_handle(&self, id: Uuid) -> Option<Arc<ClientSession>> {
+        used(&mut self.open.lock(), id)
+    }
+
     /// The session of this name.
     ///
     /// # Errors
@@ -176,39 +185,59 @@ fn used(open: &mut Open, id: Uuid) -> Option<Arc<ClientSession>> {
 }
 
 impl Connection {
-    /// The session of calls that name none, made by the first of them.
+    pub(crate) fn new(peer: IpAddr) -> Self {
+        Self {
+            peer,
+            own: Mutex::default(),
+            named: Mutex::default(),
+        }
+    }
+
+    /// A user's session of calls that name none, made by the first of them.
     ///
     /// # Errors
     /// As [`Sessions::open`].
     pub(crate) fn own_session(
         &self,
+        principal: &Principal,
         open: impl FnOnce() -> Result<Arc<ClientSession>, Status>,
     ) -> Result<Arc<ClientSession>, Status> {
         let mut own = self.own.lock();
-        if let Some(session) = own.as_ref() {
+        let mut known = own.iter();
+        if let Some(session) = known.find(|own| own.engine.principal() == principal) {
             return Ok(Arc::clone(session));
         }
         let session = open()?;
-        *own = Some(Arc::clone(&session));
+        // The connection of a proxy may have very many users; those beyond have a session for each call.
+        if own.len() < SESSIONS_OF_CONNECTION_MAX {
+            own.push(Arc::clone(&session));
+        }
         Ok(session)
     }
 
     /// Keeps a session from expiring as long as the connection is open.
     pub(crate) fn keep(&self, session: &Arc<ClientSession>) {
         let mut named = self.named.lock();
-        if named.len() < SESSIONS_OF_CONNECTION_MAX || named.contains_key(&session.id) {
-            named.insert(session.id, Arc::clone(session));
+        if named.len() < SESSIONS_OF_CONNECTION_MAX {
+            named
+                .entry(session.id)
+                .or_insert_with(|| Arc::clone(session));
         }
     }
 
     /// Lets go of a session that was closed.
     pub(crate) fn forget(&self, id: Uuid) {
         self.named.lock().remove(&id);
-        self.own.lock().take_if(|own| own.id == id);
+        self.own.lock().retain(|own| own.id != id);
     }
 }
 
 impl ClientSession {
+    /// Whether both are sessions of one user.
+    pub(crate) fn is_of_user_of(&self, other: &Self) -> bool {
+        self.engine.principal() == other.engine.principal()
+    }
+
     /// Whether view types are sent as they are.
     pub(crate) fn wants_views(&self) -> bool {
         self.views.load(Ordering::Relaxed)

@@ -45,7 +45,11 @@ impl Said {
         let text = |name: &str| {
             headers
                 .get(name)
-                .map(|value| value.to_str().map_err(|_| invalid(format!("header {name} is not text"))))
+                .map(|value| {
+                    value
+                        .to_str()
+                        .map_err(|_| invalid(format!("header {name} is not text")))
+                })
                 .transpose()
         };
         let resume = text(RESUME_HEADER)?
@@ -118,7 +122,8 @@ impl Flight {
             AnswerKind::Command { rows: changed, .. } => {
                 drain(&mut rows).await?;
                 let count = changed.map_or(UNKNOWN, |rows| i64::try_from(rows).unwrap_or(i64::MAX));
-                return with_schema(info, &Schema::empty()).map(|info| info.with_total_records(count));
+                return with_schema(info, &Schema::empty())
+                    .map(|info| info.with_total_records(count));
             }
             AnswerKind::Live => true,
             AnswerKind::Rows => false,
@@ -139,8 +144,12 @@ impl Flight {
     }
 
     /// The rows of a ticket.
-    pub(super) fn fetch(&self, handle: &[u8]) -> Result<Response<DataStream>, Status> {
-        let (waiting, reading) = self.tickets.take(handle)?;
+    pub(super) fn fetch(
+        &self,
+        caller: &ClientSession,
+        handle: &[u8],
+    ) -> Result<Response<DataStream>, Status> {
+        let (waiting, reading) = self.tickets.take(caller, handle)?;
         let ends = Ends {
             cancelled: reading.cancelled.clone(),
             draining: waiting.live.then(|| self.around.draining.clone()),
@@ -156,10 +165,7 @@ impl Flight {
     }
 
     /// Runs a statement for what it does, and gives the number of rows that it changed.
-    pub(super) async fn update(
-        engine: &weir_engine::Session,
-        said: Said,
-    ) -> Result<i64, Status> {
+    pub(super) async fn update(engine: &weir_engine::Session, said: Said) -> Result<i64, Status> {
         let mut answer = engine
             .execute(said.request())
             .await

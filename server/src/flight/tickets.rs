@@ -45,7 +45,17 @@ pub(crate) struct Waiting {
 enum Answer {
     Waiting(Box<Waiting>, Instant),
     /// It is being read; the token stops that.
-    Read(CancellationToken),
+    Read(Arc<ClientSession>, CancellationToken),
+}
+
+impl Answer {
+    /// Whether it is the answer to a user's query.
+    fn is_of(&self, caller: &ClientSession) -> bool {
+        match self {
+            Self::Waiting(waiting, _) => waiting.session.is_of_user_of(caller),
+            Self::Read(session, _) => session.is_of_user_of(caller),
+        }
+    }
 }
 
 /// An answer that is being read. Dropped, its ticket is forgotten.
@@ -94,54 +104,47 @@ impl Tickets {
         Ok(id)
     }
 
-    /// The answer of a ticket, which from now on is being read.
+    /// The answer of a ticket of the caller's, which from now on is being read.
     ///
     /// # Errors
     /// NOT_FOUND when there is none, or it was read before.
-    pub(crate) fn take(self: &Arc<Self>, ticket: &[u8]) -> Result<(Waiting, Reading), Status> {
-        let worthless = || {
-            missing(
-                "the ticket is worth nothing",
-                "a ticket is for one DoGet, and only for a while (flight_door.ticket_expiry); ask for the FlightInfo again",
-            )
-        };
-        let id = Uuid::from_slice(ticket).map_err(|_| worthless())?;
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        caller: &ClientSession,
+        ticket: &[u8],
+    ) -> Result<(Waiting, Reading), Status> {
         let mut answers = self.answers.lock();
         expire(&mut answers);
-        let entry = answers.get_mut(&id).ok_or_else(worthless)?;
-        let cancelled = CancellationToken::new();
-        match std::mem::replace(entry, Answer::Read(cancelled.clone())) {
-            Answer::Waiting(waiting, _) => {
-                let reading = Reading {
-                    tickets: Arc::clone(self),
-                    id,
-                    cancelled,
-                };
-                Ok((*waiting, reading))
-            }
-            Answer::Read(other) => {
-                *entry = Answer::Read(other);
-                Err(worthless())
-            }
+        let id = Uuid::from_slice(ticket).map_err(|_| worthless())?;
+        let waits = |answer: &Answer| matches!(answer, Answer::Waiting(..)) && answer.is_of(caller);
+        if !answers.get(&id).is_some_and(waits) {
+            return Err(worthless());
         }
+        let Some(Answer::Waiting(waiting, _)) = answers.remove(&id) else {
+            return Err(worthless());
+        };
+        let cancelled = CancellationToken::new();
+        let read = Answer::Read(Arc::clone(&waiting.session), cancelled.clone());
+        answers.insert(id, read);
+        let reading = Reading {
+            tickets: Arc::clone(self),
+            id,
+            cancelled,
+        };
+        Ok((*waiting, reading))
     }
 
-    /// Cancels the query of a ticket.
-    pub(crate) fn cancel(&self, ticket: &[u8]) -> CancelStatus {
-        let Ok(id) = Uuid::from_slice(ticket) else {
-            return CancelStatus::NotCancellable;
-        };
+    /// Cancels the query of a ticket of the caller's.
+    pub(crate) fn cancel(&self, caller: &ClientSession, ticket: &[u8]) -> CancelStatus {
         let mut answers = self.answers.lock();
-        match answers.get(&id) {
+        let id = Uuid::from_slice(ticket).unwrap_or_default();
+        match answers.get(&id).filter(|answer| answer.is_of(caller)) {
             None => CancelStatus::NotCancellable,
             Some(Answer::Waiting(..)) => {
-                let answer = answers.remove(&id);
-                // Dropping rows takes other locks.
-                drop(answers);
-                drop(answer);
+                answers.remove(&id);
                 CancelStatus::Cancelled
             }
-            Some(Answer::Read(cancelled)) => {
+            Some(Answer::Read(_, cancelled)) => {
                 cancelled.cancel();
                 CancelStatus::Cancelled
             }
@@ -149,13 +152,11 @@ impl Tickets {
     }
 
     /// Has an answer wait for longer. Returns whether it was waiting.
-    pub(crate) fn renew(&self, ticket: &[u8]) -> bool {
+    pub(crate) fn renew(&self, caller: &ClientSession, ticket: &[u8]) -> bool {
         let mut answers = self.answers.lock();
         expire(&mut answers);
-        let found = Uuid::from_slice(ticket)
-            .ok()
-            .and_then(|id| answers.get_mut(&id));
-        match found {
+        let id = Uuid::from_slice(ticket).unwrap_or_default();
+        match answers.get_mut(&id).filter(|answer| answer.is_of(caller)) {
             Some(Answer::Waiting(_, until)) => {
                 *until = Instant::now() + self.wait_max;
                 true
@@ -170,10 +171,17 @@ impl Tickets {
     }
 }
 
+fn worthless() -> Status {
+    missing(
+        "the ticket is worth nothing",
+        "a ticket is for one DoGet, and only for a while (flight_door.ticket_expiry); ask for the FlightInfo again",
+    )
+}
+
 fn expire(answers: &mut HashMap<Uuid, Answer>) {
     let now = Instant::now();
     answers.retain(|_, answer| match answer {
         Answer::Waiting(_, until) => *until > now,
-        Answer::Read(_) => true,
+        Answer::Read(..) => true,
     });
 }

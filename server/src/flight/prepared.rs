@@ -1,0 +1,250 @@
+//! Prepared statements: described when they are made, bound by an upload of parameters, run as often as is asked for.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::ipc::writer::IpcWriteOptions;
+use arrow_flight::sql::{
+    ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult,
+    DoPutPreparedStatementResult,
+};
+use arrow_flight::{FlightData, FlightDescriptor, FlightInfo, IpcMessage, SchemaAsIpc};
+use bytes::Bytes;
+use futures::Stream;
+use parking_lot::Mutex;
+use prost::Message;
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+use uuid::Uuid;
+use weir_engine::{ScalarValue, Session};
+
+use super::described::Described;
+use super::sessions::{ClientSession, parse_handle};
+use super::statements::Said;
+use super::status::{defect, invalid, missing};
+use super::types::sent_schema;
+use super::{Flight, parameters};
+
+/// A statement that waits to be run.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    sql: String,
+    /// The session of the engine that it runs in.
+    engine: Session,
+    described: Described,
+    /// Rows of parameters that were put last.
+    bound: Mutex<Arc<Vec<Vec<ScalarValue>>>>,
+}
+
+impl Prepared {
+    fn said(&self, headers: &MetadataMap, parameters: Vec<ScalarValue>) -> Result<Said, Status> {
+        Ok(Said {
+            parameters,
+            ..Said::new(self.sql.clone(), headers)?
+        })
+    }
+
+    /// Refuses rows of parameters that have not as many as the statement takes.
+    fn check(&self, rows: &[Vec<ScalarValue>]) -> Result<(), Status> {
+        let takes = self.described.parameters.fields().len();
+        match rows.first() {
+            Some(row) if row.len() != takes => Err(invalid(format!(
+                "the statement takes {takes} parameters, and {} were given",
+                row.len()
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Flight {
+    /// Prepares a statement.
+    pub(super) async fn prepare(
+        &self,
+        caller: &ClientSession,
+        create: ActionCreatePreparedStatementRequest,
+    ) -> Result<ActionCreatePreparedStatementResult, Status> {
+        let engine = Self::session_of(caller, create.transaction_id.as_deref())?;
+        let described = Self::describe(&engine, &create.query).await?;
+        let dataset = described.sent(caller.wants_views());
+        // Drivers make the values that they send in these types.
+        let parameters = sent_schema(&described.parameters, false);
+        let handle = caller.keep_prepared(Arc::new(Prepared {
+            sql: create.query,
+            engine,
+            described,
+            bound: Mutex::default(),
+        }))?;
+        Ok(ActionCreatePreparedStatementResult {
+            prepared_statement_handle: handle.into(),
+            dataset_schema: schema_bytes(&dataset)?,
+            parameter_schema: schema_bytes(&parameters)?,
+        })
+    }
+
+    /// Forgets a prepared statement.
+    pub(super) fn close_prepared(
+        &self,
+        caller: &ClientSession,
+        handle: &[u8],
+    ) -> Result<(), Status> {
+        let (session, id) = self.owner(caller, handle)?;
+        if session.drop_prepared(id) {
+            Ok(())
+        } else {
+            Err(unknown())
+        }
+    }
+
+    /// Binds what is put to a prepared statement.
+    pub(super) async fn bind<S>(
+        &self,
+        caller: &ClientSession,
+        handle: &Bytes,
+        first: FlightData,
+        messages: S,
+    ) -> Result<Vec<u8>, Status>
+    where
+        S: Stream<Item = Result<FlightData, Status>> + Unpin,
+    {
+        let (_, prepared) = self.prepared(caller, handle)?;
+        let uploaded = self.gather(first, messages).await?;
+        let rows = parameters::rows(&uploaded)?;
+        prepared.check(&rows)?;
+        *prepared.bound.lock() = Arc::new(rows);
+        let result = DoPutPreparedStatementResult {
+            prepared_statement_handle: Some(handle.clone()),
+        };
+        Ok(result.encode_to_vec())
+    }
+
+    /// Runs a prepared query with the parameters that were bound last.
+    pub(super) async fn begin_prepared(
+        &self,
+        caller: &ClientSession,
+        handle: &[u8],
+        headers: &MetadataMap,
+        descriptor: FlightDescriptor,
+    ) -> Result<FlightInfo, Status> {
+        let (session, prepared) = self.prepared(caller, handle)?;
+        let rows = Arc::clone(&prepared.bound.lock());
+        let parameters = match rows.as_slice() {
+            [] => Vec::new(),
+            [row] => row.clone(),
+            rows => {
+                return Err(invalid(format!(
+                    "{} rows of parameters were bound, and a query takes one",
+                    rows.len()
+                )));
+            }
+        };
+        let said = prepared.said(headers, parameters)?;
+        self.begin(&session, prepared.engine.clone(), said, descriptor)
+            .await
+    }
+
+    /// The columns of a prepared query's answer.
+    pub(super) fn prepared_schema(
+        &self,
+        caller: &ClientSession,
+        handle: &[u8],
+    ) -> Result<SchemaRef, Status> {
+        let (session, prepared) = self.prepared(caller, handle)?;
+        Ok(prepared.described.sent(session.wants_views()))
+    }
+
+    /// Runs a prepared statement once for each row of parameters, and gives how many rows it changed.
+    pub(super) async fn update_prepared<S>(
+        &self,
+        caller: &ClientSession,
+        handle: &[u8],
+        headers: &MetadataMap,
+        first: FlightData,
+        messages: S,
+    ) -> Result<i64, Status>
+    where
+        S: Stream<Item = Result<FlightData, Status>> + Unpin,
+    {
+        let (_, prepared) = self.prepared(caller, handle)?;
+        let rows = if first.data_header.is_empty() {
+            Arc::clone(&prepared.bound.lock())
+        } else {
+            let uploaded = self.gather(first, messages).await?;
+            Arc::new(parameters::rows(&uploaded)?)
+        };
+        prepared.check(&rows)?;
+        match rows.as_slice() {
+            [] => Self::update(&prepared.engine, prepared.said(headers, Vec::new())?).await,
+            [row] => Self::update(&prepared.engine, prepared.said(headers, row.clone())?).await,
+            rows => self.update_each(&prepared, headers, rows).await,
+        }
+    }
+
+    async fn update_each(
+        &self,
+        prepared: &Prepared,
+        headers: &MetadataMap,
+        rows: &[Vec<ScalarValue>],
+    ) -> Result<i64, Status> {
+        let mut changed: i64 = 0;
+        for (row, number) in rows.iter().zip(1_usize..) {
+            let done = Self::update(&prepared.engine, prepared.said(headers, row.clone())?).await;
+            let count = done.map_err(|status| {
+                let done = number - 1;
+                Status::with_details(
+                    status.code(),
+                    format!(
+                        "row {number} of the parameters, after {done} that were done: {}",
+                        status.message()
+                    ),
+                    Bytes::copy_from_slice(status.details()),
+                )
+            })?;
+            // A count that is not known leaves the sum unknown.
+            changed = if count < 0 || changed < 0 {
+                -1
+            } else {
+                changed.saturating_add(count)
+            };
+        }
+        Ok(changed)
+    }
+
+    /// The session of a handle, if it is one of the caller's, and what the handle names in it.
+    fn owner(
+        &self,
+        caller: &ClientSession,
+        handle: &[u8],
+    ) -> Result<(Arc<ClientSession>, Uuid), Status> {
+        let (session, id) = parse_handle(handle).ok_or_else(unknown)?;
+        let session = self.sessions.of_handle(session);
+        let session = session.filter(|session| session.is_of_user_of(caller));
+        Ok((session.ok_or_else(unknown)?, id))
+    }
+
+    fn prepared(
+        &self,
+        caller: &ClientSession,
+        handle: &[u8],
+    ) -> Result<(Arc<ClientSession>, Arc<Prepared>), Status> {
+        let (session, id) = self.owner(caller, handle)?;
+        let prepared = session.prepared(id).ok_or_else(unknown)?;
+        Ok((session, prepared))
+    }
+}
+
+fn unknown() -> Status {
+    missing(
+        "there is no such prepared statement",
+        "it was closed, or its session has ended; prepare it again",
+    )
+}
+
+/// A schema as Flight SQL's actions carry it: an IPC message.
+fn schema_bytes(schema: &Schema) -> Result<Bytes, Status> {
+    let options = IpcWriteOptions::default();
+    let IpcMessage(bytes) = SchemaAsIpc::new(schema, &options)
+        .try_into()
+        .map_err(|error| defect(&error))?;
+    Ok(bytes)
+}
