@@ -5,6 +5,7 @@
 mod cli;
 mod clients;
 mod dependency_direction;
+mod flight;
 mod http;
 mod kafka;
 mod layout;

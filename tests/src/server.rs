@@ -70,6 +70,12 @@ impl ServerBuilder {
         self.arg("--kafka").arg("127.0.0.1:0")
     }
 
+    /// Opens the Flight door, too.
+    #[must_use]
+    pub fn flight(self) -> Self {
+        self.arg("--flight").arg("127.0.0.1:0")
+    }
+
     /// Lets queries read and write files below `path`.
     #[must_use]
     pub fn allow_path(self, path: impl Into<PathBuf>) -> Self {
@@ -251,15 +257,27 @@ impl Server {
     /// # Panics
     /// When it does not say so in time.
     pub fn kafka(&self) -> String {
+        self.door("kafka ")
+    }
+
+    /// Where its Flight door listens, as host:port.
+    ///
+    /// # Panics
+    /// When it does not say so in time.
+    pub fn flight(&self) -> String {
+        self.door("flight ")
+    }
+
+    fn door(&self, prefix: &str) -> String {
         let started = Instant::now();
         loop {
             let found = self
                 .output
-                .find(|line| line.strip_prefix("kafka ").map(str::to_owned));
+                .find(|line| line.strip_prefix(prefix).map(str::to_owned));
             if let Some(address) = found {
                 return address.trim().to_owned();
             }
-            assert!(started.elapsed() < START_BOUND, "no Kafka door was named");
+            assert!(started.elapsed() < START_BOUND, "no door {prefix}was named");
             std::thread::sleep(Duration::from_millis(2));
         }
     }

@@ -22,7 +22,6 @@ use super::described::Described;
 use super::sessions::{ClientSession, parse_handle};
 use super::statements::Said;
 use super::status::{defect, invalid, missing};
-use super::types::sent_schema;
 use super::{Flight, parameters};
 
 /// A statement that waits to be run.
@@ -43,18 +42,6 @@ impl Prepared {
             ..Said::new(self.sql.clone(), headers)?
         })
     }
-
-    /// Refuses rows of parameters that have not as many as the statement takes.
-    fn check(&self, rows: &[Vec<ScalarValue>]) -> Result<(), Status> {
-        let takes = self.described.parameters.fields().len();
-        match rows.first() {
-            Some(row) if row.len() != takes => Err(invalid(format!(
-                "the statement takes {takes} parameters, and {} were given",
-                row.len()
-            ))),
-            _ => Ok(()),
-        }
-    }
 }
 
 impl Flight {
@@ -66,9 +53,10 @@ impl Flight {
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
         let engine = Self::session_of(caller, create.transaction_id.as_deref())?;
         let described = Self::describe(&engine, &create.query).await?;
-        let dataset = described.sent(caller.wants_views());
-        // Drivers make the values that they send in these types.
-        let parameters = sent_schema(&described.parameters, false);
+        let dataset = match described.is_known {
+            true => schema_bytes(&described.sent(caller.wants_views()))?,
+            false => Bytes::new(),
+        };
         let handle = caller.keep_prepared(Arc::new(Prepared {
             sql: create.query,
             engine,
@@ -77,8 +65,9 @@ impl Flight {
         }))?;
         Ok(ActionCreatePreparedStatementResult {
             prepared_statement_handle: handle.into(),
-            dataset_schema: schema_bytes(&dataset)?,
-            parameter_schema: schema_bytes(&parameters)?,
+            dataset_schema: dataset,
+            // Clients take it for one that is not known, and send values in types of their own.
+            parameter_schema: Bytes::new(),
         })
     }
 
@@ -110,7 +99,6 @@ impl Flight {
         let (_, prepared) = self.prepared(caller, handle)?;
         let uploaded = self.gather(first, messages).await?;
         let rows = parameters::rows(&uploaded)?;
-        prepared.check(&rows)?;
         *prepared.bound.lock() = Arc::new(rows);
         let result = DoPutPreparedStatementResult {
             prepared_statement_handle: Some(handle.clone()),
@@ -172,7 +160,6 @@ impl Flight {
             let uploaded = self.gather(first, messages).await?;
             Arc::new(parameters::rows(&uploaded)?)
         };
-        prepared.check(&rows)?;
         match rows.as_slice() {
             [] => Self::update(&prepared.engine, prepared.said(headers, Vec::new())?).await,
             [row] => Self::update(&prepared.engine, prepared.said(headers, row.clone())?).await,
