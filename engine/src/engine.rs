@@ -10,7 +10,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
 use tokio_util::sync::CancellationToken;
 use weir_base::{Classify, Clock, Kind, QueryId, SqlState, TopicId, TopicName};
-use weir_catalog::{Body, Catalog, Entry, ObjectId};
+use weir_catalog::{Body, Catalog, Entry, ObjectId, Privilege};
 use weir_connectors::files::{FilePolicy, FileStores};
 use weir_connectors::topic::DecodedRows;
 use weir_streaming::Checkpoints;
@@ -24,8 +24,8 @@ use crate::functions;
 use crate::history::Histories;
 use crate::lanes::Lanes;
 use crate::metrics::{Counters, MetricsSnapshot};
-use crate::queries::{Queries, QueryInfo, Running};
-use crate::security::{Audit, Principal, SignIns};
+use crate::queries::{Queries, QueryInfo, Running, StopReason};
+use crate::security::{Audit, Principal, Rights, SignIns};
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::sinks::Sinks;
@@ -95,6 +95,30 @@ impl Shared {
             Err(error) => {
                 self.counters.failed.add(1);
                 tracing::debug!(query.id = %running.id, %error, "query failed");
+            }
+        }
+    }
+
+    /// Ends queries that read what their users may no longer read, or read otherwise.
+    pub(crate) fn end_what_was_revoked(&self) {
+        let (snapshot, accounts) = (self.catalog.snapshot(), self.catalog.accounts());
+        for query in self.queries.running() {
+            let Some((principal, objects)) = query.read_for() else {
+                continue;
+            };
+            let rights = Rights::of(&principal, Arc::clone(&accounts), self.clock.now_ms());
+            let may_go_on = rights.is_ok_and(|rights| {
+                objects.iter().all(|(id, policies)| {
+                    // What was dropped ends the query in its own way.
+                    snapshot.by_id(*id).is_none_or(|entry| {
+                        let now = rights.policies_on(entry).into_iter().map(|policy| policy.id);
+                        rights.allows(Privilege::Select, entry, &snapshot)
+                            && now.eq(policies.iter().copied())
+                    })
+                })
+            });
+            if !may_go_on {
+                query.stop_for(StopReason::Revoked);
             }
         }
     }

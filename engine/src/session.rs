@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use tokio::time::Instant;
-use weir_base::Kind;
+use weir_base::{Classify, Kind};
 use weir_topics::groups::Groups;
 use weir_topics::transactions::Transactions;
 
@@ -17,7 +17,7 @@ use crate::lanes::Lane;
 use crate::memory::QueryPool;
 use crate::queries::Running;
 use crate::request::{Ingest, Ingested, Request};
-use crate::security::{Principal, Rights};
+use crate::security::{AuditEvent, Principal, Rights};
 use crate::statements::Execution;
 use crate::variables::Variables;
 
@@ -61,6 +61,7 @@ impl Session {
     async fn execute_here(self, request: Request) -> Result<Answer> {
         let engine = Arc::clone(&self.0.engine);
         let limits = &engine.settings.limits;
+        let rights = Arc::new(self.rights()?);
         let parsed = crate::text::parse_one(&request.sql)?;
         let variables = self.0.variables.read().clone();
         let timeout = variables
@@ -69,12 +70,13 @@ impl Session {
         let memory = usize::try_from(variables.query_memory(limits)).unwrap_or(usize::MAX);
         let pool = Arc::new(QueryPool::new(memory, Arc::clone(&engine.memory)));
         let shown = crate::text::redacted(&parsed);
-        let running = engine.queries.begin(&shown, pool)?;
+        let running = engine.queries.begin(&shown, self.principal().user(), pool)?;
         let unanswered = Unanswered(Some((Arc::clone(&engine), Arc::clone(&running))));
         let deadline = Instant::now() + timeout;
         let execution = Execution {
             engine: Arc::clone(&engine),
             session: self.clone(),
+            rights,
             running: Arc::clone(&running),
             request,
             variables,
@@ -88,6 +90,13 @@ impl Session {
         };
         unanswered.disarm();
         done.map_err(|error| {
+            if error.kind() == Kind::Denied {
+                engine.audit.note(AuditEvent::Denied {
+                    user: self.principal().user(),
+                    statement: &shown,
+                    reason: error.message(),
+                });
+            }
             let error = error.with_query_id(running.id);
             engine.ended(&running, Err(&error));
             error
@@ -101,7 +110,7 @@ impl Session {
     pub async fn ingest(&self, ingest: Ingest) -> Result<Ingested> {
         let engine = Arc::clone(&self.0.engine);
         let variables = self.0.variables.read().clone();
-        crate::ingest::ingest(engine, &variables, ingest).await
+        crate::ingest::ingest(engine, &self.rights()?, &variables, ingest).await
     }
 
     /// Whose session it is.

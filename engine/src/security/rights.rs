@@ -86,7 +86,7 @@ impl Rights {
         let roles = accounts.roles_of(id);
         let mut granted: BTreeMap<Target, BTreeSet<Privilege>> = BTreeMap::new();
         for grant in roles.iter().flat_map(|role| accounts.grants_to(*role)) {
-            let all = granted.entry(grant.on.clone()).or_default();
+            let all = granted.entry(grant.on).or_default();
             all.extend(&grant.privileges);
         }
         Self {
@@ -103,14 +103,20 @@ impl Rights {
         &self.principal
     }
 
-    /// The version of the accounts that they belong to.
-    pub(crate) fn accounts(&self) -> &Arc<Accounts> {
-        &self.accounts
-    }
-
     /// Whether everything is allowed: to the operator, and to who has the role `admin`, but not by a token with a scope.
     pub fn is_admin(&self) -> bool {
         self.scope.is_none() && self.roles.contains(&ADMIN)
+    }
+
+    /// Whether a token narrows what is allowed.
+    pub(crate) fn has_scope(&self) -> bool {
+        self.scope.is_some()
+    }
+
+    /// When the token that they come with is no longer taken, in milliseconds since the Unix epoch.
+    pub(crate) fn expire_at_ms(&self) -> Option<i64> {
+        let token = self.principal.token()?;
+        self.accounts.token(token)?.expires_at_ms
     }
 
     /// Whether the object belongs to the user or to one of its roles: they change it, drop it, and grant on it.
@@ -155,14 +161,6 @@ impl Rights {
                 && (self.has(&Target::Server, privilege)
                     || self.roles.contains(&ADMIN)
                     || (privilege == Privilege::Create && self.roles.contains(&WRITER))))
-    }
-
-    /// Whether a topic that no stream has may be used in this way.
-    pub fn allows_topic(&self, privilege: Privilege, topic: &str) -> bool {
-        self.is_admin()
-            || (self.in_scope(privilege)
-                && (self.has(&Target::Topic(topic.to_owned()), privilege)
-                    || self.by_built_in_role(privilege, ObjectKind::Stream)))
     }
 
     /// Whether the object is there for this one: whether anything at all may be done with it, or with something in it.
@@ -321,11 +319,6 @@ impl Rights {
 
     fn has_any(&self, on: &Target) -> bool {
         self.granted.contains_key(on)
-    }
-
-    /// The roles and the user itself.
-    pub(crate) fn has_role(&self, id: AccountId) -> bool {
-        self.roles.contains(&id)
     }
 }
 
