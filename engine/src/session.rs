@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
-use weir_base::Kind;
+use weir_base::{Classify, Kind, QueryId};
 use weir_topics::groups::Groups;
 use weir_topics::transactions::Transactions;
 
@@ -16,9 +16,9 @@ use crate::execution::timed_out;
 use crate::lanes::Lane;
 use crate::listing::Listing;
 use crate::memory::QueryPool;
-use crate::queries::Running;
+use crate::queries::{QueryInfo, Running};
 use crate::request::{Ingest, Ingested, Request};
-use crate::security::{Principal, Rights};
+use crate::security::{AuditEvent, Principal, Rights};
 use crate::statements::Execution;
 use crate::variables::Variables;
 
@@ -30,6 +30,8 @@ pub struct Session(Arc<Inner>);
 struct Inner {
     engine: Arc<Shared>,
     principal: Principal,
+    /// What the user may do, in the version of the accounts that was looked at last.
+    rights: Mutex<Option<Arc<Rights>>>,
     variables: RwLock<Variables>,
 }
 
@@ -38,6 +40,7 @@ impl Session {
         Self(Arc::new(Inner {
             engine,
             principal,
+            rights: Mutex::default(),
             variables: RwLock::default(),
         }))
     }
@@ -62,6 +65,7 @@ impl Session {
     async fn execute_here(self, request: Request) -> Result<Answer> {
         let engine = Arc::clone(&self.0.engine);
         let limits = &engine.settings.limits;
+        let rights = self.rights()?;
         let parsed = crate::text::parse_one(&request.sql)?;
         let variables = self.0.variables.read().clone();
         let timeout = variables
@@ -70,12 +74,15 @@ impl Session {
         let memory = usize::try_from(variables.query_memory(limits)).unwrap_or(usize::MAX);
         let pool = Arc::new(QueryPool::new(memory, Arc::clone(&engine.memory)));
         let shown = crate::text::redacted(&parsed);
-        let running = engine.queries.begin(&shown, pool)?;
+        let running = engine
+            .queries
+            .begin(&shown, self.principal().user(), pool)?;
         let unanswered = Unanswered(Some((Arc::clone(&engine), Arc::clone(&running))));
         let deadline = Instant::now() + timeout;
         let execution = Execution {
             engine: Arc::clone(&engine),
             session: self.clone(),
+            rights,
             running: Arc::clone(&running),
             request,
             variables,
@@ -89,6 +96,13 @@ impl Session {
         };
         unanswered.disarm();
         done.map_err(|error| {
+            if error.kind() == Kind::Denied {
+                engine.audit.note(AuditEvent::Denied {
+                    user: self.principal().user(),
+                    statement: &shown,
+                    reason: error.message(),
+                });
+            }
             let error = error.with_query_id(running.id);
             engine.ended(&running, Err(&error));
             error
@@ -102,7 +116,7 @@ impl Session {
     pub async fn ingest(&self, ingest: Ingest) -> Result<Ingested> {
         let engine = Arc::clone(&self.0.engine);
         let variables = self.0.variables.read().clone();
-        crate::ingest::ingest(engine, &variables, ingest).await
+        crate::ingest::ingest(engine, &self.rights()?, &variables, ingest).await
     }
 
     /// The schemas and relations that its user sees, as of now.
@@ -123,10 +137,47 @@ impl Session {
     ///
     /// # Errors
     /// 28000 when the user or the token that it signed in by is gone, has expired, or may no longer sign in.
-    pub fn rights(&self) -> Result<Rights> {
+    pub fn rights(&self) -> Result<Arc<Rights>> {
         let engine = &self.0.engine;
-        let accounts = engine.catalog.accounts();
-        Rights::of(&self.0.principal, accounts, engine.clock.now_ms())
+        let (accounts, now_ms) = (engine.catalog.accounts(), engine.clock.now_ms());
+        let mut known = self.0.rights.lock();
+        if let Some(rights) = known.as_ref()
+            && rights.still_hold(&accounts, now_ms)
+        {
+            return Ok(Arc::clone(rights));
+        }
+        let rights = Arc::new(Rights::of(&self.0.principal, accounts, now_ms)?);
+        *known = Some(Arc::clone(&rights));
+        Ok(rights)
+    }
+
+    /// The queries that run and lately ran, in order of arrival: all for admins, else the user's own.
+    ///
+    /// # Errors
+    /// As [`Self::rights`].
+    pub fn queries(&self) -> Result<Vec<QueryInfo>> {
+        let rights = self.rights()?;
+        let mut queries = self.0.engine.queries.list();
+        queries.retain(|query| rights.is_admin() || query.user == self.principal().user());
+        Ok(queries)
+    }
+
+    /// One of [`Self::queries`].
+    ///
+    /// # Errors
+    /// As [`Self::rights`].
+    pub fn query(&self, id: QueryId) -> Result<Option<QueryInfo>> {
+        let rights = self.rights()?;
+        let query = self.0.engine.queries.get(id);
+        Ok(query.filter(|query| rights.is_admin() || query.user == self.principal().user()))
+    }
+
+    /// Asks one of [`Self::queries`] to stop. Returns whether it was running.
+    ///
+    /// # Errors
+    /// As [`Self::rights`].
+    pub fn cancel(&self, id: QueryId) -> Result<bool> {
+        Ok(self.query(id)?.is_some() && self.0.engine.queries.cancel(id))
     }
 
     pub(crate) fn engine(&self) -> &Arc<Shared> {

@@ -27,6 +27,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Local folders that SQL may read and write.
     pub allow_paths: Vec<PathBuf>,
+    /// Where locations on the network begin that SQL may name.
+    pub allow_locations: Vec<String>,
     /// Whether SQL may reach loopback, private and link-local addresses.
     pub allow_private_network: bool,
     /// Where REST listens.
@@ -213,6 +215,7 @@ impl Default for Config {
         Self {
             data_dir: PathBuf::from("./weir-data"),
             allow_paths: Vec::new(),
+            allow_locations: Vec::new(),
             allow_private_network: false,
             http: Listen::At("127.0.0.1:8080".to_owned()),
             postgres: Listen::Off,
@@ -365,6 +368,7 @@ impl Config {
         Settings {
             data_dir: self.data_dir.clone(),
             allow_paths: self.allow_paths.clone(),
+            allow_locations: self.allow_locations.clone(),
             allow_private_network: self.allow_private_network,
             segment_bytes: self.segment_bytes,
             upkeep_interval: self.upkeep_interval,

@@ -53,7 +53,10 @@ impl Server {
         if config.postgres != Listen::Off {
             return Err(Error::NotBuilt { door: "postgres" });
         }
-        let rest = Rest::new(engine.clone(), config.rest.clone());
+        let mut settings = config.rest.clone();
+        // The names that are in the certificate are the server's own.
+        settings.allow_hosts.extend_from_slice(&config.tls.names);
+        let rest = Rest::new(engine.clone(), settings);
         let close = CancellationToken::new();
         let tls = Tls::open(&config.tls, &config.data_dir, &listened_names(config))?;
         let http_tls = tls
@@ -94,13 +97,14 @@ impl Server {
                 Some((listener, at)) => {
                     let (host, port) = advertised(&config.kafka_door, at)?;
                     let door = Kafka::new(
-                        engine.session(),
+                        engine.clone(),
                         config.kafka_door.clone(),
                         host,
                         port,
                         close.clone(),
                     );
-                    accepting.push(tokio::spawn(kafka::serve(listener, door)));
+                    let tls = tls.as_ref().map(|tls| tls.acceptor(&[])).transpose()?;
+                    accepting.push(tokio::spawn(kafka::serve(listener, tls, door)));
                     Some(at)
                 }
             },

@@ -67,7 +67,7 @@ impl fmt::Display for Privilege {
 }
 
 /// What a grant is about. `Server` is the least of all, see [`super::Accounts::grants_to`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Target {
     /// The server: what belongs to no object.
     Server,
@@ -80,8 +80,6 @@ pub enum Target {
         /// Which of its objects.
         kind: Option<ObjectKind>,
     },
-    /// A topic that no stream has, by its name.
-    Topic(String),
 }
 
 /// What one account may do on one target.

@@ -187,7 +187,7 @@ impl Accounts {
                     this.policies.insert(policy.id, Arc::new(policy));
                 }
                 Record::Grant(grant) => {
-                    let key = (grant.to, grant.on.clone());
+                    let key = (grant.to, grant.on);
                     this.grants.insert(key, Arc::new(grant));
                 }
                 Record::Counters { version, next_id } => {
@@ -219,7 +219,7 @@ impl Accounts {
         });
         let grants = self.grants.iter().map(|((to, on), grant)| {
             let record = Record::Grant(grant.as_ref().clone());
-            (RecordKey::Grant(*to, on.clone()), record)
+            (RecordKey::Grant(*to, *on), record)
         });
         let counters = Record::Counters {
             version: self.version,

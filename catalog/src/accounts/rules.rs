@@ -180,13 +180,13 @@ impl Accounts {
     ) -> Result<()> {
         self.required(to)?;
         let mut all: BTreeSet<Privilege> = privileges.into_iter().collect();
-        if let Some(earlier) = self.grants.get(&(to, on.clone())) {
+        if let Some(earlier) = self.grants.get(&(to, on)) {
             all.extend(&earlier.privileges);
         }
         if !all.is_empty() {
             let grant = Grant {
                 to,
-                on: on.clone(),
+                on,
                 privileges: all,
             };
             self.grants.insert((to, on), Arc::new(grant));
@@ -198,10 +198,10 @@ impl Accounts {
     pub fn revoke(
         &mut self,
         from: AccountId,
-        on: &Target,
+        on: Target,
         privileges: impl IntoIterator<Item = Privilege>,
     ) {
-        let key = (from, on.clone());
+        let key = (from, on);
         let Some(earlier) = self.grants.get(&key) else {
             return;
         };
@@ -292,7 +292,7 @@ impl Accounts {
     pub fn forget_objects(&mut self, is_gone: impl Fn(ObjectId) -> bool) {
         self.grants.retain(|(_, on), _| match on {
             Target::Object(id) | Target::AllIn { schema: id, .. } => !is_gone(*id),
-            Target::Server | Target::Topic(_) => true,
+            Target::Server => true,
         });
         self.policies.retain(|_, policy| !is_gone(policy.on));
     }

@@ -37,11 +37,7 @@ pub(crate) enum AuditEvent<'a> {
     /// Somebody was not.
     SignInFailed { user: &'a str, from: IpAddr },
     /// A statement changed what exists, or who may use it; secrets redacted.
-    Changed {
-        user: &'a str,
-        command: &'a str,
-        statement: &'a str,
-    },
+    Changed { user: &'a str, statement: &'a str },
     /// Somebody asked for what the rights forbid.
     Denied {
         user: &'a str,

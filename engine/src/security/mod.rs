@@ -18,6 +18,7 @@ pub(crate) use audit::{Audit, AuditEvent};
 pub use credentials::Credentials;
 pub(crate) use password::verifiers;
 pub use password::{ScramHash, ScramVerifier};
+pub(crate) use principal::OPERATOR;
 pub use principal::Principal;
 pub use rights::Rights;
 pub(crate) use rights::denied;

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use weir_base::{Kind, SqlState};
 use weir_catalog::accounts::{ADMIN, Policy, READER, Target, WRITER};
 use weir_catalog::{AccountId, Accounts, DEFAULT_SCHEMA, Entry, ObjectKind, Privilege, Snapshot};
@@ -24,6 +25,8 @@ pub struct Rights {
     /// All that the token allows; `None` is everything.
     scope: Option<BTreeSet<Privilege>>,
     granted: BTreeMap<Target, BTreeSet<Privilege>>,
+    /// The catalog as it is for this one, in the version that was looked at last.
+    visible: Arc<Mutex<Option<Arc<Snapshot>>>>,
 }
 
 impl Rights {
@@ -35,6 +38,7 @@ impl Rights {
             roles: BTreeSet::from([ADMIN]),
             scope: None,
             granted: BTreeMap::new(),
+            visible: Arc::default(),
         }
     }
 
@@ -86,7 +90,7 @@ impl Rights {
         let roles = accounts.roles_of(id);
         let mut granted: BTreeMap<Target, BTreeSet<Privilege>> = BTreeMap::new();
         for grant in roles.iter().flat_map(|role| accounts.grants_to(*role)) {
-            let all = granted.entry(grant.on.clone()).or_default();
+            let all = granted.entry(grant.on).or_default();
             all.extend(&grant.privileges);
         }
         Self {
@@ -95,7 +99,13 @@ impl Rights {
             roles,
             scope,
             granted,
+            visible: Arc::default(),
         }
+    }
+
+    /// Whether they are still those of their user.
+    pub(crate) fn still_hold(&self, accounts: &Arc<Accounts>, now_ms: i64) -> bool {
+        Arc::ptr_eq(&self.accounts, accounts) && self.expire_at_ms().is_none_or(|at| at > now_ms)
     }
 
     /// Whose they are.
@@ -103,14 +113,20 @@ impl Rights {
         &self.principal
     }
 
-    /// The version of the accounts that they belong to.
-    pub(crate) fn accounts(&self) -> &Arc<Accounts> {
-        &self.accounts
-    }
-
     /// Whether everything is allowed: to the operator, and to who has the role `admin`, but not by a token with a scope.
     pub fn is_admin(&self) -> bool {
         self.scope.is_none() && self.roles.contains(&ADMIN)
+    }
+
+    /// Whether a token narrows what is allowed.
+    pub(crate) fn has_scope(&self) -> bool {
+        self.scope.is_some()
+    }
+
+    /// When the token that they come with is no longer taken, in milliseconds since the Unix epoch.
+    pub(crate) fn expire_at_ms(&self) -> Option<i64> {
+        let token = self.principal.token()?;
+        self.accounts.token(token)?.expires_at_ms
     }
 
     /// Whether the object belongs to the user or to one of its roles: they change it, drop it, and grant on it.
@@ -148,6 +164,17 @@ impl Rights {
                 })
     }
 
+    /// Whether all relations may be read: by the built-in roles.
+    pub fn reads_everything(&self) -> bool {
+        let has = |role| self.roles.contains(&role);
+        self.in_scope(Privilege::Select) && (has(ADMIN) || has(WRITER) || has(READER))
+    }
+
+    /// Whether what belongs to no schema may be made and changed, the schema registry among it.
+    pub fn defines_on_server(&self) -> bool {
+        self.allows_on_server(Privilege::Create)
+    }
+
     /// Whether something is allowed that belongs to no object: files, new schemas and connections, new topics.
     pub fn allows_on_server(&self, privilege: Privilege) -> bool {
         self.is_admin()
@@ -155,14 +182,6 @@ impl Rights {
                 && (self.has(&Target::Server, privilege)
                     || self.roles.contains(&ADMIN)
                     || (privilege == Privilege::Create && self.roles.contains(&WRITER))))
-    }
-
-    /// Whether a topic that no stream has may be used in this way.
-    pub fn allows_topic(&self, privilege: Privilege, topic: &str) -> bool {
-        self.is_admin()
-            || (self.in_scope(privilege)
-                && (self.has(&Target::Topic(topic.to_owned()), privilege)
-                    || self.by_built_in_role(privilege, ObjectKind::Stream)))
     }
 
     /// Whether the object is there for this one: whether anything at all may be done with it, or with something in it.
@@ -194,7 +213,15 @@ impl Rights {
         if self.is_admin() {
             return Arc::clone(snapshot);
         }
-        Arc::new(snapshot.filtered(|entry| self.sees(entry, snapshot)))
+        let mut known = self.visible.lock();
+        if let Some(visible) = known.as_ref()
+            && visible.version() == snapshot.version()
+        {
+            return Arc::clone(visible);
+        }
+        let visible = Arc::new(snapshot.filtered(|entry| self.sees(entry, snapshot)));
+        *known = Some(Arc::clone(&visible));
+        visible
     }
 
     /// The policies that this one is subject to on a relation. Owners and admins are subject to none.
@@ -321,11 +348,6 @@ impl Rights {
 
     fn has_any(&self, on: &Target) -> bool {
         self.granted.contains_key(on)
-    }
-
-    /// The roles and the user itself.
-    pub(crate) fn has_role(&self, id: AccountId) -> bool {
-        self.roles.contains(&id)
     }
 }
 

@@ -49,6 +49,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         allow_paths
     ),
     setting!(
+        "allow_locations",
+        "Where locations on the network begin that SQL may name, such as s3://lake/open/ or https://data.example/. None allows all that are public.",
+        allow_locations
+    ),
+    setting!(
         "allow_private_network",
         "Whether SQL may reach loopback, private and link-local addresses (a local object store, say).",
         allow_private_network
