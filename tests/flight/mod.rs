@@ -4,6 +4,7 @@ mod bounds;
 mod hostile;
 mod protocol;
 mod users;
+mod users;
 
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use tonic::transport::{Channel, Endpoint};

@@ -40,7 +40,7 @@ impl Flight {
         let session = match (cookie(headers, SESSION_COOKIE), by_token) {
             (Some(id), _) => {
                 let session = self.sessions.of_id(id)?;
-                if session.engine.principal() != &principal {
+                if !session.engine.principal().is_same(&principal) {
                     return Err(missing("the session is not open", "connect again"));
                 }
                 session

@@ -223,7 +223,8 @@ impl Calls {
             } else {
                 self.commands.clone()
             };
-            service.call(request).await.map_err(|never| match never {})
+            let called = service.call(request).await;
+            called.map_err(|never: Infallible| -> Status { match never {} })
         };
         let response = match AssertUnwindSafe(answered).catch_unwind().await {
             Ok(Ok(response)) => response,

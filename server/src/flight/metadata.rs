@@ -80,7 +80,9 @@ fn batch(flight: &Flight, listing: &Listing, command: &Command) -> Result<Record
         Command::CommandGetTables(get) => tables(listing, get.clone()),
         Command::CommandGetTableTypes(get) => {
             let mut builder = get.into_builder();
-            TABLE_TYPES.map(|table_type| builder.append(table_type));
+            for table_type in TABLE_TYPES {
+                builder.append(table_type);
+            }
             builder.build()
         }
         Command::CommandGetPrimaryKeys(get) => primary_keys(listing, get),

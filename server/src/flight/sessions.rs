@@ -204,7 +204,7 @@ impl Connection {
     ) -> Result<Arc<ClientSession>, Status> {
         let mut own = self.own.lock();
         let mut known = own.iter();
-        if let Some(session) = known.find(|own| own.engine.principal() == principal) {
+        if let Some(session) = known.find(|own| own.engine.principal().is_same(principal)) {
             return Ok(Arc::clone(session));
         }
         let session = open()?;
@@ -235,7 +235,7 @@ impl Connection {
 impl ClientSession {
     /// Whether both are sessions of one user.
     pub(crate) fn is_of_user_of(&self, other: &Self) -> bool {
-        self.engine.principal() == other.engine.principal()
+        self.engine.principal().is_same(other.engine.principal())
     }
 
     /// Whether view types are sent as they are.

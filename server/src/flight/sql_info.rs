@@ -8,8 +8,8 @@ use arrow_flight::sql::metadata::{SqlInfoData, SqlInfoDataBuilder};
 use arrow_flight::sql::{
     SqlInfo, SqlNullOrdering, SqlOuterJoinsSupportLevel, SqlSupportedCaseSensitivity,
     SqlSupportedGroupBy, SqlSupportedResultSetConcurrency, SqlSupportedResultSetType,
-    SqlSupportedSubqueries, SqlSupportedTransaction, SqlSupportedTransactions, SqlSupportedUnions,
-    SqlSupportsConvert, SqlTransactionIsolationLevel, SupportedSqlGrammar,
+    SqlSupportedSubqueries, SqlSupportedTransaction, SqlSupportedUnions, SqlSupportsConvert,
+    SqlTransactionIsolationLevel, SupportedSqlGrammar,
 };
 
 /// The version of the Arrow format that is spoken.
@@ -243,7 +243,6 @@ fn transactions(info: &mut SqlInfoDataBuilder) {
     info.append(SqlInfo::SqlDataDefinitionCausesTransactionCommit, false);
     info.append(SqlInfo::SqlDataDefinitionsInTransactionsIgnored, false);
     info.append(SqlInfo::SqlSavepointsSupported, false);
-    let _ = SqlSupportedTransactions::SqlTransactionUnspecified;
 }
 
 fn results(info: &mut SqlInfoDataBuilder) {

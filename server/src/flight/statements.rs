@@ -53,7 +53,11 @@ impl Said {
                 .transpose()
         };
         let resume = text(RESUME_HEADER)?
-            .map(|token| token.parse().map_err(|error| invalid(format!("{error}"))))
+            .map(|token| {
+                token
+                    .parse::<ResumeToken>()
+                    .map_err(|error| invalid(error.to_string()))
+            })
             .transpose()?;
         let envelope = match text(ENVELOPE_HEADER)? {
             None => None,
