@@ -63,7 +63,7 @@ pub(crate) struct Shared {
     pub(crate) closing: CancellationToken,
     pub(crate) dead_letters: DeadLetters,
     /// One definition changes at a time.
-    pub(crate) ddl: tokio::sync::Mutex<()>,
+    pub(crate) ddl: Arc<tokio::sync::Mutex<()>>,
     scratch: PathBuf,
 }
 
@@ -174,7 +174,7 @@ impl Engine {
             )),
             closing: CancellationToken::new(),
             dead_letters: DeadLetters::default(),
-            ddl: tokio::sync::Mutex::default(),
+            ddl: Arc::default(),
             base_state,
             memory,
             runtime,

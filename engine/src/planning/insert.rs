@@ -24,9 +24,18 @@ impl Planner {
     /// Plans an `INSERT`, the target's defaults filled in.
     pub(crate) async fn insert(
         &self,
-        mut insert: ast::Insert,
+        insert: ast::Insert,
         target: &Entry,
         parameters: &[ScalarValue],
+    ) -> Result<LogicalPlan> {
+        with_parameters(self.unbound_insert(insert, target).await?, parameters)
+    }
+
+    /// As [`Self::insert`], parameters left open.
+    pub(crate) async fn unbound_insert(
+        &self,
+        mut insert: ast::Insert,
+        target: &Entry,
     ) -> Result<LogicalPlan> {
         let defaults = target.columns().iter().filter_map(|column| {
             let sql = column.default.as_deref()?;
@@ -37,6 +46,8 @@ impl Planner {
         });
         let defaults = defaults.collect::<Result<HashMap<_, _>>>()?;
         let inner = self.stored(&target.name, false, Text::Own).await?;
+        // It is written, and read only where the query names it.
+        self.opened.lock().all.remove(&target.id);
         // Where we look for nulls ourselves, DataFusion must not: it does not say in which column one is.
         let schema = match target.kind() {
             ObjectKind::Stream | ObjectKind::Table => nullable(&inner.schema()),
@@ -56,8 +67,7 @@ impl Planner {
         if let Some(source) = &mut insert.source {
             name_apart(&mut source.body);
         }
-        let plan = self.statement(ast::Statement::Insert(insert)).await?;
-        with_parameters(plan, parameters)
+        self.statement(ast::Statement::Insert(insert)).await
     }
 }
 
