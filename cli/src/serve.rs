@@ -43,7 +43,7 @@ pub(crate) struct ConfigArgs {
     #[arg(long, value_name = "ADDRESS")]
     http: Option<String>,
 
-    /// Where the PostgreSQL protocol listens (not built yet: off)
+    /// Where the PostgreSQL protocol listens: host:port, port 0 picks one; or off [default: 127.0.0.1:5433]
     #[arg(long, value_name = "ADDRESS")]
     postgres: Option<String>,
 
@@ -54,6 +54,18 @@ pub(crate) struct ConfigArgs {
     /// Where the Kafka protocol listens: host:port, port 0 picks one; or off [default: 127.0.0.1:9092]
     #[arg(long, value_name = "ADDRESS")]
     kafka: Option<String>,
+
+    /// Let nobody in without credentials; the first start makes an administrator's token and prints it once
+    #[arg(long)]
+    auth: bool,
+
+    /// Speak TLS on all doors, with tls.certificate and tls.key, or with a certificate made at the first start
+    #[arg(long)]
+    tls: bool,
+
+    /// Let doors listen where other machines reach them, even without --auth or --tls
+    #[arg(long)]
+    dangerously_open_to_the_network: bool,
 
     /// A folder that SQL may read and write; may be given several times
     #[arg(long = "allow-path", value_name = "DIR")]
@@ -82,6 +94,9 @@ impl ConfigArgs {
             postgres: self.postgres,
             flight: self.flight,
             kafka: self.kafka,
+            auth: self.auth,
+            tls: self.tls,
+            dangerously_open_to_the_network: self.dangerously_open_to_the_network,
             allow_paths: self.allow_paths,
             log_level: self.log_level,
             log_format: self.log_format,
@@ -173,9 +188,12 @@ async fn announce(
     rate: u32,
     data_dir: &std::path::Path,
 ) -> Result<Option<Demo>> {
-    let url = running.http.map(|address| format!("http://{address}"));
+    let url = running.url();
     if let Some(url) = &url {
         print(&format!("http {url}\n"))?;
+    }
+    if let Some(address) = running.postgres {
+        print(&format!("postgres {address}\n"))?;
     }
     if let Some(address) = running.kafka {
         print(&format!("kafka {address}\n"))?;

@@ -1,4 +1,4 @@
-//! A session: the one way in for every front door.
+//! A session: the one way in for every front door, and whose it is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use parking_lot::RwLock;
 use tokio::time::Instant;
-use weir_base::{Kind, SqlState};
+use weir_base::{Classify, Kind, SqlState};
 use weir_topics::groups::Groups;
 use weir_topics::transactions::Transactions;
 
@@ -19,6 +19,7 @@ use crate::lanes::Lane;
 use crate::memory::QueryPool;
 use crate::queries::Running;
 use crate::request::{Ingest, Ingested, Request};
+use crate::security::{AuditEvent, Principal, Rights};
 use crate::statements::Execution;
 use crate::transaction::{Modes, Notice, Standing, TransactionStatus};
 use crate::variables::Variables;
@@ -30,6 +31,7 @@ pub struct Session(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     engine: Arc<Shared>,
+    principal: Principal,
     variables: RwLock<Variables>,
     standing: Standing,
 }
@@ -41,9 +43,10 @@ impl Drop for Inner {
 }
 
 impl Session {
-    pub(crate) fn new(engine: Arc<Shared>) -> Self {
+    pub(crate) fn new(engine: Arc<Shared>, principal: Principal) -> Self {
         Self(Arc::new(Inner {
             engine,
+            principal,
             variables: RwLock::default(),
             standing: Standing::default(),
         }))
@@ -69,6 +72,7 @@ impl Session {
     async fn execute_here(self, request: Request) -> Result<Answer> {
         let engine = Arc::clone(&self.0.engine);
         let limits = &engine.settings.limits;
+        let rights = Arc::new(self.rights()?);
         let parsed = crate::text::parse_one(&request.sql)?;
         self.check_usable(&parsed.statement)?;
         let variables = self.0.variables.read().clone();
@@ -78,12 +82,13 @@ impl Session {
         let memory = usize::try_from(variables.query_memory(limits)).unwrap_or(usize::MAX);
         let pool = Arc::new(QueryPool::new(memory, Arc::clone(&engine.memory)));
         let shown = crate::text::redacted(&parsed);
-        let running = engine.queries.begin(&shown, pool)?;
+        let running = engine.queries.begin(&shown, self.principal().user(), pool)?;
         let unanswered = Unanswered(Some((Arc::clone(&engine), Arc::clone(&running))));
         let deadline = Instant::now() + timeout;
         let execution = Execution {
             engine: Arc::clone(&engine),
             session: self.clone(),
+            rights,
             running: Arc::clone(&running),
             request,
             variables,
@@ -99,6 +104,13 @@ impl Session {
         unanswered.disarm();
         done.map_err(|error| {
             self.fail_transaction();
+            if error.kind() == Kind::Denied {
+                engine.audit.note(AuditEvent::Denied {
+                    user: self.principal().user(),
+                    statement: &shown,
+                    reason: error.message(),
+                });
+            }
             let error = error.with_query_id(running.id);
             engine.ended(&running, Err(&error));
             error
@@ -111,7 +123,7 @@ impl Session {
     /// When the text is no such statement, or names what is not there or takes no rows.
     pub async fn copy_columns(&self, sql: &str) -> Result<SchemaRef> {
         let engine = Arc::clone(&self.0.engine);
-        let execution = self.planning(Request::new(sql));
+        let execution = self.planning(Request::new(sql))?;
         engine
             .lanes
             .run(Lane::Interactive, async move {
@@ -132,7 +144,7 @@ impl Session {
     /// # Errors
     /// When there is no such type.
     pub fn type_of(&self, data_type: &weir_sql::ast::DataType) -> Result<FieldRef> {
-        let execution = self.planning(Request::new(""));
+        let execution = self.planning(Request::new(""))?;
         let planner = execution.planner(execution.snapshot(), crate::planning::Reading::Bounded);
         planner.field_of(data_type)
     }
@@ -160,7 +172,7 @@ impl Session {
     async fn describe_here(self, request: Request) -> Result<Description> {
         let parsed = crate::text::parse_one(&request.sql)?;
         self.check_usable(&parsed.statement)?;
-        let execution = self.planning(request);
+        let execution = self.planning(request)?;
         let (deadline, timeout) = execution.deadline;
         tokio::select! {
             described = execution.describe_statement(parsed) => described,
@@ -169,8 +181,9 @@ impl Session {
     }
 
     /// What plans a request that is not run.
-    fn planning(&self, request: Request) -> Execution {
+    fn planning(&self, request: Request) -> Result<Execution> {
         let engine = Arc::clone(&self.0.engine);
+        let rights = Arc::new(self.rights()?);
         let limits = &engine.settings.limits;
         let variables = self.0.variables.read().clone();
         let timeout = variables.timeout(limits);
@@ -179,15 +192,16 @@ impl Session {
         // Nobody sees it among the queries: it reads nothing but what planning looks at.
         let running = Running::new("", pool, engine.clock.now_ms());
         let deadline = Instant::now() + timeout;
-        Execution {
+        Ok(Execution {
             engine: Arc::clone(&engine),
             session: self.clone(),
+            rights,
             running: Arc::new(running),
             request,
             variables,
             transaction: self.0.standing.open(),
             deadline: (deadline, timeout),
-        }
+        })
     }
 
     /// Appends rows to a stream, all or none; they are on disk when it returns.
@@ -197,7 +211,22 @@ impl Session {
     pub async fn ingest(&self, ingest: Ingest) -> Result<Ingested> {
         let engine = Arc::clone(&self.0.engine);
         let variables = self.0.variables.read().clone();
-        crate::ingest::ingest(engine, &variables, ingest).await
+        crate::ingest::ingest(engine, &self.rights()?, &variables, ingest).await
+    }
+
+    /// Whose session it is.
+    pub fn principal(&self) -> &Principal {
+        &self.0.principal
+    }
+
+    /// What its user may do now.
+    ///
+    /// # Errors
+    /// 28000 when the user or the token that it signed in by is gone, has expired, or may no longer sign in.
+    pub fn rights(&self) -> Result<Rights> {
+        let engine = &self.0.engine;
+        let accounts = engine.catalog.accounts();
+        Rights::of(&self.0.principal, accounts, engine.clock.now_ms())
     }
 
     pub(crate) fn engine(&self) -> &Arc<Shared> {

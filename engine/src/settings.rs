@@ -22,6 +22,8 @@ pub struct Settings {
     pub history: HistorySettings,
     /// How often the state of each materialized view is saved: so much of its input is read again after a crash.
     pub checkpoint_interval: Duration,
+    /// Whether nobody gets in without credentials; else everybody is the operator.
+    pub auth: bool,
     /// The bounds on every query.
     pub limits: Limits,
 }
@@ -93,6 +95,7 @@ impl Settings {
             upkeep_interval: Duration::from_secs(5),
             history: HistorySettings::default(),
             checkpoint_interval: Duration::from_secs(10),
+            auth: false,
             limits: Limits::default(),
         }
     }

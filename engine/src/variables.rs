@@ -245,7 +245,7 @@ const VARIABLES: &[Variable] = &[
     },
 ];
 
-/// The version of PostgreSQL that clients find here.
+/// The version of PostgreSQL that Weir tells its clients, whose drivers choose their catalog queries by it.
 pub(crate) const POSTGRES_VERSION: &str = "16.6";
 const POSTGRES_VERSION_NUMBER: &str = "160006";
 

@@ -3,6 +3,7 @@
 //! All settings are rows of one table in [`settings`], which the file, the environment, `--set` and
 //! [`Config::render`] read. A key that is not in it is an error that names the nearest one.
 
+mod postgres;
 mod settings;
 mod value;
 
@@ -15,6 +16,8 @@ use weir_base::nearest::nearest;
 use weir_engine::{HistorySettings, Limits, Settings};
 
 use crate::error::{Error, Result};
+use crate::tls::TlsSettings;
+pub use postgres::PostgresSettings;
 use settings::{SETTINGS, Setting};
 use value::Given;
 pub use value::{Listen, LogFormat};
@@ -46,12 +49,20 @@ pub struct Config {
     pub history: HistorySettings,
     /// How often the state of each materialized view is saved.
     pub checkpoint_interval: Duration,
+    /// Whether nobody gets in without credentials.
+    pub auth: bool,
+    /// How doors speak TLS.
+    pub tls: TlsSettings,
+    /// Whether doors may listen where other machines reach them, without credentials or without TLS.
+    pub dangerously_open_to_the_network: bool,
     /// The bounds on queries.
     pub limits: Limits,
     /// The bounds on HTTP connections and what they keep on the server.
     pub rest: HttpSettings,
     /// The bounds on Kafka connections, and what topics are.
     pub kafka_door: KafkaSettings,
+    /// The bounds on PostgreSQL connections.
+    pub postgres_door: PostgresSettings,
     /// What is logged, and how.
     pub log: LogSettings,
     origins: BTreeMap<&'static str, String>,
@@ -133,6 +144,12 @@ pub struct Overrides {
     pub flight: Option<String>,
     /// `--kafka`.
     pub kafka: Option<String>,
+    /// `--auth`.
+    pub auth: bool,
+    /// `--tls`.
+    pub tls: bool,
+    /// `--dangerously-open-to-the-network`.
+    pub dangerously_open_to_the_network: bool,
     /// `--allow-path`, each replaces nothing and adds one folder.
     pub allow_paths: Vec<PathBuf>,
     /// `--log-level`.
@@ -173,7 +190,7 @@ impl Default for Config {
             allow_paths: Vec::new(),
             allow_private_network: false,
             http: Listen::At("127.0.0.1:8080".to_owned()),
-            postgres: Listen::Off,
+            postgres: Listen::At("127.0.0.1:5433".to_owned()),
             flight: Listen::Off,
             kafka: Listen::At("127.0.0.1:9092".to_owned()),
             shutdown_grace: Duration::from_secs(30),
@@ -181,9 +198,13 @@ impl Default for Config {
             upkeep_interval: Duration::from_secs(5),
             checkpoint_interval: Duration::from_secs(10),
             history: HistorySettings::default(),
+            auth: false,
+            tls: TlsSettings::default(),
+            dangerously_open_to_the_network: false,
             limits: Limits::default(),
             rest: HttpSettings::default(),
             kafka_door: KafkaSettings::default(),
+            postgres_door: PostgresSettings::default(),
             log: LogSettings::default(),
             origins: BTreeMap::new(),
         }
@@ -305,6 +326,7 @@ impl Config {
             upkeep_interval: self.upkeep_interval,
             history: self.history.clone(),
             checkpoint_interval: self.checkpoint_interval,
+            auth: self.auth,
             limits: self.limits.clone(),
         }
     }
@@ -396,6 +418,20 @@ impl Config {
         for (key, flag, text) in flags {
             if let Some(text) = text {
                 self.set(find(key, flag)?, Given::One(text.clone()), flag)?;
+            }
+        }
+        let switches = [
+            ("auth.enabled", "--auth", overrides.auth),
+            ("tls.enabled", "--tls", overrides.tls),
+            (
+                "dangerously_open_to_the_network",
+                "--dangerously-open-to-the-network",
+                overrides.dangerously_open_to_the_network,
+            ),
+        ];
+        for (key, flag, is_given) in switches {
+            if is_given {
+                self.set(find(key, flag)?, Given::One("true".to_owned()), flag)?;
             }
         }
         if let Some(path) = &overrides.data_dir {

@@ -351,6 +351,7 @@ impl Execution {
             sql: String::new(),
             depends_on: BTreeSet::new(),
             created_at_ms: self.engine.clock.now_ms(),
+            owner: self.session.principal().account(),
         }
     }
 

@@ -25,6 +25,7 @@ impl Execution {
     pub(crate) async fn describe_statement(&self, parsed: Parsed) -> Result<Description> {
         let statement = parsed.statement;
         self.refuse_ignored(&statement)?;
+        self.authorise(&statement)?;
         let (tag, reads_only) = (statement.tag(), statement.reads_only());
         let is_live = match &statement {
             Statement::Query(query) => query.emit.is_some(),

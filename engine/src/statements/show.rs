@@ -19,8 +19,8 @@ impl Execution {
 
     /// The rows of a `SHOW`.
     pub(super) fn shown(&self, show: Show) -> Result<RecordBatch> {
-        let snapshot = self.snapshot();
-        let system = System::of(&self.engine, &snapshot, &self.variables);
+        let snapshot = self.visible();
+        let system = System::of(&self.engine, &snapshot, &self.variables, &self.rights);
         match show {
             Show::List { what, schema, like } => {
                 let schema = schema.as_ref().map(normalized);

@@ -132,6 +132,7 @@ fn create(system: &mut System, name: ObjectName, body: Body, depends_on: &[Objec
         sql: String::new(),
         depends_on: depends_on.iter().copied().collect(),
         created_at_ms: 1_700_000_000_000,
+        owner: None,
     };
     let created = system.catalog.create(new, IfExists::Refuse).unwrap();
     system.catalog = Arc::new(system.catalog.apply(&created.changes).unwrap());

@@ -60,7 +60,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting!(
         "postgres",
-        "Where the PostgreSQL protocol listens. Not built yet: off.",
+        "Where the PostgreSQL protocol listens: host:port, or off.",
         postgres
     ),
     setting!(
@@ -77,6 +77,32 @@ pub(super) const SETTINGS: &[Setting] = &[
         "shutdown_grace",
         "How long running requests may go on after SIGTERM.",
         shutdown_grace
+    ),
+    setting!(
+        "dangerously_open_to_the_network",
+        "Whether doors may listen where other machines reach them although nobody has to sign in, or all can be read on the way.",
+        dangerously_open_to_the_network
+    ),
+    setting!(
+        "auth.enabled",
+        "Whether nobody gets in without credentials. The first start with it makes the user weir and prints its token, once.",
+        auth
+    ),
+    setting!(
+        "tls.enabled",
+        "Whether doors speak TLS, and nothing else.",
+        tls.enabled
+    ),
+    setting!(
+        "tls.certificate",
+        "The certificate chain, as PEM. Not set: one is made and kept in tls/certificate.pem of the data folder.",
+        tls.certificate
+    ),
+    setting!("tls.key", "The key of the certificate, as PEM.", tls.key),
+    setting!(
+        "tls.names",
+        "Names and addresses in a certificate that is made, besides localhost and where doors listen.",
+        tls.names
     ),
     setting!(
         "topics.segment_bytes",
@@ -238,6 +264,46 @@ pub(super) const SETTINGS: &[Setting] = &[
         "rest.allow_hosts",
         "Names, besides localhost and addresses, by which browsers may call this server.",
         rest.allow_hosts
+    ),
+    setting!(
+        "postgres_door.connections",
+        "PostgreSQL connections at once; further ones are told that there are too many.",
+        postgres_door.connections
+    ),
+    setting!(
+        "postgres_door.startup_timeout",
+        "How long a PostgreSQL connection may take to start.",
+        postgres_door.startup_timeout
+    ),
+    setting!(
+        "postgres_door.message_bytes",
+        "Bytes of one message of the PostgreSQL protocol; a larger one closes its connection.",
+        postgres_door.message_bytes
+    ),
+    setting!(
+        "postgres_door.messages_bytes",
+        "Bytes of all large messages in memory at once; further ones are read when there is room.",
+        postgres_door.messages_bytes
+    ),
+    setting!(
+        "postgres_door.copy_bytes",
+        "Bytes of the rows of one COPY FROM STDIN, which are written together.",
+        postgres_door.copy_bytes
+    ),
+    setting!(
+        "postgres_door.cursor_bytes",
+        "Bytes on disk of the rows of one cursor, or of a portal that is read in parts.",
+        postgres_door.cursor_bytes
+    ),
+    setting!(
+        "postgres_door.idle",
+        "A PostgreSQL connection that is silent for so long outside of a transaction is closed.",
+        postgres_door.idle
+    ),
+    setting!(
+        "postgres_door.stall",
+        "A PostgreSQL connection that does not read its answers for so long is closed.",
+        postgres_door.stall
     ),
     setting!(
         "kafka_door.connections",

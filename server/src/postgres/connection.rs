@@ -129,15 +129,10 @@ impl Connection {
     async fn await_message(&mut self) -> Result<Option<super::wire::Frame>, Closed> {
         let in_transaction = self.session.transaction_status() != TransactionStatus::Idle;
         let idle = match in_transaction {
-            true => Some(self.session.idle_in_transaction_timeout()),
+            true => self.session.idle_in_transaction_timeout(),
             false => self.door.settings.idle,
         };
-        let silence = async {
-            match idle {
-                Some(idle) => tokio::time::sleep(idle).await,
-                None => std::future::pending().await,
-            }
-        };
+        let silence = tokio::time::sleep(idle);
         let draining = self.door.draining.clone();
         let report = tokio::select! {
             biased;

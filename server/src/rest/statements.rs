@@ -27,7 +27,7 @@ use super::pages::Pages;
 use super::problem::Problem;
 use super::query::{Prepared, QueryDocument, read_document};
 use super::reply::Head;
-use super::spool::Spool;
+use crate::spool::Spool;
 use super::statement_document::{self as document, StatementDocument};
 use super::wanted::Wanted;
 use super::{Rest, path_problem};
