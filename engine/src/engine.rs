@@ -111,7 +111,10 @@ impl Shared {
                 objects.iter().all(|(id, policies)| {
                     // What was dropped ends the query in its own way.
                     snapshot.by_id(*id).is_none_or(|entry| {
-                        let now = rights.policies_on(entry).into_iter().map(|policy| policy.id);
+                        let now = rights
+                            .policies_on(entry)
+                            .into_iter()
+                            .map(|policy| policy.id);
                         rights.allows(Privilege::Select, entry, &snapshot)
                             && now.eq(policies.iter().copied())
                     })

@@ -57,8 +57,8 @@ pub use security::{Credentials, Principal, Rights, ScramExchange, ScramHash, Scr
 pub use session::Session;
 pub use settings::{HistorySettings, Limits, Settings};
 pub use topic_access::TopicAccess;
-pub use transaction::{Notice, TransactionStatus};
 pub use topic_config::{SettingKind, TOPIC_SETTINGS, TopicSetting};
+pub use transaction::{Notice, TransactionStatus};
 pub use variables::session_config;
 
 pub use datafusion::scalar::ScalarValue;

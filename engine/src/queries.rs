@@ -147,12 +147,7 @@ struct Changing {
 
 impl Running {
     /// A query that nobody has registered: what the engine runs for itself.
-    pub(crate) fn new(
-        sql: &str,
-        user: &str,
-        pool: Arc<QueryPool>,
-        started_at_ms: i64,
-    ) -> Self {
+    pub(crate) fn new(sql: &str, user: &str, pool: Arc<QueryPool>, started_at_ms: i64) -> Self {
         Self {
             id: QueryId::new_now(),
             pool,

@@ -82,7 +82,9 @@ impl Session {
         let memory = usize::try_from(variables.query_memory(limits)).unwrap_or(usize::MAX);
         let pool = Arc::new(QueryPool::new(memory, Arc::clone(&engine.memory)));
         let shown = crate::text::redacted(&parsed);
-        let running = engine.queries.begin(&shown, self.principal().user(), pool)?;
+        let running = engine
+            .queries
+            .begin(&shown, self.principal().user(), pool)?;
         let unanswered = Unanswered(Some((Arc::clone(&engine), Arc::clone(&running))));
         let deadline = Instant::now() + timeout;
         let execution = Execution {
@@ -190,7 +192,7 @@ impl Session {
         let memory = usize::try_from(variables.query_memory(limits)).unwrap_or(usize::MAX);
         let pool = Arc::new(QueryPool::new(memory, Arc::clone(&engine.memory)));
         // Nobody sees it among the queries: it reads nothing but what planning looks at.
-        let running = Running::new("", pool, engine.clock.now_ms());
+        let running = Running::new("", self.principal().user(), pool, engine.clock.now_ms());
         let deadline = Instant::now() + timeout;
         Ok(Execution {
             engine: Arc::clone(&engine),
@@ -316,7 +318,10 @@ impl Session {
             },
             name => name,
         };
-        self.0.variables.read().get(name, &self.0.engine.settings.limits)
+        self.0
+            .variables
+            .read()
+            .get(name, &self.0.engine.settings.limits)
     }
 
     /// Makes the settings that a client brings when it connects; `RESET` leads back to them.
@@ -339,7 +344,10 @@ impl Session {
 
     /// How long a statement may take.
     pub fn statement_timeout(&self) -> Duration {
-        self.0.variables.read().timeout(&self.0.engine.settings.limits)
+        self.0
+            .variables
+            .read()
+            .timeout(&self.0.engine.settings.limits)
     }
 
     /// How long a connection may be silent in a transaction.

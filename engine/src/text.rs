@@ -50,8 +50,9 @@ fn without_secrets(statement: &Statement) -> Option<String> {
         Statement::Prepared(weir_sql::statement::Prepared::Prepare { statement, .. }) => {
             without_secrets(&statement.statement)
         }
-        Statement::Explain(explain) => without_secrets(&explain.statement)
-            .map(|statement| format!("EXPLAIN {statement}")),
+        Statement::Explain(explain) => {
+            without_secrets(&explain.statement).map(|statement| format!("EXPLAIN {statement}"))
+        }
         _ => None,
     }
 }

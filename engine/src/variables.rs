@@ -78,7 +78,8 @@ const VARIABLES: &[Variable] = &[
         default: |_| "notice".into(),
         accept: |value, _| {
             let levels = [
-                "notice", "warning", "error", "log", "debug", "debug1", "debug2", "debug3", "debug4", "debug5",
+                "notice", "warning", "error", "log", "debug", "debug1", "debug2", "debug3",
+                "debug4", "debug5",
             ];
             one_of(value, &levels).map(|()| "notice".into())
         },
@@ -233,7 +234,15 @@ const VARIABLES: &[Variable] = &[
         help: "Always on: what is acknowledged is on disk.",
         default: |_| "on".into(),
         accept: |value, _| {
-            let stricter = ["on", "true", "yes", "1", "local", "remote_write", "remote_apply"];
+            let stricter = [
+                "on",
+                "true",
+                "yes",
+                "1",
+                "local",
+                "remote_write",
+                "remote_apply",
+            ];
             one_of(value, &stricter).map(|()| "on".into())
         },
     },
@@ -414,7 +423,8 @@ impl Variables {
     pub(crate) fn idle_in_transaction(&self) -> Duration {
         let set = self.own.get("idle_in_transaction_session_timeout");
         let set = set.and_then(|value| parse_duration(value).ok());
-        set.filter(|timeout| !timeout.is_zero()).unwrap_or(IDLE_IN_TRANSACTION)
+        set.filter(|timeout| !timeout.is_zero())
+            .unwrap_or(IDLE_IN_TRANSACTION)
     }
 
     pub(crate) fn row_limit(&self) -> Option<u64> {

@@ -21,7 +21,10 @@ mod running;
 mod spool;
 mod tls;
 
-pub use config::{Config, HttpSettings, KafkaSettings, Listen, PostgresSettings, LogFormat, LogSettings, Overrides};
+pub use config::{
+    Config, HttpSettings, KafkaSettings, Listen, LogFormat, LogSettings, Overrides,
+    PostgresSettings,
+};
 pub use error::{Error, Result};
 pub use logging::init_logging;
 pub use rest::openapi_json;

@@ -99,7 +99,10 @@ async fn garbage_ends_its_connection_alone() {
         ],
     )
     .await;
-    assert!(has(&answer, b"C42601") && has(&answer, b"answer"), "{answer:?}");
+    assert!(
+        has(&answer, b"C42601") && has(&answer, b"answer"),
+        "{answer:?}"
+    );
     server.stop();
 }
 
@@ -113,7 +116,9 @@ async fn random_messages_break_nothing() {
         for _ in 0..chance.random_range(1..8) {
             let tags = b"QPBDCEHSdcfpF";
             let tag = tags[chance.random_range(0..tags.len())];
-            let mut body: Vec<u8> = (0..chance.random_range(0..40)).map(|_| chance.random()).collect();
+            let mut body: Vec<u8> = (0..chance.random_range(0..40))
+                .map(|_| chance.random())
+                .collect();
             if chance.random_bool(0.5) {
                 body = [b"\0SELECT $1\0", body.as_slice()].concat();
             }

@@ -194,7 +194,11 @@ impl ServerBuilder {
         if !self.arguments.iter().any(|argument| argument == "--kafka") {
             command.args(["--kafka", "off"]);
         }
-        if !self.arguments.iter().any(|argument| argument == "--postgres") {
+        if !self
+            .arguments
+            .iter()
+            .any(|argument| argument == "--postgres")
+        {
             command.args(["--postgres", "off"]);
         }
         if let Some(toml) = &self.config {

@@ -35,7 +35,7 @@ impl Planner {
     pub(crate) async fn unbound_insert(
         &self,
         mut insert: ast::Insert,
-        target: &Entry,
+        target: &Arc<Entry>,
     ) -> Result<LogicalPlan> {
         let defaults = target.columns().iter().filter_map(|column| {
             let sql = column.default.as_deref()?;

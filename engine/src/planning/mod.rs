@@ -44,7 +44,7 @@ use datafusion::sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlT
 use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
-use weir_base::OffsetVector;
+use weir_base::{OffsetVector, SqlState};
 use weir_catalog::{Entry, ObjectId, ObjectName, Snapshot};
 use weir_connectors::files::FileStores;
 use weir_streaming::stateless_plan;
@@ -175,7 +175,11 @@ impl Planner {
     pub(crate) fn with_parameter_types(mut self, types: &[Option<DataType>]) -> Self {
         let field = |(at, data_type): (usize, &Option<DataType>)| {
             let data_type = data_type.clone()?;
-            Some(Arc::new(Field::new(format!("${}", at + 1), data_type, true)))
+            Some(Arc::new(Field::new(
+                format!("${}", at + 1),
+                data_type,
+                true,
+            )))
         };
         self.parameter_types = types.iter().enumerate().map(field).collect();
         self
@@ -300,7 +304,7 @@ impl Planner {
         let doubtful = predicates::first_doubtful(&statement);
         let parameters = match text {
             Text::Own => self.parameter_types.clone(),
-            Text::OfView => Vec::new(),
+            Text::OfView(_) => Vec::new(),
         };
         let mut context = PlannerContext::new().with_prepare_param_data_types(parameters);
         self.with_context(schema, &relations, calls, |sql| {

@@ -51,11 +51,8 @@ fn wanted(plan: &LogicalPlan) -> Result<usize> {
     let mut highest = 0;
     for name in &names {
         let number = number(name).ok_or_else(|| {
-            Error::invalid(
-                SqlState("42P02"),
-                format!("parameter {name} has no number"),
-            )
-            .with_hint("write parameters as $1, $2, …")
+            Error::invalid(SqlState("42P02"), format!("parameter {name} has no number"))
+                .with_hint("write parameters as $1, $2, …")
         })?;
         highest = highest.max(number);
     }

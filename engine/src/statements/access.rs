@@ -38,7 +38,10 @@ impl Execution {
                 name,
                 options,
                 rename_to,
-            } => self.alter_account(&name, options, rename_to.as_ref()).await?,
+            } => {
+                self.alter_account(&name, options, rename_to.as_ref())
+                    .await?
+            }
             Access::DropAccounts { names, if_exists } => {
                 self.drop_accounts(&names, if_exists).await?;
             }
@@ -131,8 +134,15 @@ impl Execution {
             && options.valid_until.is_none()
             && rename_to.is_none()
             && options.password.is_some();
-        let account = self.own_or_administered(&accounts, Some(name), is_password_alone, "change users and roles")?;
-        if account.kind == AccountKind::Role && (options.password.is_some() || options.login == Some(true)) {
+        let account = self.own_or_administered(
+            &accounts,
+            Some(name),
+            is_password_alone,
+            "change users and roles",
+        )?;
+        if account.kind == AccountKind::Role
+            && (options.password.is_some() || options.login == Some(true))
+        {
             return Err(Error::invalid(
                 SqlState::WRONG_OBJECT_TYPE,
                 format!("{} does not sign in", account.describe()),
@@ -187,7 +197,9 @@ impl Execution {
             .with_hint("drop it first; ALTER USER … NOLOGIN keeps its owner out"));
         }
         self.change_accounts(move |accounts| {
-            doomed.into_iter().try_for_each(|id| accounts.drop_account(id))
+            doomed
+                .into_iter()
+                .try_for_each(|id| accounts.drop_account(id))
         })
         .await
     }
@@ -295,7 +307,12 @@ impl Execution {
         let accounts = self.accounts();
         let user = self.own_or_administered(&accounts, user, true, "create tokens of others")?;
         let scope = scope
-            .map(|words| words.iter().map(|word| privilege(word, &Privilege::ALL)).collect())
+            .map(|words| {
+                words
+                    .iter()
+                    .map(|word| privilege(word, &Privilege::ALL))
+                    .collect()
+            })
             .transpose()?;
         let now_ms = self.engine.clock.now_ms();
         let expires_at_ms = match expires {
@@ -550,6 +567,7 @@ impl Execution {
         let expr = expression(&self.engine, &sql, &DFSchema::empty())?;
         let options = arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(1));
         let row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options)?;
+        let expr = crate::planning::executable(&self.engine.base_state, expr, &DFSchema::empty())?;
         let value = match expr.evaluate(&row)? {
             ColumnarValue::Scalar(value) => value,
             ColumnarValue::Array(values) => ScalarValue::try_from_array(&values, 0)?,
@@ -594,10 +612,12 @@ fn privilege(word: &ast::Ident, possible: &[Privilege]) -> Result<Privilege> {
         let possible: Vec<_> = possible.iter().map(|privilege| privilege.sql()).collect();
         Error::invalid(
             SqlState("0LP01"),
-            format!("privilege {} cannot be granted here", word.value.to_uppercase()),
+            format!(
+                "privilege {} cannot be granted here",
+                word.value.to_uppercase()
+            ),
         )
         .with_hint(format!("one of {}", possible.join(", ")))
         .with_position(ident_position(word))
     })
 }
-

@@ -268,20 +268,23 @@ impl Execution {
                     if let Some(before) = before {
                         self.rights.require_owner(before, snapshot)?;
                     }
-                    let is_new_there = before.is_none_or(|before| before.name.schema != entry.name.schema);
+                    let is_new_there =
+                        before.is_none_or(|before| before.name.schema != entry.name.schema);
                     if is_new_there && entry.kind().is_relation() {
                         self.authorise_creation_in(&entry.name.schema, snapshot)?;
                     }
                 }
                 Change::Remove(id) => {
                     if let Some(entry) = snapshot.by_id(*id) {
-                        self.rights.require_owner(entry, snapshot).map_err(|error| {
-                            match self.rights.sees(entry, snapshot) {
-                                true => error,
-                                // Its name is none of the user's business.
-                                false => hidden_dependant(),
-                            }
-                        })?;
+                        self.rights
+                            .require_owner(entry, snapshot)
+                            .map_err(|error| {
+                                match self.rights.sees(entry, snapshot) {
+                                    true => error,
+                                    // Its name is none of the user's business.
+                                    false => hidden_dependant(),
+                                }
+                            })?;
                     }
                 }
             }
@@ -291,6 +294,8 @@ impl Execution {
 }
 
 fn hidden_dependant() -> Error {
-    denied("permission denied: something else that depends on it would be dropped as well".to_owned())
-        .with_sqlstate(SqlState::DEPENDENT_OBJECTS_STILL_EXIST)
+    denied(
+        "permission denied: something else that depends on it would be dropped as well".to_owned(),
+    )
+    .with_sqlstate(SqlState::DEPENDENT_OBJECTS_STILL_EXIST)
 }

@@ -264,7 +264,10 @@ pub(super) fn with_key(entry: &Entry) -> SchemaRef {
 }
 
 /// What each assigned column becomes.
-pub(super) fn assignments(assignments: &[ast::Assignment], entry: &Entry) -> Result<Vec<(String, ast::Expr)>> {
+pub(super) fn assignments(
+    assignments: &[ast::Assignment],
+    entry: &Entry,
+) -> Result<Vec<(String, ast::Expr)>> {
     let mut assigned: Vec<(String, ast::Expr)> = Vec::with_capacity(assignments.len());
     for assignment in assignments {
         let ast::AssignmentTarget::ColumnName(target) = &assignment.target else {

@@ -45,10 +45,16 @@ impl Execution {
         let names = names.map(|field| weir_catalog::quote_ident(field.name()));
         let names = names.collect::<Vec<_>>().join(", ");
         let source = weir_catalog::quote_ident(COPIED);
-        let sql = format!("INSERT INTO {}{columns} SELECT {names} FROM {source}", copy.table);
+        let sql = format!(
+            "INSERT INTO {}{columns} SELECT {names} FROM {source}",
+            copy.table
+        );
         let parsed = crate::text::parse_one(&sql).map_err(Error::without_position)?;
         let statement::Statement::Insert(insert) = parsed.statement else {
-            return Err(Error::new(weir_base::Kind::Internal, "a copy that is no INSERT"));
+            return Err(Error::new(
+                weir_base::Kind::Internal,
+                "a copy that is no INSERT",
+            ));
         };
         let batches = &copied.batches;
         let schema = batches.first().map_or_else(
@@ -59,7 +65,8 @@ impl Execution {
         let batches = batches.iter().map(|batch| as_schema(batch, &schema));
         let batches = batches.collect::<Result<Vec<_>>>()?;
         let rows = MemTable::try_new(schema, vec![batches])?;
-        self.insert_from(insert, Some(std::sync::Arc::new(rows)), "COPY").await
+        self.insert_from(insert, Some(std::sync::Arc::new(rows)), "COPY")
+            .await
     }
 
     /// The columns that `COPY t FROM STDIN` takes, in their order.
@@ -138,7 +145,9 @@ fn columns_in_brackets(columns: &[ast::Ident]) -> String {
     match columns {
         [] => String::new(),
         columns => {
-            let names = columns.iter().map(|column| weir_catalog::quote_ident(&normalized(column)));
+            let names = columns
+                .iter()
+                .map(|column| weir_catalog::quote_ident(&normalized(column)));
             format!(" ({})", names.collect::<Vec<_>>().join(", "))
         }
     }
@@ -149,9 +158,13 @@ fn as_schema(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         return Ok(batch.clone());
     }
     let columns = batch.columns().iter().zip(schema.fields());
-    let columns = columns.map(|(column, field)| Ok(arrow::compute::cast(column, field.data_type())?));
+    let columns =
+        columns.map(|(column, field)| Ok(arrow::compute::cast(column, field.data_type())?));
     let columns = columns.collect::<Result<Vec<_>>>()?;
-    Ok(RecordBatch::try_new(std::sync::Arc::clone(schema), columns)?)
+    Ok(RecordBatch::try_new(
+        std::sync::Arc::clone(schema),
+        columns,
+    )?)
 }
 
 /// `SELECT columns FROM name`.

@@ -7,8 +7,8 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast;
 use weir_base::{Classify, Kind};
 use weir_catalog::{Entry, quote_ident};
-use weir_sql::statement::{self, Emit, Statement, SubscribeSource};
 use weir_sql::Parsed;
+use weir_sql::statement::{self, Emit, Statement, SubscribeSource};
 
 use super::change::assignments;
 use super::write::fill_in_defaults;
@@ -54,7 +54,7 @@ impl Execution {
             },
             Statement::Subscribe(subscribe) => {
                 let query = match subscribe.source {
-                    SubscribeSource::Query(query) => query,
+                    SubscribeSource::Query(query) => *query,
                     SubscribeSource::Object(name) => query_of(&format!("SELECT * FROM {name}"))?,
                 };
                 self.live_shape(&query, Emit::Changes).await
@@ -198,8 +198,10 @@ impl Execution {
     }
 }
 
-fn query_of(sql: &str) -> Result<Box<ast::Query>> {
-    weir_sql::parse_query(sql).map_err(|error| Error::from_classified(&error).without_position())
+fn query_of(sql: &str) -> Result<ast::Query> {
+    let query = weir_sql::parse_query(sql);
+    let query = query.map_err(|error| Error::from_classified(&error).without_position());
+    Ok(*query?)
 }
 
 fn from_clause(entry: &Entry, alias: &str, others: &[ast::TableWithJoins]) -> String {

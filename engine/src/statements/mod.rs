@@ -76,7 +76,10 @@ impl Execution {
         if self.variables.is_read_only()
             && !statement.reads_only()
             && !statement::is_of_session(&statement)
-            && self.transaction.as_ref().is_none_or(|open| open.read_only() != Some(false))
+            && self
+                .transaction
+                .as_ref()
+                .is_none_or(|open| open.read_only() != Some(false))
         {
             return Err(read_only(&statement));
         }

@@ -60,7 +60,10 @@ impl Execution {
         if set.name == "transaction_isolation" {
             transaction.set_modes(None, Some(set.value.to_lowercase()))?;
         } else {
-            let read_only = matches!(set.value.to_lowercase().as_str(), "on" | "true" | "1" | "yes");
+            let read_only = matches!(
+                set.value.to_lowercase().as_str(),
+                "on" | "true" | "1" | "yes"
+            );
             transaction.set_modes(Some(read_only), None)?;
         }
         Ok(self.done("SET"))
@@ -84,9 +87,10 @@ impl Execution {
             .with_hint("SHOW QUERIES lists them")
         })?;
         // Those of others are not there for who is no admin.
-        let is_known = self.engine.queries.user_of(query).is_some_and(|user| {
-            self.rights.is_admin() || user == self.rights.principal().user()
-        });
+        let is_known =
+            self.engine.queries.user_of(query).is_some_and(|user| {
+                self.rights.is_admin() || user == self.rights.principal().user()
+            });
         if !is_known || !self.engine.queries.cancel(query) {
             return Err(
                 Error::new(Kind::NotFound, format!("no query {id} is running"))

@@ -47,9 +47,7 @@ impl Execution {
                 let topic = self.engine.topic_of(entry);
                 system::show_create(entry, topic.ok().as_ref(), &snapshot)
             }
-            Show::Variable(name) => {
-                system::show_variable(&name, &self.session.setting(&name)?)
-            }
+            Show::Variable(name) => system::show_variable(&name, &self.session.setting(&name)?),
             Show::All => system::show_all(system.facts.settings()),
         }
     }

@@ -31,14 +31,16 @@ impl Execution {
             statement::Transaction::Commit => {
                 let (settings, committed) = standing.commit(&self.engine).await;
                 if let Some(settings) = settings {
-                    self.session.change_variables(|variables| *variables = settings);
+                    self.session
+                        .change_variables(|variables| *variables = settings);
                 }
                 // One that has failed is taken back, and the tag says so.
                 Ok(self.done(if committed? { tag } else { "ROLLBACK" }))
             }
             statement::Transaction::Rollback => {
                 if let Some(settings) = standing.roll_back(&self.engine).await {
-                    self.session.change_variables(|variables| *variables = settings);
+                    self.session
+                        .change_variables(|variables| *variables = settings);
                 }
                 Ok(self.done(tag))
             }
@@ -54,7 +56,9 @@ impl Execution {
                         variables.set("default_transaction_read_only", value, limits)?;
                     }
                     match isolation {
-                        Some(level) => variables.set("default_transaction_isolation", &level, limits),
+                        Some(level) => {
+                            variables.set("default_transaction_isolation", &level, limits)
+                        }
                         None => Ok(()),
                     }
                 })?;
@@ -81,7 +85,8 @@ impl Execution {
                     self.engine.forget_topic(topic).await;
                 }
                 if let Some(settings) = done.settings {
-                    self.session.change_variables(|variables| *variables = settings);
+                    self.session
+                        .change_variables(|variables| *variables = settings);
                 }
                 Ok(self.done(tag))
             }

@@ -265,7 +265,10 @@ impl Transaction {
 pub(crate) fn read_only(statement: &Statement) -> Error {
     Error::invalid(
         SqlState::READ_ONLY_SQL_TRANSACTION,
-        format!("cannot execute {} in a read-only transaction", statement.tag()),
+        format!(
+            "cannot execute {} in a read-only transaction",
+            statement.tag()
+        ),
     )
 }
 

@@ -45,7 +45,10 @@ impl Standing {
     /// The transaction that is open.
     pub(crate) fn open(&self) -> Option<Arc<Transaction>> {
         let inner = self.0.lock();
-        inner.open.as_ref().map(|open| Arc::clone(&open.transaction))
+        inner
+            .open
+            .as_ref()
+            .map(|open| Arc::clone(&open.transaction))
     }
 
     pub(crate) fn status(&self) -> TransactionStatus {
@@ -61,7 +64,11 @@ impl Standing {
     }
 
     pub(crate) fn is_implicit(&self) -> bool {
-        self.0.lock().open.as_ref().is_some_and(|open| open.is_implicit)
+        self.0
+            .lock()
+            .open
+            .as_ref()
+            .is_some_and(|open| open.is_implicit)
     }
 
     pub(crate) fn fail(&self) {
@@ -120,10 +127,7 @@ impl Standing {
     ///
     /// # Errors
     /// When it cannot be committed: nothing of it has happened.
-    pub(crate) async fn commit(
-        &self,
-        engine: &Arc<Shared>,
-    ) -> (Option<Variables>, Result<bool>) {
+    pub(crate) async fn commit(&self, engine: &Arc<Shared>) -> (Option<Variables>, Result<bool>) {
         let Some((transaction, has_failed)) = self.take() else {
             self.notice(SqlState("25P01"), "there is no transaction in progress");
             return (None, Ok(true));
@@ -248,7 +252,9 @@ impl State {
                 Some(own) => Arc::clone(own),
                 None => Arc::clone(&defining.base),
             };
-            topics = defining.made.split_off(savepoint.made.min(defining.made.len()));
+            topics = defining
+                .made
+                .split_off(savepoint.made.min(defining.made.len()));
             defining.dropped.truncate(savepoint.dropped);
             defining.wrote = savepoint.wrote;
         }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use weir_base::{Kind, Offset, SqlState};
-use weir_catalog::{Entry, ObjectId};
 use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
+use weir_base::{Kind, Offset, SqlState};
+use weir_catalog::{Entry, ObjectId};
 use weir_connectors::topic::{Change, TableWriter, encode_batch};
 
 use super::Transaction;
@@ -97,7 +97,9 @@ impl Transaction {
     /// Refuses to read what the transaction itself has written.
     pub(crate) fn check_reads(&self, named: impl Fn(ObjectId) -> bool) -> Result<()> {
         match &self.state.lock().writes {
-            Some(writes) if writes.len() > 0 && named(writes.entry.id) => Err(unread(&writes.entry)),
+            Some(writes) if writes.len() > 0 && named(writes.entry.id) => {
+                Err(unread(&writes.entry))
+            }
             _ => Ok(()),
         }
     }
@@ -139,13 +141,19 @@ impl Transaction {
     /// Keeps rows for a stream.
     pub(crate) fn keep_rows(&self, entry: &Arc<Entry>, rows: RecordBatch) -> Result<u64> {
         let count = rows.num_rows() as u64;
-        self.keep(entry, || Kept::Stream(Vec::new()), |kept| match kept {
-            Kept::Stream(kept) => {
-                kept.push(rows);
-                Ok(count)
-            }
-            Kept::Table { .. } => Err(Error::new(Kind::Internal, "rows of a stream for a table")),
-        })
+        self.keep(
+            entry,
+            || Kept::Stream(Vec::new()),
+            |kept| match kept {
+                Kept::Stream(kept) => {
+                    kept.push(rows);
+                    Ok(count)
+                }
+                Kept::Table { .. } => {
+                    Err(Error::new(Kind::Internal, "rows of a stream for a table"))
+                }
+            },
+        )
     }
 
     /// Keeps changes of a table, and says how many rows they will affect. `reads` tells whether they were computed from its
@@ -166,7 +174,10 @@ impl Transaction {
         };
         self.keep(entry, empty, |kept| {
             let Kept::Table { changes, based_on } = kept else {
-                return Err(Error::new(Kind::Internal, "changes of a table for a stream"));
+                return Err(Error::new(
+                    Kind::Internal,
+                    "changes of a table for a stream",
+                ));
             };
             if reads && !changes.is_empty() {
                 return Err(unread(entry));
@@ -193,7 +204,10 @@ impl Transaction {
         let Some((name, _)) = entry.topic() else {
             return Ok(());
         };
-        let seen = moment.held.get(name).and_then(|hold| hold.ends().first().copied());
+        let seen = moment
+            .held
+            .get(name)
+            .and_then(|hold| hold.ends().first().copied());
         match seen {
             Some(seen) if seen != writer.stands_at() => Err(overtaken(entry)),
             _ => Ok(()),

@@ -95,7 +95,11 @@ impl Connections {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.connections.connections.open.lock().remove(&self.process);
+        self.connections
+            .connections
+            .open
+            .lock()
+            .remove(&self.process);
     }
 }
 

@@ -180,10 +180,15 @@ impl Connection {
             // What a client sends of a copy that has failed already.
             Frontend::CopyData(_) | Frontend::CopyDone | Frontend::CopyFail(_) => Ok(()),
             Frontend::FunctionCall => {
-                self.failed(&Report::error("0A000", "function calls by message are not supported"));
+                self.failed(&Report::error(
+                    "0A000",
+                    "function calls by message are not supported",
+                ));
                 return self.ready().await;
             }
-            Frontend::Password(_) => Err(Report::error("08P01", "a password was not asked for").into()),
+            Frontend::Password(_) => {
+                Err(Report::error("08P01", "a password was not asked for").into())
+            }
             Frontend::Terminate => Ok(()),
         };
         if let Err(fault) = done {
@@ -238,8 +243,8 @@ impl Connection {
     /// Passes on what the session has to say beside answers.
     pub(super) fn notices(&mut self) {
         for notice in self.session.take_notices() {
-            let report = Report::error(notice.sqlstate.0, notice.message)
-                .with_severity(Severity::Warning);
+            let report =
+                Report::error(notice.sqlstate.0, notice.message).with_severity(Severity::Warning);
             self.wire.out.report(&report);
         }
     }
@@ -250,8 +255,10 @@ impl Connection {
             TransactionStatus::Open => {}
             TransactionStatus::Failed | TransactionStatus::Idle => {
                 let transaction = self.session.transaction_number();
-                self.portals.retain(|_, portal| portal.outlives(transaction));
-                self.cursors.retain(|_, cursor| cursor.outlives(transaction));
+                self.portals
+                    .retain(|_, portal| portal.outlives(transaction));
+                self.cursors
+                    .retain(|_, cursor| cursor.outlives(transaction));
             }
         }
     }
@@ -267,9 +274,8 @@ impl Connection {
         if self.statements.len() + self.portals.len() + self.cursors.len() < NAMED_MAX {
             return Ok(());
         }
-        let message = format!(
-            "a connection may have {NAMED_MAX} prepared statements, portals and cursors"
-        );
+        let message =
+            format!("a connection may have {NAMED_MAX} prepared statements, portals and cursors");
         Err(Report::error("53400", message).into())
     }
 

@@ -49,7 +49,9 @@ impl Columns {
         if text == "*" {
             return Self::All;
         }
-        let inner = text.strip_prefix('(').and_then(|text| text.strip_suffix(')'));
+        let inner = text
+            .strip_prefix('(')
+            .and_then(|text| text.strip_suffix(')'));
         let names = inner.unwrap_or(text).split(',');
         let names = names.map(|name| name.trim().trim_matches('"').to_owned());
         Self::Named(names.filter(|name| !name.is_empty()).collect())
@@ -73,7 +75,10 @@ pub(super) fn options(
         "text" => false,
         "csv" => true,
         "binary" => {
-            if let Some((name, _)) = options.iter().find(|(name, _)| name != "encoding" && name != "freeze") {
+            if let Some((name, _)) = options
+                .iter()
+                .find(|(name, _)| name != "encoding" && name != "freeze")
+            {
                 return Err(Report::error(
                     "42601",
                     format!("cannot specify {} in BINARY mode", name.to_uppercase()),
@@ -103,7 +108,9 @@ pub(super) fn options(
     for (name, value) in options {
         let byte = || match value.as_bytes() {
             [byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r') => Ok(*byte),
-            _ => Err(wrong(format!("COPY {name} must be a single one-byte character"))),
+            _ => Err(wrong(format!(
+                "COPY {name} must be a single one-byte character"
+            ))),
         };
         let csv_only = || match is_csv {
             true => Ok(()),
@@ -113,7 +120,9 @@ pub(super) fn options(
             "delimiter" => layout.delimiter = byte()?,
             "null" => {
                 if value.contains(['\n', '\r']) {
-                    return Err(wrong("COPY null representation cannot use newline or carriage return".to_owned()));
+                    return Err(wrong(
+                        "COPY null representation cannot use newline or carriage return".to_owned(),
+                    ));
                 }
                 layout.null.clone_from(value);
             }
@@ -121,7 +130,11 @@ pub(super) fn options(
                 "" | "true" | "on" | "1" => layout.header = true,
                 "false" | "off" | "0" => layout.header = false,
                 "match" if !writes => (layout.header, layout.matches_header) = (true, true),
-                _ => return Err(wrong(format!("header is true, false or match, not {value:?}"))),
+                _ => {
+                    return Err(wrong(format!(
+                        "header is true, false or match, not {value:?}"
+                    )));
+                }
             },
             "quote" => {
                 csv_only()?;
@@ -154,9 +167,15 @@ pub(super) fn options(
     }
     layout.escape = escape.unwrap_or(layout.quote);
     if is_csv && layout.delimiter == layout.quote {
-        return Err(wrong("COPY delimiter and quote must be different".to_owned()));
+        return Err(wrong(
+            "COPY delimiter and quote must be different".to_owned(),
+        ));
     }
-    if !is_csv && (layout.delimiter == b'\\' || layout.delimiter.is_ascii_alphanumeric() || layout.delimiter == b'.') {
+    if !is_csv
+        && (layout.delimiter == b'\\'
+            || layout.delimiter.is_ascii_alphanumeric()
+            || layout.delimiter == b'.')
+    {
         return Err(wrong(format!(
             "COPY delimiter cannot be {:?}",
             char::from(layout.delimiter)
@@ -170,9 +189,13 @@ pub(super) fn options(
 
 fn check_encoding(options: &[(String, String)]) -> Result<(), Report> {
     match options.iter().find(|(name, _)| name == "encoding") {
-        Some((_, value)) if !["utf8", "utf-8", "unicode"].contains(&value.to_ascii_lowercase().as_str()) => {
-            Err(Report::error("0A000", format!("encoding {value:?} is not supported"))
-                .with_hint("this server speaks UTF8"))
+        Some((_, value))
+            if !["utf8", "utf-8", "unicode"].contains(&value.to_ascii_lowercase().as_str()) =>
+        {
+            Err(
+                Report::error("0A000", format!("encoding {value:?} is not supported"))
+                    .with_hint("this server speaks UTF8"),
+            )
         }
         _ => Ok(()),
     }
@@ -192,12 +215,17 @@ mod tests {
 
     #[test]
     fn options_are_read_one_by_one() {
-        let Ok(CopyFormat::Csv(layout)) =
-            read("csv", &[("delimiter", ";"), ("header", "true"), ("quote", "'")], true)
-        else {
+        let Ok(CopyFormat::Csv(layout)) = read(
+            "csv",
+            &[("delimiter", ";"), ("header", "true"), ("quote", "'")],
+            true,
+        ) else {
             panic!("no CSV");
         };
-        assert_eq!((layout.delimiter, layout.quote, layout.escape), (b';', b'\'', b'\''));
+        assert_eq!(
+            (layout.delimiter, layout.quote, layout.escape),
+            (b';', b'\'', b'\'')
+        );
         assert!(layout.header);
         assert_eq!(read("binary", &[], true), Ok(CopyFormat::Binary));
         for (format, option) in [
@@ -210,7 +238,10 @@ mod tests {
             ("binary", ("header", "true")),
             ("xml", ("header", "true")),
         ] {
-            assert!(read(format, &[option], true).is_err(), "{format} {option:?}");
+            assert!(
+                read(format, &[option], true).is_err(),
+                "{format} {option:?}"
+            );
         }
     }
 }

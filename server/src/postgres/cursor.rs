@@ -8,8 +8,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use futures::{FutureExt, StreamExt};
-use weir_engine::sql::statement::{self, FetchDirection, fold};
 use weir_engine::sql::Parsed;
+use weir_engine::sql::statement::{self, FetchDirection, fold};
 use weir_engine::{RowStream, ScalarValue, TransactionStatus};
 
 use super::connection::{Connection, Fault, Outcome};
@@ -178,14 +178,17 @@ impl Connection {
                     opened.format = Format::Binary;
                 }
                 if *scroll == Some(true) && !opened.may_scroll {
-                    let message = "a cursor for a live query cannot SCROLL: it does not keep its rows";
+                    let message =
+                        "a cursor for a live query cannot SCROLL: it does not keep its rows";
                     return Err(Report::error("0A000", message).into());
                 }
                 opened.transaction = in_block.then(|| self.session.transaction_number());
                 self.cursors.insert(name, opened);
                 Ok(Given::Done("DECLARE CURSOR".to_owned()))
             }
-            statement::Cursor::Fetch { name, direction } => self.fetch(&fold(name), *direction).await,
+            statement::Cursor::Fetch { name, direction } => {
+                self.fetch(&fold(name), *direction).await
+            }
             statement::Cursor::Move { name, direction } => {
                 let rows = self.fetch_rows(&fold(name), *direction, true).await?;
                 Ok(Given::Done(format!("MOVE {}", rows.1)))

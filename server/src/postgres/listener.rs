@@ -55,7 +55,9 @@ pub(crate) async fn serve(listener: TcpListener, door: Arc<Postgres>) {
                     startup::start(&door, Box::new(stream), peer.ip(), place.is_some()),
                 );
                 match started.await {
-                    Err(_) => tracing::info!(%peer, "a PostgreSQL connection took too long to start"),
+                    Err(_) => {
+                        tracing::info!(%peer, "a PostgreSQL connection took too long to start")
+                    }
                     Ok(Ok(Start::Session(mut connection))) => {
                         if let Err(error) = connection.run().await {
                             tracing::debug!(%peer, %error, "a PostgreSQL connection ended");
@@ -88,6 +90,9 @@ pub(super) fn full() -> Report {
 
 /// What a client is told when the server stops.
 pub(super) fn shutting_down() -> Report {
-    Report::error("57P01", "terminating connection: the server is shutting down")
-        .with_severity(Severity::Fatal)
+    Report::error(
+        "57P01",
+        "terminating connection: the server is shutting down",
+    )
+    .with_severity(Severity::Fatal)
 }

@@ -65,11 +65,7 @@ pub(super) enum Source {
     /// What is there.
     Ready(Vec<RecordBatch>),
     /// What a query has given and gives to the disk.
-    Spooled {
-        spooled: Spooled,
-        at: u64,
-        end: u64,
-    },
+    Spooled { spooled: Spooled, at: u64, end: u64 },
 }
 
 /// What a statement gave.

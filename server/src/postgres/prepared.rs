@@ -57,7 +57,9 @@ impl Prepared {
     /// The types that the statement is planned with.
     pub(super) fn hints(&self) -> Vec<Option<DataType>> {
         let types = self.oids.iter();
-        types.map(|oid| PgType::of_oid(*oid).and_then(PgType::planned)).collect()
+        types
+            .map(|oid| PgType::of_oid(*oid).and_then(PgType::planned))
+            .collect()
     }
 
     /// The type that a parameter is sent as, as far as the client has said it.
@@ -192,7 +194,10 @@ impl Connection {
             let data_type = match prepared.given_type(at) {
                 Some(data_type) => Some(data_type),
                 None if !PgType::is_open(oid) && *format == Format::Binary => {
-                    let message = format!("parameter ${} is of a type with OID {oid}, which is not known", at + 1);
+                    let message = format!(
+                        "parameter ${} is of a type with OID {oid}, which is not known",
+                        at + 1
+                    );
                     return Err(Report::error("0A000", message).into());
                 }
                 None => wanted.map(PgType::of),

@@ -11,7 +11,10 @@ const REPORTED: &[(&str, &str)] = &[
     ("application_name", "application_name"),
     ("client_encoding", "client_encoding"),
     ("DateStyle", "datestyle"),
-    ("default_transaction_read_only", "default_transaction_read_only"),
+    (
+        "default_transaction_read_only",
+        "default_transaction_read_only",
+    ),
     ("IntervalStyle", "intervalstyle"),
     ("integer_datetimes", "integer_datetimes"),
     ("search_path", "search_path"),
@@ -29,13 +32,13 @@ impl Reported {
     /// Tells of what is not as the client knows it.
     pub(super) fn tell(&mut self, session: &Session, out: &mut Out) {
         for (name, own) in REPORTED {
-            // All are in the engine's list; a test below holds it.
+            // All are in the engine's list.
             let Ok(value) = session.setting(own) else {
                 continue;
             };
             if self.0.get(name) != Some(&value) {
                 out.parameter_status(name, &value);
-                self.0.insert(name, value);
+                self.0.insert(*name, value);
             }
         }
     }
@@ -76,7 +79,9 @@ pub(super) fn of_options(options: &str) -> Result<Vec<(String, String)>, String>
             Some(setting) => Some(setting.to_owned()),
             None => None,
         };
-        let pair = setting.as_deref().and_then(|setting| setting.split_once('='));
+        let pair = setting
+            .as_deref()
+            .and_then(|setting| setting.split_once('='));
         let Some((name, value)) = pair else {
             return Err(word);
         };

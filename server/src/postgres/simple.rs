@@ -24,7 +24,9 @@ impl Connection {
         let is_several = statements.len() > 1;
         for parsed in &statements {
             let controls = matches!(parsed.statement, Statement::Transaction(_));
-            if is_several && !controls && self.session.transaction_status() == TransactionStatus::Idle
+            if is_several
+                && !controls
+                && self.session.transaction_status() == TransactionStatus::Idle
             {
                 self.session.begin_implicit();
             }
@@ -40,8 +42,13 @@ impl Connection {
     /// Ends a transaction that several statements of one message, or of a pipeline, are.
     pub(super) async fn end_implicit(&mut self) -> Outcome<()> {
         let session = self.session.clone();
+        self.keep_held().await?;
         let ending = async { session.end_implicit(true).await.map_err(Report::from) };
-        self.guarded(ending).await
+        self.guarded(ending).await?;
+        if self.session.transaction_status() == TransactionStatus::Idle {
+            self.hold();
+        }
+        Ok(())
     }
 
     /// Sends what a statement gave, as text.
@@ -86,14 +93,16 @@ impl Connection {
         hints: Vec<Option<DataType>>,
     ) -> Outcome<Given> {
         let statement = &parsed.statement;
-        let ends = matches!(statement, Statement::Transaction(_));
-        if !ends && self.session.transaction_status() == TransactionStatus::Failed {
+        let is_control = matches!(statement, Statement::Transaction(_));
+        if !is_control && self.session.transaction_status() == TransactionStatus::Failed {
             return Err(aborted().into());
         }
         match statement {
             Statement::Cursor(cursor) => self.cursor(cursor, text, values, hints).await,
             Statement::Prepared(prepared) => self.prepared(prepared, text).await,
-            Statement::Copy(copy) if copy.target.is_none() => self.copy_out(copy, parsed, text).await,
+            Statement::Copy(copy) if copy.target.is_none() => {
+                self.copy_out(copy, parsed, text).await
+            }
             Statement::CopyFrom(copy) if copy.source.is_none() => {
                 self.copy_in(copy, parsed, text).await
             }
@@ -104,6 +113,11 @@ impl Connection {
                     self.keep_held().await?;
                 }
                 let given = self.ask(parsed, text, values, hints).await?;
+                let is_committed = matches!(transaction, statement::Transaction::Commit)
+                    && matches!(&given, Given::Done(tag) if tag == "COMMIT");
+                if is_committed {
+                    self.hold();
+                }
                 self.forget_ended();
                 Ok(given)
             }

@@ -102,7 +102,10 @@ pub(super) async fn start(
     }
     parameters.retain(|name, _| !name.starts_with("_pq_."));
     let Some(user) = parameters.remove("user").filter(|user| !user.is_empty()) else {
-        let report = Report::error("28000", "no PostgreSQL user name specified in startup packet");
+        let report = Report::error(
+            "28000",
+            "no PostgreSQL user name specified in startup packet",
+        );
         return refuse(wire, report).await;
     };
     let database = parameters.remove("database");
@@ -119,7 +122,7 @@ pub(super) async fn start(
             return refuse(wire, report).await;
         }
     }
-    let is_superuser = session.rights().is_admin();
+    let is_superuser = session.rights().is_ok_and(|rights| rights.is_admin());
     let shown = session.principal().user().to_owned();
     if let Err(report) = bring_settings(&session, parameters) {
         return refuse(wire, report).await;
@@ -240,7 +243,10 @@ fn bring_settings(
             }
             "replication" if matches!(value.as_str(), "false" | "off" | "no" | "0") => {}
             "replication" => {
-                return Err(Report::error("0A000", "replication connections are not supported"));
+                return Err(Report::error(
+                    "0A000",
+                    "replication connections are not supported",
+                ));
             }
             _ => settings.push((name, value)),
         }

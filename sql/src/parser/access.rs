@@ -217,7 +217,10 @@ impl Parser<'_, '_> {
             (&["SOURCES"], Some(ObjectKind::Stream)),
             (&["EXTERNAL", "TABLES"], Some(ObjectKind::ExternalTable)),
             (&["VIEWS"], Some(ObjectKind::View)),
-            (&["MATERIALIZED", "VIEWS"], Some(ObjectKind::MaterializedView)),
+            (
+                &["MATERIALIZED", "VIEWS"],
+                Some(ObjectKind::MaterializedView),
+            ),
             (&["SINKS"], Some(ObjectKind::Sink)),
         ];
         KINDS
@@ -257,12 +260,28 @@ impl Parser<'_, '_> {
 
     fn account_option(&mut self, options: &mut AccountOptions) -> Result<()> {
         const UNSUPPORTED: [&str; 14] = [
-            "SUPERUSER", "CREATEDB", "CREATEROLE", "INHERIT", "NOINHERIT", "REPLICATION", "BYPASSRLS",
-            "CONNECTION", "ROLE", "ADMIN", "SYSID", "SET", "RESET", "UNENCRYPTED",
+            "SUPERUSER",
+            "CREATEDB",
+            "CREATEROLE",
+            "INHERIT",
+            "NOINHERIT",
+            "REPLICATION",
+            "BYPASSRLS",
+            "CONNECTION",
+            "ROLE",
+            "ADMIN",
+            "SYSID",
+            "SET",
+            "RESET",
+            "UNENCRYPTED",
         ];
         /// What PostgreSQL's tools say by default, and is so.
         const SO_ANYWAY: [&str; 5] = [
-            "NOSUPERUSER", "NOCREATEDB", "NOCREATEROLE", "NOREPLICATION", "NOBYPASSRLS",
+            "NOSUPERUSER",
+            "NOCREATEDB",
+            "NOCREATEROLE",
+            "NOREPLICATION",
+            "NOBYPASSRLS",
         ];
         if let Some(word) = UNSUPPORTED.iter().find(|word| self.peek_words(&[word])) {
             let hint = match *word {

@@ -1,14 +1,11 @@
 //! Statements about the session: settings, transactions, cursors, prepared statements, users and rights.
 
-use datafusion_sql::sqlparser::ast::{self, Ident};
-use datafusion_sql::sqlparser::keywords::Keyword;
+use datafusion_sql::sqlparser::ast::Ident;
 use datafusion_sql::sqlparser::tokenizer::Token;
 
 use super::Parser;
 use crate::error::{Error, Result};
-use crate::statement::{
-    Cursor, FetchDirection, Prepared, Reset, Set, Statement, Transaction,
-};
+use crate::statement::{Cursor, FetchDirection, Prepared, Reset, Set, Statement, Transaction};
 
 const ISOLATION_LEVELS: [&[&str]; 4] = [
     &["SERIALIZABLE"],

@@ -98,7 +98,9 @@ impl ExecutionPlan for BarrierExec {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match children.as_slice() {
             [input] => Ok(Arc::new(Self(Arc::clone(input)))),
-            _ => Err(DataFusionError::Internal("BarrierExec has one input".to_owned())),
+            _ => Err(DataFusionError::Internal(
+                "BarrierExec has one input".to_owned(),
+            )),
         }
     }
 

@@ -66,7 +66,11 @@ impl Planner {
     ) -> Result<LogicalPlan> {
         let failed = |error: Error| {
             let names: Vec<_> = policies.iter().map(|policy| policy.name.as_str()).collect();
-            let what = format!("policy \"{}\" of {}", names.join("\", \""), entry.describe());
+            let what = format!(
+                "policy \"{}\" of {}",
+                names.join("\", \""),
+                entry.describe()
+            );
             error.in_context(&what).without_position()
         };
         let schema = opened.schema();
@@ -84,9 +88,13 @@ impl Planner {
             [] => String::new(),
             rows => format!(" WHERE {}", rows.join(" AND ")),
         };
-        let sql = format!("SELECT {} FROM {}{filter}", columns.join(", "), entry.name.sql());
-        let query = weir_sql::parse_query(&sql)
-            .map_err(|error| failed(Error::from_classified(&error)))?;
+        let sql = format!(
+            "SELECT {} FROM {}{filter}",
+            columns.join(", "),
+            entry.name.sql()
+        );
+        let query =
+            weir_sql::parse_query(&sql).map_err(|error| failed(Error::from_classified(&error)))?;
         let mut statement = ast::Statement::Query(query);
         name_user(&mut statement, user).map_err(failed)?;
         literals::settle(&mut statement).map_err(failed)?;
@@ -105,9 +113,7 @@ impl Planner {
 /// What is selected in a column's place: the oldest mask of it, or nothing where it could hold what another mask hides.
 fn shown(column: &str, policies: &[&Policy]) -> String {
     let name = quote_ident(column);
-    let mask = policies
-        .iter()
-        .find_map(|policy| policy.masks.get(column));
+    let mask = policies.iter().find_map(|policy| policy.masks.get(column));
     let masks_some = policies.iter().any(|policy| !policy.masks.is_empty());
     match mask {
         Some(mask) => format!("({mask}) AS {name}"),
@@ -151,9 +157,9 @@ fn name_user(statement: &mut ast::Statement, user: &str) -> Result<()> {
                 *expr = ast::Expr::Value(text.into());
             }
             match expr {
-                ast::Expr::Subquery(_) | ast::Expr::Exists { .. } | ast::Expr::InSubquery { .. } => {
-                    ControlFlow::Break(())
-                }
+                ast::Expr::Subquery(_)
+                | ast::Expr::Exists { .. }
+                | ast::Expr::InSubquery { .. } => ControlFlow::Break(()),
                 _ => ControlFlow::Continue(()),
             }
         }

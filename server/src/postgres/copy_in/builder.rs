@@ -160,7 +160,10 @@ impl Builder {
         let value = match value.data_type() == *wanted || is_left {
             true => value,
             false => value.cast_to(wanted).map_err(|_| {
-                let message = format!("value out of range for type {}", PgType::of_field(field).name());
+                let message = format!(
+                    "value out of range for type {}",
+                    PgType::of_field(field).name()
+                );
                 self.wrong("22003", message, line, Some(at), None)
             })?,
         };
@@ -173,7 +176,13 @@ impl Builder {
     fn check_width(&self, line: u64, found: usize) -> Result<(), Report> {
         let wanted = self.columns.len();
         if found > wanted {
-            return Err(self.wrong("22P04", "extra data after last expected column", line, None, None));
+            return Err(self.wrong(
+                "22P04",
+                "extra data after last expected column",
+                line,
+                None,
+                None,
+            ));
         }
         if found < wanted {
             let missing = self.schema.fields().get(found);
@@ -191,9 +200,9 @@ impl Builder {
             return Ok(());
         }
         let message = format!("the copy has more than {} bytes", self.bytes_max);
-        Err(self
-            .wrong("53400", message, line, None, None)
-            .with_hint("copy the rows in parts, or let the operator raise postgres_door.copy_bytes"))
+        Err(self.wrong("53400", message, line, None, None).with_hint(
+            "copy the rows in parts, or let the operator raise postgres_door.copy_bytes",
+        ))
     }
 
     fn end_row(&mut self, line: u64) -> Result<(), Report> {
@@ -213,11 +222,16 @@ impl Builder {
         for at in 0..self.columns.len() {
             arrays.push(self.array(at)?);
         }
-        let fields = self.schema.fields().iter().zip(&arrays).map(|(field, array)| {
-            // Whether nulls may come is the statement's to say, by their row.
-            let field = field.as_ref().clone().with_nullable(true);
-            field.with_data_type(array.data_type().clone())
-        });
+        let fields = self
+            .schema
+            .fields()
+            .iter()
+            .zip(&arrays)
+            .map(|(field, array)| {
+                // Whether nulls may come is the statement's to say, by their row.
+                let field = field.as_ref().clone().with_nullable(true);
+                field.with_data_type(array.data_type().clone())
+            });
         let schema = arrow::datatypes::Schema::new(fields.collect::<Vec<_>>());
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
         let batch = RecordBatch::try_new_with_options(schema.into(), arrays, &options)

@@ -129,7 +129,10 @@ impl Lines {
             .into_iter()
             .enumerate()
             .map(|(at, field)| {
-                let name = schema.fields().get(at).map_or("", |field| field.name().as_str());
+                let name = schema
+                    .fields()
+                    .get(at)
+                    .map_or("", |field| field.name().as_str());
                 self.value(field, name)
             })
             .collect();
@@ -152,7 +155,11 @@ impl Lines {
         if !self.layout.matches_header {
             return Ok(());
         }
-        let names = rows.schema().fields().iter().map(|field| field.name().as_str());
+        let names = rows
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| field.name().as_str());
         let found = fields.iter().map(|field| field.text.as_str());
         if names.clone().eq(found.clone()) {
             return Ok(());

@@ -77,8 +77,8 @@ impl Tuples {
         if flags.cast_unsigned() >> 16 != 0 {
             return Err(self.wrong(rows, "unrecognized critical flags in COPY file header"));
         }
-        let extension = usize::try_from(extension)
-            .map_err(|_| self.wrong(rows, "invalid COPY file header"))?;
+        let extension =
+            usize::try_from(extension).map_err(|_| self.wrong(rows, "invalid COPY file header"))?;
         let length = 19_usize.saturating_add(extension);
         Ok((self.bytes.len() >= length).then_some(length))
     }
@@ -108,8 +108,8 @@ impl Tuples {
                 values.push(None);
                 continue;
             }
-            let length = usize::try_from(length)
-                .map_err(|_| self.wrong(rows, "invalid field size"))?;
+            let length =
+                usize::try_from(length).map_err(|_| self.wrong(rows, "invalid field size"))?;
             let Some(value) = self.bytes.get(at..at.saturating_add(length)) else {
                 return Ok(None);
             };

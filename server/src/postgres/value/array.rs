@@ -83,7 +83,8 @@ pub(super) fn binary(array: &ArrayRef, zone: &Zone) -> Result<Write, EncodeError
         let mut lengths = Vec::with_capacity(levels.len());
         for lists in &levels {
             let offsets = lists.value_offsets();
-            let bound = |at: usize| usize::try_from(offsets.get(at).copied().unwrap_or(0)).unwrap_or(0);
+            let bound =
+                |at: usize| usize::try_from(offsets.get(at).copied().unwrap_or(0)).unwrap_or(0);
             let (from, to) = (bound(range.0), bound(range.1));
             let count = range.1 - range.0;
             let length = (to - from).checked_div(count).unwrap_or(0);

@@ -225,7 +225,10 @@ type Intervals = Box<dyn Fn(usize) -> Result<Interval, EncodeError> + Send>;
 
 /// Intervals and durations.
 pub(super) fn intervals(array: &ArrayRef) -> Result<Intervals, EncodeError> {
-    fn durations<T: ArrowPrimitiveType<Native = i64>>(array: &ArrayRef, per_second: i64) -> Intervals {
+    fn durations<T: ArrowPrimitiveType<Native = i64>>(
+        array: &ArrayRef,
+        per_second: i64,
+    ) -> Intervals {
         let values: PrimitiveArray<T> = array.as_primitive().clone();
         Box::new(move |row| {
             let micros = moment::micros(values.value(row), per_second);

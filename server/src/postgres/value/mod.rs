@@ -14,7 +14,7 @@ mod text_input;
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, make_array};
+use arrow::array::{Array, ArrayRef};
 use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema};
@@ -60,9 +60,9 @@ impl Format {
 /// # Errors
 /// What is wrong with them, in words.
 pub(super) fn formats(codes: &[i16], columns: usize) -> Result<Vec<Format>, String> {
-    let codes = codes.iter().map(|code| {
-        Format::of_code(*code).ok_or_else(|| format!("there is no format {code}"))
-    });
+    let codes = codes
+        .iter()
+        .map(|code| Format::of_code(*code).ok_or_else(|| format!("there is no format {code}")));
     let codes = codes.collect::<Result<Vec<_>, _>>()?;
     match codes.as_slice() {
         [] => Ok(vec![Format::Text; columns]),
@@ -77,7 +77,10 @@ pub(super) fn formats(codes: &[i16], columns: usize) -> Result<Vec<Format>, Stri
 
 /// An answer's columns as the protocol describes them.
 pub(super) fn describe(schema: &Schema, formats: &[Format]) -> Vec<FieldDescription> {
-    let formats = formats.iter().copied().chain(std::iter::repeat(Format::Text));
+    let formats = formats
+        .iter()
+        .copied()
+        .chain(std::iter::repeat(Format::Text));
     let fields = schema.fields().iter().zip(formats);
     fields
         .map(|(field, format)| FieldDescription {
@@ -148,7 +151,10 @@ pub(super) fn columns(
     zone: &Zone,
 ) -> Result<Vec<Column>, EncodeError> {
     let schema = batch.schema();
-    let formats = formats.iter().copied().chain(std::iter::repeat(Format::Text));
+    let formats = formats
+        .iter()
+        .copied()
+        .chain(std::iter::repeat(Format::Text));
     let columns = batch.columns().iter().zip(schema.fields()).zip(formats);
     columns
         .map(|((array, field), format)| Column::new(array, field, format, zone))
@@ -171,7 +177,7 @@ fn plain(array: &ArrayRef) -> Result<ArrayRef, EncodeError> {
         | DataType::ListView(item)
         | DataType::LargeListView(item)
         | DataType::FixedSizeList(item, _) => DataType::List(Arc::clone(item)),
-        _ => return Ok(make_array(array.to_data())),
+        _ => return Ok(Arc::clone(array)),
     };
     Ok(cast(array, &wanted)?)
 }

@@ -75,7 +75,12 @@ impl Unscaled for i256 {
 }
 
 /// A decimal as text, with as many digits after the point as its scale says.
-pub(super) fn decimal_text<T: Unscaled>(value: T, scale: i8, digits: &mut Digits, out: &mut Vec<u8>) {
+pub(super) fn decimal_text<T: Unscaled>(
+    value: T,
+    scale: i8,
+    digits: &mut Digits,
+    out: &mut Vec<u8>,
+) {
     let is_negative = value.digits(digits);
     let digits = &digits.bytes;
     if is_negative {
@@ -122,7 +127,9 @@ pub(super) fn decimal_binary<T: Unscaled>(
             .map_or(0, |digit| u16::from(*digit))
     };
     let group = |at: i64| -> u16 {
-        (0..4).rev().fold(0, |value, place| value * 10 + digit(at * 4 + place))
+        (0..4)
+            .rev()
+            .fold(0, |value, place| value * 10 + digit(at * 4 + place))
     };
     let whole = digits.len() as i64 + zeros as i64 - fraction as i64;
     let mut first = (whole + 3).div_euclid(4) - 1;
@@ -200,7 +207,11 @@ pub(super) fn float<F: std::fmt::LowerExp + Into<f64> + Copy>(
         return out.extend_from_slice(b"NaN");
     }
     if wide.is_infinite() {
-        let text: &[u8] = if wide > 0.0 { b"Infinity" } else { b"-Infinity" };
+        let text: &[u8] = if wide > 0.0 {
+            b"Infinity"
+        } else {
+            b"-Infinity"
+        };
         return out.extend_from_slice(text);
     }
     let text = format!("{value:e}");

@@ -1,6 +1,6 @@
 //! Values of parameters, and of rows that are copied in, as clients send them.
 
-use arrow::array::types::{IntervalMonthDayNano, IntervalMonthDayNanoType};
+use arrow::array::types::IntervalMonthDayNanoType;
 use arrow::datatypes::{DataType, TimeUnit};
 use weir_engine::ScalarValue;
 
@@ -225,8 +225,7 @@ fn from_binary(data_type: PgType, bytes: &[u8]) -> Result<ScalarValue, Parameter
             let days = i32::from_be_bytes(fixed(days).ok_or_else(wrong)?);
             let months = i32::from_be_bytes(fixed(months).ok_or_else(wrong)?);
             let nanos = micros.checked_mul(1000).ok_or_else(wrong)?;
-            let value: IntervalMonthDayNano =
-                IntervalMonthDayNanoType::make_value(months, days, nanos);
+            let value = IntervalMonthDayNanoType::make_value(months, days, nanos);
             ScalarValue::IntervalMonthDayNano(Some(value))
         }
         PgType::Uuid => {

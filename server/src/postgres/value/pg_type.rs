@@ -54,8 +54,20 @@ const TYPES: &[(PgType, u32, u32, i16, &str)] = &[
     (PgType::Bytea, 17, 1001, -1, "bytea"),
     (PgType::Date, 1082, 1182, 4, "date"),
     (PgType::Time, 1083, 1183, 8, "time without time zone"),
-    (PgType::Timestamp, 1114, 1115, 8, "timestamp without time zone"),
-    (PgType::Timestamptz, 1184, 1185, 8, "timestamp with time zone"),
+    (
+        PgType::Timestamp,
+        1114,
+        1115,
+        8,
+        "timestamp without time zone",
+    ),
+    (
+        PgType::Timestamptz,
+        1184,
+        1185,
+        8,
+        "timestamp with time zone",
+    ),
     (PgType::Interval, 1186, 1187, 16, "interval"),
     (PgType::Uuid, 2950, 2951, 16, "uuid"),
     (PgType::Json, 114, 199, -1, "json"),
@@ -102,7 +114,9 @@ impl PgType {
             Self::Array(_) => self,
             other => {
                 let at = TYPES.iter().position(|row| row.0 == other);
-                Self::Array(Item(at.and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX)))
+                Self::Array(Item(
+                    at.and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX),
+                ))
             }
         }
     }

@@ -36,7 +36,10 @@ pub(super) fn decimal(text: &str) -> Option<ScalarValue> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let is_plain = !(whole.is_empty() && fraction.is_empty())
-        && whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit());
+        && whole
+            .bytes()
+            .chain(fraction.bytes())
+            .all(|byte| byte.is_ascii_digit());
     if !is_plain {
         // With an exponent, or no number.
         return float(text)
@@ -46,7 +49,9 @@ pub(super) fn decimal(text: &str) -> Option<ScalarValue> {
     let whole = whole.trim_start_matches('0');
     let precision = (whole.len() + fraction.len()).max(1);
     let fits = precision <= usize::from(DECIMAL128_MAX_PRECISION);
-    let sizes = u8::try_from(precision).ok().zip(i8::try_from(fraction.len()).ok());
+    let sizes = u8::try_from(precision)
+        .ok()
+        .zip(i8::try_from(fraction.len()).ok());
     let Some((precision, scale)) = sizes.filter(|_| fits) else {
         return float(text).map(|value| ScalarValue::Float64(Some(value)));
     };
@@ -78,7 +83,12 @@ pub(super) fn bytea(text: &str) -> Option<Vec<u8>> {
                 bytes.push(b'\\');
                 rest = after;
             }
-            [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', after @ ..] => {
+            [
+                a @ b'0'..=b'3',
+                b @ b'0'..=b'7',
+                c @ b'0'..=b'7',
+                after @ ..,
+            ] => {
                 bytes.push((a - b'0') * 64 + (b - b'0') * 8 + (c - b'0'));
                 rest = after;
             }
@@ -126,7 +136,11 @@ pub(super) fn array(text: &str) -> Option<Vec<Option<String>>> {
         if in_quotes {
             return None;
         }
-        let item = if was_quoted { item } else { item.trim().to_owned() };
+        let item = if was_quoted {
+            item
+        } else {
+            item.trim().to_owned()
+        };
         if item.is_empty() && !was_quoted {
             return None;
         }

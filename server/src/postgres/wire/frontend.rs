@@ -305,7 +305,10 @@ mod tests {
         assert_eq!(message(b'S', b"x"), Err(Malformed::Length('S')));
         assert_eq!(message(b'Q', b"no end"), Err(Malformed::Length('Q')));
         assert_eq!(message(b'Q', b"\xff\0"), Err(Malformed::Text));
-        assert_eq!(message(b'P', b"\0\0\xff\xff\0\0"), Err(Malformed::Length('P')));
+        assert_eq!(
+            message(b'P', b"\0\0\xff\xff\0\0"),
+            Err(Malformed::Length('P'))
+        );
         assert_eq!(message(b'?', b""), Err(Malformed::Type('?')));
     }
 
