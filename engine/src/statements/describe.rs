@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast;
-use weir_base::{Classify, Kind};
+use weir_base::Kind;
 use weir_catalog::{Entry, quote_ident};
 use weir_sql::Parsed;
 use weir_sql::statement::{self, Emit, Statement, SubscribeSource};
