@@ -14,6 +14,7 @@ use crate::connections;
 use crate::error::{Error, Result};
 use crate::flight::{self, Around, Flight};
 use crate::kafka::{self, Kafka};
+use crate::postgres::{self, Postgres};
 use crate::rest::Rest;
 use crate::tls::Tls;
 
@@ -31,6 +32,8 @@ pub struct Server;
 pub struct Running {
     /// Where REST listens, when it is open.
     pub http: Option<SocketAddr>,
+    /// Where the PostgreSQL protocol listens, when it is open.
+    pub postgres: Option<SocketAddr>,
     /// Where the Kafka protocol listens, when it is open.
     pub kafka: Option<SocketAddr>,
     /// Where Flight SQL listens, when it is open.
@@ -50,9 +53,6 @@ impl Server {
     /// When a door is not built, its address is taken or not known, other machines could reach it who should not, or the certificate
     /// cannot be used.
     pub async fn start(config: &Config, engine: Engine) -> Result<Running> {
-        if config.postgres != Listen::Off {
-            return Err(Error::NotBuilt { door: "postgres" });
-        }
         let mut settings = config.rest.clone();
         // The names that are in the certificate are the server's own.
         settings.allow_hosts.extend_from_slice(&config.tls.names);
@@ -65,8 +65,11 @@ impl Server {
             .transpose()?;
         // All doors are found before any opens.
         let http = open("http", &config.http, config).await?;
+        let postgres = open("postgres", &config.postgres, config).await?;
         let kafka = open("kafka", &config.kafka, config).await?;
         let flight = open("flight", &config.flight, config).await?;
+        let postgres_tls = tls.as_ref().map(|tls| tls.acceptor(&[b"postgresql"]));
+        let postgres_tls = postgres_tls.transpose()?;
         let mut accepting = Vec::new();
         let flight_tls = tls.as_ref().map(|tls| tls.acceptor(&[b"h2"])).transpose()?;
         let around = Around {
@@ -109,9 +112,22 @@ impl Server {
                 }
             },
         );
+        let postgres = postgres.map(|(listener, at)| {
+            let door = Postgres::new(
+                engine.clone(),
+                config.postgres_door.clone(),
+                postgres_tls,
+                rest.in_flight.clone(),
+                rest.draining.clone(),
+                close.clone(),
+            );
+            accepting.push(tokio::spawn(postgres::serve(listener, door)));
+            at
+        });
         let sweeping = tokio::spawn(sweep(Arc::clone(&rest), flight_door, tls.clone()));
         Ok(Running {
             http,
+            postgres,
             kafka,
             flight,
             tls,

@@ -141,6 +141,7 @@ impl Planner {
     pub(super) fn permit(&self, entry: &Entry, text: Text<'_>) -> Result<()> {
         let rights = self.rights_for(text);
         rights.require(Privilege::Select, entry, &self.snapshot)?;
+        self.opened.lock().all.insert(entry.id);
         if let Text::Own = text {
             self.opened.lock().named.insert(entry.id);
             if let Some(running) = &self.running {
@@ -244,10 +245,10 @@ impl Planner {
     /// `topic` as this statement reads it: up to what was stable when it was first named; or, where the statement reads a view that is
     /// kept, up to where the view has come.
     fn hold(&self, topic: Topic) -> TopicHold {
-        let mut opened = self.opened.lock();
-        let shown = opened.shown.as_ref();
+        let mut moment = self.moment.lock();
+        let shown = moment.shown.as_ref();
         let shown = shown.and_then(|shown| shown.get(&topic.id())).cloned();
-        let held = opened.held.entry(topic.name().clone());
+        let held = moment.held.entry(topic.name().clone());
         let held = held.or_insert_with(|| match shown {
             Some(ends) => TopicHold::now(topic).up_to(ends),
             None => TopicHold::now(topic),
@@ -257,7 +258,7 @@ impl Planner {
 
     /// Waits for the views that are kept among what a statement reads, and fixes one moment for all that they show.
     async fn settle_views(&self, mentioned: &Mentioned, schema: &str) -> Result<()> {
-        if self.reading == Reading::Live || self.opened.lock().shown.is_some() {
+        if self.reading == Reading::Live || self.moment.lock().shown.is_some() {
             return Ok(());
         }
         let mut views = Vec::new();
@@ -290,7 +291,7 @@ impl Planner {
         if self.variables.reads_own_writes() {
             self.engine.views.flush(&self.engine).await;
         }
-        self.opened.lock().shown = Some(self.engine.views.positions());
+        self.moment.lock().shown = Some(self.engine.views.positions());
         Ok(())
     }
 

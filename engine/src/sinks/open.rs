@@ -50,7 +50,7 @@ pub(crate) async fn plan(planner: &Planner, entry: &Entry, sink: &Sink) -> Resul
         None => planner.view_as_declared(entry, &sink.query).await,
         Some(id) => {
             let target = planner.snapshot.require_id(id)?;
-            let plan = planner.view(&sink.query).await?;
+            let plan = planner.view(entry, &sink.query).await?;
             as_rows_of(planner, plan, target, &sink.target_columns)
         }
     }

@@ -267,6 +267,19 @@ impl TableWriter {
         })
     }
 
+    /// Where the log stands for this writer: the offset after the last record that it knows of.
+    pub fn stands_at(&self) -> Offset {
+        self.head.next
+    }
+
+    /// How many rows each of some changes would affect, if they were done now.
+    ///
+    /// # Errors
+    /// As [`Self::commit`], but for what is wrong with the log.
+    pub fn rehearse(&self, changes: &[Change]) -> Result<Vec<u64>> {
+        Ok(self.ops(changes)?.1)
+    }
+
     /// Does all of a statement's changes, in order, in one record batch, and lets the next writer in. Nothing has happened
     /// when it fails. What it did is seen by readers when it is [durable](Commit::durable).
     ///
