@@ -229,6 +229,15 @@ impl Session {
         Ok(crate::listing::list(&self.rights()?.visible(&snapshot)))
     }
 
+    /// Another session of the same user, with the settings that this one has now.
+    #[must_use]
+    pub fn sibling(&self) -> Self {
+        let sibling = Self::new(Arc::clone(&self.0.engine), self.0.principal.clone());
+        let variables = self.0.variables.read().clone();
+        sibling.change_variables(|settings| *settings = variables);
+        sibling
+    }
+
     /// Whose session it is.
     pub fn principal(&self) -> &Principal {
         &self.0.principal

@@ -80,6 +80,28 @@ public class FlightSqlJdbc {
         try (PreparedStatement select = connection.prepareStatement("SELECT name FROM people WHERE id = 2")) {
             for (int time = 0; time < 3; time++) equal(List.of(List.of("alan")), rows(select.executeQuery(), "name"));
         }
+        try (PreparedStatement select = connection.prepareStatement("SELECT name FROM people WHERE id = $1 AND name <> $2")) {
+            equal(2, select.getParameterMetaData().getParameterCount());
+            for (int id = 1; id <= 2; id++) {
+                select.setLong(1, id);
+                select.setString(2, "nobody");
+                equal(List.of(List.of(id == 1 ? "ada" : "alan")), rows(select.executeQuery(), "name"));
+            }
+        }
+        try (PreparedStatement insert = connection.prepareStatement("INSERT INTO people (id, name) VALUES ($1, $2)")) {
+            insert.setLong(1, 10);
+            insert.setString(2, "grace");
+            equal(1, insert.executeUpdate());
+            for (long id = 11; id < 14; id++) {
+                insert.setLong(1, id);
+                insert.setString(2, "batch");
+                insert.addBatch();
+            }
+            insert.executeBatch();
+        }
+        try (Statement statement = connection.createStatement()) {
+            equal(List.of(List.of("3")), rows(statement.executeQuery("SELECT count(*) AS n FROM people WHERE name = 'batch'"), "n"));
+        }
     }
 
     static void metadata(Connection connection) throws SQLException {

@@ -77,7 +77,13 @@ def parameters(connection):
         assert one(cursor, "SELECT name FROM people WHERE id = $1", (2,)) == ("alan",)
         cursor.executemany("INSERT INTO people (id, name) VALUES ($1, $2)", [(3, "grace"), (4, "edsger")])
         assert one(cursor, "SELECT count(*) FROM people") == (4,)
-        refused(lambda: cursor.execute("SELECT $1 + 1 AS n", ("a text",)))
+        assert one(cursor, "SELECT $1 AS n", ("a text",)) == ("a text",)
+        # Inserts of many rows happen together or not at all.
+        refused(
+            lambda: cursor.executemany("INSERT INTO people (id, name) VALUES ($1, $2)", [(5, "new"), (1, "again")]),
+            "row 2", "23505",
+        )
+        assert one(cursor, "SELECT count(*) FROM people") == (4,)
         assert cursor.adbc_prepare("SELECT id, name FROM people WHERE id > $1") is not None
         schema = cursor.adbc_execute_schema("SELECT id, name FROM people")
         assert schema.names == ["id", "name"], schema
@@ -126,7 +132,9 @@ def ingest(connection):
         wrong = pyarrow.table({"id": pyarrow.array([1, None, 3], pyarrow.int64()), "text": ["a", "b", "c"]})
         refused(lambda: cursor.adbc_ingest("bids", wrong, mode="append"), "row 2")
         assert one(cursor, "SELECT count(*) FROM bids") == (5000,)
-        refused(lambda: cursor.adbc_ingest("loaded", rows, mode="replace"), "0A000")
+        assert cursor.adbc_ingest("loaded", rows.slice(0, 7), mode="replace") == 7
+        assert one(cursor, "SELECT count(*) FROM loaded") == (7,)
+        assert cursor.adbc_ingest("fresh", rows.slice(0, 3), mode="replace") == 3
         keyed = pyarrow.table({"id": [1], "name": ["again"], "born": pyarrow.array([None], pyarrow.date32())})
         refused(lambda: cursor.adbc_ingest("people", keyed, mode="append"), "23505")
         # What was made for rows that are refused does not stay.
@@ -173,6 +181,29 @@ def live(connection):
         cursor.adbc_cancel()
 
 
+def transactions(connection):
+    with dbapi.connect(f"grpc://{sys.argv[1]}", autocommit=False) as own, own.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM people")
+        before = cursor.fetchone()[0]
+        cursor.execute("INSERT INTO people (id, name) VALUES (100, 'in a transaction')")
+        with connection.cursor() as other:
+            assert one(other, "SELECT count(*) FROM people") == (before,)
+        own.rollback()
+        assert one(cursor, "SELECT count(*) FROM people") == (before,)
+        own.commit()
+        cursor.execute("INSERT INTO people (id, name) VALUES (100, 'in a transaction')")
+        own.commit()
+        with connection.cursor() as other:
+            assert one(other, "SELECT count(*) FROM people") == (before + 1,)
+        # A table and its rows, together.
+        rows = pyarrow.table({"id": [1, 2, 3]})
+        cursor.execute("CREATE TABLE made (id BIGINT)")
+        assert cursor.adbc_ingest("made", rows, mode="append") == 3
+        own.rollback()
+        refused(lambda: cursor.execute("SELECT * FROM made"), "42P01")
+        own.rollback()
+
+
 def settings(connection):
     # One connection is one session.
     with connection.cursor() as cursor:
@@ -192,7 +223,7 @@ def handshake():
 
 
 with connect() as connection:
-    steps = sys.argv[2:] or ["queries", "failures", "parameters", "objects", "ingest", "live", "cancel", "settings"]
+    steps = sys.argv[2:] or ["queries", "failures", "parameters", "objects", "ingest", "transactions", "live", "cancel", "settings"]
     for step in steps:
         globals()[step](connection)
 handshake()

@@ -23,7 +23,7 @@ use super::protocol::{CloseSessionResult, CloseStatus, SetSessionOptionsRequest}
 use super::sessions::{ClientSession, Connection};
 use super::statements::command;
 use super::status::{malformed, missing, status, unsupported};
-use super::{Flight, session_options, transactions};
+use super::{Flight, session_options};
 
 /// What an action answers.
 #[derive(Debug, Default)]
@@ -104,22 +104,20 @@ impl Flight {
             }
             "BeginTransaction" => {
                 let _: ActionBeginTransactionRequest = unpack(body)?;
-                Ok(Done::any(&transactions::begin(self, caller).await?))
+                Ok(Done::any(&self.begin_transaction(caller).await?))
             }
             "EndTransaction" => {
                 let end: ActionEndTransactionRequest = unpack(body)?;
-                transactions::end(caller, &end).await?;
+                self.end_transaction(caller, &end).await?;
                 Ok(Done::default())
             }
             "BeginSavepoint" => {
                 let begin: ActionBeginSavepointRequest = unpack(body)?;
-                Ok(Done::any(
-                    &transactions::begin_savepoint(caller, &begin).await?,
-                ))
+                Ok(Done::any(&self.begin_savepoint(caller, &begin).await?))
             }
             "EndSavepoint" => {
                 let end: ActionEndSavepointRequest = unpack(body)?;
-                transactions::end_savepoint(caller, &end).await?;
+                self.end_savepoint(caller, &end).await?;
                 Ok(Done::default())
             }
             "CancelQuery" => {

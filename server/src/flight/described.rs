@@ -1,40 +1,29 @@
-//! What a statement answers and takes, found out by planning it: no row is asked for, and nothing may be written.
+//! What a statement answers and takes, without running it.
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use tonic::Status;
-use weir_base::{Classify, SqlState};
-use weir_engine::{AnswerKind, Request, Session};
+use weir_engine::{Description, Session};
 
 use super::Flight;
 use super::status::status;
 use super::types::sent_schema;
 
-/// The SQLSTATE of a parameter that has no value.
-const UNDEFINED_PARAMETER: SqlState = SqlState("42P02");
-
-/// A statement that was planned and not run.
-#[derive(Debug, Clone)]
-pub(super) struct Described {
-    /// The columns of its answer; a command has none.
-    pub(super) columns: SchemaRef,
-    /// Whether the columns are known: they are not while parameters are missing.
-    pub(super) is_known: bool,
+/// The columns of a described statement's answer as they are sent; a command has none.
+pub(super) fn dataset(described: &Description, views: bool) -> SchemaRef {
+    sent_schema(&described.columns, views)
 }
 
-impl Described {
-    /// The columns of its answer as they are sent.
-    pub(super) fn sent(&self, views: bool) -> SchemaRef {
-        sent_schema(&self.columns, views)
-    }
-
-    fn command() -> Self {
-        Self {
-            columns: Arc::new(Schema::empty()),
-            is_known: true,
-        }
-    }
+/// A described statement's parameters: `$1` first, in the types that drivers make values of.
+pub(super) fn parameters(described: &Description) -> SchemaRef {
+    let fields: Vec<Field> = described
+        .parameters
+        .iter()
+        .zip(1..)
+        .map(|(data_type, number)| Field::new(format!("${number}"), data_type.clone(), true))
+        .collect();
+    sent_schema(&Arc::new(Schema::new(fields)), false)
 }
 
 impl Flight {
@@ -42,28 +31,33 @@ impl Flight {
     ///
     /// # Errors
     /// As its execution would have before its first row.
-    pub(super) async fn describe(session: &Session, sql: &str) -> Result<Described, Status> {
-        let request = Request {
-            read_only: true,
-            row_limit: Some(0),
-            ..Request::new(sql)
+    pub(super) async fn describe(session: &Session, sql: &str) -> Result<Description, Status> {
+        session
+            .describe(sql, &[])
+            .await
+            .map_err(|error| status(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::DataType;
+
+    use super::*;
+
+    #[test]
+    fn parameters_are_numbered_and_of_types_that_drivers_have() {
+        let described = Description {
+            parameters: vec![DataType::Int64, DataType::Utf8View],
+            ..Description::of_command("INSERT")
         };
-        match session.execute(request).await {
-            Ok(answer) => Ok(match answer.kind {
-                AnswerKind::Command { .. } => Described::command(),
-                AnswerKind::Rows | AnswerKind::Live => Described {
-                    columns: answer.schema,
-                    is_known: true,
-                },
-            }),
-            Err(error) if error.sqlstate() == SqlState::READ_ONLY_SQL_TRANSACTION => {
-                Ok(Described::command())
-            }
-            Err(error) if error.sqlstate() == UNDEFINED_PARAMETER => Ok(Described {
-                is_known: false,
-                ..Described::command()
-            }),
-            Err(error) => Err(status(&error)),
-        }
+        let schema = parameters(&described);
+        let shown: Vec<_> = schema
+            .fields()
+            .iter()
+            .map(|field| format!("{} {}", field.name(), field.data_type()))
+            .collect();
+        assert_eq!(shown, ["$1 Int64", "$2 Utf8"]);
+        assert!(dataset(&described, false).fields().is_empty());
     }
 }

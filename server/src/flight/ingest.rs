@@ -1,4 +1,7 @@
 //! Bulk ingest: rows into a stream or table, which may be made for them. All of them or none, and durable when it answers.
+//!
+//! Rows for what is there go the way of every ingest. A table that is made for its rows, or anew, is made in one transaction
+//! with them.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -9,21 +12,42 @@ use arrow_flight::FlightData;
 use arrow_flight::sql::{CommandStatementIngest, TableExistsOption, TableNotExistOption};
 use futures::Stream;
 use tonic::Status;
-use weir_base::{Classify, SqlState};
-use weir_engine::{Error, Ingest, IngestFormat, Request, Session, quote_ident, sql_name};
+use weir_base::{Kind, SqlState};
+use weir_engine::{Copied, Error, Ingest, IngestFormat, Request, Session, quote_ident, sql_name};
 
 use super::Flight;
 use super::put::Uploaded;
 use super::sessions::ClientSession;
 use super::status::{invalid, status, unsupported};
+use super::transactions::{commit, run};
 
 /// What is to be done about the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Plan {
     /// Make it when it is not there; else that is an error.
     creates: bool,
-    /// Add to it when it is there; else that is an error.
-    appends: bool,
+    existing: Existing,
+}
+
+/// What is to be done when the target is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Existing {
+    Fail,
+    Append,
+    Replace,
+}
+
+/// Where rows go.
+struct Target {
+    schema: String,
+    table: String,
+}
+
+impl Target {
+    /// The name in SQL.
+    fn sql(&self) -> String {
+        format!("{}.{}", quote_ident(&self.schema), quote_ident(&self.table))
+    }
 }
 
 impl Flight {
@@ -39,27 +63,36 @@ impl Flight {
         S: Stream<Item = Result<FlightData, Status>> + Unpin,
     {
         let plan = plan(&command)?;
-        let session = Self::session_of(caller, None)?;
-        let target = target(&command);
+        let transaction = command.transaction_id.as_deref();
+        let in_transaction = transaction.is_some_and(|id| !id.is_empty());
+        let session = self.session_of(caller, transaction)?;
         let uploaded = self.gather(first, messages).await?;
-        let is_new = plan.creates && create(&session, &target, &uploaded, plan).await?;
-        let ingested = session
-            .ingest(Ingest {
-                stream: target.clone(),
-                format: IngestFormat::Arrow,
-                body: uploaded.body.clone(),
-                idempotency_key: None,
-            })
-            .await;
-        match ingested {
-            Ok(ingested) => Ok(i64::try_from(ingested.rows).unwrap_or(i64::MAX)),
-            Err(error) => {
-                if is_new {
-                    undo(&session, &target).await;
-                }
-                Err(status(&error))
+        let done = async {
+            let target = target(&session, command)?;
+            let is_there = exists(&session, &target)?;
+            if is_there && plan.existing == Existing::Fail {
+                return Err(already_there(&target));
             }
-        }
+            let appends = is_there && plan.existing == Existing::Append;
+            // What is not there and not to be made is told of by who would write.
+            if appends || !(is_there || plan.creates) {
+                return match in_transaction {
+                    true => copy(&session, &target, &uploaded).await,
+                    false => append(&session, &target, &uploaded).await,
+                };
+            }
+            if in_transaction {
+                return make(&session, &target, &uploaded, is_there).await;
+            }
+            // Dropped before its end, the session takes its transaction back.
+            let own = session.sibling();
+            run(&own, Request::new("BEGIN")).await?;
+            let rows = make(&own, &target, &uploaded, is_there).await?;
+            commit(&own).await?;
+            Ok(rows)
+        };
+        let rows = done.await.map_err(|error: Error| status(&error))?;
+        Ok(i64::try_from(rows).unwrap_or(i64::MAX))
     }
 }
 
@@ -67,15 +100,6 @@ impl Flight {
 fn plan(command: &CommandStatementIngest) -> Result<Plan, Status> {
     if command.temporary {
         return Err(unsupported("temporary tables are not supported"));
-    }
-    if command
-        .transaction_id
-        .as_ref()
-        .is_some_and(|id| !id.is_empty())
-    {
-        return Err(unsupported(
-            "bulk ingest is a commit of its own, and cannot be part of a transaction",
-        ));
     }
     if let Some(catalog) = command.catalog.as_deref()
         && !["", "weir"].contains(&catalog)
@@ -101,78 +125,120 @@ fn plan(command: &CommandStatementIngest) -> Result<Plan, Status> {
         TableNotExistOption::Fail => false,
         TableNotExistOption::Unspecified => return Err(unspecified()),
     };
-    let appends = match existing {
-        TableExistsOption::Append => true,
-        TableExistsOption::Fail => false,
-        TableExistsOption::Replace => {
-            return Err(unsupported(
-                "replacing a table's rows by an ingest is not supported: it could not be done at once",
-            ));
-        }
+    let existing = match existing {
+        TableExistsOption::Append => Existing::Append,
+        TableExistsOption::Fail => Existing::Fail,
+        TableExistsOption::Replace => Existing::Replace,
         TableExistsOption::Unspecified => return Err(unspecified()),
     };
-    if !creates && !appends {
+    if !creates && existing == Existing::Fail {
         return Err(invalid(
             "the options refuse the table both when it is there and when it is not",
         ));
     }
-    Ok(Plan { creates, appends })
+    Ok(Plan { creates, existing })
 }
 
 fn unspecified() -> Status {
     invalid("the ingest must say what to do when the table is there and when it is not")
 }
 
-/// The target's name in SQL.
-fn target(command: &CommandStatementIngest) -> String {
-    let name = quote_ident(&command.table);
-    match command.schema.as_deref() {
-        None | Some("") => name,
-        Some(schema) => format!("{}.{name}", quote_ident(schema)),
-    }
+fn target(session: &Session, command: CommandStatementIngest) -> Result<Target, Error> {
+    let schema = match command.schema.filter(|schema| !schema.is_empty()) {
+        Some(schema) => schema,
+        None => session.setting("search_path")?,
+    };
+    Ok(Target {
+        schema,
+        table: command.table,
+    })
 }
 
-/// Makes the table of an upload. Returns whether it did: `false` when it is there and rows are to be added.
-async fn create(
+fn exists(session: &Session, target: &Target) -> Result<bool, Error> {
+    let listing = session.listing()?;
+    let mut relations = listing.relations.iter();
+    Ok(relations.any(|relation| relation.schema == target.schema && relation.name == target.table))
+}
+
+fn already_there(target: &Target) -> Error {
+    Error::new(Kind::Conflict, format!("{} is there already", target.sql()))
+        .with_sqlstate(SqlState::DUPLICATE_TABLE)
+        .with_hint("append to it, or choose another name")
+}
+
+/// Adds rows to what is there.
+async fn append(session: &Session, target: &Target, uploaded: &Uploaded) -> Result<u64, Error> {
+    let ingest = Ingest {
+        stream: target.sql(),
+        format: IngestFormat::Arrow,
+        body: uploaded.body.clone(),
+        idempotency_key: None,
+    };
+    Ok(session.ingest(ingest).await?.rows)
+}
+
+/// Makes the table, in the place of the one that is there, and fills it: in a transaction that is open.
+async fn make(
     session: &Session,
-    target: &str,
+    target: &Target,
     uploaded: &Uploaded,
-    plan: Plan,
-) -> Result<bool, Status> {
-    let sql = definition(target, uploaded)?;
-    match run(session, sql).await {
-        Ok(()) => Ok(true),
-        Err(error) if error.sqlstate() == SqlState::DUPLICATE_TABLE && plan.appends => Ok(false),
-        Err(error) => Err(status(&error)),
+    replaces: bool,
+) -> Result<u64, Error> {
+    let reader = reader(uploaded)?;
+    let sql = create_table(&target.sql(), &reader.schema())?;
+    drop(reader);
+    if replaces {
+        let drop = format!("DROP TABLE {}", target.sql());
+        run(session, Request::new(drop)).await?;
     }
+    run(session, Request::new(sql)).await?;
+    copy(session, target, uploaded).await
 }
 
-async fn run(session: &Session, sql: String) -> Result<(), Error> {
-    use futures::StreamExt;
-    let mut answer = session.execute(Request::new(sql)).await?;
-    while let Some(chunk) = answer.rows.next().await {
-        chunk?;
-    }
-    Ok(())
+/// Adds rows by a statement, which belongs to the transaction of its session.
+async fn copy(session: &Session, target: &Target, uploaded: &Uploaded) -> Result<u64, Error> {
+    let reader = reader(uploaded)?;
+    let schema = reader.schema();
+    let batches = reader
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| broken(&e))?;
+    let rows: usize = batches
+        .iter()
+        .map(arrow::record_batch::RecordBatch::num_rows)
+        .sum();
+    let columns: Vec<String> = schema
+        .fields()
+        .iter()
+        .map(|field| quote_ident(field.name()))
+        .collect();
+    let request = Request {
+        copied: Some(Copied { schema, batches }),
+        ..Request::new(format!(
+            "COPY {} ({}) FROM STDIN",
+            target.sql(),
+            columns.join(", ")
+        ))
+    };
+    run(session, request).await?;
+    Ok(rows as u64)
 }
 
-/// Takes away a table that was made for rows which then were refused.
-async fn undo(session: &Session, target: &str) {
-    if let Err(error) = run(session, format!("DROP TABLE {target}")).await {
-        tracing::warn!(table = target, %error, "a table that an ingest made and could not fill stays");
-    }
+fn reader(uploaded: &Uploaded) -> Result<StreamReader<&[u8]>, Error> {
+    StreamReader::try_new(&uploaded.body[..], None).map_err(|error| broken(&error))
 }
 
-/// The statement that makes the table of an upload.
-fn definition(target: &str, uploaded: &Uploaded) -> Result<String, Status> {
-    let reader = StreamReader::try_new(&uploaded.body[..], None)
-        .map_err(|error| invalid(format!("the rows are not an Arrow stream: {error}")))?;
-    create_table(target, &reader.schema())
+fn broken(error: &arrow::error::ArrowError) -> Error {
+    let message = format!("the rows are not a whole Arrow stream: {error}");
+    Error::invalid(SqlState::INVALID_PARAMETER_VALUE, message)
 }
 
-fn create_table(target: &str, schema: &Schema) -> Result<String, Status> {
+/// The statement that makes a table for rows of this schema.
+fn create_table(target: &str, schema: &Schema) -> Result<String, Error> {
     if schema.fields().is_empty() {
-        return Err(invalid("a table needs a column, and the rows have none"));
+        return Err(Error::invalid(
+            SqlState::INVALID_TABLE_DEFINITION,
+            "a table needs a column, and the rows have none",
+        ));
     }
     let mut sql = format!("CREATE TABLE {target} (");
     for (at, field) in schema.fields().iter().enumerate() {
@@ -228,10 +294,10 @@ mod tests {
         use TableExistsOption as Existing;
         use TableNotExistOption as Missing;
         let code = |command: CommandStatementIngest| plan(&command).map_err(|status| status.code());
-        let (creates, appends) = (true, true);
+        let (creates, existing) = (true, super::Existing::Append);
         assert_eq!(
             code(command(Missing::Create, Existing::Append)),
-            Ok(Plan { creates, appends })
+            Ok(Plan { creates, existing })
         );
         assert_eq!(
             code(command(Missing::Fail, Existing::Fail)),
@@ -243,13 +309,8 @@ mod tests {
         );
         let append = command(Missing::Fail, Existing::Append);
         for refused in [
-            command(Missing::Create, Existing::Replace),
             CommandStatementIngest {
                 temporary: true,
-                ..append.clone()
-            },
-            CommandStatementIngest {
-                transaction_id: Some("t".into()),
                 ..append.clone()
             },
             CommandStatementIngest {

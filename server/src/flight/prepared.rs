@@ -16,13 +16,13 @@ use prost::Message;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 use uuid::Uuid;
-use weir_engine::{ScalarValue, Session};
+use weir_engine::{Description, Request, ScalarValue, Session};
 
-use super::described::Described;
+use super::described::{dataset, parameters as parameter_types};
 use super::sessions::{ClientSession, parse_handle};
 use super::statements::Said;
-use super::status::{defect, invalid, missing};
-use super::{Flight, parameters};
+use super::status::{defect, invalid, missing, status};
+use super::{Flight, parameters, transactions};
 
 /// A statement that waits to be run.
 #[derive(Debug)]
@@ -30,7 +30,9 @@ pub(crate) struct Prepared {
     sql: String,
     /// The session of the engine that it runs in.
     engine: Session,
-    described: Described,
+    described: Description,
+    /// Whether that is the session of a transaction of the client's.
+    in_transaction: bool,
     /// Rows of parameters that were put last.
     bound: Mutex<Arc<Vec<Vec<ScalarValue>>>>,
 }
@@ -51,23 +53,22 @@ impl Flight {
         caller: &ClientSession,
         create: ActionCreatePreparedStatementRequest,
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
-        let engine = Self::session_of(caller, create.transaction_id.as_deref())?;
+        let transaction = create.transaction_id.as_deref();
+        let engine = self.session_of(caller, transaction)?;
         let described = Self::describe(&engine, &create.query).await?;
-        let dataset = match described.is_known {
-            true => schema_bytes(&described.sent(caller.wants_views()))?,
-            false => Bytes::new(),
-        };
+        let dataset_schema = schema_bytes(&dataset(&described, caller.wants_views()))?;
+        let parameter_schema = schema_bytes(&parameter_types(&described))?;
         let handle = caller.keep_prepared(Arc::new(Prepared {
             sql: create.query,
             engine,
             described,
+            in_transaction: transaction.is_some_and(|id| !id.is_empty()),
             bound: Mutex::default(),
         }))?;
         Ok(ActionCreatePreparedStatementResult {
             prepared_statement_handle: handle.into(),
-            dataset_schema: dataset,
-            // Clients take it for one that is not known, and send values in types of their own.
-            parameter_schema: Bytes::new(),
+            dataset_schema,
+            parameter_schema,
         })
     }
 
@@ -138,7 +139,7 @@ impl Flight {
         handle: &[u8],
     ) -> Result<SchemaRef, Status> {
         let (session, prepared) = self.prepared(caller, handle)?;
-        Ok(prepared.described.sent(session.wants_views()))
+        Ok(dataset(&prepared.described, session.wants_views()))
     }
 
     /// Runs a prepared statement once for each row of parameters, and gives how many rows it changed.
@@ -163,27 +164,45 @@ impl Flight {
         match rows.as_slice() {
             [] => Self::update(&prepared.engine, prepared.said(headers, Vec::new())?).await,
             [row] => Self::update(&prepared.engine, prepared.said(headers, row.clone())?).await,
-            rows => self.update_each(&prepared, headers, rows).await,
+            rows => self.update_all(&prepared, headers, rows).await,
         }
     }
 
-    async fn update_each(
+    /// Runs an update once for each row of parameters: inserts all or none, others one after the other, because none of them
+    /// could see what those before it did in a transaction that is open.
+    async fn update_all(
         &self,
+        prepared: &Prepared,
+        headers: &MetadataMap,
+        rows: &[Vec<ScalarValue>],
+    ) -> Result<i64, Status> {
+        if prepared.in_transaction || prepared.described.tag != "INSERT" {
+            return Self::update_each(&prepared.engine, prepared, headers, rows).await;
+        }
+        let own = prepared.engine.sibling();
+        transactions::run(&own, Request::new("BEGIN"))
+            .await
+            .map_err(|error| status(&error))?;
+        let changed = Self::update_each(&own, prepared, headers, rows).await?;
+        transactions::commit(&own)
+            .await
+            .map_err(|error| status(&error))?;
+        Ok(changed)
+    }
+
+    async fn update_each(
+        engine: &Session,
         prepared: &Prepared,
         headers: &MetadataMap,
         rows: &[Vec<ScalarValue>],
     ) -> Result<i64, Status> {
         let mut changed: i64 = 0;
         for (row, number) in rows.iter().zip(1_usize..) {
-            let done = Self::update(&prepared.engine, prepared.said(headers, row.clone())?).await;
+            let done = Self::update(engine, prepared.said(headers, row.clone())?).await;
             let count = done.map_err(|status| {
-                let done = number - 1;
                 Status::with_details(
                     status.code(),
-                    format!(
-                        "row {number} of the parameters, after {done} that were done: {}",
-                        status.message()
-                    ),
+                    format!("row {number} of the parameters: {}", status.message()),
                     Bytes::copy_from_slice(status.details()),
                 )
             })?;

@@ -15,6 +15,7 @@ use prost::Message;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::described::dataset;
 use super::rows::{Ends, messages};
 use super::sessions::{ClientSession, Connection};
 use super::statements::{Said, command, endpoint, with_schema};
@@ -172,7 +173,7 @@ impl Flight {
     ) -> Result<FlightInfo, Status> {
         match described_command(&descriptor)? {
             Command::CommandStatementQuery(query) => {
-                let engine = Self::session_of(caller, query.transaction_id.as_deref())?;
+                let engine = self.session_of(caller, query.transaction_id.as_deref())?;
                 let said = Said::new(query.query, headers)?;
                 self.begin(caller, engine, said, descriptor).await
             }
@@ -200,9 +201,9 @@ impl Flight {
     ) -> Result<arrow::datatypes::SchemaRef, Status> {
         match described_command(descriptor)? {
             Command::CommandStatementQuery(query) => {
-                let engine = Self::session_of(caller, query.transaction_id.as_deref())?;
+                let engine = self.session_of(caller, query.transaction_id.as_deref())?;
                 let described = Self::describe(&engine, &query.query).await?;
-                Ok(described.sent(caller.wants_views()))
+                Ok(dataset(&described, caller.wants_views()))
             }
             Command::CommandPreparedStatementQuery(query) => {
                 self.prepared_schema(caller, &query.prepared_statement_handle)
@@ -256,7 +257,7 @@ impl Flight {
             .ok_or_else(|| invalid("the first message of a DoPut must have a descriptor"))?;
         match described_command(descriptor)? {
             Command::CommandStatementUpdate(update) => {
-                let engine = Self::session_of(caller, update.transaction_id.as_deref())?;
+                let engine = self.session_of(caller, update.transaction_id.as_deref())?;
                 let said = Said::new(update.query, headers)?;
                 Self::update(&engine, said).await.map(put::changed)
             }

@@ -93,11 +93,11 @@ fn server(info: &mut SqlInfoDataBuilder) {
     info.append(SqlInfo::FlightSqlServerSubstrait, false);
     info.append(
         SqlInfo::FlightSqlServerTransaction,
-        SqlSupportedTransaction::None as i32,
+        SqlSupportedTransaction::Savepoint as i32,
     );
     info.append(SqlInfo::FlightSqlServerCancel, true);
     info.append(SqlInfo::FlightSqlServerBulkIngestion, true);
-    info.append(SqlInfo::FlightSqlServerIngestTransactionsSupported, false);
+    info.append(SqlInfo::FlightSqlServerIngestTransactionsSupported, true);
     info.append(SqlInfo::FlightSqlServerStatementTimeout, 0_i32);
     info.append(SqlInfo::FlightSqlServerTransactionTimeout, 0_i32);
 }
@@ -230,19 +230,21 @@ fn limits(info: &mut SqlInfoDataBuilder) {
 }
 
 fn transactions(info: &mut SqlInfoDataBuilder) {
-    let none = SqlTransactionIsolationLevel::SqlTransactionNone;
+    // A transaction sees one moment, whatever it asks for.
+    let one_moment = SqlTransactionIsolationLevel::SqlTransactionRepeatableRead;
     info.append(
         SqlInfo::SqlDefaultTransactionIsolation,
-        i64::from(none as i32),
+        i64::from(one_moment as i32),
     );
-    info.append(SqlInfo::SqlTransactionsSupported, false);
-    info.append(
-        SqlInfo::SqlSupportedTransactionsIsolationLevels,
-        set([none]),
-    );
+    info.append(SqlInfo::SqlTransactionsSupported, true);
+    let levels = set([
+        SqlTransactionIsolationLevel::SqlTransactionReadCommitted,
+        one_moment,
+    ]);
+    info.append(SqlInfo::SqlSupportedTransactionsIsolationLevels, levels);
     info.append(SqlInfo::SqlDataDefinitionCausesTransactionCommit, false);
     info.append(SqlInfo::SqlDataDefinitionsInTransactionsIgnored, false);
-    info.append(SqlInfo::SqlSavepointsSupported, false);
+    info.append(SqlInfo::SqlSavepointsSupported, true);
 }
 
 fn results(info: &mut SqlInfoDataBuilder) {

@@ -12,13 +12,13 @@ use tonic::{Response, Status};
 use weir_base::ResumeToken;
 use weir_engine::{Answer, AnswerKind, Envelope, Request, RowStream, ScalarValue};
 
+use super::Flight;
 use super::rows::{Ends, messages};
 use super::service::DataStream;
 use super::sessions::ClientSession;
 use super::status::{defect, invalid, malformed, status, unsupported};
 use super::tickets::Waiting;
 use super::types::sent_schema;
-use super::{Flight, transactions};
 
 /// The header by which a live query goes on: the position of the last rows that the client has.
 const RESUME_HEADER: &str = "weir-resume";
@@ -89,17 +89,6 @@ impl Said {
 }
 
 impl Flight {
-    /// The session of the engine in which a statement of `session` runs: its own, or that of the transaction that it names.
-    pub(super) fn session_of(
-        session: &ClientSession,
-        transaction: Option<&[u8]>,
-    ) -> Result<weir_engine::Session, Status> {
-        match transaction.filter(|id| !id.is_empty()) {
-            None => Ok(session.engine.clone()),
-            Some(id) => transactions::session_of(session, id),
-        }
-    }
-
     /// Begins a statement. Rows wait under a ticket; a command is done when this returns.
     pub(super) async fn begin(
         &self,
