@@ -19,6 +19,7 @@ use uuid::Uuid;
 use weir_engine::{Description, Request, ScalarValue, Session};
 
 use super::described::{dataset, parameters as parameter_types};
+use super::put::Uploaded;
 use super::sessions::{ClientSession, parse_handle};
 use super::statements::Said;
 use super::status::{defect, invalid, missing, status};
@@ -33,8 +34,25 @@ pub(crate) struct Prepared {
     described: Description,
     /// Whether that is the session of a transaction of the client's.
     in_transaction: bool,
-    /// Rows of parameters that were put last.
-    bound: Mutex<Arc<Vec<Vec<ScalarValue>>>>,
+    /// What was put last.
+    bound: Mutex<Arc<Bound>>,
+}
+
+/// Rows of parameters.
+#[derive(Debug, Default)]
+struct Bound {
+    rows: Vec<Vec<ScalarValue>>,
+    /// Holds the memory that is counted for them.
+    _uploaded: Option<Uploaded>,
+}
+
+impl Bound {
+    fn new(uploaded: Uploaded) -> Result<Arc<Self>, Status> {
+        Ok(Arc::new(Self {
+            rows: parameters::rows(&uploaded)?,
+            _uploaded: Some(uploaded),
+        }))
+    }
 }
 
 impl Prepared {
@@ -99,8 +117,7 @@ impl Flight {
     {
         let (_, prepared) = self.prepared(caller, handle)?;
         let uploaded = self.gather(first, messages).await?;
-        let rows = parameters::rows(&uploaded)?;
-        *prepared.bound.lock() = Arc::new(rows);
+        *prepared.bound.lock() = Bound::new(uploaded)?;
         let result = DoPutPreparedStatementResult {
             prepared_statement_handle: Some(handle.clone()),
         };
@@ -116,8 +133,8 @@ impl Flight {
         descriptor: FlightDescriptor,
     ) -> Result<FlightInfo, Status> {
         let (session, prepared) = self.prepared(caller, handle)?;
-        let rows = Arc::clone(&prepared.bound.lock());
-        let parameters = match rows.as_slice() {
+        let bound = Arc::clone(&prepared.bound.lock());
+        let parameters = match bound.rows.as_slice() {
             [] => Vec::new(),
             [row] => row.clone(),
             rows => {
@@ -155,13 +172,13 @@ impl Flight {
         S: Stream<Item = Result<FlightData, Status>> + Unpin,
     {
         let (_, prepared) = self.prepared(caller, handle)?;
-        let rows = if first.data_header.is_empty() {
+        let bound = if first.data_header.is_empty() {
             Arc::clone(&prepared.bound.lock())
         } else {
             let uploaded = self.gather(first, messages).await?;
-            Arc::new(parameters::rows(&uploaded)?)
+            Bound::new(uploaded)?
         };
-        match rows.as_slice() {
+        match bound.rows.as_slice() {
             [] => Self::update(&prepared.engine, prepared.said(headers, Vec::new())?).await,
             [row] => Self::update(&prepared.engine, prepared.said(headers, row.clone())?).await,
             rows => self.update_all(&prepared, headers, rows).await,

@@ -24,7 +24,8 @@ const CONTINUATION: [u8; 4] = [0xff; 4];
 const ALIGNMENT: usize = 8;
 
 /// Rows that a client has put.
-pub(super) struct Uploaded {
+#[derive(Debug)]
+pub(crate) struct Uploaded {
     /// An Arrow IPC stream.
     pub(super) body: Bytes,
     /// Keeps their memory reserved.
