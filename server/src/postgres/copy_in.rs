@@ -95,9 +95,10 @@ impl Connection {
     async fn receive(&mut self, format: CopyFormat, rows: &mut Builder) -> Outcome<()> {
         let mut reader = Reader::new(format);
         loop {
-            let stop = self.stop.clone();
+            let (stop, draining) = (self.stop.clone(), self.door.draining.clone());
             let frame = tokio::select! {
                 frame = self.wire.next() => frame?,
+                () = draining.cancelled() => return Err(super::listener::shutting_down().with_severity(super::wire::Severity::Error).into()),
                 () = stop.cancelled() => return Err(super::connection::canceled().into()),
                 () = tokio::time::sleep(self.session.idle_in_transaction_timeout()) => {
                     return Err(Report::error("25P03", "COPY from stdin failed: no data came for too long").into());

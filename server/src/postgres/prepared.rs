@@ -292,7 +292,7 @@ impl Connection {
         let session = self.session.clone();
         let answer = self.guarded(async { session.execute(request).await.map_err(Report::from) });
         let mut answer = answer.await?;
-        let batch = self.next_batch(&mut answer.rows).await?;
+        let batch = self.next_batch(&mut answer.rows, false).await?;
         let batch = batch.ok_or_else(|| Report::error("XX000", "expressions gave no row"))?;
         let values = batch.columns().iter().zip(&description.parameters);
         let values = values.map(|(column, wanted)| {
