@@ -194,6 +194,8 @@ impl Connection {
         if let Err(fault) = done {
             self.tell(fault)?;
             self.skips = true;
+            // A client may wait for it before it sends its Sync.
+            self.wire.flush().await?;
         }
         if self.wire.out.len() >= SEND_BYTES {
             self.wire.flush().await?;

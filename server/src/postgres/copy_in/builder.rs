@@ -155,9 +155,7 @@ impl Builder {
             return Ok(());
         };
         let wanted = field.data_type();
-        // Texts that the statement itself reads as an interval.
-        let is_left = matches!(wanted, DataType::Interval(_)) && !value.is_null();
-        let value = match value.data_type() == *wanted || is_left {
+        let value = match value.data_type() == *wanted {
             true => value,
             false => value.cast_to(wanted).map_err(|_| {
                 let message = format!(
