@@ -100,16 +100,6 @@ fn overtaken(entry: &Entry) -> Error {
 }
 
 impl Transaction {
-    /// Refuses to read what the transaction itself has written.
-    pub(crate) fn check_reads(&self, named: impl Fn(ObjectId) -> bool) -> Result<()> {
-        match &self.state.lock().writes {
-            Some(writes) if writes.len() > 0 && named(writes.entry.id) => {
-                Err(unread(&writes.entry))
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn keep<T>(
         &self,
         entry: &Arc<Entry>,
@@ -158,7 +148,12 @@ impl Transaction {
             |kept| match kept {
                 Kept::Stream(kept) => {
                     kept.push(rows);
-                    Ok(count)
+                    let written = Written {
+                        id: entry.id,
+                        touched: BinaryArray::from_iter_values(std::iter::empty::<&[u8]>()),
+                        rows: kept.clone(),
+                    };
+                    Ok((count, written))
                 }
                 Kept::Table { .. } => {
                     Err(Error::new(Kind::Internal, "rows of a stream for a table"))
