@@ -67,7 +67,9 @@ impl Connection {
         let columns: SchemaRef = self.guarded(columns).await?;
         let most = self.door.settings.copy_bytes.0;
         let target = copy.table.to_string();
-        let mut rows = Builder::new(Arc::clone(&columns), target, most);
+        let zone = self.session.setting("timezone").map_err(Report::from)?;
+        let zone: Arc<str> = Arc::from(zone.as_str());
+        let mut rows = Builder::new(Arc::clone(&columns), target, most, zone);
         let is_binary = format == CopyFormat::Binary;
         self.wire
             .out
