@@ -19,6 +19,8 @@ pub struct Request {
     pub parameters: Vec<ScalarValue>,
     /// Types of the parameters, where the client said them: they are planned as such, and not as what their places ask for.
     pub hints: Vec<Option<DataType>>,
+    /// Whether the door gives out the rows of `COPY … TO STDOUT` in the form that it asks for.
+    pub copies_out: bool,
     /// The rows of a `COPY … FROM STDIN`.
     pub copied: Option<Copied>,
     /// A tighter wall clock than the session's.
@@ -40,6 +42,7 @@ impl Request {
             sql: sql.into(),
             parameters: Vec::new(),
             hints: Vec::new(),
+            copies_out: false,
             copied: None,
             timeout: None,
             row_limit: None,

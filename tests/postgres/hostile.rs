@@ -9,12 +9,11 @@ use tokio::net::TcpStream;
 
 use super::server;
 
-/// Sends bytes, ends the sending side, and says what comes back until the server closes.
+/// Sends bytes, and says what comes back until the server closes.
 async fn answer_to(address: &str, bytes: &[u8]) -> Vec<u8> {
     let mut connection = TcpStream::connect(address).await.unwrap();
     // The server may close while we still write.
     let _ = connection.write_all(bytes).await;
-    let _ = connection.shutdown().await;
     let mut answer = Vec::new();
     let closed = connection.read_to_end(&mut answer);
     let closed = tokio::time::timeout(Duration::from_secs(60), closed).await;
@@ -40,9 +39,11 @@ fn message(tag: u8, body: &[u8]) -> Vec<u8> {
 /// What the server says after a start, to these messages.
 async fn after_start(address: &str, messages: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = startup(b"user\0x\0database\0weir\0");
-    for message in messages {
-        bytes.extend_from_slice(message);
+    for sent in messages {
+        bytes.extend_from_slice(sent);
     }
+    // The end, as clients say it.
+    bytes.extend_from_slice(&message(b'X', b""));
     answer_to(address, &bytes).await
 }
 
@@ -70,6 +71,7 @@ async fn garbage_ends_its_connection_alone() {
     // TLS that is not spoken here, and then a start.
     let mut bytes = vec![0, 0, 0, 8, 4, 210, 22, 47];
     bytes.extend_from_slice(&startup(b"user\0x\0database\0weir\0"));
+    bytes.extend_from_slice(&message(b'X', b""));
     let answer = answer_to(&address, &bytes).await;
     assert_eq!(answer.first(), Some(&b'N'));
     assert!(has(&answer, b"server_version"));

@@ -133,7 +133,7 @@ with connect() as connection:
         cursor.execute(query)
         assert [row[0] for row in cursor] == list(range(1, 10001))
         cursor.scroll(-10, mode="relative")
-        assert cursor.fetchone() == (9991,)
+        assert cursor.fetchone() == (9992,)
         cursor.scroll(41, mode="absolute")
         assert cursor.fetchmany(2) == [(42,), (43,)]
     with connection.cursor("b", binary=True) as cursor:

@@ -1,6 +1,6 @@
 //! A small client of the PostgreSQL protocol: the simple protocol, answers as text.
 
-use std::io;
+use std::{fmt, io};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -20,9 +20,8 @@ pub struct PostgresAnswer {
     pub tag: String,
 }
 
-/// An error that the server tells of.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{sqlstate}: {message}{}", hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default())]
+/// An error that the server tells of. It is shown as [`Problem`](crate::Problem) is.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostgresError {
     /// Its SQLSTATE.
     pub sqlstate: String,
@@ -30,6 +29,25 @@ pub struct PostgresError {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// Where in the message's text, in characters from 1.
+    pub character: Option<usize>,
+    /// The same as line and column.
+    pub position: Option<(usize, usize)>,
+}
+
+impl std::error::Error for PostgresError {}
+
+impl fmt::Display for PostgresError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.sqlstate, self.message)?;
+        if let Some((line, column)) = self.position {
+            write!(f, " [line {line}, column {column}]")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, " hint: {hint}")?;
+        }
+        Ok(())
+    }
 }
 
 impl PostgresClient {
@@ -62,7 +80,15 @@ impl PostgresClient {
         message.extend_from_slice(sql.as_bytes());
         message.push(0);
         self.0.write_all(&message).await.expect("the server reads");
-        self.answer().await
+        self.answer().await.map_err(|mut error| {
+            error.position = error.character.map(|character| {
+                let before: String = sql.chars().take(character - 1).collect();
+                let line = before.matches('\n').count() + 1;
+                let last = before.rsplit('\n').next().unwrap_or_default();
+                (line, last.chars().count() + 1)
+            });
+            error
+        })
     }
 
     /// Reads messages up to `ReadyForQuery`.
@@ -112,7 +138,8 @@ fn number<const N: usize>(body: &[u8], at: &mut usize) -> i64 {
 }
 
 fn error(body: &[u8]) -> PostgresError {
-    let (mut at, mut sqlstate, mut message, mut hint) = (0, String::new(), String::new(), None);
+    let (mut at, mut sqlstate, mut message) = (0, String::new(), String::new());
+    let (mut hint, mut character) = (None, None);
     while body.get(at).is_some_and(|code| *code != 0) {
         let code = body[at];
         at += 1;
@@ -121,6 +148,7 @@ fn error(body: &[u8]) -> PostgresError {
             b'C' => sqlstate = value,
             b'M' => message = value,
             b'H' => hint = Some(value),
+            b'P' => character = value.parse().ok(),
             _ => {}
         }
     }
@@ -128,6 +156,8 @@ fn error(body: &[u8]) -> PostgresError {
         sqlstate,
         message,
         hint,
+        character,
+        position: None,
     }
 }
 

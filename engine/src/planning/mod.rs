@@ -16,6 +16,7 @@ mod interruptible;
 mod late;
 mod literals;
 mod names;
+mod own_rows;
 mod parameters;
 mod policies;
 mod predicates;
@@ -111,8 +112,6 @@ enum Text<'a> {
 struct Opened {
     /// Catalog objects that the statement itself names.
     named: BTreeSet<ObjectId>,
-    /// All that were opened.
-    all: BTreeSet<ObjectId>,
     /// Whether a policy hides rows or values of something that the statement reads.
     is_policed: bool,
     /// Relations that only this statement knows.
@@ -385,11 +384,6 @@ impl Planner {
     /// The catalog objects that the statement's own text names, directly.
     pub(crate) fn named_objects(&self) -> BTreeSet<ObjectId> {
         self.opened.lock().named.clone()
-    }
-
-    /// Whether a catalog object was opened, by the statement's own text or by that of a view.
-    pub(crate) fn has_opened(&self, id: ObjectId) -> bool {
-        self.opened.lock().all.contains(&id)
     }
 
     /// The offsets that the topics named so far are read up to.

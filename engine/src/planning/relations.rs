@@ -19,12 +19,13 @@ use weir_topics::Topic;
 use super::files::Calls;
 use super::late::view_of_late_rows;
 use super::names::Mentioned;
-use super::{Planner, Reading, Text};
+use super::{Planner, Reading, Text, own_rows};
 use crate::error::{Error, Result};
 use crate::rows::row_schema;
 use crate::security::Rights;
 use crate::statements::{normalized, position_of};
 use crate::system::{self, System};
+use crate::transaction::Written;
 
 /// Relations by name, for DataFusion's planner.
 pub(super) type Relations = HashMap<ObjectName, Arc<dyn TableSource>>;
@@ -141,7 +142,6 @@ impl Planner {
     pub(super) fn permit(&self, entry: &Entry, text: Text<'_>) -> Result<()> {
         let rights = self.rights_for(text);
         rights.require(Privilege::Select, entry, &self.snapshot)?;
-        self.opened.lock().all.insert(entry.id);
         if let Text::Own = text {
             self.opened.lock().named.insert(entry.id);
             if let Some(running) = &self.running {
@@ -217,8 +217,24 @@ impl Planner {
         }
         Ok(match watermark {
             Some(watermark) => Arc::new(WatermarkedStream::new(Arc::new(table), shown, watermark)),
-            None => Arc::new(table),
+            None => match self.written_to(entry, shows_hidden)? {
+                Some(written) => own_rows::over_stream(Arc::new(table), written)?,
+                None => Arc::new(table),
+            },
         })
+    }
+
+    /// What the transaction has written to something itself.
+    fn written_to(&self, entry: &Entry, shows_hidden: bool) -> Result<Option<Written>> {
+        let written = self.moment.lock().written.clone();
+        match written.filter(|written| written.id == entry.id) {
+            Some(_) if shows_hidden => Err(Error::unsupported(format!(
+                "the hidden columns of {} cannot be read after this transaction has written to it",
+                entry.describe()
+            ))
+            .with_hint("commit first")),
+            written => Ok(written),
+        }
     }
 
     async fn table(&self, entry: &Entry, shows_hidden: bool) -> Result<Arc<dyn TableProvider>> {
@@ -229,7 +245,10 @@ impl Planner {
         let topic = self.engine.topic_of(entry)?;
         let hold = self.hold(topic);
         let end = hold.ends().first().copied().unwrap_or(Offset::ZERO);
-        Ok(table.snapshot(end, shows_hidden).await?)
+        match self.written_to(entry, shows_hidden)? {
+            Some(written) => own_rows::over_table(table.snapshot(end, true).await?, entry, written),
+            None => Ok(table.snapshot(end, shows_hidden).await?),
+        }
     }
 
     /// Which columns of a view that is kept tell its rows apart. Its own key does not: it is a hash of the row.

@@ -16,6 +16,12 @@ use crate::planning::{Reading, files};
 
 impl Execution {
     pub(super) async fn copy_to(&self, copy: statement::Copy) -> Result<Answer> {
+        if copy.target.is_none() && !self.request.copies_out {
+            return Err(
+                Error::unsupported("COPY … TO STDOUT is for the PostgreSQL protocol")
+                    .with_hint("send the query itself: its answer is CSV with Accept: text/csv"),
+            );
+        }
         let query = match &copy.source {
             CopySource::Query(query) => query.as_ref().clone(),
             CopySource::Table(name, columns) => select_all(name, columns)?,
@@ -26,7 +32,6 @@ impl Execution {
             // Its rows; in which format they go is the door's to say.
             return self.run_bounded(&planner, &plan).await;
         };
-        self.check_reads(&planner)?;
         let plan = files::copy_plan(&planner, plan, &target, &copy)?;
         let rows = self.run_to_count(&planner, &plan).await?;
         self.wrote("COPY", rows)

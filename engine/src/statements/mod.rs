@@ -242,8 +242,11 @@ impl Execution {
         .with_rights(&self.rights, &self.running)
         .with_parameter_types(&self.request.hints);
         match &self.transaction {
-            Some(transaction) => planner.at(Arc::clone(&transaction.moment)),
-            None => planner,
+            // What is live goes on past every moment.
+            Some(transaction) if reading == Reading::Bounded => {
+                planner.at(Arc::clone(&transaction.moment))
+            }
+            _ => planner,
         }
     }
 

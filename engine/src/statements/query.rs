@@ -35,7 +35,6 @@ impl Execution {
         planner: &Planner,
         plan: &LogicalPlan,
     ) -> Result<Answer> {
-        self.check_reads(planner)?;
         let physical = planner.physical(plan).await?;
         let context = planner.task_context();
         let bounds = self.bounds(Some(self.deadline));
@@ -51,14 +50,6 @@ impl Execution {
             bounds,
             admitted,
         ))
-    }
-
-    /// Refuses to read what the transaction has written itself, which it would not see.
-    pub(super) fn check_reads(&self, planner: &Planner) -> Result<()> {
-        match &self.transaction {
-            Some(transaction) => transaction.check_reads(|id| planner.has_opened(id)),
-            None => Ok(()),
-        }
     }
 
     pub(super) fn bounds(

@@ -213,7 +213,6 @@ impl Execution {
         plan: LogicalPlan,
         schema: &SchemaRef,
     ) -> Result<RecordBatch> {
-        self.check_reads(planner)?;
         let physical = planner.physical(&plan).await?;
         let context = planner.task_context();
         let _admitted = self.engine.admission.bounded(&self.running).await?;

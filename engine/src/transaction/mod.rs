@@ -2,7 +2,7 @@
 //!
 //! A transaction fixes the offsets of all topics when it first reads, and keeps what it writes until `COMMIT`: rows for one
 //! stream or table that is there, or any number of definitions and the rows of tables that it makes itself. What is more than
-//! that is refused by name, as is to read what it has written to a table that others see. Nobody waits for its rows; if
+//! that is refused by name. What it has written its queries see. Nobody waits for its rows; if
 //! somebody else has changed what it computed them from, `COMMIT` says so (SQLSTATE 40001).
 
 mod definitions;
@@ -12,10 +12,12 @@ mod writes;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arrow::array::BinaryArray;
+use arrow::record_batch::RecordBatch;
 use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 use weir_base::{SqlState, TopicId, TopicName};
-use weir_catalog::{Entry, Snapshot};
+use weir_catalog::{Entry, ObjectId, Snapshot};
 use weir_connectors::topic::TopicHold;
 use weir_sql::Statement;
 use weir_sql::statement::{self, AlterOperation, ObjectKind};
@@ -61,6 +63,19 @@ pub(crate) struct Moment {
     pub(crate) held: HashMap<TopicName, TopicHold>,
     /// Up to where topics are shown, where the statement reads a view that is kept.
     pub(crate) shown: Option<Arc<Positions>>,
+    /// What the transaction itself has written, which nobody else sees.
+    pub(crate) written: Option<Written>,
+}
+
+/// Rows that a transaction has written to something that was there before.
+#[derive(Debug, Clone)]
+pub(crate) struct Written {
+    /// To what.
+    pub(crate) id: ObjectId,
+    /// The keys of rows that it has changed or removed.
+    pub(crate) touched: BinaryArray,
+    /// The rows that take their place, and those that are new.
+    pub(crate) rows: Vec<RecordBatch>,
 }
 
 /// A transaction that is open.

@@ -192,8 +192,11 @@ impl Standing {
             }
             statement::Transaction::RollbackTo(name) => {
                 let at = state.find(name)?;
-                let done = state.go_back(at)?;
+                let mut done = state.go_back(at)?;
                 drop(state);
+                if let Some(seen) = done.seen.take() {
+                    open.transaction.moment.lock().written = seen;
+                }
                 open.has_failed = false;
                 Ok(done)
             }
@@ -209,6 +212,8 @@ pub(crate) struct SavepointDone {
     pub(crate) settings: Option<Variables>,
     /// Topics that nothing needs any more.
     pub(crate) topics: Vec<weir_base::TopicId>,
+    /// What queries see of its own rows, where it has written any.
+    pub(super) seen: Option<Option<super::Written>>,
 }
 
 impl State {
@@ -240,6 +245,7 @@ impl State {
             return Ok(SavepointDone::default());
         };
         let mut topics = Vec::new();
+        let mut seen = None;
         if let Some(defining) = &mut self.defining {
             // Rows of tables that stay were written for good.
             if defining.wrote && savepoint.made > 0 {
@@ -259,7 +265,7 @@ impl State {
             defining.wrote = savepoint.wrote;
         }
         if let Some(writes) = &mut self.writes {
-            writes.truncate(savepoint.changes);
+            seen = Some(writes.truncate(savepoint.changes));
         }
         let settings = savepoint.settings.clone();
         self.settings = settings.clone();
@@ -267,6 +273,7 @@ impl State {
         Ok(SavepointDone {
             settings: Some(settings),
             topics,
+            seen,
         })
     }
 }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use arrow::array::BinaryArray;
 use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
 use weir_base::{Kind, Offset, SqlState};
-use weir_catalog::{Entry, ObjectId};
+use weir_catalog::Entry;
 use weir_connectors::topic::{Change, TableWriter, encode_batch};
 
-use super::Transaction;
+use super::{Transaction, Written};
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::ingest::{append, from_row_error, stream_writer};
@@ -18,6 +19,8 @@ use crate::lanes::panicked;
 pub(super) struct Writes {
     entry: Arc<Entry>,
     kept: Kept,
+    /// What queries see of it, after so many changes.
+    seen: Vec<(usize, Written)>,
 }
 
 enum Kept {
@@ -39,11 +42,14 @@ impl Writes {
         }
     }
 
-    pub(super) fn truncate(&mut self, length: usize) {
+    /// Takes back what came after so many changes, and gives what queries see then.
+    pub(super) fn truncate(&mut self, length: usize) -> Option<Written> {
         match &mut self.kept {
             Kept::Stream(rows) => rows.truncate(length),
             Kept::Table { changes, .. } => changes.truncate(length),
         }
+        self.seen.retain(|(after, _)| *after <= length);
+        self.seen.last().map(|(_, written)| written.clone())
     }
 
     /// Writes all of it, durably or not at all.
@@ -94,21 +100,11 @@ fn overtaken(entry: &Entry) -> Error {
 }
 
 impl Transaction {
-    /// Refuses to read what the transaction itself has written.
-    pub(crate) fn check_reads(&self, named: impl Fn(ObjectId) -> bool) -> Result<()> {
-        match &self.state.lock().writes {
-            Some(writes) if writes.len() > 0 && named(writes.entry.id) => {
-                Err(unread(&writes.entry))
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn keep<T>(
         &self,
         entry: &Arc<Entry>,
         empty: impl FnOnce() -> Kept,
-        keep: impl FnOnce(&mut Kept) -> Result<T>,
+        keep: impl FnOnce(&mut Kept) -> Result<(T, Written)>,
     ) -> Result<T> {
         let mut state = self.state.lock();
         if state.defining.is_some() {
@@ -133,9 +129,14 @@ impl Transaction {
             other => other.insert(Writes {
                 entry: Arc::clone(entry),
                 kept: empty(),
+                seen: Vec::new(),
             }),
         };
-        keep(&mut writes.kept)
+        let (given, written) = keep(&mut writes.kept)?;
+        let length = writes.len();
+        writes.seen.push((length, written.clone()));
+        self.moment.lock().written = Some(written);
+        Ok(given)
     }
 
     /// Keeps rows for a stream.
@@ -147,7 +148,12 @@ impl Transaction {
             |kept| match kept {
                 Kept::Stream(kept) => {
                     kept.push(rows);
-                    Ok(count)
+                    let written = Written {
+                        id: entry.id,
+                        touched: BinaryArray::from_iter_values(std::iter::empty::<&[u8]>()),
+                        rows: kept.clone(),
+                    };
+                    Ok((count, written))
                 }
                 Kept::Table { .. } => {
                     Err(Error::new(Kind::Internal, "rows of a stream for a table"))
@@ -184,8 +190,8 @@ impl Transaction {
             }
             let before = changes.len();
             changes.extend(new);
-            let affected = match writer.rehearse(changes) {
-                Ok(affected) => affected,
+            let preview = match writer.preview(changes) {
+                Ok(preview) => preview,
                 Err(error) => {
                     changes.truncate(before);
                     return Err(error.into());
@@ -194,7 +200,13 @@ impl Transaction {
             if reads {
                 *based_on = Some(writer.stands_at());
             }
-            Ok(affected.iter().skip(before).sum())
+            let affected = preview.affected.iter().skip(before).sum();
+            let written = Written {
+                id: entry.id,
+                touched: preview.touched,
+                rows: vec![preview.rows],
+            };
+            Ok((affected, written))
         })
     }
 
@@ -217,8 +229,8 @@ impl Transaction {
 
 fn unread(entry: &Entry) -> Error {
     Error::unsupported(format!(
-        "to read {} after this transaction has written to it is not supported",
+        "to change rows of {} after this transaction has written to it is not supported",
         entry.describe()
     ))
-    .with_hint("commit first, or read before you write")
+    .with_hint("commit first")
 }

@@ -194,6 +194,8 @@ impl Connection {
         if let Err(fault) = done {
             self.tell(fault)?;
             self.skips = true;
+            // A client may wait for it before it sends its Sync.
+            self.wire.flush().await?;
         }
         if self.wire.out.len() >= SEND_BYTES {
             self.wire.flush().await?;
@@ -297,10 +299,11 @@ impl Connection {
         }
     }
 
-    /// The next batch of an answer. What is to be sent is sent before it waits.
+    /// The next batch of an answer. What is to be sent is sent before it waits. A live query ends with the server.
     pub(super) async fn next_batch(
         &mut self,
         rows: &mut RowStream,
+        is_live: bool,
     ) -> Outcome<Option<arrow::record_batch::RecordBatch>> {
         if self.stop.is_cancelled() {
             return Err(canceled().into());
@@ -309,7 +312,15 @@ impl Connection {
             Some(chunk) => chunk,
             None => {
                 self.wire.flush().await?;
-                let next = async { Ok::<_, Fault>(rows.next().await) };
+                let draining = self.door.draining.clone();
+                let next = async {
+                    tokio::select! {
+                        chunk = rows.next() => Ok::<_, Fault>(chunk),
+                        () = draining.cancelled(), if is_live => {
+                            Err(shutting_down().with_severity(Severity::Error).into())
+                        }
+                    }
+                };
                 self.guarded(next).await?
             }
         };

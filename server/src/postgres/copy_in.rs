@@ -67,7 +67,9 @@ impl Connection {
         let columns: SchemaRef = self.guarded(columns).await?;
         let most = self.door.settings.copy_bytes.0;
         let target = copy.table.to_string();
-        let mut rows = Builder::new(Arc::clone(&columns), target, most);
+        let zone = self.session.setting("timezone").map_err(Report::from)?;
+        let zone: Arc<str> = Arc::from(zone.as_str());
+        let mut rows = Builder::new(Arc::clone(&columns), target, most, zone);
         let is_binary = format == CopyFormat::Binary;
         self.wire
             .out
@@ -95,9 +97,10 @@ impl Connection {
     async fn receive(&mut self, format: CopyFormat, rows: &mut Builder) -> Outcome<()> {
         let mut reader = Reader::new(format);
         loop {
-            let stop = self.stop.clone();
+            let (stop, draining) = (self.stop.clone(), self.door.draining.clone());
             let frame = tokio::select! {
                 frame = self.wire.next() => frame?,
+                () = draining.cancelled() => return Err(super::listener::shutting_down().with_severity(super::wire::Severity::Error).into()),
                 () = stop.cancelled() => return Err(super::connection::canceled().into()),
                 () = tokio::time::sleep(self.session.idle_in_transaction_timeout()) => {
                     return Err(Report::error("25P03", "COPY from stdin failed: no data came for too long").into());

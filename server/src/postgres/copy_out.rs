@@ -25,7 +25,10 @@ impl Connection {
             return Err(Report::error("42601", "COPY … TO STDOUT has no partitions").into());
         }
         let format = options(copy.format.as_deref(), &copy.options, true)?;
-        let request = Request::new(parsed.sql.clone());
+        let request = Request {
+            copies_out: true,
+            ..Request::new(parsed.sql.clone())
+        };
         let session = self.session.clone();
         let asked = async {
             let answer = session.execute(request).await;
@@ -39,7 +42,7 @@ impl Connection {
         let mut rows = 0_u64;
         let mut begun = false;
         loop {
-            let batch = self.next_batch(&mut answer.rows).await?;
+            let batch = self.next_batch(&mut answer.rows, false).await?;
             if !begun {
                 begun = true;
                 begin(&format, &answer.schema, &mut self.wire.out);

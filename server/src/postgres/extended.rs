@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::Schema;
 use weir_engine::TransactionStatus;
-use weir_engine::sql::{Statement, statement};
+use weir_engine::sql::{Statement, ast, statement};
 
 use super::connection::{Connection, Outcome};
 use super::portal::{Given, Portal, Rows, Source, State, formats};
@@ -109,6 +110,7 @@ impl Connection {
         }
         let columns = match &portal.state {
             State::Open(rows) => Arc::clone(&rows.schema),
+            _ if gives_no_rows(&prepared) => Arc::new(Schema::empty()),
             _ => Arc::clone(&self.description(&prepared).await?.columns),
         };
         if columns.fields().is_empty() {
@@ -313,6 +315,29 @@ fn begins_early(prepared: &Prepared) -> bool {
             parsed.statement,
             Statement::Query(_) | Statement::Show(_) | Statement::Describe(_)
         )
+    })
+}
+
+/// Whether it is plain that a statement gives no rows, so that it need not be planned to tell its columns.
+fn gives_no_rows(prepared: &Prepared) -> bool {
+    prepared.parsed.as_ref().is_none_or(|parsed| match &parsed.statement {
+        Statement::Query(_)
+        | Statement::Show(_)
+        | Statement::Describe(_)
+        | Statement::Explain(_)
+        | Statement::Subscribe(_)
+        | Statement::Cursor(_)
+        | Statement::Prepared(_) => false,
+        Statement::Insert(insert) => {
+            matches!(insert.insert.as_ref(), ast::Statement::Insert(insert) if insert.returning.is_none())
+        }
+        Statement::Update(update) => {
+            matches!(update.as_ref(), ast::Statement::Update(update) if update.returning.is_none())
+        }
+        Statement::Delete(delete) => {
+            matches!(delete.as_ref(), ast::Statement::Delete(delete) if delete.returning.is_none())
+        }
+        _ => true,
     })
 }
 

@@ -176,7 +176,7 @@ impl Connection {
             // A live query has no end to be waited for.
             Source::Stream { .. } if rows.is_live => Ok(false),
             Source::Stream { left, rows } => {
-                *left = self.next_batch(rows).await?;
+                *left = self.next_batch(rows, false).await?;
                 Ok(left.is_none())
             }
             Source::Ready(batches) => Ok(batches.is_empty()),
@@ -193,11 +193,12 @@ impl Connection {
 
     /// The next rows, at most so many; none at the end.
     async fn take_batch(&mut self, rows: &mut Rows, wanted: u64) -> Outcome<Option<RecordBatch>> {
+        let is_live = rows.is_live;
         match &mut rows.source {
             Source::Stream { left, rows } => {
                 let batch = match left.take() {
                     Some(batch) => batch,
-                    None => match self.next_batch(rows).await? {
+                    None => match self.next_batch(rows, is_live).await? {
                         Some(batch) => batch,
                         None => return Ok(None),
                     },

@@ -173,9 +173,15 @@ impl Connection {
         values: &[Option<bytes::Bytes>],
     ) -> Outcome<Vec<ScalarValue>> {
         let formats = super::portal::formats(formats, values.len())?;
-        // What comes in binary cannot be read without its type.
+        // What comes in binary cannot be read without its type, nor can what may be an array.
         let is_open = |at: usize, format: &Format| {
-            *format == Format::Binary && prepared.given_type(at).is_none()
+            let is_braced = |value: &Option<bytes::Bytes>| {
+                value
+                    .as_ref()
+                    .is_some_and(|value| value.first() == Some(&b'{'))
+            };
+            let may_be_array = || values.get(at).is_some_and(is_braced);
+            prepared.given_type(at).is_none() && (*format == Format::Binary || may_be_array())
         };
         let needs_types = formats
             .iter()
@@ -200,7 +206,10 @@ impl Connection {
                     );
                     return Err(Report::error("0A000", message).into());
                 }
-                None => wanted.map(PgType::of),
+                // Other texts are read by the query, as it reads literals.
+                None => wanted.map(PgType::of).filter(|data_type| {
+                    *format == Format::Binary || matches!(data_type, PgType::Array(_))
+                }),
             };
             let value = parameter(data_type, *format, value.as_deref()).map_err(|error| {
                 let mut report = Report::from(error);
@@ -292,7 +301,7 @@ impl Connection {
         let session = self.session.clone();
         let answer = self.guarded(async { session.execute(request).await.map_err(Report::from) });
         let mut answer = answer.await?;
-        let batch = self.next_batch(&mut answer.rows).await?;
+        let batch = self.next_batch(&mut answer.rows, false).await?;
         let batch = batch.ok_or_else(|| Report::error("XX000", "expressions gave no row"))?;
         let values = batch.columns().iter().zip(&description.parameters);
         let values = values.map(|(column, wanted)| {

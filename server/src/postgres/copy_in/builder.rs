@@ -1,6 +1,8 @@
 //! Rows of a copy, gathered into batches of the target's columns.
 
-use arrow::array::{ArrayRef, StringBuilder, new_null_array};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, StringArray, StringBuilder, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
@@ -23,6 +25,8 @@ pub(super) struct Builder {
     batches: Vec<RecordBatch>,
     bytes: u64,
     bytes_max: u64,
+    /// The session's time zone, in which moments are read that say none.
+    zone: Arc<str>,
 }
 
 /// The values of one column.
@@ -59,7 +63,7 @@ impl Column {
 }
 
 impl Builder {
-    pub(super) fn new(schema: SchemaRef, target: String, bytes_max: u64) -> Self {
+    pub(super) fn new(schema: SchemaRef, target: String, bytes_max: u64, zone: Arc<str>) -> Self {
         let fields = schema.fields().iter();
         let columns = fields.map(|field| Column::new(field.data_type(), PgType::of_field(field)));
         Self {
@@ -71,6 +75,7 @@ impl Builder {
             batches: Vec::new(),
             bytes: 0,
             bytes_max,
+            zone,
         }
     }
 
@@ -155,9 +160,7 @@ impl Builder {
             return Ok(());
         };
         let wanted = field.data_type();
-        // Texts that the statement itself reads as an interval.
-        let is_left = matches!(wanted, DataType::Interval(_)) && !value.is_null();
-        let value = match value.data_type() == *wanted || is_left {
+        let value = match value.data_type() == *wanted {
             true => value,
             false => value.cast_to(wanted).map_err(|_| {
                 let message = format!(
@@ -267,22 +270,28 @@ impl Builder {
             Column::Cast(texts) => {
                 let texts = texts.finish();
                 let trimmed: ArrayRef = match PgType::of(&wanted) {
-                    PgType::Text | PgType::Json => std::sync::Arc::new(texts.clone()),
+                    PgType::Text | PgType::Json => Arc::new(texts.clone()),
                     // Space around a value counts for text only.
-                    _ => std::sync::Arc::new(
+                    _ => Arc::new(
                         texts
                             .iter()
                             .map(|text| text.map(str::trim))
-                            .collect::<arrow::array::StringArray>(),
+                            .collect::<StringArray>(),
                     ),
                 };
                 let options = CastOptions {
                     safe: true,
                     ..CastOptions::default()
                 };
-                let array = cast_with_options(&trimmed, &wanted, &options)
+                let as_read = match &wanted {
+                    DataType::Timestamp(unit, Some(_)) => {
+                        DataType::Timestamp(*unit, Some(Arc::clone(&self.zone)))
+                    }
+                    other => other.clone(),
+                };
+                let array = cast_with_options(&trimmed, &as_read, &options)
+                    .and_then(|array| cast_with_options(&array, &wanted, &options))
                     .map_err(|error| Report::from(crate::encode::EncodeError::from(error)))?;
-                use arrow::array::Array;
                 let wrong = (0..rows).find(|row| array.is_null(*row) && texts.is_valid(*row));
                 match wrong {
                     None => Ok(array),

@@ -124,8 +124,9 @@ pub(crate) fn from_text(data_type: PgType, text: &str) -> Result<ScalarValue, Pa
             value.cast_to(&planned).map_err(|_| wrong())?
         }
         PgType::Interval => {
-            // The query reads PostgreSQL's forms of it.
-            ScalarValue::Utf8View(Some(text.to_owned()))
+            let (months, days, nanos) = text_input::interval(text).ok_or_else(wrong)?;
+            let value = IntervalMonthDayNanoType::make_value(months, days, nanos);
+            ScalarValue::IntervalMonthDayNano(Some(value))
         }
         PgType::Array(item) => {
             let items = text_input::array(text).ok_or_else(wrong)?;

@@ -98,6 +98,148 @@ pub(super) fn bytea(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// An interval in the forms of PostgreSQL (manual, 8.5.4): `1 year 2 mons -3 days 04:05:06.7`, with commas and `ago`, and that of
+/// ISO 8601, `P1Y2M-3DT4H5M6.7S`. Months, days and nanoseconds.
+pub(super) fn interval(text: &str) -> Option<(i32, i32, i64)> {
+    let text = text
+        .trim()
+        .trim_start_matches('@')
+        .trim()
+        .to_ascii_lowercase();
+    if let Some(designators) = text.strip_prefix('p') {
+        return iso_interval(designators);
+    }
+    let mut total = Span::default();
+    let mut words = text
+        .split([' ', ',', '\t'])
+        .filter(|word| !word.is_empty())
+        .peekable();
+    words.peek()?;
+    let mut ago = false;
+    while let Some(word) = words.next() {
+        if word == "ago" {
+            ago = true;
+            continue;
+        }
+        if word.contains(':') {
+            total.add_clock(word)?;
+            continue;
+        }
+        // `3 days`, and `3days`.
+        let split = word.find(|letter: char| letter.is_ascii_alphabetic());
+        let (number, unit) = match split {
+            Some(at) => word.split_at(at),
+            None => (
+                word,
+                words
+                    .next_if(|next| !next.contains(':'))
+                    .unwrap_or("second"),
+            ),
+        };
+        total.add(number.parse().ok()?, unit)?;
+    }
+    let sign = if ago { -1 } else { 1 };
+    Some((
+        total.months * sign,
+        total.days * sign,
+        total.nanos.checked_mul(i64::from(sign))?,
+    ))
+}
+
+fn iso_interval(text: &str) -> Option<(i32, i32, i64)> {
+    let (dates, times) = text.split_once('t').unwrap_or((text, ""));
+    let mut total = Span::default();
+    let units = [
+        (
+            dates,
+            [("y", "year"), ("m", "month"), ("w", "week"), ("d", "day")],
+        ),
+        (
+            times,
+            [("h", "hour"), ("m", "minute"), ("s", "second"), ("", "")],
+        ),
+    ];
+    for (part, names) in units {
+        let mut rest = part;
+        while !rest.is_empty() {
+            let at = rest.find(|letter: char| letter.is_ascii_alphabetic())?;
+            let (number, after) = rest.split_at(at);
+            let (letter, after) = after.split_at(1);
+            let (_, unit) = names.iter().find(|(name, _)| *name == letter)?;
+            total.add(number.parse().ok()?, unit)?;
+            rest = after;
+        }
+    }
+    Some((total.months, total.days, total.nanos))
+}
+
+/// A span of time, being added up.
+#[derive(Default)]
+struct Span {
+    months: i32,
+    days: i32,
+    nanos: i64,
+}
+
+impl Span {
+    /// Adds so many of a unit; parts of a month are days of 30, parts of a day are hours.
+    fn add(&mut self, count: f64, unit: &str) -> Option<()> {
+        let unit = match unit {
+            "s" | "sec" | "m" | "min" | "h" | "hr" | "d" | "w" | "mon" | "y" | "yr" | "ms"
+            | "us" | "century" => unit,
+            longer => longer.strip_suffix('s').unwrap_or(longer),
+        };
+        let (months, days, seconds) = match unit {
+            "millennium" | "millennia" => (12_000.0, 0.0, 0.0),
+            "century" | "centurie" => (1200.0, 0.0, 0.0),
+            "decade" => (120.0, 0.0, 0.0),
+            "year" | "yr" | "y" => (12.0, 0.0, 0.0),
+            "month" | "mon" => (1.0, 0.0, 0.0),
+            "week" | "w" => (0.0, 7.0, 0.0),
+            "day" | "d" => (0.0, 1.0, 0.0),
+            "hour" | "hr" | "h" => (0.0, 0.0, 3600.0),
+            "minute" | "min" | "m" => (0.0, 0.0, 60.0),
+            "second" | "sec" | "s" => (0.0, 0.0, 1.0),
+            "millisecond" | "msec" | "ms" => (0.0, 0.0, 1e-3),
+            "microsecond" | "usec" | "us" => (0.0, 0.0, 1e-6),
+            _ => return None,
+        };
+        let months = months * count;
+        let days = days * count + months.fract() * 30.0;
+        let seconds = seconds * count + days.fract() * 86_400.0;
+        let fits = months.abs() < 2e9 && days.abs() < 2e9 && seconds.abs() < 9e9;
+        if !fits || !count.is_finite() {
+            return None;
+        }
+        self.months = self.months.checked_add(months.trunc() as i32)?;
+        self.days = self.days.checked_add(days.trunc() as i32)?;
+        // In whole microseconds, as PostgreSQL keeps them.
+        let micros = (seconds * 1e6).round() as i64;
+        self.nanos = self.nanos.checked_add(micros.checked_mul(1000)?)?;
+        Some(())
+    }
+
+    /// Adds `[-]hours:minutes[:seconds]`.
+    fn add_clock(&mut self, clock: &str) -> Option<()> {
+        let (sign, clock) = match clock.strip_prefix('-') {
+            Some(rest) => (-1.0, rest),
+            None => (1.0, clock.strip_prefix('+').unwrap_or(clock)),
+        };
+        let mut parts = clock.split(':');
+        for unit in ["hour", "minute", "second"] {
+            let Some(part) = parts.next() else { break };
+            if !part
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || byte == b'.')
+            {
+                return None;
+            }
+            self.add(sign * part.parse::<f64>().ok()?, unit)?;
+        }
+        parts.next().is_none().then_some(())
+    }
+}
+
 /// The elements of an array of one dimension: `{a,"b, c",NULL}`.
 pub(super) fn array(text: &str) -> Option<Vec<Option<String>>> {
     let text = text.trim();
@@ -176,6 +318,28 @@ mod tests {
     }
 
     #[test]
+    fn intervals_are_read() {
+        const HOUR: i64 = 3_600_000_000_000;
+        for (text, expected) in [
+            (
+                "3 days, 4:00:05.500000",
+                Some((0, 3, 4 * HOUR + 5_500_000_000)),
+            ),
+            ("1 year 2 mons -3 days +04:00:00", Some((14, -3, 4 * HOUR))),
+            ("-1:30:00", Some((0, 0, -HOUR - HOUR / 2))),
+            ("1 day 2 hours ago", Some((0, -1, -2 * HOUR))),
+            ("P1Y2M-3DT4H", Some((14, -3, 4 * HOUR))),
+            ("1.5 months", Some((1, 15, 0))),
+            ("90", Some((0, 0, 90_000_000_000))),
+            ("", None),
+            ("3 parsecs", None),
+            ("1:2:3:4", None),
+        ] {
+            assert_eq!(interval(text), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn booleans_and_bytes_are_read() {
         assert_eq!(boolean("T"), Some(true));
         assert_eq!(boolean("of"), Some(false));
@@ -189,7 +353,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_panics(text in "\\PC{0,30}") {
-            let _ = (array(&text), bytea(&text), decimal(&text), float(&text), boolean(&text));
+            let _ = (interval(&text), array(&text), bytea(&text), decimal(&text), float(&text), boolean(&text));
         }
     }
 }
