@@ -118,6 +118,16 @@ impl Rights {
         self.scope.is_none() && self.roles.contains(&ADMIN)
     }
 
+    /// The version of the accounts that they belong to.
+    pub(crate) fn accounts(&self) -> &Arc<Accounts> {
+        &self.accounts
+    }
+
+    /// Whether this is the user, or a role that it has.
+    pub(crate) fn has_role(&self, id: AccountId) -> bool {
+        self.roles.contains(&id)
+    }
+
     /// Whether a token narrows what is allowed.
     pub(crate) fn has_scope(&self) -> bool {
         self.scope.is_some()
