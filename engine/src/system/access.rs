@@ -25,7 +25,10 @@ const USERS: Definition = Definition {
                 ("name", (&account.name).into()),
                 ("may_sign_in", account.may_sign_in.into()),
                 ("has_password", account.verifiers.is_some().into()),
-                ("valid_until", account.valid_until_ms.map(Value::Time).into()),
+                (
+                    "valid_until",
+                    account.valid_until_ms.map(Value::Time).into(),
+                ),
                 ("roles", names(accounts, &account.roles)),
                 ("created_at", Value::Time(account.created_at_ms)),
             ])?;
@@ -176,7 +179,10 @@ const POLICIES: Definition = Definition {
                 ("name", (&policy.name).into()),
                 ("roles", names(accounts, &policy.to)),
                 ("rows", policy.rows.as_ref().into()),
-                ("masks", (!masks.is_empty()).then(|| masks.join(", ")).into()),
+                (
+                    "masks",
+                    (!masks.is_empty()).then(|| masks.join(", ")).into(),
+                ),
                 ("created_at", Value::Time(policy.created_at_ms)),
             ])?;
         }

@@ -58,7 +58,10 @@ fn definitions() -> impl Iterator<Item = (&'static str, &'static Definition)> {
     let own = tables::TABLES.iter();
     standard
         .map(|definition| ("information_schema", definition))
-        .chain(own.chain(&access::TABLES).map(|definition| ("weir", definition)))
+        .chain(
+            own.chain(&access::TABLES)
+                .map(|definition| ("weir", definition)),
+        )
 }
 
 #[cfg(test)]
