@@ -27,6 +27,7 @@ mod queries;
 mod request;
 mod rows;
 mod schemas;
+mod security;
 mod session;
 mod settings;
 mod sinks;
@@ -49,6 +50,7 @@ pub use parameters::parameter_from_json;
 pub use queries::{QueryInfo, QueryState};
 pub use request::{Ingest, IngestFormat, Ingested, IngestedPartition, Request};
 pub use schemas::RegistryError;
+pub use security::{Credentials, Principal, Rights, ScramExchange, ScramHash, ScramVerifier};
 pub use session::Session;
 pub use settings::{HistorySettings, Limits, Settings};
 pub use topic_access::TopicAccess;
@@ -56,5 +58,7 @@ pub use topic_config::{SettingKind, TOPIC_SETTINGS, TopicSetting};
 pub use variables::session_config;
 
 pub use datafusion::scalar::ScalarValue;
+/// What a [`Rights`] decides about.
+pub use weir_catalog::{Entry, Privilege, Secret, Snapshot};
 /// What the schema registry is made of: a door answers in its terms.
 pub use weir_schemas as registry;

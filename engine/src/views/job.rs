@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::memory::QueryPool;
 use crate::planning::{Planner, Reading};
 use crate::queries::Running;
+use crate::security::OPERATOR;
 use crate::settings::Limits;
 use crate::variables::Variables;
 
@@ -153,7 +154,7 @@ pub(crate) fn planner(
     memory: usize,
 ) -> Planner {
     let pool = Arc::new(QueryPool::new(memory, Arc::clone(&engine.memory)));
-    let running = Running::new(sql, pool, engine.clock.now_ms());
+    let running = Running::new(sql, OPERATOR, pool, engine.clock.now_ms());
     let planner = Planner::new(
         Arc::clone(engine),
         &running,
