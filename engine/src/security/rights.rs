@@ -68,9 +68,10 @@ impl Rights {
         Ok(Self::of_account(principal.clone(), id, accounts, scope))
     }
 
-    /// Those of the owner of an object, with which its query runs, whoever reads it.
-    pub(crate) fn of_owner(&self, entry: &Entry) -> Self {
-        match entry.owner {
+    /// Those of the owner of an object, with which its query runs, whoever reads it; but the server's own work, which keeps what was
+    /// allowed when it began, goes on with those of the operator.
+    pub(crate) fn of_owner(&self, owner: Option<AccountId>) -> Self {
+        match owner.filter(|_| !self.principal.is_operator()) {
             None => Self::operator(Arc::clone(&self.accounts)),
             Some(id) => {
                 // An owner that was dropped may do nothing.
@@ -116,6 +117,16 @@ impl Rights {
     /// Whether everything is allowed: to the operator, and to who has the role `admin`, but not by a token with a scope.
     pub fn is_admin(&self) -> bool {
         self.scope.is_none() && self.roles.contains(&ADMIN)
+    }
+
+    /// The version of the accounts that they belong to.
+    pub(crate) fn accounts(&self) -> &Arc<Accounts> {
+        &self.accounts
+    }
+
+    /// Whether this is the user, or a role that it has.
+    pub(crate) fn has_role(&self, id: AccountId) -> bool {
+        self.roles.contains(&id)
     }
 
     /// Whether a token narrows what is allowed.
