@@ -9,6 +9,7 @@ mod http;
 mod kafka;
 mod layout;
 mod live;
+mod postgres;
 mod recovery;
 mod s3;
 mod security;

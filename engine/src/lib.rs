@@ -11,6 +11,7 @@ mod admission;
 mod answer;
 mod changelog;
 mod dead_letters;
+mod description;
 mod engine;
 mod error;
 mod execution;
@@ -38,23 +39,26 @@ mod tables;
 mod text;
 mod topic_access;
 mod topic_config;
+mod transaction;
 mod variables;
 mod views;
 
 pub use answer::{Answer, AnswerKind, Chunk, Progress, RowStream};
 pub use changelog::{Envelope, KEY_COLUMN};
+pub use description::Description;
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use metrics::MetricsSnapshot;
 pub use parameters::parameter_from_json;
 pub use queries::{QueryInfo, QueryState};
-pub use request::{Ingest, IngestFormat, Ingested, IngestedPartition, Request};
+pub use request::{Copied, Ingest, IngestFormat, Ingested, IngestedPartition, Request};
 pub use schemas::RegistryError;
 pub use security::{Credentials, Principal, Rights, ScramExchange, ScramHash, ScramVerifier};
 pub use session::Session;
 pub use settings::{HistorySettings, Limits, Settings};
 pub use topic_access::TopicAccess;
 pub use topic_config::{SettingKind, TOPIC_SETTINGS, TopicSetting};
+pub use transaction::{Notice, TransactionStatus};
 pub use variables::session_config;
 
 pub use datafusion::scalar::ScalarValue;
@@ -62,3 +66,5 @@ pub use datafusion::scalar::ScalarValue;
 pub use weir_catalog::{Entry, Privilege, Secret, Snapshot};
 /// What the schema registry is made of: a door answers in its terms.
 pub use weir_schemas as registry;
+/// What statements are: a door that carries out some itself (cursors, copies from the client) reads them.
+pub use weir_sql as sql;

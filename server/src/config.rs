@@ -3,6 +3,7 @@
 //! All settings are rows of one table in [`settings`], which the file, the environment, `--set` and
 //! [`Config::render`] read. A key that is not in it is an error that names the nearest one.
 
+mod postgres;
 mod settings;
 mod value;
 
@@ -16,6 +17,7 @@ use weir_engine::{HistorySettings, Limits, Settings};
 
 use crate::error::{Error, Result};
 use crate::tls::TlsSettings;
+pub use postgres::PostgresSettings;
 use settings::{SETTINGS, Setting};
 use value::Given;
 pub use value::{Listen, LogFormat};
@@ -61,6 +63,8 @@ pub struct Config {
     pub rest: HttpSettings,
     /// The bounds on Kafka connections, and what topics are.
     pub kafka_door: KafkaSettings,
+    /// The bounds on PostgreSQL connections.
+    pub postgres_door: PostgresSettings,
     /// What is logged, and how.
     pub log: LogSettings,
     origins: BTreeMap<&'static str, String>,
@@ -189,7 +193,7 @@ impl Default for Config {
             allow_locations: Vec::new(),
             allow_private_network: false,
             http: Listen::At("127.0.0.1:8080".to_owned()),
-            postgres: Listen::Off,
+            postgres: Listen::At("127.0.0.1:5433".to_owned()),
             flight: Listen::Off,
             kafka: Listen::At("127.0.0.1:9092".to_owned()),
             shutdown_grace: Duration::from_secs(30),
@@ -203,6 +207,7 @@ impl Default for Config {
             limits: Limits::default(),
             rest: HttpSettings::default(),
             kafka_door: KafkaSettings::default(),
+            postgres_door: PostgresSettings::default(),
             log: LogSettings::default(),
             origins: BTreeMap::new(),
         }

@@ -23,7 +23,6 @@ mod query;
 mod reply;
 mod schemas;
 mod sessions;
-mod spool;
 mod statement_document;
 mod statements;
 mod steps;

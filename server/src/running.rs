@@ -13,6 +13,7 @@ use crate::config::{Config, KafkaSettings, Listen};
 use crate::connections;
 use crate::error::{Error, Result};
 use crate::kafka::{self, Kafka};
+use crate::postgres::{self, Postgres};
 use crate::rest::Rest;
 use crate::tls::Tls;
 
@@ -30,6 +31,8 @@ pub struct Server;
 pub struct Running {
     /// Where REST listens, when it is open.
     pub http: Option<SocketAddr>,
+    /// Where the PostgreSQL protocol listens, when it is open.
+    pub postgres: Option<SocketAddr>,
     /// Where the Kafka protocol listens, when it is open.
     pub kafka: Option<SocketAddr>,
     tls: Option<Arc<Tls>>,
@@ -47,10 +50,8 @@ impl Server {
     /// When a door is not built, its address is taken or not known, other machines could reach it who should not, or the certificate
     /// cannot be used.
     pub async fn start(config: &Config, engine: Engine) -> Result<Running> {
-        for (door, listen) in [("postgres", &config.postgres), ("flight", &config.flight)] {
-            if *listen != Listen::Off {
-                return Err(Error::NotBuilt { door });
-            }
+        if config.flight != Listen::Off {
+            return Err(Error::NotBuilt { door: "flight" });
         }
         let mut settings = config.rest.clone();
         // The names that are in the certificate are the server's own.
@@ -64,7 +65,10 @@ impl Server {
             .transpose()?;
         // All doors are found before any opens.
         let http = open("http", &config.http, config).await?;
+        let postgres = open("postgres", &config.postgres, config).await?;
         let kafka = open("kafka", &config.kafka, config).await?;
+        let postgres_tls = tls.as_ref().map(|tls| tls.acceptor(&[b"postgresql"]));
+        let postgres_tls = postgres_tls.transpose()?;
         let mut accepting = Vec::new();
         let (http, kafka) = (
             http.map(|(listener, at)| {
@@ -94,9 +98,22 @@ impl Server {
                 }
             },
         );
+        let postgres = postgres.map(|(listener, at)| {
+            let door = Postgres::new(
+                engine.clone(),
+                config.postgres_door.clone(),
+                postgres_tls,
+                rest.in_flight.clone(),
+                rest.draining.clone(),
+                close.clone(),
+            );
+            accepting.push(tokio::spawn(postgres::serve(listener, door)));
+            at
+        });
         let sweeping = tokio::spawn(sweep(Arc::clone(&rest), tls.clone()));
         Ok(Running {
             http,
+            postgres,
             kafka,
             tls,
             rest,

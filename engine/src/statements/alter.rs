@@ -34,7 +34,7 @@ impl Execution {
             .await?;
             return Ok(self.done(tag));
         }
-        let _ddl = self.engine.ddl.lock().await;
+        let _ddl = self.may_define().await?;
         let snapshot = self.snapshot();
         let name = self.object_name(alter.kind, &alter.name)?;
         let visible = self.rights.visible(&snapshot);
@@ -124,6 +124,9 @@ impl Execution {
             self.check_schema(&changes)?;
         }
         self.commit(&snapshot, changes).await?;
+        if self.transaction.is_some() {
+            return Ok(self.done(tag));
+        }
         if let Some((_, topic)) = entry.topic() {
             self.engine.forget_table(topic);
             self.engine.histories.changed();
@@ -303,7 +306,7 @@ impl Execution {
     }
 
     pub(super) async fn comment_on(&self, comment: statement::CommentOn) -> Result<Answer> {
-        let _ddl = self.engine.ddl.lock().await;
+        let _ddl = self.may_define().await?;
         let snapshot = self.snapshot();
         let entry = match comment.kind {
             Some(kind) => {

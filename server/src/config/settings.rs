@@ -65,7 +65,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting!(
         "postgres",
-        "Where the PostgreSQL protocol listens. Not built yet: off.",
+        "Where the PostgreSQL protocol listens: host:port, or off.",
         postgres
     ),
     setting!(
@@ -269,6 +269,46 @@ pub(super) const SETTINGS: &[Setting] = &[
         "rest.allow_hosts",
         "Names, besides localhost and addresses, by which browsers may call this server.",
         rest.allow_hosts
+    ),
+    setting!(
+        "postgres_door.connections",
+        "PostgreSQL connections at once; further ones are told that there are too many.",
+        postgres_door.connections
+    ),
+    setting!(
+        "postgres_door.startup_timeout",
+        "How long a PostgreSQL connection may take to start.",
+        postgres_door.startup_timeout
+    ),
+    setting!(
+        "postgres_door.message_bytes",
+        "Bytes of one message of the PostgreSQL protocol; a larger one closes its connection.",
+        postgres_door.message_bytes
+    ),
+    setting!(
+        "postgres_door.messages_bytes",
+        "Bytes of all large messages in memory at once; further ones are read when there is room.",
+        postgres_door.messages_bytes
+    ),
+    setting!(
+        "postgres_door.copy_bytes",
+        "Bytes of the rows of one COPY FROM STDIN, which are written together.",
+        postgres_door.copy_bytes
+    ),
+    setting!(
+        "postgres_door.cursor_bytes",
+        "Bytes on disk of the rows of one cursor, or of a portal that is read in parts.",
+        postgres_door.cursor_bytes
+    ),
+    setting!(
+        "postgres_door.idle",
+        "A PostgreSQL connection that is silent for so long outside of a transaction is closed.",
+        postgres_door.idle
+    ),
+    setting!(
+        "postgres_door.stall",
+        "A PostgreSQL connection that does not read its answers for so long is closed.",
+        postgres_door.stall
     ),
     setting!(
         "kafka_door.connections",

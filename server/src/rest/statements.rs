@@ -28,11 +28,11 @@ use super::pages::Pages;
 use super::problem::Problem;
 use super::query::{Prepared, QueryDocument, read_document};
 use super::reply::Head;
-use super::spool::Spool;
 use super::statement_document::{self as document, StatementDocument};
 use super::wanted::Wanted;
 use super::{Rest, path_problem};
 use crate::config::HttpSettings;
+use crate::spool::Spool;
 
 /// Rows of a page, unless the client says otherwise.
 const PAGE_ROWS: u64 = 10_000;
