@@ -1,5 +1,6 @@
 //! What is around every request: its id, who may ask from a browser, metrics, logs, and the form of failures.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,6 +21,7 @@ use weir_base::{Kind, SqlState};
 use super::Rest;
 use super::caller::{self, Caller};
 use super::problem::Problem;
+use crate::connections::Peer;
 
 /// A request's id: the client's, if it sent a usable one.
 #[derive(Debug, Clone)]
@@ -101,9 +103,13 @@ pub(crate) async fn around(
         .map_or_else(|| "other".to_owned(), |path| path.as_str().to_owned());
     let origin = request.headers().get(header::ORIGIN).cloned();
     request.extensions_mut().insert(id.clone());
+    let from = request.extensions().get::<Peer>();
+    let from = from.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
     let admitted = match admit(&rest, &route, &request) {
         Ok(()) if method == Method::OPTIONS && origin.is_some() => Ok(None),
-        Ok(()) => known(&rest, &route, &request).await.map(Some),
+        Ok(()) => known(&rest, &route, &method, request.headers(), from)
+            .await
+            .map(Some),
         Err(problem) => Err(problem),
     };
     let mut response = match admitted {
@@ -149,9 +155,15 @@ pub(crate) async fn around(
 }
 
 /// Who sent the request, where that one may ask for this route.
-async fn known(rest: &Rest, route: &str, request: &Request) -> Result<Caller, Problem> {
-    let caller = caller::identify(rest, route, request).await?;
-    caller::admit(rest, &caller, route, request.method())?;
+async fn known(
+    rest: &Rest,
+    route: &str,
+    method: &Method,
+    headers: &HeaderMap,
+    from: IpAddr,
+) -> Result<Caller, Problem> {
+    let caller = caller::identify(rest, route, method, headers, from).await?;
+    caller::admit(rest, &caller, route, method)?;
     Ok(caller)
 }
 
