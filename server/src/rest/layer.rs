@@ -1,5 +1,6 @@
 //! What is around every request: its id, who may ask from a browser, metrics, logs, and the form of failures.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,6 +16,7 @@ use weir_base::{Kind, SqlState};
 use super::Rest;
 use super::caller::{self, Caller};
 use super::problem::Problem;
+use crate::connections::Peer;
 use crate::in_flight::Tracked;
 
 /// A request's id: the client's, if it sent a usable one.
@@ -60,9 +62,13 @@ pub(crate) async fn around(
         .map_or_else(|| "other".to_owned(), |path| path.as_str().to_owned());
     let origin = request.headers().get(header::ORIGIN).cloned();
     request.extensions_mut().insert(id.clone());
+    let from = request.extensions().get::<Peer>();
+    let from = from.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
     let admitted = match admit(&rest, &route, &request) {
         Ok(()) if method == Method::OPTIONS && origin.is_some() => Ok(None),
-        Ok(()) => known(&rest, &route, &request).await.map(Some),
+        Ok(()) => known(&rest, &route, &method, request.headers(), from)
+            .await
+            .map(Some),
         Err(problem) => Err(problem),
     };
     let mut response = match admitted {
@@ -108,9 +114,15 @@ pub(crate) async fn around(
 }
 
 /// Who sent the request, where that one may ask for this route.
-async fn known(rest: &Rest, route: &str, request: &Request) -> Result<Caller, Problem> {
-    let caller = caller::identify(rest, route, request).await?;
-    caller::admit(rest, &caller, route, request.method())?;
+async fn known(
+    rest: &Rest,
+    route: &str,
+    method: &Method,
+    headers: &HeaderMap,
+    from: IpAddr,
+) -> Result<Caller, Problem> {
+    let caller = caller::identify(rest, route, method, headers, from).await?;
+    caller::admit(rest, &caller, route, method)?;
     Ok(caller)
 }
 
