@@ -185,9 +185,11 @@ impl Engine {
             clock,
             settings,
         }));
-        Histories::start(&engine.0);
         Sinks::start(&engine.0);
         Views::start(&engine.0);
+        // What sinks and views go on from is held by now.
+        engine.0.log.begin_upkeep();
+        Histories::start(&engine.0);
         engine.0.tend_dead_letters();
         Ok(engine)
     }

@@ -24,6 +24,7 @@ mod parameters;
 mod planning;
 mod planning_error;
 mod queries;
+mod reads;
 mod request;
 mod rows;
 mod schemas;

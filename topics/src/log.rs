@@ -176,14 +176,21 @@ impl TopicLog {
     }
 
     /// Looks after all topics once: closes segments that are due, moves starts by retention, compacts, and removes files that
-    /// nobody holds any more. A thread of the log does the same every `upkeep_interval_ms`. `now_ms` is the time in
-    /// milliseconds since the epoch.
+    /// nobody holds any more. After [`TopicLog::begin_upkeep`] a thread of the log does the same every `upkeep_interval_ms`.
+    /// `now_ms` is the time in milliseconds since the epoch.
     ///
     /// # Errors
     /// The first one that was met, when all partitions have been looked at.
     pub async fn maintain(&self, now_ms: i64) -> Result<()> {
         let log = self.clone();
         blocking(move || maintain(&log.0.shared, &log.0.topics, now_ms)).await
+    }
+
+    /// From now on, a thread of the log does what [`TopicLog::maintain`] does, every `upkeep_interval_ms`. Before this call nothing
+    /// that was kept is taken away, so that who goes on from where it was can hold what it needs first.
+    pub fn begin_upkeep(&self) {
+        let interval = Duration::from_millis(self.0.shared.settings.upkeep_interval_ms);
+        self.0.shared.upkeep.begin_rounds(interval);
     }
 
     /// A number for an idempotent producer, which none had before.

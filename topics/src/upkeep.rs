@@ -29,6 +29,8 @@ struct Due {
     flushes: BTreeMap<(Instant, u64), Partition>,
     /// The numbers of those partitions.
     flushing: HashSet<u64>,
+    /// When the next round is due; none until rounds have begun.
+    next_round: Option<Instant>,
     closing: bool,
 }
 
@@ -50,7 +52,7 @@ impl Upkeep {
         self.changed.notify_all();
     }
 
-    /// Starts the thread; `round` is what it does every `interval`.
+    /// Starts the thread; `round` is what it does every `interval` once rounds have begun.
     pub(crate) fn start(
         shared: &Arc<Shared>,
         interval: Duration,
@@ -66,6 +68,13 @@ impl Upkeep {
                     }
                 });
             })
+    }
+
+    /// Has the thread begin its rounds.
+    pub(crate) fn begin_rounds(&self, interval: Duration) {
+        let first = Instant::now() + interval;
+        self.due.lock().next_round.get_or_insert(first);
+        self.changed.notify_all();
     }
 
     /// Has the thread sync what waits for it, and end.
@@ -93,7 +102,6 @@ impl Upkeep {
     }
 
     fn run(&self, interval: Duration, round: impl Fn()) {
-        let mut next_round = Instant::now() + interval;
         let mut due = self.due.lock();
         loop {
             let now = Instant::now();
@@ -108,14 +116,16 @@ impl Upkeep {
                 }
             } else if due.closing {
                 return;
-            } else if next_round <= now {
+            } else if due.next_round.is_some_and(|at| at <= now) {
                 drop(due);
                 round();
-                next_round = Instant::now() + interval;
                 due = self.due.lock();
+                due.next_round = Some(Instant::now() + interval);
             } else {
-                let until = first.map_or(next_round, |at| at.min(next_round));
-                self.changed.wait_until(&mut due, until);
+                match first.into_iter().chain(due.next_round).min() {
+                    Some(until) => drop(self.changed.wait_until(&mut due, until)),
+                    None => self.changed.wait(&mut due),
+                }
             }
         }
     }

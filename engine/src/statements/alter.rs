@@ -14,8 +14,7 @@ use crate::rows;
 use crate::topic_config::{self, TopicSetting};
 
 impl Execution {
-    pub(super) async fn alter(&self, alter: statement::Alter, tag: &str) -> Result<Answer> {
-        let kind = catalog_kind(alter.kind)?;
+    pub(super) async fn alter(&self, alter: statement::Alter, tag: &'static str) -> Result<Answer> {
         if let AlterOperation::As {
             query,
             query_sql,
@@ -34,6 +33,14 @@ impl Execution {
             .await?;
             return Ok(self.done(tag));
         }
+        let this = self.clone();
+        self.to_the_end(async move { this.alter_at_once(alter, tag).await })
+            .await
+    }
+
+    /// What takes no longer than a commit, and what it takes to run by it.
+    async fn alter_at_once(&self, alter: statement::Alter, tag: &str) -> Result<Answer> {
+        let kind = catalog_kind(alter.kind)?;
         let _ddl = self.engine.ddl.lock().await;
         let snapshot = self.snapshot();
         let name = self.object_name(alter.kind, &alter.name)?;

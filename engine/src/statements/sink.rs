@@ -8,7 +8,7 @@ use weir_base::{Kind, Options, SqlState, TopicName};
 use weir_catalog::{
     Body, Entry, IfExists, NewObject, ObjectId, ObjectKind, ObjectName, Sink, Snapshot, View,
 };
-use weir_connectors::topic::Envelope;
+use weir_connectors::topic::{Envelope, NewSchema};
 use weir_sql::statement::{self, Emit, SinkSource};
 use weir_topics::{Cleanup, TopicConfig, is_internal};
 
@@ -27,6 +27,8 @@ struct Draft {
     depends_on: BTreeSet<ObjectId>,
     /// Whether its rows only come.
     only_grows: bool,
+    /// The stream that was made for it to write to, if one was.
+    made: Option<ObjectId>,
 }
 
 impl Execution {
@@ -173,6 +175,7 @@ impl Execution {
                 },
                 depends_on: planner.named_objects(),
                 only_grows,
+                made: None,
             });
             if only_grows {
                 break;
@@ -300,6 +303,10 @@ impl Execution {
         let clock = Arc::clone(&self.engine.clock);
         // What does not go together is found before anything is made.
         weir_connectors::topic::ChangeEncoder::new(Arc::clone(&schema), envelope, 1, clock)?;
+        let register = async |schema: Option<NewSchema>| match schema {
+            Some(schema) => self.engine.register_schema(schema).await,
+            None => Ok(()),
+        };
         let target = match self.engine.log.topic(&topic) {
             Some(there) => {
                 let stored = self.snapshot();
@@ -324,6 +331,7 @@ impl Execution {
                 }
                 options.finish()?;
                 self.refuse_circle(&self.snapshot(), draft, stream)?;
+                register(schema.schema_to_register(&name.name)?).await?;
                 stream.id
             }
             None => {
@@ -338,13 +346,15 @@ impl Execution {
                 options.finish()?;
                 let stream = self.free_stream_name(name, &topic);
                 let partitions = partitions.unwrap_or(1);
-                self.create_raw_stream(&stream, &topic, partitions, config)
-                    .await?
+                // A schema that is there already is no matter for who tries again; a stream would be in the way.
+                register(schema.schema_to_register(&name.name)?).await?;
+                let made = self
+                    .create_raw_stream(&stream, &topic, partitions, config)
+                    .await?;
+                draft.made = Some(made);
+                made
             }
         };
-        if let Some(new_schema) = schema.schema_to_register(&name.name)? {
-            self.engine.register_schema(new_schema).await?;
-        }
         draft.sink.target = Some(target);
         draft
             .sink
@@ -381,7 +391,7 @@ impl Execution {
         sinks::files(&self.engine, &entry, &draft.sink).map(|_| ())
     }
 
-    /// Commits a sink, and starts it.
+    /// Commits a sink, and starts it. What was made for one that cannot be committed is taken away again.
     async fn begin_sink(
         &self,
         name: ObjectName,
@@ -394,11 +404,30 @@ impl Execution {
             depends_on: draft.depends_on,
             ..self.new_object(name.clone(), Body::Sink(draft.sink))
         };
-        self.create(new, if_exists).await?;
+        if let Err(error) = self.create(new, if_exists).await {
+            if let Some(made) = draft.made
+                && let Err(error) = self.take_back_stream(made).await
+            {
+                tracing::warn!(stream = %made, %error, "the stream of a sink that was not made stays");
+            }
+            return Err(error);
+        }
         let snapshot = self.snapshot();
         let entry = snapshot.get(&name);
         let entry = entry.ok_or_else(|| Error::new(Kind::Internal, "a sink that is not there"))?;
         self.engine.sinks.run(&self.engine, entry).await;
+        Ok(())
+    }
+
+    /// Removes a stream that was made a moment ago, and its topic.
+    async fn take_back_stream(&self, id: ObjectId) -> Result<()> {
+        let snapshot = self.snapshot();
+        let topic = snapshot.require_id(id)?.topic().map(|(_, topic)| topic);
+        let changes = snapshot.remove(&[id], false)?;
+        self.commit(&snapshot, changes).await?;
+        if let Some(topic) = topic {
+            self.release_topic(topic).await;
+        }
         Ok(())
     }
 

@@ -103,7 +103,7 @@ pub(super) async fn job(engine: &Arc<Shared>, entry: &Entry, has: Table) -> Resu
     let options = ViewOptions::of(view, limits)?;
     let memory = options.memory(limits);
     let planner = planner(engine, &view.view.sql, view.on_window_close, memory);
-    let store = engine.checkpoints.of(entry.id.0, view.generation)?;
+    let store = engine.checkpoints.of(entry.id.0, view.generation).await?;
     let table = engine.keyed_table(entry)?;
     let begin = async || {
         let dataflow = planner.dataflow(entry, &view.view, Some(store.clone()));
@@ -125,7 +125,7 @@ pub(super) async fn job(engine: &Arc<Shared>, entry: &Entry, has: Table) -> Resu
             }
             None => {
                 if dataflow.is_restored() {
-                    store.clear()?;
+                    store.clear().await?;
                     dataflow = begin().await?;
                 }
                 ViewSink::of_unknown(table)?

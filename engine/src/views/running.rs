@@ -196,7 +196,14 @@ pub(super) async fn follow(
             biased;
             () = stop.cancelled() => return group.into_jobs(),
             ready = group.ready() => match ready {
-                Ok(()) => {}
+                Ok(true) => {}
+                Ok(false) => {
+                    // A checkpoint was written.
+                    if let Some(engine) = views() {
+                        group.jobs().iter().for_each(|job| engine.views.note(job));
+                    }
+                    continue;
+                }
                 Err(weir_streaming::Error::Grown(_)) => {
                     // The plans know of no more partitions than there were.
                     if let Some(engine) = views() {

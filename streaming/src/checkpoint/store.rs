@@ -1,17 +1,17 @@
 //! Where state is kept.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fjall::{
-    Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Slice, UserKey,
-    UserValue,
-};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Slice, UserKey, UserValue};
+use parking_lot::{Mutex, RwLock};
 use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 
+use super::flight::{Flight, Writes};
 use super::Manifest;
 use crate::error::{Error, Result};
 use crate::runtime::JobId;
@@ -32,7 +32,14 @@ const MEMTABLE_BYTES: u64 = 16 << 20;
 #[derive(Clone)]
 pub struct Checkpoints {
     database: Database,
+    /// Held while a checkpoint of a job is written, by the name of its keyspace.
+    turns: Arc<Mutex<HashMap<String, Turn>>>,
+    gate: Option<Gate>,
 }
+
+type Turn = Arc<tokio::sync::Mutex<()>>;
+/// Asked before a checkpoint is written: tests hold it there, or let it fail.
+type Gate = Arc<dyn Fn() -> Result<()> + Send + Sync>;
 
 impl std::fmt::Debug for Checkpoints {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -51,20 +58,38 @@ impl Checkpoints {
             .worker_threads(1);
         Ok(Self {
             database: builder.open()?,
+            turns: Arc::default(),
+            gate: None,
         })
     }
 
-    /// The state of one job. One of another generation computes something else.
+    /// The same, whose checkpoints pass a gate.
+    #[cfg(test)]
+    pub(crate) fn with_gate(self, gate: impl Fn() -> Result<()> + Send + Sync + 'static) -> Self {
+        Self {
+            gate: Some(Arc::new(gate)),
+            ..self
+        }
+    }
+
+    /// The state of one job. One of another generation computes something else. A checkpoint that who had it before left on its way
+    /// is waited for.
     ///
     /// # Errors
     /// When it cannot be read or written.
-    pub fn of(&self, job: JobId, generation: u32) -> Result<JobStore> {
+    pub async fn of(&self, job: JobId, generation: u32) -> Result<JobStore> {
+        let name = name(job, generation);
+        let turn = Arc::clone(self.turns.lock().entry(name.clone()).or_default());
+        drop(turn.lock().await);
         let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
-        let keyspace = self.database.keyspace(&name(job, generation), options)?;
+        let keyspace = self.database.keyspace(&name, options)?;
         Ok(JobStore(Arc::new(Kept {
             database: self.database.clone(),
             keyspace,
+            turn,
+            flight: RwLock::default(),
             broken: AtomicBool::new(false),
+            gate: self.gate.clone(),
         })))
     }
 
@@ -91,6 +116,7 @@ impl Checkpoints {
                     .database
                     .keyspace(&named, KeyspaceCreateOptions::default)?;
                 self.database.delete_keyspace(keyspace)?;
+                self.turns.lock().remove(named.as_ref() as &str);
             }
         }
         Ok(())
@@ -110,8 +136,30 @@ pub struct JobStore(Arc<Kept>);
 struct Kept {
     database: Database,
     keyspace: Keyspace,
+    turn: Turn,
+    /// What the checkpoint writes that is on its way, or that failed: the store is read as if it were there.
+    flight: RwLock<Option<Arc<Writes>>>,
     /// Whether a checkpoint failed: what later ones would add to is not there.
     broken: AtomicBool,
+    gate: Option<Gate>,
+}
+
+impl Kept {
+    /// Writes a checkpoint, durably.
+    fn write(&self, writes: &Writes, manifest: Vec<u8>) -> Result<()> {
+        if let Some(gate) = &self.gate {
+            gate()?;
+        }
+        let mut batch = self.database.batch();
+        for (key, value) in writes.iter() {
+            match value {
+                Some(value) => batch.insert(&self.keyspace, key.clone(), value.clone()),
+                None => batch.remove(&self.keyspace, key.clone()),
+            }
+        }
+        batch.insert(&self.keyspace, MANIFEST, manifest);
+        Ok(batch.durability(Some(PersistMode::SyncAll)).commit()?)
+    }
 }
 
 impl std::fmt::Debug for JobStore {
@@ -134,8 +182,14 @@ impl JobStore {
     ///
     /// # Errors
     /// When the folder cannot be written.
-    pub fn clear(&self) -> Result<()> {
-        Ok(self.0.keyspace.clear()?)
+    pub async fn clear(&self) -> Result<()> {
+        let _turn = self.0.turn.lock().await;
+        *self.0.flight.write() = None;
+        // Clearing one that has nothing costs a sync all the same.
+        match self.0.keyspace.is_empty()? {
+            true => Ok(()),
+            false => Ok(self.0.keyspace.clear()?),
+        }
     }
 
     /// Begins a checkpoint.
@@ -148,7 +202,7 @@ impl JobStore {
         }
         Ok(Saving {
             store: self.clone(),
-            batch: self.0.database.batch(),
+            writes: Writes::default(),
         })
     }
 
@@ -212,7 +266,13 @@ impl Shelf {
         };
         let key = self.key(parts);
         let stored = stored_key(&key);
-        let Some(value) = store.0.keyspace.get(&stored)? else {
+        // In this order: what lands meanwhile is seen either way.
+        let flight = store.0.flight.read().clone();
+        let value = match flight.as_ref().and_then(|flight| flight.get(&stored)) {
+            Some(flying) => flying.cloned(),
+            None => store.0.keyspace.get(&stored)?,
+        };
+        let Some(value) = value else {
             return Ok(None);
         };
         let (_, value) = read(&stored, &value)?;
@@ -233,14 +293,29 @@ impl Shelf {
         let stored = prefix
             .get(..KEY_BYTES_MAX - DIGEST_BYTES)
             .unwrap_or(&prefix);
+        let mut see = |key: &[u8], value: &[u8]| {
+            let (key, value) = read(key, value)?;
+            match key.strip_prefix(prefix.as_slice()) {
+                Some(rest) => see(rest, value),
+                None => Ok(()),
+            }
+        };
+        // In this order: what lands meanwhile is seen either way.
+        let flight = store.0.flight.read().clone();
+        let flight = flight.as_deref();
+        let flying = flight.into_iter().flat_map(|flight| flight.under(stored));
+        let mut flying = flying.peekable();
         for found in store.0.keyspace.prefix(stored) {
             let (key, value): (UserKey, UserValue) = found.into_inner()?;
-            let (key, value) = read(&key, &value)?;
-            if let Some(rest) = key.strip_prefix(prefix.as_slice()) {
-                see(rest, value)?;
+            while let Some((before, written)) = flying.next_if(|(flying, _)| **flying < key) {
+                written.map_or(Ok(()), |written| see(before, written))?;
+            }
+            match flying.next_if(|(flying, _)| **flying == key) {
+                Some((_, written)) => written.map_or(Ok(()), |written| see(&key, written))?,
+                None => see(&key, &value)?,
             }
         }
-        Ok(())
+        flying.try_for_each(|(key, written)| written.map_or(Ok(()), |written| see(key, written)))
     }
 }
 
@@ -271,46 +346,45 @@ fn read<'a>(stored: &'a [u8], value: &'a [u8]) -> Result<(&'a [u8], &'a [u8])> {
 /// A checkpoint that is being made.
 pub(crate) struct Saving {
     store: JobStore,
-    batch: OwnedWriteBatch,
+    writes: Writes,
 }
 
 impl Saving {
     pub(crate) fn put(&mut self, shelf: &Shelf, parts: &[&[u8]], value: &[u8]) {
         let key = shelf.key(parts);
-        let stored = stored_key(&key);
-        let keyspace = &self.store.0.keyspace;
-        if let Cow::Owned(stored) = stored {
+        if let Cow::Owned(stored) = stored_key(&key) {
             let length = (key.len() as u32).to_le_bytes();
             let value = [&length, key.as_slice(), value].concat();
-            self.batch.insert(keyspace, stored, value);
+            self.writes.push(stored, Some(value.into()));
         } else {
-            self.batch.insert(keyspace, key, value);
+            self.writes.push(key, Some(value.into()));
         }
     }
 
     pub(crate) fn remove(&mut self, shelf: &Shelf, parts: &[&[u8]]) {
         let key = shelf.key(parts);
-        let stored = stored_key(&key).into_owned();
-        self.batch.remove(&self.store.0.keyspace, stored);
+        self.writes.push(stored_key(&key).into_owned(), None);
     }
 
-    /// Writes it, durably.
+    /// Lets it be written while others go on; the store is read as if it were there at once.
     ///
     /// # Errors
-    /// When it cannot be written. Then the one before it holds, and there will be no other.
-    pub(crate) async fn commit(mut self, manifest: &Manifest) -> Result<()> {
+    /// When another of the job is still being written.
+    pub(crate) fn launch(self, manifest: &Manifest) -> Result<Flight> {
         let manifest = serde_json::to_vec(manifest);
         let manifest = manifest.map_err(|_| Error::Internal("a manifest cannot be written"))?;
         let kept = Arc::clone(&self.store.0);
-        self.batch.insert(&kept.keyspace, MANIFEST, manifest);
-        let batch = self.batch.durability(Some(PersistMode::SyncAll));
-        let written = spawn_blocking(move || batch.commit()).await;
-        let written = written.map_err(|_panic| Error::Internal("a checkpoint was broken off"));
-        let written = written.and_then(|written| Ok(written?));
-        if written.is_err() {
-            self.store.break_off();
-        }
-        written
+        let turn = Arc::clone(&kept.turn).try_lock_owned();
+        let turn = turn.map_err(|_| Error::Internal("two checkpoints of a job at once"))?;
+        let writes = Arc::new(self.writes);
+        *kept.flight.write() = Some(Arc::clone(&writes));
+        let task = spawn_blocking(move || {
+            let _turn = turn;
+            kept.write(&writes, manifest)?;
+            *kept.flight.write() = None;
+            Ok(())
+        });
+        Ok(Flight::new(self.store, task))
     }
 }
 
@@ -334,7 +408,8 @@ mod tests {
     #[tokio::test]
     async fn keys_may_be_of_any_length() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Checkpoints::open(dir.path()).unwrap().of(1, 0).unwrap();
+        let checkpoints = Checkpoints::open(dir.path()).unwrap();
+        let store = checkpoints.of(1, 0).await.unwrap();
         let shelf = Shelf::new(Some(store.clone()), 7, false);
         let lengths = [0, 1, KEY_BYTES_MAX - 3, KEY_BYTES_MAX, 70_000, 200_000];
         let keys = lengths.map(|length| vec![b'k'; length]);
@@ -343,7 +418,7 @@ mod tests {
             saving.put(&shelf, &[b"group", key], &[value]);
         }
         let manifest = Manifest::new("", &[], OffsetVector::new(), 1);
-        saving.commit(&manifest).await.unwrap();
+        saving.launch(&manifest).unwrap().landed().await.unwrap();
         for (key, value) in keys.iter().zip(0u8..) {
             let got = shelf.get(&[b"group", key]).unwrap();
             assert_eq!(got.as_deref(), Some(&[value][..]), "{}", key.len());
@@ -363,7 +438,55 @@ mod tests {
         for key in &keys {
             saving.remove(&shelf, &[b"group", key]);
         }
-        saving.commit(&manifest).await.unwrap();
+        saving.launch(&manifest).unwrap().landed().await.unwrap();
         assert_eq!(found(&shelf, b"group"), []);
+    }
+    #[tokio::test]
+    async fn what_is_on_its_way_is_read_as_if_it_were_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let (open, held) = std::sync::mpsc::channel::<Result<()>>();
+        let held = Mutex::new(held);
+        let checkpoints = Checkpoints::open(dir.path()).unwrap();
+        let checkpoints = checkpoints.with_gate(move || held.lock().recv().unwrap());
+        let manifest = Manifest::new("", &[], OffsetVector::new(), 1);
+        let store = checkpoints.of(1, 0).await.unwrap();
+        let shelf = Shelf::new(Some(store.clone()), 7, false);
+        let mut saving = store.begin().unwrap();
+        for key in *b"bdf" {
+            saving.put(&shelf, &[b"g", &[key]], &[1]);
+        }
+        open.send(Ok(())).unwrap();
+        saving.launch(&manifest).unwrap().landed().await.unwrap();
+        let mut saving = store.begin().unwrap();
+        for key in *b"ace" {
+            saving.put(&shelf, &[b"g", &[key]], &[2]);
+        }
+        saving.put(&shelf, &[b"g", b"d"], &[2]);
+        saving.remove(&shelf, &[b"g", b"f"]);
+        let flight = saving.launch(&manifest).unwrap();
+        let there = |shelf: &Shelf| {
+            let found = found(shelf, b"g").into_iter();
+            found
+                .map(|(key, value)| (key[0], value[0]))
+                .collect::<Vec<_>>()
+        };
+        let after = [(b'a', 2), (b'b', 1), (b'c', 2), (b'd', 2), (b'e', 2)];
+        assert_eq!(there(&shelf), after);
+        assert_eq!(shelf.get(&[b"g", b"f"]).unwrap(), None);
+        assert_eq!(shelf.get(&[b"g", b"d"]).unwrap().as_deref(), Some(&[2][..]));
+        // Another at the same time would be the later one, and the earlier might land after it.
+        assert!(store.begin().unwrap().launch(&manifest).is_err());
+        open.send(Ok(())).unwrap();
+        flight.landed().await.unwrap();
+        assert_eq!(there(&shelf), after);
+        // What failed is read by who took it for saved, and by nobody else.
+        let mut saving = store.begin().unwrap();
+        saving.remove(&shelf, &[b"g", b"a"]);
+        open.send(Err(Error::Internal("no room"))).unwrap();
+        assert!(saving.launch(&manifest).unwrap().landed().await.is_err());
+        assert_eq!(there(&shelf), after[1..]);
+        assert!(store.begin().is_err());
+        let again = Shelf::new(Some(checkpoints.of(1, 0).await.unwrap()), 7, true);
+        assert_eq!(there(&again), after);
     }
 }

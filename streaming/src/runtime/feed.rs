@@ -113,7 +113,7 @@ impl Feed {
         }
     }
 
-    /// Waits for rows of those of its sources that are not among `others`.
+    /// Waits for rows of those of its sources that are not among `others`, or until a checkpoint is written.
     ///
     /// # Errors
     /// When a source was dropped, or has got more partitions.

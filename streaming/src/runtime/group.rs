@@ -1,6 +1,8 @@
 //! Groups of jobs that share sources, directly or through one another. They go in step: each step takes all of them to one
 //! offset vector, and is shown when all have come there.
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 use weir_base::{OffsetVector, TopicId};
 use weir_topics::Topic;
@@ -119,12 +121,18 @@ impl Group {
         &self.jobs
     }
 
-    /// Waits for rows.
+    /// Waits for rows, or until a checkpoint of one of its jobs is written; says whether there are rows.
     ///
     /// # Errors
     /// When a source was dropped, or has got more partitions.
-    pub async fn ready(&mut self) -> Result<()> {
-        self.sources.ready().await
+    pub async fn ready(&mut self) -> Result<bool> {
+        let saving = self.jobs.iter_mut().filter(|job| job.is_saving());
+        let mut saving: FuturesUnordered<_> = saving.map(Job::saved).collect();
+        tokio::select! {
+            biased;
+            ready = self.sources.ready() => ready.map(|()| true),
+            Some(()) = saving.next() => Ok(false),
+        }
     }
 
     /// Takes one step through what is there.

@@ -10,13 +10,14 @@ use weir_topics::Topic;
 use super::output::Output;
 use crate::dataflow::Dataflow;
 use crate::delta::Delta;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::operators::StateSize;
 
 /// What a job is called by who starts it.
 pub type JobId = u64;
 
-/// The bytes of state that a checkpoint writes at the most, about: with more that is unsaved, one is made at once.
+/// The bytes of state that a checkpoint writes at the most, about: with more that is unsaved, one is made at once, and the one before it
+/// is waited for.
 const UNSAVED_BYTES: usize = 64 << 20;
 /// No more than such a part of the time goes into checkpoints: after a long one, the next waits longer.
 const CHECKPOINT_SHARE: i64 = 10;
@@ -31,6 +32,8 @@ pub struct Job {
     upkeep: Upkeep,
     /// When the next checkpoint is due, in milliseconds since the epoch.
     due_ms: i64,
+    /// When the one that is being written was taken.
+    taken_ms: i64,
     /// The bytes that were left when state was let go from memory the last time.
     stuck: usize,
     /// Why there are no more checkpoints.
@@ -94,6 +97,7 @@ impl Job {
             output,
             end,
             due_ms: 0,
+            taken_ms: 0,
             upkeep,
             stuck: 0,
             broken: None,
@@ -187,18 +191,24 @@ impl Job {
         self.approach(&end).await
     }
 
-    /// Makes a checkpoint if it is time for one, or too much is unsaved; with too little memory, lets go of what is saved.
+    /// Takes a checkpoint if it is time for one, or too much is unsaved, and has it written while the job goes on; with too little
+    /// memory, lets go of what is saved.
     ///
     /// # Errors
     /// When what the checkpoint needs cannot be put out. A checkpoint that fails itself is the last one, and stops nothing.
     pub(crate) async fn tend(&mut self) -> Result<()> {
+        let on_its_way = self.dataflow.checkpoint_on_its_way();
+        if on_its_way == Some(true) {
+            self.saved().await;
+        }
         let state = self.dataflow.state_size();
         // What could not be let go the last time cannot be now.
         let freeable = state.bytes.saturating_sub(self.stuck);
         let is_full = state.bytes > self.upkeep.memory && freeable > self.upkeep.memory / 4;
-        let is_due = self.upkeep.clock.now_ms() >= self.due_ms;
+        // While one is being written, the next waits, unless what it would write becomes too much.
+        let is_due = self.upkeep.clock.now_ms() >= self.due_ms && on_its_way != Some(false);
         if is_full || is_due || state.unsaved > UNSAVED_BYTES {
-            self.checkpoint().await?;
+            self.begin_checkpoint().await?;
             if is_full {
                 self.dataflow.release();
                 self.stuck = self.dataflow.state_size().bytes;
@@ -207,11 +217,9 @@ impl Job {
         Ok(())
     }
 
-    /// Makes a checkpoint.
-    ///
-    /// # Errors
-    /// As [`Job::tend`].
-    pub async fn checkpoint(&mut self) -> Result<()> {
+    /// Takes a checkpoint, and has it written while the job goes on.
+    async fn begin_checkpoint(&mut self) -> Result<()> {
+        self.saved().await;
         if self.broken.is_some() {
             return Ok(());
         }
@@ -220,12 +228,45 @@ impl Job {
             return Ok(());
         }
         self.show().await?;
-        let began_ms = self.upkeep.clock.now_ms();
-        if let Err(error) = self.dataflow.checkpoint(began_ms).await {
-            tracing::warn!(job = self.id, %error, "a checkpoint cannot be made; after a restart, the one before is gone on from");
-            self.broken = Some(error.to_string());
+        self.taken_ms = self.upkeep.clock.now_ms();
+        let begun = self.dataflow.begin_checkpoint(self.taken_ms).await;
+        self.due_after(0);
+        match begun {
+            Ok(_) => {}
+            Err(error) => self.break_off(&error),
         }
-        self.due_after(self.upkeep.clock.now_ms().saturating_sub(began_ms));
+        Ok(())
+    }
+
+    /// Waits for the checkpoint that is being written, if there is one.
+    pub(super) async fn saved(&mut self) {
+        if self.dataflow.checkpoint_on_its_way().is_none() {
+            return;
+        }
+        if let Err(error) = self.dataflow.end_checkpoint().await {
+            self.break_off(&error);
+        }
+        let now_ms = self.upkeep.clock.now_ms();
+        self.due_after(now_ms.saturating_sub(self.taken_ms));
+    }
+
+    /// Whether a checkpoint is being written.
+    pub(super) fn is_saving(&self) -> bool {
+        self.dataflow.checkpoint_on_its_way().is_some()
+    }
+
+    fn break_off(&mut self, error: &Error) {
+        tracing::warn!(job = self.id, %error, "a checkpoint cannot be made; after a restart, the one before is gone on from");
+        self.broken = Some(error.to_string());
+    }
+
+    /// Makes a checkpoint: it is written on return.
+    ///
+    /// # Errors
+    /// As [`Job::tend`].
+    pub async fn checkpoint(&mut self) -> Result<()> {
+        self.begin_checkpoint().await?;
+        self.saved().await;
         Ok(())
     }
 
