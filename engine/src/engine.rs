@@ -303,15 +303,16 @@ impl Engine {
     }
 }
 
-/// Opens the state of the jobs of a catalog. What cannot be read can be computed again.
+/// Opens the state of the jobs of a catalog. What is damaged can be computed again; what only cannot be read now is not thrown away.
 fn open_checkpoints(folder: &Path, catalog: &Catalog) -> Result<Checkpoints> {
     let checkpoints = match Checkpoints::open(folder) {
         Ok(checkpoints) => checkpoints,
-        Err(error) => {
-            tracing::warn!(%error, "the state of materialized views cannot be read: they are computed again");
+        Err(error) if error.is_damage() => {
+            tracing::warn!(%error, "the state of materialized views is damaged: they are computed again");
             empty_folder(folder)?;
             Checkpoints::open(folder)?
         }
+        Err(error) => return Err(error.into()),
     };
     let snapshot = catalog.snapshot();
     checkpoints.retain(|job, generation| {

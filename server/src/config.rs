@@ -72,6 +72,8 @@ pub struct HttpSettings {
     pub body_timeout: Duration,
     /// How often a quiet event stream carries a comment, so that proxies keep it open.
     pub event_keep_alive: Duration,
+    /// A WebSocket whose client does not take a message for so long is closed.
+    pub websocket_send_timeout: Duration,
     /// Sessions at once.
     pub sessions: usize,
     /// A session unused for so long is closed.
@@ -199,6 +201,7 @@ impl Default for HttpSettings {
             header_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(60),
             event_keep_alive: Duration::from_secs(15),
+            websocket_send_timeout: Duration::from_secs(60),
             sessions: 1000,
             session_idle: Duration::from_secs(30 * 60),
             statements: 200,

@@ -272,6 +272,11 @@ impl Dataflow {
         })
     }
 
+    /// As [`Dataflow::with_step_rows`].
+    pub(crate) fn set_step_rows(&mut self, rows: i64) {
+        self.step_rows = rows.max(1);
+    }
+
     /// Whether its rows only come.
     pub fn only_grows(&self) -> bool {
         self.root.only_grows()

@@ -15,15 +15,17 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_base::{Classify, Kind, TopicId};
-use weir_catalog::{Body, Entry, ObjectId, ObjectKind, Snapshot};
+use weir_catalog::{Body, Entry, ObjectId, Snapshot};
 use weir_streaming::{Feed, Holds, JobStatus, Positions};
 
 pub(crate) use open::{feed, plan};
+pub use target::is_of_sink;
 pub(crate) use target::{FILES, envelope_of, files, group_id, record_schema};
 
 use crate::engine::Shared;
 use crate::error::Error;
 use crate::lanes::{Lane, defect};
+use crate::rate::RATE;
 use crate::reads::tables_read;
 use crate::views::{Failure, ViewState, ViewStatus};
 
@@ -310,6 +312,11 @@ impl Life {
                 }
             }
             feed.tend().await?;
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Ok(()),
+                () = feed.turn() => {}
+            }
             let Some(engine) = self.engine.upgrade() else {
                 return Ok(());
             };
@@ -445,10 +452,12 @@ async fn open(engine: &Arc<Shared>, entry: &Entry) -> Result<(Feed, Vec<TopicId>
     feed.open().await?;
     let snapshot = engine.catalog.snapshot();
     let is_view = |id: TopicId| {
-        let stored = snapshot.by_topic(id).iter();
-        stored
-            .map(|entry| entry.kind())
-            .any(|kind| kind == ObjectKind::MaterializedView)
+        let mut stored = snapshot.by_topic(id).iter();
+        stored.any(|entry| match &entry.body {
+            // One with a rate is shown as it is.
+            Body::MaterializedView(kept) => !kept.options.contains_key(RATE),
+            _ => false,
+        })
     };
     let topics = feed.job().reads().map(weir_topics::Topic::id);
     let views = topics.filter(|id| is_view(*id)).collect();

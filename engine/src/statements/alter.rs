@@ -78,6 +78,10 @@ impl Execution {
                 entry.describe()
             )));
         }
+        let of_options = matches!(
+            alter.operation,
+            AlterOperation::SetOptions(_) | AlterOperation::ResetOptions(_)
+        );
         let changes = match alter.operation {
             AlterOperation::RenameTo(to) => snapshot.rename(entry.id, &normalized(&to))?,
             AlterOperation::SetSchema(schema) => {
@@ -130,6 +134,9 @@ impl Execution {
             self.check_schema(&changes)?;
         }
         self.commit(&snapshot, changes).await?;
+        if of_options {
+            self.apply_job_options(&entry).await?;
+        }
         if let Some((_, topic)) = entry.topic() {
             self.engine.forget_table(topic);
             self.engine.histories.changed();
@@ -155,26 +162,33 @@ impl Execution {
         Ok(())
     }
 
-    /// Sets options of a stream, or gives them their defaults: those of its topic at once, in one step; its own by the changes
-    /// that are answered.
+    /// Sets options of a stream, view or sink, or gives them their defaults: those of a topic at once, in one step; others by the
+    /// changes that are answered.
     async fn set_options(
         &self,
         snapshot: &Snapshot,
         entry: &Entry,
         changes: Vec<(String, Option<String>)>,
     ) -> Result<Vec<weir_catalog::Change>> {
-        let Body::Stream(stream) = &entry.body else {
-            return Err(Error::invalid(
-                SqlState::WRONG_OBJECT_TYPE,
-                format!("{} has no options that can be changed", entry.describe()),
-            ));
-        };
         if changes.is_empty() {
             return Err(Error::invalid(
                 SqlState::SYNTAX_ERROR,
                 "SET () and RESET () name an option",
             ));
         }
+        let stream = match &entry.body {
+            Body::Stream(stream) => stream,
+            Body::MaterializedView(kept) => {
+                return self.set_view_options(snapshot, entry, kept, changes);
+            }
+            Body::Sink(sink) => return self.set_sink_options(snapshot, entry, sink, changes),
+            _ => {
+                return Err(Error::invalid(
+                    SqlState::WRONG_OBJECT_TYPE,
+                    format!("{} has no options that can be changed", entry.describe()),
+                ));
+            }
+        };
         let topic = self.engine.topic_of(entry)?;
         let mut config = topic.config();
         let mut options = stream.options.clone();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::sql::sqlparser::ast;
-use weir_base::{Kind, SqlState};
+use weir_base::{Kind, Options, SqlState};
 use weir_catalog::{
     Body, Change, Column, Entry, MaterializedView, NewObject, ObjectId, ObjectKind, Snapshot, View,
 };
@@ -17,6 +17,7 @@ use super::definitions::{depends_on_itself, if_exists, query_columns, roomy, top
 use super::{Execution, position_of};
 use crate::answer::Answer;
 use crate::error::{Error, Result};
+use crate::rate;
 use crate::views::{self, ViewOptions, ViewState};
 
 /// A query that is to be kept, as a statement has it.
@@ -41,7 +42,7 @@ impl Execution {
     ) -> Result<Answer> {
         let name = self.name(&create.name)?;
         let options: BTreeMap<String, String> = create.options.iter().cloned().collect();
-        ViewOptions::read(options.clone(), &self.engine.settings.limits)?;
+        let given = ViewOptions::read(options.clone(), &self.engine.settings.limits)?;
         let ddl = self.engine.ddl.lock().await;
         let snapshot = self.snapshot();
         let if_exists = if_exists(create.or_replace, create.if_not_exists)?;
@@ -63,6 +64,7 @@ impl Execution {
             return Ok(self.done("CREATE MATERIALIZED VIEW"));
         }
         let (view, depends_on) = self.kept_view(query).await?;
+        rate::check(&snapshot, given.rate(), depends_on.iter().copied())?;
         let topic = self.free_topic_name(topic_name(&name)?, false)?;
         let spec = TopicSpec {
             partitions: 1,
@@ -94,9 +96,7 @@ impl Execution {
             let missing = || Error::new(Kind::Internal, "a view that is not there");
             let entry = entry.ok_or_else(missing)?;
             let views = &this.engine.views;
-            let mut begun = views
-                .run(&this.engine, std::slice::from_ref(&entry))
-                .await;
+            let mut begun = views.run(&this.engine, std::slice::from_ref(&entry)).await;
             // One that cannot even be planned is not kept.
             let state = views.status(entry.id).map(|status| status.state);
             if let (Ok(()), Some(ViewState::Failed(_))) = (&begun, state) {
@@ -232,9 +232,14 @@ impl Execution {
             .with_hint("drop what reads it, and create that again over the new query")
             .with_position(position));
         }
-        if !kept.paused {
-            let changes = change(&snapshot, entry.id)?;
-            if let Some(Change::Put(changed)) = changes.first() {
+        let changes = change(&snapshot, entry.id)?;
+        if let Some(Change::Put(changed)) = changes.first() {
+            if let Body::MaterializedView(kept) = &changed.body {
+                let rate = rate::take(&mut Options::new(kept.options.clone()))?;
+                let checked = rate::check(&snapshot, rate, changed.depends_on.iter().copied());
+                checked.map_err(|error| error.with_position(position))?;
+            }
+            if !kept.paused {
                 views.prepare(&self.engine, changed).await?;
             }
         }

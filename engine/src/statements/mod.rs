@@ -9,6 +9,7 @@ mod create_stream;
 mod definitions;
 mod drop;
 mod explain;
+mod job_options;
 mod live;
 mod materialized_view;
 mod query;
@@ -256,10 +257,7 @@ impl Execution {
     ) -> Result<T> {
         match self.engine.lanes.spawn(Lane::Interactive, work) {
             Some(task) => task.await.map_err(panicked)?,
-            None => Err(Error::new(
-                Kind::Unavailable,
-                "the server is shutting down",
-            )),
+            None => Err(Error::new(Kind::Unavailable, "the server is shutting down")),
         }
     }
 

@@ -19,7 +19,7 @@ use super::{Execution, normalized, position_of};
 use crate::answer::Answer;
 use crate::error::{Error, Result};
 use crate::planning::Reading;
-use crate::{sinks, topic_config};
+use crate::{rate, sinks, topic_config};
 
 /// What a sink is made of, before it is known where it writes to.
 struct Draft {
@@ -72,12 +72,14 @@ impl Execution {
             },
             ..draft
         };
+        let mut options = Options::new(draft.sink.options.clone());
+        rate::take(&mut options)?;
         match &create.into {
             Some(into) => {
-                Options::new(draft.sink.options.clone()).finish()?;
+                options.finish()?;
                 self.write_into(&mut draft, into, &[]).await?;
             }
-            None => self.write_elsewhere(&mut draft, &name).await?,
+            None => self.write_elsewhere(&mut draft, &name, options).await?,
         }
         self.begin_sink(name, draft, sql, if_exists).await?;
         Ok(self.done("CREATE SINK"))
@@ -251,8 +253,12 @@ impl Execution {
     }
 
     /// Lets a sink write where its options say.
-    async fn write_elsewhere(&self, draft: &mut Draft, name: &ObjectName) -> Result<()> {
-        let mut options = Options::new(draft.sink.options.clone());
+    async fn write_elsewhere(
+        &self,
+        draft: &mut Draft,
+        name: &ObjectName,
+        mut options: Options,
+    ) -> Result<()> {
         match options.take::<String>("connector")?.as_deref() {
             Some("topic") => self.write_to_topic(draft, name, options).await,
             Some(sinks::FILES) => self.write_to_files(draft, name, options),

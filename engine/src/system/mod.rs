@@ -7,6 +7,7 @@
 mod engine_facts;
 mod facts;
 mod information_schema;
+mod jobs;
 mod pg_types;
 mod provider;
 mod rows;

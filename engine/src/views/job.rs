@@ -1,5 +1,7 @@
 //! The jobs of views: how they are planned, where they go on, what their options say.
 
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use weir_base::{ByteSize, Kind, Offset, Options, SqlState};
@@ -11,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::memory::QueryPool;
 use crate::planning::{Planner, Reading};
 use crate::queries::Running;
+use crate::rate;
 use crate::settings::Limits;
 use crate::variables::Variables;
 
@@ -21,6 +24,8 @@ pub(crate) struct ViewOptions {
     on_error: OnRowError,
     /// `memory = '256MB'`: the view's own bound, below the server's.
     memory: Option<ByteSize>,
+    /// `rate = 10000`: how many rows it reads in a second at the most.
+    rate: Option<NonZeroU64>,
 }
 
 impl ViewOptions {
@@ -35,6 +40,7 @@ impl ViewOptions {
         let mut options = Options::new(given);
         let on_error: Option<String> = options.take("on_error")?;
         let memory: Option<ByteSize> = options.take("memory")?;
+        let rate = rate::take(&mut options)?;
         options.finish()?;
         let on_error = match on_error.as_deref() {
             None | Some("fail") => OnRowError::Fail,
@@ -55,7 +61,11 @@ impl ViewOptions {
                 )),
             );
         }
-        Ok(Self { on_error, memory })
+        Ok(Self {
+            on_error,
+            memory,
+            rate,
+        })
     }
 
     /// Those of a view that is there. The server's limit may have become lower since.
@@ -65,6 +75,54 @@ impl ViewOptions {
             ..limits.clone()
         };
         Self::read(view.options.clone(), &least)
+    }
+
+    /// The rows that it reads in a second at the most.
+    pub(crate) fn rate(&self) -> Option<NonZeroU64> {
+        self.rate
+    }
+
+    /// These, some of them changed: set, or given their defaults.
+    ///
+    /// # Errors
+    /// When an option is unknown, its value is not among those that it can have, or it cannot change in a view that is there.
+    pub(crate) fn changed(
+        given: &BTreeMap<String, String>,
+        changes: Vec<(String, Option<String>)>,
+        limits: &Limits,
+    ) -> Result<BTreeMap<String, String>> {
+        let mut changed = given.clone();
+        let mut set = BTreeMap::new();
+        for (name, value) in changes {
+            match value {
+                Some(value) => {
+                    set.insert(name.clone(), value.clone());
+                    changed.insert(name, value);
+                }
+                None => {
+                    let mut known = Options::new([(name.clone(), String::new())]);
+                    for known_name in ["on_error", "memory", rate::RATE] {
+                        known.take::<String>(known_name)?;
+                    }
+                    known.finish()?;
+                    changed.remove(&name);
+                }
+            }
+        }
+        // What was there may be beyond a limit that has become lower since; it is bounded by that where it is used.
+        Self::read(set, limits)?;
+        let skips = |options: &BTreeMap<String, String>| {
+            options
+                .get("on_error")
+                .is_some_and(|policy| policy == "skip")
+        };
+        if skips(given) != skips(&changed) {
+            return Err(Error::unsupported(
+                "option \"on_error\" cannot change in a view that is there: its rows would be those of one way up to a place, and then those of the other",
+            )
+            .with_hint("compute it again: CREATE OR REPLACE MATERIALIZED VIEW … WITH (on_error = …) AS …"));
+        }
+        Ok(changed)
     }
 
     fn memory(&self, limits: &Limits) -> usize {
@@ -132,7 +190,8 @@ pub(super) async fn job(engine: &Arc<Shared>, entry: &Entry, has: Table) -> Resu
             }
         }
     };
-    Ok(Job::new(entry.id.0, dataflow, sink, upkeep(engine, memory)))
+    let job = Job::new(entry.id.0, dataflow, sink, upkeep(engine, memory));
+    Ok(job.with_rate(options.rate))
 }
 
 /// When the state of a job is saved.

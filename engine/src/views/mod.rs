@@ -450,7 +450,11 @@ impl Views {
     fn regroup(&self, engine: &Arc<Shared>, groups: &mut Vec<RunningGroup>, jobs: Vec<Job>) {
         let places: Vec<(Option<Topic>, Vec<Topic>)> = jobs
             .iter()
-            .map(|job| (job.topic().cloned(), job.reads().cloned().collect()))
+            .map(|job| match job.is_paced() {
+                false => (job.topic().cloned(), job.reads().cloned().collect()),
+                // It would hold the others back.
+                true => (None, Vec::new()),
+            })
             .collect();
         let mut jobs: Vec<Option<Job>> = jobs.into_iter().map(Some).collect();
         for members in components(&places) {

@@ -28,8 +28,10 @@ pub(super) async fn save(jobs: Vec<Job>) {
     }
 }
 
+/// The topics by which a job belongs to others. One that goes at a pace of its own belongs to none, whatever it reads.
 pub(super) fn topics_of(job: &Job) -> Vec<TopicId> {
-    job.reads().chain(job.topic()).map(Topic::id).collect()
+    let reads = job.reads().filter(|_| !job.is_paced());
+    reads.chain(job.topic()).map(Topic::id).collect()
 }
 
 /// Stops some groups at the end of their steps, and gives their jobs.
@@ -96,8 +98,10 @@ pub(super) async fn come_near(
 ) -> Vec<Job> {
     let id = ObjectId(job.id());
     loop {
-        if stop.is_cancelled() {
-            return vec![job];
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return vec![job],
+            () = job.turn() => {}
         }
         if tell.as_ref().is_some_and(oneshot::Sender::is_closed) {
             return Vec::new();

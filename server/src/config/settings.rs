@@ -208,6 +208,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "How often a quiet event stream carries a comment, so that proxies keep it open.",
         rest.event_keep_alive
     ),
+    setting!(
+        "rest.websocket_send_timeout",
+        "A WebSocket whose client does not take a message for so long is closed, and its queries end.",
+        rest.websocket_send_timeout
+    ),
     setting!("rest.sessions", "Sessions at once.", rest.sessions),
     setting!(
         "rest.session_idle",

@@ -11,8 +11,8 @@ use parking_lot::{Mutex, RwLock};
 use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 
-use super::flight::{Flight, Writes};
 use super::Manifest;
+use super::flight::{Flight, Writes};
 use crate::error::{Error, Result};
 use crate::runtime::JobId;
 

@@ -99,6 +99,11 @@ impl Feed {
         Ok(())
     }
 
+    /// Waits until it may take its next step.
+    pub async fn turn(&self) {
+        self.job.turn().await;
+    }
+
     /// Whether something is to be written before it can go on.
     pub fn owes(&self) -> bool {
         let is_due = self.due().is_some_and(|due| due <= Instant::now());

@@ -1,6 +1,7 @@
 //! A job: one query, and where its changes go.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use weir_base::{Clock, Offset, OffsetVector, TopicId};
 use weir_topics::Topic;
 
 use super::output::Output;
+use super::pace::Pace;
 use crate::dataflow::Dataflow;
 use crate::delta::Delta;
 use crate::error::{Error, Result};
@@ -30,6 +32,8 @@ pub struct Job {
     pub(super) output: Output,
     end: Offset,
     upkeep: Upkeep,
+    /// The bound on how fast it reads.
+    pace: Option<Pace>,
     /// When the next checkpoint is due, in milliseconds since the epoch.
     due_ms: i64,
     /// When the one that is being written was taken.
@@ -40,6 +44,9 @@ pub struct Job {
     broken: Option<String>,
     steps: u64,
     rows_read: u64,
+    rows_written: u64,
+    /// What all steps have taken, in microseconds.
+    stepping_us: u64,
     /// The mean of the last steps' times, each counting a sixteenth, in microseconds.
     step_us: u64,
     /// Since when there are rows that it has yet to read.
@@ -55,8 +62,12 @@ pub struct JobStatus {
     pub behind_since_ms: Option<i64>,
     /// Rows of its sources that it has read since it began or went on from a checkpoint.
     pub rows_read: u64,
+    /// Rows of its query that have come or gone by that.
+    pub rows_written: u64,
     /// Steps that it has taken since then.
     pub steps: u64,
+    /// What they have taken, in microseconds.
+    pub stepping_us: u64,
     /// What a step takes, on the mean of the last ones, in microseconds.
     pub step_us: u64,
     /// Rows that were left out because they cannot be computed.
@@ -99,15 +110,46 @@ impl Job {
             due_ms: 0,
             taken_ms: 0,
             upkeep,
+            pace: None,
             stuck: 0,
             broken: None,
             steps: 0,
             rows_read: 0,
+            rows_written: 0,
+            stepping_us: 0,
             step_us: 0,
             behind_since_ms: None,
         };
         job.due_after(0);
         job
+    }
+
+    /// Lets it read no more than so many rows a second. In a group it would hold the others back: it is to be in one of its own.
+    #[must_use]
+    pub fn with_rate(mut self, rows_per_second: Option<NonZeroU64>) -> Self {
+        self.pace = rows_per_second.map(|rate| Pace::new(rate, Instant::now()));
+        if let Some(pace) = &self.pace {
+            self.dataflow.set_step_rows(pace.step_rows());
+        }
+        self
+    }
+
+    /// Whether there is a bound on how fast it reads.
+    pub fn is_paced(&self) -> bool {
+        self.pace.is_some()
+    }
+
+    /// When it may take its next step, and of how many rows, if there is a bound on that.
+    pub(super) fn bound(&self) -> Option<(Instant, i64)> {
+        let pace = self.pace.as_ref()?;
+        Some((pace.due(), pace.step_rows()))
+    }
+
+    /// Waits until it may take its next step.
+    pub async fn turn(&self) {
+        if let Some((due, _)) = self.bound() {
+            tokio::time::sleep_until(due.into()).await;
+        }
     }
 
     /// What it is called.
@@ -141,7 +183,9 @@ impl Job {
             rows_behind: self.dataflow.rows_behind(),
             behind_since_ms: self.behind_since_ms,
             rows_read: self.rows_read,
+            rows_written: self.rows_written,
             steps: self.steps,
+            stepping_us: self.stepping_us,
             step_us: self.step_us,
             rows_skipped: self.dataflow.rows_skipped(),
             state: self.dataflow.state_size(),
@@ -153,15 +197,21 @@ impl Job {
         }
     }
 
-    /// Counts a step.
-    fn count(&mut self, began: Instant, rows_before: u64) {
+    /// Counts a step that gave a change.
+    fn count(&mut self, began: Instant, rows_before: u64, delta: &Delta) {
         let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.step_us = match self.steps {
             0 => took_us,
             _ => (self.step_us * 15 + took_us) / 16,
         };
         self.steps += 1;
-        self.rows_read += self.dataflow.rows_read() - rows_before;
+        self.stepping_us = self.stepping_us.saturating_add(took_us);
+        self.rows_written += delta.rows() as u64;
+        let rows = self.dataflow.rows_read() - rows_before;
+        self.rows_read += rows;
+        if let Some(pace) = &mut self.pace {
+            pace.took(rows, began);
+        }
         self.behind_since_ms = match self.dataflow.rows_behind() {
             0 => None,
             _ => self.behind_since_ms.or(Some(self.upkeep.clock.now_ms())),
@@ -177,7 +227,7 @@ impl Job {
         let delta = self.dataflow.step_towards(position).await?;
         let at = self.dataflow.position();
         self.end = self.output.gather(&delta, &at).await?;
-        self.count(began, rows);
+        self.count(began, rows, &delta);
         self.tend().await?;
         Ok(self.dataflow.is_at(position))
     }
@@ -286,7 +336,7 @@ impl Job {
     pub(super) async fn compute(&mut self, position: &OffsetVector) -> Result<Delta> {
         let (began, rows) = (Instant::now(), self.dataflow.rows_read());
         let delta = self.dataflow.step_towards(position).await?;
-        self.count(began, rows);
+        self.count(began, rows, &delta);
         Ok(delta)
     }
 
@@ -295,7 +345,7 @@ impl Job {
         let (began, rows) = (Instant::now(), self.dataflow.rows_read());
         let delta = self.dataflow.step_to(position).await?;
         self.end = self.output.take(&delta, &self.dataflow.position()).await?;
-        self.count(began, rows);
+        self.count(began, rows, &delta);
         self.tend().await?;
         Ok(delta.rows())
     }
