@@ -324,7 +324,9 @@ impl FolderWriter {
     /// The manifests of commits that nobody needs any more, which are forgotten.
     fn outdated(&mut self) -> Vec<Path> {
         let outdated = outdated(&mut self.kept, SystemTime::now());
-        let paths = outdated.into_iter().map(|commit| self.manifest_path(commit));
+        let paths = outdated
+            .into_iter()
+            .map(|commit| self.manifest_path(commit));
         paths.collect()
     }
 

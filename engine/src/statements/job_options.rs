@@ -38,7 +38,7 @@ impl Execution {
     ) -> Result<Vec<Change>> {
         let is_to_files = sink.options.get("connector").map(String::as_str) == Some(sinks::FILES);
         let changeable = match is_to_files {
-            true => [&[RATE], &ROLLOVER[..]].concat(),
+            true => [&[RATE][..], &ROLLOVER].concat(),
             false => vec![RATE],
         };
         let mut options = sink.options.clone();

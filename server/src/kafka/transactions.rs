@@ -165,32 +165,31 @@ impl Kafka {
                 partitions.collect()
             })
             .collect();
-        let added: Result<Vec<i16>, i16> = if let Err(code) =
-            check_transactional_id(&producer.transactional_id)
-        {
-            Err(code)
-        } else if !is_whole {
-            Ok(vec![code::OPERATION_NOT_ATTEMPTED; places.len()])
-        } else if only_verify {
-            let found = self.transactions.has_partitions(producer, &places);
-            let code = |is_in: bool| match is_in {
-                true => code::NONE,
-                false if version >= 5 => code::TRANSACTION_ABORTABLE,
-                false => code::INVALID_TXN_STATE,
+        let added: Result<Vec<i16>, i16> =
+            if let Err(code) = check_transactional_id(&producer.transactional_id) {
+                Err(code)
+            } else if !is_whole {
+                Ok(vec![code::OPERATION_NOT_ATTEMPTED; places.len()])
+            } else if only_verify {
+                let found = self.transactions.has_partitions(producer, &places);
+                let code = |is_in: bool| match is_in {
+                    true => code::NONE,
+                    false if version >= 5 => code::TRANSACTION_ABORTABLE,
+                    false => code::INVALID_TXN_STATE,
+                };
+                found
+                    .map(|found| found.into_iter().map(code).collect())
+                    .map_err(|error| code::of_log(&error))
+            } else {
+                let added = self.transactions.add_partitions(producer, &places).await;
+                let code = |added: weir_topics::Result<()>| match added {
+                    Ok(()) => code::NONE,
+                    Err(error) => code::of_log(&error),
+                };
+                added
+                    .map(|added| added.into_iter().map(code).collect())
+                    .map_err(|error| fenced(code::of_log(&error), version >= 2))
             };
-            found
-                .map(|found| found.into_iter().map(code).collect())
-                .map_err(|error| code::of_log(&error))
-        } else {
-            let added = self.transactions.add_partitions(producer, &places).await;
-            let code = |added: weir_topics::Result<()>| match added {
-                Ok(()) => code::NONE,
-                Err(error) => code::of_log(&error),
-            };
-            added
-                .map(|added| added.into_iter().map(code).collect())
-                .map_err(|error| fenced(code::of_log(&error), version >= 2))
-        };
         let results = topics.into_iter().zip(known).map(|(topic, known)| {
             let partitions = topic.partitions.iter().zip(known);
             let partitions = partitions.map(|(index, known)| {

@@ -116,7 +116,7 @@ impl Checkpoints {
                     .database
                     .keyspace(&named, KeyspaceCreateOptions::default)?;
                 self.database.delete_keyspace(keyspace)?;
-                self.turns.lock().remove(named.as_ref() as &str);
+                self.turns.lock().remove(&*named);
             }
         }
         Ok(())
