@@ -52,7 +52,7 @@ pub use queries::{QueryInfo, QueryState};
 pub use request::{Ingest, IngestFormat, Ingested, IngestedPartition, Request};
 pub use schemas::RegistryError;
 pub use session::Session;
-pub use settings::{HistorySettings, Limits, Settings};
+pub use settings::{CopySettings, HistorySettings, Limits, Settings};
 pub use sinks::is_of_sink;
 pub use topic_access::TopicAccess;
 pub use topic_config::{SettingKind, TOPIC_SETTINGS, TopicSetting};

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use weir_base::ByteSize;
 use weir_base::nearest::nearest;
-use weir_engine::{HistorySettings, Limits, Settings};
+use weir_engine::{CopySettings, HistorySettings, Limits, Settings};
 
 use crate::error::{Error, Result};
 use settings::{SETTINGS, Setting};
@@ -46,6 +46,8 @@ pub struct Config {
     pub history: HistorySettings,
     /// How often the state of each materialized view is saved.
     pub checkpoint_interval: Duration,
+    /// Where checkpoints of materialized views are copied to.
+    pub checkpoint_copies: CopySettings,
     /// The bounds on queries.
     pub limits: Limits,
     /// The bounds on HTTP connections and what they keep on the server.
@@ -182,6 +184,7 @@ impl Default for Config {
             segment_bytes: ByteSize(128 << 20),
             upkeep_interval: Duration::from_secs(5),
             checkpoint_interval: Duration::from_secs(10),
+            checkpoint_copies: CopySettings::default(),
             history: HistorySettings::default(),
             limits: Limits::default(),
             rest: HttpSettings::default(),
@@ -308,6 +311,7 @@ impl Config {
             upkeep_interval: self.upkeep_interval,
             history: self.history.clone(),
             checkpoint_interval: self.checkpoint_interval,
+            checkpoint_copies: self.checkpoint_copies.clone(),
             limits: self.limits.clone(),
         }
     }

@@ -11,11 +11,11 @@ use datafusion::datasource::source_as_provider;
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use weir_base::{OffsetVector, Origin, ResumeToken, TopicId};
+use weir_base::{Offset, OffsetVector, Origin, ResumeToken, TopicId};
 use weir_connectors::topic::FollowedTable;
 use weir_topics::{Pin, Topic};
 
-use crate::checkpoint::{Flight, JobStore, Manifest, Saving, Shelf};
+use crate::checkpoint::{CopyState, Flight, JobStore, Manifest, Saving, Shelf};
 use crate::delta::Delta;
 use crate::error::{Error, Result};
 use crate::event_time::{self, EventTime};
@@ -227,6 +227,17 @@ impl Dataflow {
     /// How many rows lie before where it stands: offsets, of all partitions.
     pub(crate) fn rows_read(&self) -> u64 {
         self.sources.rows_read()
+    }
+
+    /// How the copies of its checkpoints do, where there are some.
+    pub(crate) fn copies(&self) -> CopyState {
+        let copies = self.store.as_ref().and_then(JobStore::copies);
+        copies.unwrap_or_default()
+    }
+
+    /// Where the topic of the view ended that the state it went on from belongs to.
+    pub fn restored_shown(&self) -> Option<Offset> {
+        self.manifest.shown
     }
 
     /// What its state takes on the disk, in bytes.
@@ -461,6 +472,15 @@ impl Dataflow {
     /// When it cannot be taken, or the one before it could not be written: then the last one that was written holds, and no other can be
     /// made by this dataflow.
     pub async fn begin_checkpoint(&mut self, now_ms: i64) -> Result<bool> {
+        self.begin_checkpoint_of(now_ms, None).await
+    }
+
+    /// As [`Dataflow::begin_checkpoint`], of a view whose topic ends at `shown`.
+    pub(crate) async fn begin_checkpoint_of(
+        &mut self,
+        now_ms: i64,
+        shown: Option<Offset>,
+    ) -> Result<bool> {
         self.end_checkpoint().await?;
         let Some(store) = &self.store else {
             return Ok(false);
@@ -472,6 +492,7 @@ impl Dataflow {
         let mut saving = store.begin()?;
         let mut manifest = self.manifest.at(self.sources.position(), now_ms);
         manifest.skipped = self.rows_skipped();
+        manifest.shown = shown;
         let launched =
             save(self.root.as_mut(), &mut saving).and_then(|()| saving.launch(&manifest));
         // What was taken is taken for saved.

@@ -77,7 +77,7 @@ struct Inner {
     /// Held while topics are made, changed or deleted.
     changing: Mutex<()>,
     writers: Mutex<Vec<JoinHandle<()>>>,
-    upkeep: Mutex<Option<JoinHandle<()>>>,
+    upkeep: Mutex<Vec<JoinHandle<()>>>,
     producer_ids: ProducerIds,
     /// The folder's lock, until the log is closed.
     lock: Mutex<Option<File>>,
@@ -279,6 +279,7 @@ impl TopicLog {
         });
         let upkeep = upkeep.map_err(|error| {
             shared.begin_close();
+            shared.upkeep.begin_close();
             Error::io("start", "the topic log's upkeep", error)
         })?;
         Ok(Self(Arc::new_cyclic(|log| {
@@ -295,7 +296,7 @@ impl TopicLog {
                 shared,
                 topics,
                 changing: Mutex::default(),
-                upkeep: Mutex::new(Some(upkeep)),
+                upkeep: Mutex::new(upkeep),
                 writers: Mutex::new(writers),
                 producer_ids,
                 lock: Mutex::new(Some(lock)),
@@ -462,7 +463,7 @@ impl Inner {
         }
         // After them, so that all that they wrote is synced.
         self.shared.upkeep.begin_close();
-        if let Some(upkeep) = self.upkeep.lock().take() {
+        for upkeep in self.upkeep.lock().drain(..) {
             let _ = upkeep.join();
         }
     }

@@ -26,7 +26,7 @@ pub(crate) async fn feed(engine: &Arc<Shared>, entry: &Entry, holds: Holds) -> R
         .expanding_kept(sink.expands_kept)
         .telling_keys();
     let plan = plan(&planner, entry, sink).await?;
-    let store = Some(engine.checkpoints.of(entry.id.0, 0).await?);
+    let store = Some(engine.checkpoints.uncopied(entry.id.0, 0).await?);
     let (plan, dataflow) = planner.followed(plan, store).await?;
     let dataflow = match target::unique_key(engine, sink)? {
         Some(key) if !dataflow.only_grows() && !is_known(&plan, &key) => {

@@ -169,14 +169,19 @@ pub(super) async fn job(engine: &Arc<Shared>, entry: &Entry, has: Table) -> Resu
         Ok::<_, Error>(dataflow.on_row_error(options.on_error.clone()))
     };
     let mut dataflow = begin().await?;
+    // One that came back from a copy may be ahead of a log that did not.
+    let is_ahead = dataflow
+        .restored_shown()
+        .is_some_and(|shown| shown > table.stable_offset());
     let sink = if has == Table::Anothers {
         ViewSink::of_unknown(table)?
-    } else if table.stable_offset() == Offset::ZERO {
+    } else if table.stable_offset() == Offset::ZERO && !is_ahead {
         ViewSink::new(table)?
     } else {
         // What came since the checkpoint may be in the table already: up to where it says.
         let written = table.written_from().await?;
-        match written.filter(|written| dataflow.is_restored() && dataflow.reaches(written)) {
+        let goes_on = dataflow.is_restored() && !is_ahead;
+        match written.filter(|written| goes_on && dataflow.reaches(written)) {
             Some(written) => {
                 dataflow.go_to(&written).await?;
                 ViewSink::new(table)?

@@ -5,14 +5,18 @@
 //! be let go from memory: the operators look it up when they need it again. So one mechanism serves for checkpoints, for going on
 //! after a crash, and for state that is larger than memory.
 //!
+//! Where there is an object store for them, checkpoints are copied there (`copies`).
+//!
 //! What changed is taken from the operators between two steps, in memory, and written while they take the next ones.
 
+mod copies;
 mod flight;
 #[cfg(test)]
 mod held;
 mod manifest;
 mod store;
 
+pub use copies::CopyState;
 pub(crate) use flight::Flight;
 #[cfg(test)]
 pub(crate) use held::Barrier;

@@ -1,23 +1,26 @@
 //! Where state is kept.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Slice, UserKey, UserValue};
 use parking_lot::{Mutex, RwLock};
 use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
+use weir_connectors::files::ObjectFolder;
 
 use super::Manifest;
+use super::copies::{Copier, Copies, CopyState, Landed};
 use super::flight::{Flight, Writes};
 use crate::error::{Error, Result};
 use crate::runtime::JobId;
 
 /// The number of no operator: under it is the manifest.
-const MANIFEST: [u8; 2] = [0xff, 0xff];
+pub(super) const MANIFEST: [u8; 2] = [0xff, 0xff];
 /// A key of the store has no more bytes: the format of `fjall` has no room for more than 65,535. A longer one is cut, and ends with its
 /// SHA-256; what it was is in the value.
 const KEY_BYTES_MAX: usize = 4096;
@@ -35,9 +38,11 @@ pub struct Checkpoints {
     /// Held while a checkpoint of a job is written, by the name of its keyspace.
     turns: Arc<Mutex<HashMap<String, Turn>>>,
     gate: Option<Gate>,
+    copies: Option<Copies>,
 }
 
-type Turn = Arc<tokio::sync::Mutex<()>>;
+/// Held while one writes.
+pub(super) type Turn = Arc<tokio::sync::Mutex<()>>;
 /// Asked before a checkpoint is written: tests hold it there, or let it fail.
 type Gate = Arc<dyn Fn() -> Result<()> + Send + Sync>;
 
@@ -60,6 +65,7 @@ impl Checkpoints {
             database: builder.open()?,
             turns: Arc::default(),
             gate: None,
+            copies: None,
         })
     }
 
@@ -72,17 +78,90 @@ impl Checkpoints {
         }
     }
 
+    /// The same, whose checkpoints are copied into a folder that `folder` finds. The state of those of `jobs`, by their generations, that is
+    /// not on disk is brought back from there when it is asked for.
+    ///
+    /// # Errors
+    /// When the state on disk cannot be read.
+    pub fn with_copies(
+        self,
+        folder: impl Fn() -> weir_connectors::Result<ObjectFolder> + Send + Sync + 'static,
+        jobs: impl IntoIterator<Item = (JobId, u32)>,
+    ) -> Result<Self> {
+        let mut lost = HashSet::new();
+        for (job, generation) in jobs {
+            let name = name(job, generation);
+            let is_there = self.database.keyspace_exists(&name)
+                && self.keyspace(&name)?.contains_key(MANIFEST)?;
+            if !is_there {
+                lost.insert(name);
+            }
+        }
+        Ok(Self {
+            copies: Some(Copies::new(folder, lost)),
+            ..self
+        })
+    }
+
+    /// Removes the copies of all jobs, and generations of them, but some.
+    ///
+    /// # Errors
+    /// When the place of copies cannot be read or written.
+    pub async fn retain_copies(&self, is_kept: impl Fn(JobId, u32) -> bool) -> Result<()> {
+        let Some(copies) = &self.copies else {
+            return Ok(());
+        };
+        let is_kept =
+            |named: &str| job_of(named).is_none_or(|(job, generation)| is_kept(job, generation));
+        copies.retain(is_kept).await
+    }
+
+    /// Waits until the checkpoints of jobs that have ended are copied, for some time at the most.
+    pub async fn settle_copies(&self, at_most: Duration) {
+        if let Some(copies) = &self.copies {
+            copies.settle(at_most).await;
+        }
+    }
+
+    fn keyspace(&self, name: &str) -> Result<Keyspace> {
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+        Ok(self.database.keyspace(name, options)?)
+    }
+
     /// The state of one job. One of another generation computes something else. A checkpoint that who had it before left on its way
     /// is waited for.
     ///
     /// # Errors
     /// When it cannot be read or written.
     pub async fn of(&self, job: JobId, generation: u32) -> Result<JobStore> {
+        self.open_job(job, generation, self.copies.as_ref()).await
+    }
+
+    /// As [`Checkpoints::of`], of a job whose checkpoints are not copied: what it has written says too little of whether a copy is of the
+    /// same past.
+    ///
+    /// # Errors
+    /// As [`Checkpoints::of`].
+    pub async fn uncopied(&self, job: JobId, generation: u32) -> Result<JobStore> {
+        self.open_job(job, generation, None).await
+    }
+
+    async fn open_job(
+        &self,
+        job: JobId,
+        generation: u32,
+        copies: Option<&Copies>,
+    ) -> Result<JobStore> {
         let name = name(job, generation);
         let turn = Arc::clone(self.turns.lock().entry(name.clone()).or_default());
-        drop(turn.lock().await);
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
-        let keyspace = self.database.keyspace(&name, options)?;
+        let flown = turn.lock().await;
+        let keyspace = self.keyspace(&name)?;
+        let mut copier = None;
+        if let Some(copies) = copies {
+            copies.bring_back(&name, &self.database, &keyspace).await?;
+            copier = Some(copies.begin(&name, &self.database, &keyspace));
+        }
+        drop(flown);
         Ok(JobStore(Arc::new(Kept {
             database: self.database.clone(),
             keyspace,
@@ -90,6 +169,7 @@ impl Checkpoints {
             flight: RwLock::default(),
             broken: AtomicBool::new(false),
             gate: self.gate.clone(),
+            copier,
         })))
     }
 
@@ -107,11 +187,7 @@ impl Checkpoints {
     /// When the folder cannot be written.
     pub fn retain(&self, is_kept: impl Fn(JobId, u32) -> bool) -> Result<()> {
         for named in self.database.list_keyspace_names() {
-            let job = named.strip_prefix(PREFIX).and_then(|job| {
-                let (id, generation) = job.split_once('-')?;
-                Some((id.parse().ok()?, generation.parse().ok()?))
-            });
-            if job.is_some_and(|(job, generation)| !is_kept(job, generation)) {
+            if job_of(&named).is_some_and(|(job, generation)| !is_kept(job, generation)) {
                 let keyspace = self
                     .database
                     .keyspace(&named, KeyspaceCreateOptions::default)?;
@@ -129,6 +205,12 @@ fn name(job: JobId, generation: u32) -> String {
     format!("{PREFIX}{job}-{generation}")
 }
 
+/// The job whose keyspace has a name.
+fn job_of(name: &str) -> Option<(JobId, u32)> {
+    let (id, generation) = name.strip_prefix(PREFIX)?.split_once('-')?;
+    Some((id.parse().ok()?, generation.parse().ok()?))
+}
+
 /// The state of one job. Clones are the same.
 #[derive(Clone)]
 pub struct JobStore(Arc<Kept>);
@@ -142,11 +224,14 @@ struct Kept {
     /// Whether a checkpoint failed: what later ones would add to is not there.
     broken: AtomicBool,
     gate: Option<Gate>,
+    copier: Option<Copier>,
 }
 
 impl Kept {
-    /// Writes a checkpoint, durably.
-    fn write(&self, writes: &Writes, manifest: Vec<u8>) -> Result<()> {
+    /// Writes a checkpoint, durably, and has it copied.
+    fn write(&self, writes: &Arc<Writes>, manifest: Manifest) -> Result<()> {
+        let encoded = serde_json::to_vec(&manifest);
+        let encoded = encoded.map_err(|_| Error::Internal("a manifest cannot be written"))?;
         if let Some(gate) = &self.gate {
             gate()?;
         }
@@ -157,8 +242,16 @@ impl Kept {
                 None => batch.remove(&self.keyspace, key.clone()),
             }
         }
-        batch.insert(&self.keyspace, MANIFEST, manifest);
-        Ok(batch.durability(Some(PersistMode::SyncAll)).commit()?)
+        batch.insert(&self.keyspace, MANIFEST, encoded.as_slice());
+        batch.durability(Some(PersistMode::SyncAll)).commit()?;
+        if let Some(copier) = &self.copier {
+            copier.offer(Landed {
+                manifest,
+                encoded,
+                writes: Arc::clone(writes),
+            });
+        }
+        Ok(())
     }
 }
 
@@ -214,6 +307,11 @@ impl JobStore {
     /// Whether a checkpoint failed, so that there will be no other.
     pub(crate) fn is_broken(&self) -> bool {
         self.0.broken.load(Ordering::Acquire)
+    }
+
+    /// How its copies do, where there are some.
+    pub(crate) fn copies(&self) -> Option<CopyState> {
+        self.0.copier.as_ref().map(Copier::state)
     }
 
     /// What the state takes on the disk, in bytes.
@@ -371,8 +469,7 @@ impl Saving {
     /// # Errors
     /// When another of the job is still being written.
     pub(crate) fn launch(self, manifest: &Manifest) -> Result<Flight> {
-        let manifest = serde_json::to_vec(manifest);
-        let manifest = manifest.map_err(|_| Error::Internal("a manifest cannot be written"))?;
+        let manifest = manifest.clone();
         let kept = Arc::clone(&self.store.0);
         let turn = Arc::clone(&kept.turn).try_lock_owned();
         let turn = turn.map_err(|_| Error::Internal("two checkpoints of a job at once"))?;

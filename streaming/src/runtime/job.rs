@@ -10,6 +10,7 @@ use weir_topics::Topic;
 
 use super::output::Output;
 use super::pace::Pace;
+use crate::checkpoint::CopyState;
 use crate::dataflow::Dataflow;
 use crate::delta::Delta;
 use crate::error::{Error, Result};
@@ -80,6 +81,8 @@ pub struct JobStatus {
     pub checkpoint_ms: Option<i64>,
     /// Why there are no more checkpoints.
     pub checkpoint_error: Option<String>,
+    /// How their copies do.
+    pub copies: CopyState,
     /// How far event time has come in it, in milliseconds since the epoch, if its windows close and it is known.
     pub watermark_ms: Option<i64>,
     /// How many rows came too late for their windows, if its windows close.
@@ -192,6 +195,7 @@ impl Job {
             disk_bytes: self.dataflow.disk_bytes(),
             checkpoint_ms: self.dataflow.checkpoint_ms(),
             checkpoint_error: self.broken.clone(),
+            copies: self.dataflow.copies(),
             watermark_ms: self.dataflow.watermark_ms(),
             late_rows: self.dataflow.late_rows(),
         }
@@ -279,7 +283,11 @@ impl Job {
         }
         self.show().await?;
         self.taken_ms = self.upkeep.clock.now_ms();
-        let begun = self.dataflow.begin_checkpoint(self.taken_ms).await;
+        let shown = self.shown().map(|(_, end)| end);
+        let begun = self
+            .dataflow
+            .begin_checkpoint_of(self.taken_ms, shown)
+            .await;
         self.due_after(0);
         match begun {
             Ok(_) => {}
