@@ -11,6 +11,7 @@ mod layout;
 mod live;
 mod recovery;
 mod s3;
+mod security;
 mod slt;
 mod views;
 

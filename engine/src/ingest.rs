@@ -8,7 +8,7 @@ use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_plan::PhysicalExpr;
 use weir_base::{Kind, SqlState};
-use weir_catalog::{Body, Entry, ObjectKind, ObjectName};
+use weir_catalog::{Body, Entry, ObjectKind, ObjectName, Privilege};
 use weir_connectors::topic::{
     Change, CsvLayout, IdempotencyKey, OnConflict, RowError, RowSchema, Rows, TopicWriter,
     encode_arrow, encode_csv, encode_ndjson,
@@ -20,6 +20,7 @@ use crate::lanes::panicked;
 use crate::planning::executable;
 use crate::request::{Ingest, IngestFormat, Ingested, IngestedPartition};
 use crate::rows::{expression, row_schema};
+use crate::security::Rights;
 use crate::variables::Variables;
 
 /// What the rows of one stream are checked and written with, kept while its definition stays the same.
@@ -52,11 +53,14 @@ const IDEMPOTENCY_KEY_BYTES_MAX: usize = 64;
 /// Appends rows to a stream.
 pub(crate) async fn ingest(
     engine: Arc<Shared>,
+    rights: &Rights,
     variables: &Variables,
     ingest: Ingest,
 ) -> Result<Ingested> {
     let name = stream_name(&ingest.stream, variables)?;
     let snapshot = engine.catalog.snapshot();
+    let entry = rights.visible(&snapshot).relation(&name)?.clone();
+    rights.require(Privilege::Insert, &entry, &snapshot)?;
     if let Some(entry) = snapshot.get(&name)
         && entry.kind() == ObjectKind::Table
     {

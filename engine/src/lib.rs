@@ -29,6 +29,7 @@ mod reads;
 mod request;
 mod rows;
 mod schemas;
+mod security;
 mod session;
 mod settings;
 mod sinks;
@@ -51,6 +52,7 @@ pub use parameters::parameter_from_json;
 pub use queries::{QueryInfo, QueryState};
 pub use request::{Ingest, IngestFormat, Ingested, IngestedPartition, Request};
 pub use schemas::RegistryError;
+pub use security::{Credentials, Principal, Rights, ScramExchange, ScramHash, ScramVerifier};
 pub use session::Session;
 pub use settings::{CopySettings, HistorySettings, Limits, Settings};
 pub use sinks::is_of_sink;
@@ -59,5 +61,7 @@ pub use topic_config::{SettingKind, TOPIC_SETTINGS, TopicSetting};
 pub use variables::session_config;
 
 pub use datafusion::scalar::ScalarValue;
+/// What a [`Rights`] decides about.
+pub use weir_catalog::{Entry, Privilege, Secret, Snapshot};
 /// What the schema registry is made of: a door answers in its terms.
 pub use weir_schemas as registry;

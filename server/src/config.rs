@@ -15,6 +15,7 @@ use weir_base::nearest::nearest;
 use weir_engine::{CopySettings, HistorySettings, Limits, Settings};
 
 use crate::error::{Error, Result};
+use crate::tls::TlsSettings;
 use settings::{SETTINGS, Setting};
 use value::Given;
 pub use value::{Listen, LogFormat};
@@ -26,6 +27,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Local folders that SQL may read and write.
     pub allow_paths: Vec<PathBuf>,
+    /// Where locations on the network begin that SQL may name.
+    pub allow_locations: Vec<String>,
     /// Whether SQL may reach loopback, private and link-local addresses.
     pub allow_private_network: bool,
     /// Where REST listens.
@@ -48,6 +51,12 @@ pub struct Config {
     pub checkpoint_interval: Duration,
     /// Where checkpoints of materialized views are copied to.
     pub checkpoint_copies: CopySettings,
+    /// Whether nobody gets in without credentials.
+    pub auth: bool,
+    /// How doors speak TLS.
+    pub tls: TlsSettings,
+    /// Whether doors may listen where other machines reach them, without credentials or without TLS.
+    pub dangerously_open_to_the_network: bool,
     /// The bounds on queries.
     pub limits: Limits,
     /// The bounds on HTTP connections and what they keep on the server.
@@ -137,6 +146,12 @@ pub struct Overrides {
     pub flight: Option<String>,
     /// `--kafka`.
     pub kafka: Option<String>,
+    /// `--auth`.
+    pub auth: bool,
+    /// `--tls`.
+    pub tls: bool,
+    /// `--dangerously-open-to-the-network`.
+    pub dangerously_open_to_the_network: bool,
     /// `--allow-path`, each replaces nothing and adds one folder.
     pub allow_paths: Vec<PathBuf>,
     /// `--log-level`.
@@ -175,6 +190,7 @@ impl Default for Config {
         Self {
             data_dir: PathBuf::from("./weir-data"),
             allow_paths: Vec::new(),
+            allow_locations: Vec::new(),
             allow_private_network: false,
             http: Listen::At("127.0.0.1:8080".to_owned()),
             postgres: Listen::Off,
@@ -186,6 +202,9 @@ impl Default for Config {
             checkpoint_interval: Duration::from_secs(10),
             checkpoint_copies: CopySettings::default(),
             history: HistorySettings::default(),
+            auth: false,
+            tls: TlsSettings::default(),
+            dangerously_open_to_the_network: false,
             limits: Limits::default(),
             rest: HttpSettings::default(),
             kafka_door: KafkaSettings::default(),
@@ -306,12 +325,14 @@ impl Config {
         Settings {
             data_dir: self.data_dir.clone(),
             allow_paths: self.allow_paths.clone(),
+            allow_locations: self.allow_locations.clone(),
             allow_private_network: self.allow_private_network,
             segment_bytes: self.segment_bytes,
             upkeep_interval: self.upkeep_interval,
             history: self.history.clone(),
             checkpoint_interval: self.checkpoint_interval,
             checkpoint_copies: self.checkpoint_copies.clone(),
+            auth: self.auth,
             limits: self.limits.clone(),
         }
     }
@@ -403,6 +424,20 @@ impl Config {
         for (key, flag, text) in flags {
             if let Some(text) = text {
                 self.set(find(key, flag)?, Given::One(text.clone()), flag)?;
+            }
+        }
+        let switches = [
+            ("auth.enabled", "--auth", overrides.auth),
+            ("tls.enabled", "--tls", overrides.tls),
+            (
+                "dangerously_open_to_the_network",
+                "--dangerously-open-to-the-network",
+                overrides.dangerously_open_to_the_network,
+            ),
+        ];
+        for (key, flag, is_given) in switches {
+            if is_given {
+                self.set(find(key, flag)?, Given::One("true".to_owned()), flag)?;
             }
         }
         if let Some(path) = &overrides.data_dir {

@@ -17,9 +17,11 @@ mod logging;
 mod metrics;
 mod rest;
 mod running;
+mod tls;
 
 pub use config::{Config, HttpSettings, KafkaSettings, Listen, LogFormat, LogSettings, Overrides};
 pub use error::{Error, Result};
 pub use logging::init_logging;
 pub use rest::openapi_json;
 pub use running::{Running, Server};
+pub use tls::{Tls, TlsSettings};

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod body;
+mod caller;
 mod compression;
 mod ingest;
 pub(crate) mod layer;

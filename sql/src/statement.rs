@@ -4,12 +4,14 @@
 //! them as they are. Everything else is ours. Where the catalog keeps SQL (a view's query, a default, a check), the
 //! statement carries the text that the user wrote beside its tree, because printing a tree moves and drops things.
 
+mod access;
 mod definition;
 mod session;
 
 use datafusion_sql::sqlparser::ast;
 use weir_base::Position;
 
+pub use access::*;
 pub use definition::*;
 pub use session::*;
 
@@ -319,15 +321,7 @@ impl Statement {
                 "UNLISTEN" => "UNLISTEN",
                 _ => "NOTIFY",
             },
-            Self::Access(Access::GrantRoles { .. }) => "GRANT ROLE",
-            Self::Access(Access::RevokeRoles { .. }) => "REVOKE ROLE",
-            Self::Access(Access::Other(statement)) => match **statement {
-                ast::Statement::Grant(_) => "GRANT",
-                ast::Statement::Revoke(_) => "REVOKE",
-                ast::Statement::Drop { .. } => "DROP ROLE",
-                ast::Statement::AlterRole { .. } => "ALTER ROLE",
-                _ => "CREATE ROLE",
-            },
+            Self::Access(access) => access.tag(),
         }
     }
 

@@ -261,6 +261,29 @@ impl Server {
         }
     }
 
+    /// The administrator's token that it printed at its first start.
+    ///
+    /// # Panics
+    /// When it does not print one in time.
+    pub fn token(&self) -> String {
+        let started = Instant::now();
+        loop {
+            let found = self
+                .output
+                .find(|line| line.strip_prefix("token ").map(str::to_owned));
+            if let Some(token) = found {
+                return token.trim().to_owned();
+            }
+            assert!(started.elapsed() < START_BOUND, "no token was printed");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// A client of it with that token.
+    pub fn admin(&self) -> Client {
+        self.client().with_token(&self.token())
+    }
+
     /// The folder that holds its data folder (`data`) and configuration.
     pub fn folder(&self) -> &Path {
         self.folder.path()

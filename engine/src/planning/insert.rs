@@ -13,7 +13,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast;
 use weir_catalog::{Entry, ObjectKind, ObjectName};
 
-use super::{Planner, Text, with_parameters};
+use super::{Planner, with_parameters};
 use crate::error::Result;
 use crate::statements::normalized;
 
@@ -25,7 +25,7 @@ impl Planner {
     pub(crate) async fn insert(
         &self,
         mut insert: ast::Insert,
-        target: &Entry,
+        target: &Arc<Entry>,
         parameters: &[ScalarValue],
     ) -> Result<LogicalPlan> {
         let defaults = target.columns().iter().filter_map(|column| {
@@ -36,7 +36,8 @@ impl Planner {
             )
         });
         let defaults = defaults.collect::<Result<HashMap<_, _>>>()?;
-        let inner = self.stored(&target.name, false, Text::Own).await?;
+        // That it may be written was asked before, and it is not read here.
+        let inner = self.open_entry(target, false).await?;
         // Where we look for nulls ourselves, DataFusion must not: it does not say in which column one is.
         let schema = match target.kind() {
             ObjectKind::Stream | ObjectKind::Table => nullable(&inner.schema()),

@@ -16,6 +16,7 @@ mod interruptible;
 mod late;
 mod literals;
 mod names;
+mod policies;
 mod predicates;
 mod relations;
 mod rewrite;
@@ -43,7 +44,7 @@ use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use weir_base::{OffsetVector, SqlState, TopicName};
-use weir_catalog::{ObjectId, ObjectName, Snapshot};
+use weir_catalog::{AccountId, ObjectId, ObjectName, Snapshot};
 use weir_connectors::files::FileStores;
 use weir_connectors::topic::TopicHold;
 use weir_streaming::{Positions, stateless_plan};
@@ -51,6 +52,7 @@ use weir_streaming::{Positions, stateless_plan};
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::queries::Running;
+use crate::security::Rights;
 use crate::sql_types::sql_name;
 use crate::variables::Variables;
 use context::PlanContext;
@@ -76,6 +78,11 @@ pub(crate) struct Planner {
     variables: Variables,
     reading: Reading,
     stop: CancellationToken,
+    running: Option<Arc<Running>>,
+    /// What the statement's own text may read; that of a view reads with the rights of the view's owner.
+    rights: Arc<Rights>,
+    /// The catalog as it is for the one whose rights these are.
+    visible: Arc<Snapshot>,
     /// Whether rows of windows wait until these close.
     closes_windows: bool,
     /// Whether views that are kept are planned by their text, as others are.
@@ -86,12 +93,12 @@ pub(crate) struct Planner {
 }
 
 /// Whose text is planned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Text {
+#[derive(Debug, Clone, Copy)]
+enum Text<'a> {
     /// The statement's own: what it names is what it depends on.
     Own,
-    /// That of a view that it reads.
-    OfView,
+    /// That of a view that it reads, with the rights of the view's owner.
+    OfView(&'a Rights),
 }
 
 /// What the planner has opened so far.
@@ -103,6 +110,8 @@ struct Opened {
     shown: Option<Arc<Positions>>,
     /// Catalog objects that the statement itself names.
     named: BTreeSet<ObjectId>,
+    /// Whether a policy hides rows or values of something that the statement reads.
+    is_policed: bool,
     /// Relations that only this statement knows.
     own: HashMap<ObjectName, Arc<dyn TableProvider>>,
 }
@@ -130,10 +139,14 @@ impl Planner {
         *state.config_mut() = config;
         // From here on `now()` is one moment.
         state.mark_start_execution();
+        let rights = Arc::new(Rights::operator(engine.catalog.accounts()));
         Self {
             variables: variables.clone(),
             engine,
+            visible: Arc::clone(&snapshot),
             snapshot,
+            rights,
+            running: None,
             state,
             runtime: Arc::new(runtime),
             reading,
@@ -143,6 +156,20 @@ impl Planner {
             tells_keys: false,
             opened: Arc::default(),
         }
+    }
+
+    /// Plans for `running`, with these rights; without them it is the operator's.
+    #[must_use]
+    pub(crate) fn with_rights(mut self, rights: &Arc<Rights>, running: &Arc<Running>) -> Self {
+        self.visible = rights.visible(&self.snapshot);
+        self.rights = Arc::clone(rights);
+        self.running = Some(Arc::clone(running));
+        self
+    }
+
+    /// Whether a policy hides rows or values of something that was planned so far.
+    pub(crate) fn is_policed(&self) -> bool {
+        self.opened.lock().is_policed
     }
 
     /// Plans windows such that their rows come once these have closed: `EMIT ON WINDOW CLOSE`.
@@ -197,8 +224,12 @@ impl Planner {
         self.opened.lock().own.insert(name, table);
     }
 
-    /// Plans the text of a view on the same snapshot and offsets.
-    pub(crate) async fn view(&self, view: &weir_catalog::View) -> Result<LogicalPlan> {
+    /// Plans the text of a view on the same snapshot and offsets, with the rights of its owner.
+    pub(crate) async fn view(
+        &self,
+        owner: Option<AccountId>,
+        view: &weir_catalog::View,
+    ) -> Result<LogicalPlan> {
         let parsed = crate::text::parse_one(&view.sql)?;
         let query = match parsed.statement {
             weir_sql::Statement::Query(query) => Some(query.query),
@@ -216,14 +247,15 @@ impl Planner {
             )
         })?;
         let statement = ast::Statement::Query(query);
-        let plan = Box::pin(self.plan(statement, Text::OfView, &view.default_schema)).await;
+        let owner = self.rights.of_owner(owner);
+        let plan = Box::pin(self.plan(statement, Text::OfView(&owner), &view.default_schema)).await;
         plan.map_err(Error::without_position)
     }
 
     async fn plan(
         &self,
         mut statement: ast::Statement,
-        text: Text,
+        text: Text<'_>,
         schema: &str,
     ) -> Result<LogicalPlan> {
         windows::expand(&mut statement, self.closes_windows)?;

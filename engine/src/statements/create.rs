@@ -241,6 +241,7 @@ impl Execution {
             partitioned_by,
             options,
         };
+        planner.permit_files(&self.rights, table.connection.as_deref(), "read files")?;
         // Opening it finds what is wrong now rather than at the first query, and tells the columns.
         let provider = crate::planning::files::open_definition(&planner, &table).await?;
         if table.columns.is_none() {
@@ -349,6 +350,7 @@ impl Execution {
             sql: String::new(),
             depends_on: BTreeSet::new(),
             created_at_ms: self.engine.clock.now_ms(),
+            owner: self.session.principal().account(),
         }
     }
 

@@ -21,6 +21,7 @@ use crate::changelog::{Changelog, Envelope};
 use crate::error::{Error, Result};
 use crate::execution::{Bounds, run_live};
 use crate::planning::{Planner, Reading};
+use crate::queries::StopReason;
 
 /// Where a live query starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +104,7 @@ impl Execution {
         let plan = planner.query(&query, &self.request.parameters).await?;
         check_repeatable(&plan, "a live query")?;
         let bounds = self.live_bounds(limit);
+        self.end_with_token();
         let stateless = match planner.closes_windows() {
             true => None,
             false => planner.stateless(&plan).await?,
@@ -117,6 +119,22 @@ impl Execution {
                     .await
             }
         }
+    }
+
+    /// Ends the query when the token expires that its user signed in by.
+    fn end_with_token(&self) {
+        let Some(at_ms) = self.rights.expire_at_ms() else {
+            return;
+        };
+        let left = at_ms.saturating_sub(self.engine.clock.now_ms());
+        let left = std::time::Duration::from_millis(u64::try_from(left).unwrap_or(0));
+        let running = Arc::clone(&self.running);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = running.stop.cancelled() => {}
+                () = tokio::time::sleep(left) => running.stop_for(StopReason::Revoked),
+            }
+        });
     }
 
     /// The bounds of a live query, which ends after so many rows, if at all.

@@ -1,6 +1,8 @@
 //! Statements: each is carried out by one function of [`Execution`], in the file of its kind.
 
+mod access;
 mod alter;
+mod authorise;
 mod change;
 mod columns;
 mod copy;
@@ -38,6 +40,7 @@ use crate::lanes::{Lane, panicked};
 use crate::planning::{Planner, Reading};
 use crate::queries::Running;
 use crate::request::Request;
+use crate::security::{AuditEvent, Rights};
 use crate::session::Session;
 use crate::variables::Variables;
 
@@ -46,6 +49,7 @@ use crate::variables::Variables;
 pub(crate) struct Execution {
     pub(crate) engine: Arc<Shared>,
     pub(crate) session: Session,
+    pub(crate) rights: Arc<Rights>,
     pub(crate) running: Arc<Running>,
     pub(crate) request: Request,
     pub(crate) variables: Variables,
@@ -69,6 +73,7 @@ impl Execution {
         }
         self.refuse_ignored(&statement)?;
         self.refuse_unread(&statement)?;
+        self.authorise(&statement)?;
         let tag = statement.tag();
         match statement {
             Statement::Query(query) => self.query(query).await,
@@ -108,6 +113,7 @@ impl Execution {
                 self.engine.views.flush(&self.engine).await;
                 Ok(self.done("FLUSH"))
             }
+            Statement::Access(access) => self.access(access, tag).await,
             Statement::Subscribe(subscribe) => self.subscribe(subscribe).await,
             Statement::CreateMaterializedView(create) => {
                 self.create_materialized_view(create, parsed.sql).await
@@ -122,8 +128,7 @@ impl Execution {
             Statement::Cursor(_)
             | Statement::Prepared(_)
             | Statement::Transaction(_)
-            | Statement::Notification(_)
-            | Statement::Access(_) => {
+            | Statement::Notification(_) => {
                 Err(Error::unsupported(format!("{tag} is not supported yet")))
             }
         }
@@ -196,7 +201,12 @@ impl Execution {
         self.engine.catalog.snapshot()
     }
 
-    /// A planner on one catalog snapshot.
+    /// The catalog as it is for the session's user.
+    pub(crate) fn visible(&self) -> Arc<Snapshot> {
+        self.rights.visible(&self.snapshot())
+    }
+
+    /// A planner on one catalog snapshot, with the rights of the session's user.
     pub(crate) fn planner(&self, snapshot: Arc<Snapshot>, reading: Reading) -> Planner {
         Planner::new(
             Arc::clone(&self.engine),
@@ -205,6 +215,7 @@ impl Execution {
             &self.variables,
             reading,
         )
+        .with_rights(&self.rights, &self.running)
     }
 
     /// The catalog's name for a name in the statement.
@@ -235,12 +246,14 @@ impl Execution {
     /// Commits changes that were planned on `snapshot`, off the async threads.
     pub(crate) async fn commit(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &Arc<Snapshot>,
         changes: Vec<Change>,
     ) -> Result<Arc<Snapshot>> {
         if changes.is_empty() {
             return Ok(self.snapshot());
         }
+        self.authorise_changes(snapshot, &changes)?;
+        self.note_change();
         let (engine, version) = (Arc::clone(&self.engine), snapshot.version());
         let committed =
             tokio::task::spawn_blocking(move || engine.catalog.commit(version, changes)).await;
@@ -259,6 +272,14 @@ impl Execution {
             Some(task) => task.await.map_err(panicked)?,
             None => Err(Error::new(Kind::Unavailable, "the server is shutting down")),
         }
+    }
+
+    /// Notes in the audit log that the statement changes what exists, or who may use it.
+    pub(crate) fn note_change(&self) {
+        self.engine.audit.note(AuditEvent::Changed {
+            user: self.rights.principal().user(),
+            statement: self.running.text(),
+        });
     }
 
     /// The answer of a command without rows.

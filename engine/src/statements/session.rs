@@ -49,7 +49,12 @@ impl Execution {
             )
             .with_hint("SHOW QUERIES lists them")
         })?;
-        if !self.engine.queries.cancel(query) {
+        // Those of others are not there for who is no admin.
+        let is_known =
+            self.engine.queries.user_of(query).is_some_and(|user| {
+                self.rights.is_admin() || user == self.rights.principal().user()
+            });
+        if !is_known || !self.engine.queries.cancel(query) {
             return Err(
                 Error::new(Kind::NotFound, format!("no query {id} is running"))
                     .with_hint("SHOW QUERIES lists them"),

@@ -13,8 +13,8 @@ use crate::system::{self, System};
 
 impl Execution {
     pub(super) async fn show(&self, show: Show) -> Result<Answer> {
-        let snapshot = self.snapshot();
-        let system = System::of(&self.engine, &snapshot, &self.variables);
+        let snapshot = self.visible();
+        let system = System::of(&self.engine, &snapshot, &self.variables, &self.rights);
         let batch = match show {
             Show::List { what, schema, like } => {
                 let schema = schema.as_ref().map(normalized);

@@ -4,6 +4,7 @@
 //! snapshot and the facts that the catalog does not have ([`Facts`]). Rows are made when the table is scanned, not before.
 //! To wire it in: [`System::of`], then [`table`] for a name in `FROM`, and [`show`] and its kin for statements.
 
+mod access;
 mod engine_facts;
 mod facts;
 mod information_schema;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use datafusion::catalog::TableProvider;
 use weir_catalog::{ObjectName, Snapshot};
 
+use crate::security::Rights;
 use facts::Facts;
 use provider::SystemTable;
 use rows::Definition;
@@ -40,6 +42,8 @@ pub(crate) struct System {
     pub(crate) catalog: Arc<Snapshot>,
     /// What the catalog does not have.
     pub(crate) facts: Arc<dyn Facts>,
+    /// Those of its reader.
+    pub(crate) rights: Arc<Rights>,
 }
 
 /// The system table of this name, if there is one.
@@ -55,7 +59,10 @@ fn definitions() -> impl Iterator<Item = (&'static str, &'static Definition)> {
     let own = tables::TABLES.iter();
     standard
         .map(|definition| ("information_schema", definition))
-        .chain(own.map(|definition| ("weir", definition)))
+        .chain(
+            own.chain(&access::TABLES)
+                .map(|definition| ("weir", definition)),
+        )
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::memory::QueryPool;
 use crate::planning::{Planner, Reading};
 use crate::queries::Running;
 use crate::rate;
+use crate::security::OPERATOR;
 use crate::settings::Limits;
 use crate::variables::Variables;
 
@@ -174,9 +175,9 @@ pub(super) async fn job(engine: &Arc<Shared>, entry: &Entry, has: Table) -> Resu
         .restored_shown()
         .is_some_and(|shown| shown > table.stable_offset());
     let sink = if has == Table::Anothers {
-        ViewSink::of_unknown(table)?
+        ViewSink::of_unknown(table, dataflow.only_grows())?
     } else if table.stable_offset() == Offset::ZERO && !is_ahead {
-        ViewSink::new(table)?
+        ViewSink::new(table, dataflow.only_grows())?
     } else {
         // What came since the checkpoint may be in the table already: up to where it says.
         let written = table.written_from().await?;
@@ -184,14 +185,14 @@ pub(super) async fn job(engine: &Arc<Shared>, entry: &Entry, has: Table) -> Resu
         match written.filter(|written| goes_on && dataflow.reaches(written)) {
             Some(written) => {
                 dataflow.go_to(&written).await?;
-                ViewSink::new(table)?
+                ViewSink::new(table, dataflow.only_grows())?
             }
             None => {
                 if dataflow.is_restored() {
                     store.clear().await?;
                     dataflow = begin().await?;
                 }
-                ViewSink::of_unknown(table)?
+                ViewSink::of_unknown(table, dataflow.only_grows())?
             }
         }
     };
@@ -217,7 +218,7 @@ pub(crate) fn planner(
     memory: usize,
 ) -> Planner {
     let pool = Arc::new(QueryPool::new(memory, Arc::clone(&engine.memory)));
-    let running = Running::new(sql, pool, engine.clock.now_ms());
+    let running = Running::new(sql, OPERATOR, pool, engine.clock.now_ms());
     let planner = Planner::new(
         Arc::clone(engine),
         &running,

@@ -49,6 +49,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         allow_paths
     ),
     setting!(
+        "allow_locations",
+        "Where locations on the network begin that SQL may name, such as s3://lake/open/ or https://data.example/. None allows all that are public.",
+        allow_locations
+    ),
+    setting!(
         "allow_private_network",
         "Whether SQL may reach loopback, private and link-local addresses (a local object store, say).",
         allow_private_network
@@ -77,6 +82,32 @@ pub(super) const SETTINGS: &[Setting] = &[
         "shutdown_grace",
         "How long running requests may go on after SIGTERM.",
         shutdown_grace
+    ),
+    setting!(
+        "dangerously_open_to_the_network",
+        "Whether doors may listen where other machines reach them although nobody has to sign in, or all can be read on the way.",
+        dangerously_open_to_the_network
+    ),
+    setting!(
+        "auth.enabled",
+        "Whether nobody gets in without credentials. The first start with it makes the user weir and prints its token, once.",
+        auth
+    ),
+    setting!(
+        "tls.enabled",
+        "Whether doors speak TLS, and nothing else.",
+        tls.enabled
+    ),
+    setting!(
+        "tls.certificate",
+        "The certificate chain, as PEM. Not set: one is made and kept in tls/certificate.pem of the data folder.",
+        tls.certificate
+    ),
+    setting!("tls.key", "The key of the certificate, as PEM.", tls.key),
+    setting!(
+        "tls.names",
+        "Names and addresses in a certificate that is made, besides localhost and where doors listen.",
+        tls.names
     ),
     setting!(
         "topics.segment_bytes",

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use weir_base::{Kind, SqlState};
 
 use super::Rest;
+use super::caller::{self, Caller};
 use super::problem::Problem;
 
 /// A request's id: the client's, if it sent a usable one.
@@ -100,23 +101,31 @@ pub(crate) async fn around(
         .map_or_else(|| "other".to_owned(), |path| path.as_str().to_owned());
     let origin = request.headers().get(header::ORIGIN).cloned();
     request.extensions_mut().insert(id.clone());
-    let mut response = match admit(&rest, &route, &request) {
+    let admitted = match admit(&rest, &route, &request) {
+        Ok(()) if method == Method::OPTIONS && origin.is_some() => Ok(None),
+        Ok(()) => known(&rest, &route, &request).await.map(Some),
+        Err(problem) => Err(problem),
+    };
+    let mut response = match admitted {
         Err(problem) => problem.into_response(),
-        Ok(()) if method == Method::OPTIONS && origin.is_some() => preflight(),
-        Ok(()) => match std::panic::AssertUnwindSafe(next.run(request))
-            .catch_unwind()
-            .await
-        {
-            Ok(response) => response,
-            Err(panic) => Problem::new(
-                Kind::Internal,
-                format!("panic: {}", panic_text(panic.as_ref())),
-            )
-            .into_response(),
-        },
+        Ok(None) => preflight(),
+        Ok(Some(caller)) => {
+            match std::panic::AssertUnwindSafe(next.run(called_by(request, caller)))
+                .catch_unwind()
+                .await
+            {
+                Ok(response) => response,
+                Err(panic) => Problem::new(
+                    Kind::Internal,
+                    format!("panic: {}", panic_text(panic.as_ref())),
+                )
+                .into_response(),
+            }
+        }
     };
     let status = response.status();
     finish_problem(&mut response, &id.0, &route);
+    guard(response.headers_mut());
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert("x-request-id", value);
     }
@@ -137,6 +146,18 @@ pub(crate) async fn around(
             _in_flight: in_flight,
         })
     })
+}
+
+/// Who sent the request, where that one may ask for this route.
+async fn known(rest: &Rest, route: &str, request: &Request) -> Result<Caller, Problem> {
+    let caller = caller::identify(rest, route, request).await?;
+    caller::admit(rest, &caller, route, request.method())?;
+    Ok(caller)
+}
+
+fn called_by(mut request: Request, caller: Caller) -> Request {
+    request.extensions_mut().insert(caller);
+    request
 }
 
 /// Refuses what a browser was tricked into, and new work on a server that stops.
@@ -214,6 +235,31 @@ fn is_allowed_origin(rest: &Rest, origin: &HeaderValue) -> bool {
         .any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
 }
 
+/// Tells browsers what not to do with an answer: to guess what it is, to show it within another page, and to load into a page what
+/// the page's own handler does not allow.
+fn guard(headers: &mut HeaderMap) {
+    let plain = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ];
+    for (name, value) in plain {
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
+    }
+    let is_page = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    if is_page {
+        headers
+            .entry(header::CONTENT_SECURITY_POLICY)
+            .or_insert(HeaderValue::from_static(
+                "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+            ));
+    }
+}
+
 fn preflight() -> Response {
     let headers = [
         (
@@ -222,7 +268,7 @@ fn preflight() -> Response {
         ),
         (
             header::ACCESS_CONTROL_ALLOW_HEADERS,
-            "accept, content-type, content-encoding, idempotency-key, last-event-id, x-request-id",
+            "accept, authorization, content-type, content-encoding, idempotency-key, last-event-id, x-request-id",
         ),
         (header::ACCESS_CONTROL_MAX_AGE, "600"),
     ];

@@ -96,28 +96,6 @@ pub enum Prepared {
     Deallocate(Option<ast::Ident>),
 }
 
-/// Users, roles and rights.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Access {
-    /// `CREATE ROLE`, `ALTER ROLE`, `DROP ROLE`, and the same of `USER`, which is a role that logs in; `GRANT … ON …`,
-    /// `REVOKE … ON …`; as the parser gives them.
-    Other(Box<ast::Statement>),
-    /// `GRANT role, … TO role, …`.
-    GrantRoles {
-        /// What is granted.
-        roles: Vec<ast::Ident>,
-        /// To whom.
-        to: Vec<ast::Ident>,
-    },
-    /// `REVOKE role, … FROM role, …`.
-    RevokeRoles {
-        /// What is taken away.
-        roles: Vec<ast::Ident>,
-        /// From whom.
-        from: Vec<ast::Ident>,
-    },
-}
-
 /// Transactions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transaction {
