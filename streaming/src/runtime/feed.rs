@@ -100,8 +100,8 @@ impl Feed {
     }
 
     /// Waits until it may take its next step.
-    pub async fn turn(&self) {
-        self.job.turn().await;
+    pub fn turn(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.job.turn()
     }
 
     /// Whether something is to be written before it can go on.

@@ -149,9 +149,12 @@ impl Job {
     }
 
     /// Waits until it may take its next step.
-    pub async fn turn(&self) {
-        if let Some((due, _)) = self.bound() {
-            tokio::time::sleep_until(due.into()).await;
+    pub fn turn(&self) -> impl Future<Output = ()> + Send + use<> {
+        let due = self.bound().map(|(due, _)| due);
+        async move {
+            if let Some(due) = due {
+                tokio::time::sleep_until(due.into()).await;
+            }
         }
     }
 
