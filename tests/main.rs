@@ -5,10 +5,12 @@
 mod cli;
 mod clients;
 mod dependency_direction;
+mod flight;
 mod http;
 mod kafka;
 mod layout;
 mod live;
+mod postgres;
 mod recovery;
 mod s3;
 mod security;

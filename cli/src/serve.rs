@@ -43,11 +43,11 @@ pub(crate) struct ConfigArgs {
     #[arg(long, value_name = "ADDRESS")]
     http: Option<String>,
 
-    /// Where the PostgreSQL protocol listens (not built yet: off)
+    /// Where the PostgreSQL protocol listens: host:port, port 0 picks one; or off [default: 127.0.0.1:5433]
     #[arg(long, value_name = "ADDRESS")]
     postgres: Option<String>,
 
-    /// Where Flight SQL listens (not built yet: off)
+    /// Where Flight SQL listens: host:port, port 0 picks one; or off [default: 127.0.0.1:8815]
     #[arg(long, value_name = "ADDRESS")]
     flight: Option<String>,
 
@@ -195,6 +195,12 @@ async fn announce(
     let url = running.url();
     if let Some(url) = &url {
         print(&format!("http {url}\n"))?;
+    }
+    if let Some(address) = running.postgres {
+        print(&format!("postgres {address}\n"))?;
+    }
+    if let Some(address) = running.flight {
+        print(&format!("flight {address}\n"))?;
     }
     if let Some(address) = running.kafka {
         print(&format!("kafka {address}\n"))?;

@@ -71,7 +71,7 @@ pub(crate) struct Shared {
     pub(crate) sign_ins: SignIns,
     pub(crate) audit: Audit,
     /// One definition changes at a time.
-    pub(crate) ddl: tokio::sync::Mutex<()>,
+    pub(crate) ddl: Arc<tokio::sync::Mutex<()>>,
     scratch: PathBuf,
 }
 
@@ -215,7 +215,7 @@ impl Engine {
             dead_letters: DeadLetters::default(),
             sign_ins: SignIns::new()?,
             audit: Audit::open(&dir.join("audit"), settings.auth, Arc::clone(&clock))?,
-            ddl: tokio::sync::Mutex::default(),
+            ddl: Arc::default(),
             base_state,
             memory,
             runtime,

@@ -11,6 +11,7 @@ mod admission;
 mod answer;
 mod changelog;
 mod dead_letters;
+mod description;
 mod engine;
 mod error;
 mod execution;
@@ -18,6 +19,7 @@ mod functions;
 mod history;
 mod ingest;
 mod lanes;
+mod listing;
 mod memory;
 mod metrics;
 mod parameters;
@@ -40,28 +42,36 @@ mod tables;
 mod text;
 mod topic_access;
 mod topic_config;
+mod transaction;
 mod variables;
 mod views;
 
 pub use answer::{Answer, AnswerKind, Chunk, Progress, RowStream};
 pub use changelog::{Envelope, KEY_COLUMN};
+pub use description::Description;
 pub use engine::Engine;
 pub use error::{Error, Result};
+pub use listing::{Listing, Relation, RelationKind};
 pub use metrics::{JobMetrics, MetricsSnapshot};
 pub use parameters::parameter_from_json;
 pub use queries::{QueryInfo, QueryState};
-pub use request::{Ingest, IngestFormat, Ingested, IngestedPartition, Request};
+pub use request::{Copied, Ingest, IngestFormat, Ingested, IngestedPartition, Request};
 pub use schemas::RegistryError;
 pub use security::{Credentials, Principal, Rights, ScramExchange, ScramHash, ScramVerifier};
 pub use session::Session;
 pub use settings::{CopySettings, HistorySettings, Limits, Settings};
 pub use sinks::is_of_sink;
+pub use sql_types::sql_name;
 pub use topic_access::TopicAccess;
 pub use topic_config::{SettingKind, TOPIC_SETTINGS, TopicSetting};
+pub use transaction::{Notice, TransactionStatus};
 pub use variables::session_config;
 
 pub use datafusion::scalar::ScalarValue;
+pub use weir_catalog::quote_ident;
 /// What a [`Rights`] decides about.
 pub use weir_catalog::{Entry, Privilege, Secret, Snapshot};
 /// What the schema registry is made of: a door answers in its terms.
 pub use weir_schemas as registry;
+/// What statements are: a door that carries out some itself (cursors, copies from the client) reads them.
+pub use weir_sql as sql;

@@ -3,6 +3,7 @@
 //! All settings are rows of one table in [`settings`], which the file, the environment, `--set` and
 //! [`Config::render`] read. A key that is not in it is an error that names the nearest one.
 
+mod postgres;
 mod settings;
 mod value;
 
@@ -16,6 +17,7 @@ use weir_engine::{CopySettings, HistorySettings, Limits, Settings};
 
 use crate::error::{Error, Result};
 use crate::tls::TlsSettings;
+pub use postgres::PostgresSettings;
 use settings::{SETTINGS, Setting};
 use value::Given;
 pub use value::{Listen, LogFormat};
@@ -63,6 +65,10 @@ pub struct Config {
     pub rest: HttpSettings,
     /// The bounds on Kafka connections, and what topics are.
     pub kafka_door: KafkaSettings,
+    /// The bounds on PostgreSQL connections.
+    pub postgres_door: PostgresSettings,
+    /// The bounds on Flight clients and what they keep on the server.
+    pub flight_door: FlightSettings,
     /// What is logged, and how.
     pub log: LogSettings,
     origins: BTreeMap<&'static str, String>,
@@ -120,6 +126,33 @@ pub struct KafkaSettings {
     pub produce_rate: Option<ByteSize>,
     /// Bytes a second that one client id may fetch; `None` is no bound.
     pub fetch_rate: Option<ByteSize>,
+}
+
+/// The bounds on Flight clients and what they keep on the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlightSettings {
+    /// Connections at once; further ones are closed.
+    pub connections: usize,
+    /// Calls at once on one connection.
+    pub streams: u32,
+    /// How long a connection may take to its first call, and a handshake to its message.
+    pub handshake_timeout: Duration,
+    /// Bytes of a message that rows are sent in; a single row may be larger.
+    pub message_bytes: ByteSize,
+    /// Bytes of one upload: rows that are ingested, or parameters.
+    pub upload_bytes: ByteSize,
+    /// Bytes of all uploads in memory at once; further ones are refused.
+    pub uploads_bytes: ByteSize,
+    /// How long an upload may be silent.
+    pub upload_timeout: Duration,
+    /// Sessions at once.
+    pub sessions: usize,
+    /// A session that no connection has and nobody used for so long is closed.
+    pub session_idle: Duration,
+    /// Answers that wait for their reader at once.
+    pub tickets: usize,
+    /// An answer that nobody came to read for so long is cancelled.
+    pub ticket_expiry: Duration,
 }
 
 /// What is logged, and how.
@@ -193,8 +226,8 @@ impl Default for Config {
             allow_locations: Vec::new(),
             allow_private_network: false,
             http: Listen::At("127.0.0.1:8080".to_owned()),
-            postgres: Listen::Off,
-            flight: Listen::Off,
+            postgres: Listen::At("127.0.0.1:5433".to_owned()),
+            flight: Listen::At("127.0.0.1:8815".to_owned()),
             kafka: Listen::At("127.0.0.1:9092".to_owned()),
             shutdown_grace: Duration::from_secs(30),
             segment_bytes: ByteSize(128 << 20),
@@ -208,6 +241,8 @@ impl Default for Config {
             limits: Limits::default(),
             rest: HttpSettings::default(),
             kafka_door: KafkaSettings::default(),
+            postgres_door: PostgresSettings::default(),
+            flight_door: FlightSettings::default(),
             log: LogSettings::default(),
             origins: BTreeMap::new(),
         }
@@ -246,6 +281,25 @@ impl Default for KafkaSettings {
             advertised: String::new(),
             produce_rate: None,
             fetch_rate: None,
+        }
+    }
+}
+
+impl Default for FlightSettings {
+    fn default() -> Self {
+        Self {
+            connections: 1000,
+            streams: 250,
+            handshake_timeout: Duration::from_secs(30),
+            // What clients take that set nothing.
+            message_bytes: ByteSize(4 << 20),
+            upload_bytes: ByteSize(256 << 20),
+            uploads_bytes: ByteSize(512 << 20),
+            upload_timeout: Duration::from_secs(60),
+            sessions: 1000,
+            session_idle: Duration::from_secs(30 * 60),
+            tickets: 100,
+            ticket_expiry: Duration::from_secs(60),
         }
     }
 }

@@ -12,7 +12,9 @@ use weir_engine::Engine;
 use crate::config::{Config, KafkaSettings, Listen};
 use crate::connections;
 use crate::error::{Error, Result};
+use crate::flight::{self, Around, Flight};
 use crate::kafka::{self, Kafka};
+use crate::postgres::{self, Postgres};
 use crate::rest::Rest;
 use crate::tls::Tls;
 
@@ -30,8 +32,12 @@ pub struct Server;
 pub struct Running {
     /// Where REST listens, when it is open.
     pub http: Option<SocketAddr>,
+    /// Where the PostgreSQL protocol listens, when it is open.
+    pub postgres: Option<SocketAddr>,
     /// Where the Kafka protocol listens, when it is open.
     pub kafka: Option<SocketAddr>,
+    /// Where Flight SQL listens, when it is open.
+    pub flight: Option<SocketAddr>,
     tls: Option<Arc<Tls>>,
     rest: Arc<Rest>,
     engine: Engine,
@@ -47,11 +53,6 @@ impl Server {
     /// When a door is not built, its address is taken or not known, other machines could reach it who should not, or the certificate
     /// cannot be used.
     pub async fn start(config: &Config, engine: Engine) -> Result<Running> {
-        for (door, listen) in [("postgres", &config.postgres), ("flight", &config.flight)] {
-            if *listen != Listen::Off {
-                return Err(Error::NotBuilt { door });
-            }
-        }
         let mut settings = config.rest.clone();
         // The names that are in the certificate are the server's own.
         settings.allow_hosts.extend_from_slice(&config.tls.names);
@@ -64,8 +65,25 @@ impl Server {
             .transpose()?;
         // All doors are found before any opens.
         let http = open("http", &config.http, config).await?;
+        let postgres = open("postgres", &config.postgres, config).await?;
         let kafka = open("kafka", &config.kafka, config).await?;
+        let flight = open("flight", &config.flight, config).await?;
+        let postgres_tls = tls.as_ref().map(|tls| tls.acceptor(&[b"postgresql"]));
+        let postgres_tls = postgres_tls.transpose()?;
         let mut accepting = Vec::new();
+        let flight_tls = tls.as_ref().map(|tls| tls.acceptor(&[b"h2"])).transpose()?;
+        let around = Around {
+            metrics: Arc::clone(&rest.metrics),
+            in_flight: rest.in_flight.clone(),
+            draining: rest.draining.clone(),
+            close: close.clone(),
+        };
+        let flight_door = Flight::new(engine.clone(), config.flight_door.clone(), around)?;
+        let flight = flight.map(|(listener, at)| {
+            let door = Arc::clone(&flight_door);
+            accepting.push(tokio::spawn(flight::serve(listener, flight_tls, door)));
+            at
+        });
         let (http, kafka) = (
             http.map(|(listener, at)| {
                 accepting.push(tokio::spawn(connections::serve(
@@ -94,10 +112,24 @@ impl Server {
                 }
             },
         );
-        let sweeping = tokio::spawn(sweep(Arc::clone(&rest), tls.clone()));
+        let postgres = postgres.map(|(listener, at)| {
+            let door = Postgres::new(
+                engine.clone(),
+                config.postgres_door.clone(),
+                postgres_tls,
+                rest.in_flight.clone(),
+                rest.draining.clone(),
+                close.clone(),
+            );
+            accepting.push(tokio::spawn(postgres::serve(listener, door)));
+            at
+        });
+        let sweeping = tokio::spawn(sweep(Arc::clone(&rest), flight_door, tls.clone()));
         Ok(Running {
             http,
+            postgres,
             kafka,
+            flight,
             tls,
             rest,
             engine,
@@ -161,11 +193,12 @@ impl Drop for Running {
     }
 }
 
-async fn sweep(rest: Arc<Rest>, tls: Option<Arc<Tls>>) {
+async fn sweep(rest: Arc<Rest>, flight: Arc<Flight>, tls: Option<Arc<Tls>>) {
     let mut interval = tokio::time::interval(SWEEP);
     loop {
         interval.tick().await;
         rest.expire();
+        flight.expire();
         if let Some(tls) = &tls {
             tls.reload_if_changed();
         }

@@ -256,6 +256,21 @@ pub enum SubscribeSource {
     Query(Box<ast::Query>),
 }
 
+/// Whether a statement is about the session that sends it and nothing else.
+pub fn is_of_session(statement: &Statement) -> bool {
+    matches!(
+        statement,
+        Statement::Set(_)
+            | Statement::Reset(_)
+            | Statement::Discard(_)
+            | Statement::Cursor(_)
+            | Statement::Prepared(_)
+            | Statement::Transaction(_)
+            | Statement::Notification(_)
+            | Statement::KillQuery(_)
+    )
+}
+
 impl Statement {
     /// What the statement is, in SQL's words: the command tag without counts.
     pub fn tag(&self) -> &'static str {

@@ -24,9 +24,18 @@ impl Planner {
     /// Plans an `INSERT`, the target's defaults filled in.
     pub(crate) async fn insert(
         &self,
-        mut insert: ast::Insert,
+        insert: ast::Insert,
         target: &Arc<Entry>,
         parameters: &[ScalarValue],
+    ) -> Result<LogicalPlan> {
+        with_parameters(self.unbound_insert(insert, target).await?, parameters)
+    }
+
+    /// As [`Self::insert`], parameters left open.
+    pub(crate) async fn unbound_insert(
+        &self,
+        mut insert: ast::Insert,
+        target: &Arc<Entry>,
     ) -> Result<LogicalPlan> {
         let defaults = target.columns().iter().filter_map(|column| {
             let sql = column.default.as_deref()?;
@@ -57,8 +66,7 @@ impl Planner {
         if let Some(source) = &mut insert.source {
             name_apart(&mut source.body);
         }
-        let plan = self.statement(ast::Statement::Insert(insert)).await?;
-        with_parameters(plan, parameters)
+        self.statement(ast::Statement::Insert(insert)).await
     }
 }
 

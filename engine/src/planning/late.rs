@@ -67,7 +67,9 @@ impl Planner {
             expands_kept: self.expands_kept,
             closes_windows: true,
             tells_keys: self.tells_keys,
+            parameter_types: Vec::new(),
             opened: Arc::clone(&self.opened),
+            moment: Arc::clone(&self.moment),
         }
     }
 }

@@ -19,12 +19,13 @@ use weir_topics::Topic;
 use super::files::Calls;
 use super::late::view_of_late_rows;
 use super::names::Mentioned;
-use super::{Planner, Reading, Text};
+use super::{Planner, Reading, Text, own_rows};
 use crate::error::{Error, Result};
 use crate::rows::row_schema;
 use crate::security::Rights;
 use crate::statements::{normalized, position_of};
 use crate::system::{self, System};
+use crate::transaction::Written;
 
 /// Relations by name, for DataFusion's planner.
 pub(super) type Relations = HashMap<ObjectName, Arc<dyn TableSource>>;
@@ -216,8 +217,24 @@ impl Planner {
         }
         Ok(match watermark {
             Some(watermark) => Arc::new(WatermarkedStream::new(Arc::new(table), shown, watermark)),
-            None => Arc::new(table),
+            None => match self.written_to(entry, shows_hidden)? {
+                Some(written) => own_rows::over_stream(Arc::new(table), written)?,
+                None => Arc::new(table),
+            },
         })
+    }
+
+    /// What the transaction has written to something itself.
+    fn written_to(&self, entry: &Entry, shows_hidden: bool) -> Result<Option<Written>> {
+        let written = self.moment.lock().written.clone();
+        match written.filter(|written| written.id == entry.id) {
+            Some(_) if shows_hidden => Err(Error::unsupported(format!(
+                "the hidden columns of {} cannot be read after this transaction has written to it",
+                entry.describe()
+            ))
+            .with_hint("commit first")),
+            written => Ok(written),
+        }
     }
 
     async fn table(&self, entry: &Entry, shows_hidden: bool) -> Result<Arc<dyn TableProvider>> {
@@ -228,7 +245,10 @@ impl Planner {
         let topic = self.engine.topic_of(entry)?;
         let hold = self.hold(topic);
         let end = hold.ends().first().copied().unwrap_or(Offset::ZERO);
-        Ok(table.snapshot(end, shows_hidden).await?)
+        match self.written_to(entry, shows_hidden)? {
+            Some(written) => own_rows::over_table(table.snapshot(end, true).await?, entry, written),
+            None => Ok(table.snapshot(end, shows_hidden).await?),
+        }
     }
 
     /// Which columns of a view that is kept tell its rows apart. Its own key does not: it is a hash of the row.
@@ -244,10 +264,10 @@ impl Planner {
     /// `topic` as this statement reads it: up to what was stable when it was first named; or, where the statement reads a view that is
     /// kept, up to where the view has come.
     fn hold(&self, topic: Topic) -> TopicHold {
-        let mut opened = self.opened.lock();
-        let shown = opened.shown.as_ref();
+        let mut moment = self.moment.lock();
+        let shown = moment.shown.as_ref();
         let shown = shown.and_then(|shown| shown.get(&topic.id())).cloned();
-        let held = opened.held.entry(topic.name().clone());
+        let held = moment.held.entry(topic.name().clone());
         let held = held.or_insert_with(|| match shown {
             Some(ends) => TopicHold::now(topic).up_to(ends),
             None => TopicHold::now(topic),
@@ -257,7 +277,7 @@ impl Planner {
 
     /// Waits for the views that are kept among what a statement reads, and fixes one moment for all that they show.
     async fn settle_views(&self, mentioned: &Mentioned, schema: &str) -> Result<()> {
-        if self.reading == Reading::Live || self.opened.lock().shown.is_some() {
+        if self.reading == Reading::Live || self.moment.lock().shown.is_some() {
             return Ok(());
         }
         let mut views = Vec::new();
@@ -290,7 +310,7 @@ impl Planner {
         if self.variables.reads_own_writes() {
             self.engine.views.flush(&self.engine).await;
         }
-        self.opened.lock().shown = Some(self.engine.views.positions());
+        self.moment.lock().shown = Some(self.engine.views.positions());
         Ok(())
     }
 

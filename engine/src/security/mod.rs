@@ -24,4 +24,4 @@ pub use rights::Rights;
 pub(crate) use rights::denied;
 pub use scram::ScramExchange;
 pub(crate) use sign_in::SignIns;
-pub(crate) use tokens::{hash_of, new_token};
+pub(crate) use tokens::new_token;

@@ -565,6 +565,7 @@ impl Execution {
         let expr = expression(&self.engine, &sql, &DFSchema::empty())?;
         let options = arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(1));
         let row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options)?;
+        let expr = crate::planning::executable(&self.engine.base_state, expr, &DFSchema::empty())?;
         let value = match expr.evaluate(&row)? {
             ColumnarValue::Scalar(value) => value,
             ColumnarValue::Array(values) => ScalarValue::try_from_array(&values, 0)?,

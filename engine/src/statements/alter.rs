@@ -41,7 +41,7 @@ impl Execution {
     /// What takes no longer than a commit, and what it takes to run by it.
     async fn alter_at_once(&self, alter: statement::Alter, tag: &str) -> Result<Answer> {
         let kind = catalog_kind(alter.kind)?;
-        let _ddl = self.engine.ddl.lock().await;
+        let _ddl = self.may_define().await?;
         let snapshot = self.snapshot();
         let name = self.object_name(alter.kind, &alter.name)?;
         let visible = self.rights.visible(&snapshot);
@@ -135,6 +135,9 @@ impl Execution {
             self.check_schema(&changes)?;
         }
         self.commit(&snapshot, changes).await?;
+        if self.transaction.is_some() {
+            return Ok(self.done(tag));
+        }
         if of_options {
             self.apply_job_options(&entry).await?;
         }
@@ -324,7 +327,7 @@ impl Execution {
     }
 
     pub(super) async fn comment_on(&self, comment: statement::CommentOn) -> Result<Answer> {
-        let _ddl = self.engine.ddl.lock().await;
+        let _ddl = self.may_define().await?;
         let snapshot = self.snapshot();
         let entry = match comment.kind {
             Some(kind) => {

@@ -18,11 +18,13 @@ mod tables;
 
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use weir_catalog::{ObjectName, Snapshot};
 
 use crate::security::Rights;
 use facts::Facts;
+pub(crate) use information_schema::all_columns;
 use provider::SystemTable;
 use rows::Definition;
 pub(crate) use show::{
@@ -51,6 +53,11 @@ pub(crate) fn table(name: &ObjectName, system: &System) -> Option<Arc<dyn TableP
     let definition = definitions()
         .find(|(schema, definition)| *schema == name.schema && definition.name == name.name);
     definition.map(|(_, definition)| SystemTable::provider(definition, system.clone()))
+}
+
+/// All system tables: their schemas, their names, their columns.
+pub(crate) fn tables() -> impl Iterator<Item = (&'static str, &'static str, SchemaRef)> {
+    definitions().map(|(schema, definition)| (schema, definition.name, definition.schema()))
 }
 
 /// All system tables with their schemas.

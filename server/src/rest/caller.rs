@@ -1,8 +1,7 @@
 //! Who sends a request: signed in by its `Authorization`, or the operator where nobody has to sign in.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use axum::extract::Request;
 use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -11,7 +10,6 @@ use weir_engine::{Credentials, Error, Principal, Session};
 
 use super::Rest;
 use super::problem::Problem;
-use crate::connections::Peer;
 
 /// Routes that everybody may ask: they tell nothing of what is stored.
 const OPEN_ROUTES: [&str; 4] = ["/", "/livez", "/readyz", "/openapi.json"];
@@ -72,14 +70,15 @@ impl Caller {
 pub(crate) async fn identify(
     rest: &Rest,
     route: &str,
-    request: &Request,
+    method: &Method,
+    headers: &HeaderMap,
+    from: IpAddr,
 ) -> Result<Caller, Problem> {
     if !rest.engine.requires_sign_in() {
         return Ok(Caller::Operator);
     }
-    let headers = request.headers();
-    let is_open = OPEN_ROUTES.contains(&route) && request.method() == Method::GET;
-    if is_open || request.method() == Method::OPTIONS {
+    let is_open = OPEN_ROUTES.contains(&route) && *method == Method::GET;
+    if is_open || *method == Method::OPTIONS {
         return Ok(Caller::Nobody);
     }
     let Some(credentials) = credentials(headers)? else {
@@ -89,8 +88,6 @@ pub(crate) async fn identify(
             ),
         );
     };
-    let from = request.extensions().get::<Peer>();
-    let from = from.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
     let signed_in = rest.engine.sign_in(credentials, from).await;
     let principal = signed_in.map_err(|error| refused(headers, &error))?;
     Ok(Caller::User(principal))

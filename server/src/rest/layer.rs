@@ -1,8 +1,7 @@
 //! What is around every request: its id, who may ask from a browser, metrics, logs, and the form of failures.
 
-use std::pin::Pin;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
 use axum::body::Body;
@@ -10,16 +9,15 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use futures::FutureExt;
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use tokio::sync::watch;
 use uuid::Uuid;
 use weir_base::{Kind, SqlState};
 
 use super::Rest;
 use super::caller::{self, Caller};
 use super::problem::Problem;
+use crate::connections::Peer;
+use crate::in_flight::Tracked;
 
 /// A request's id: the client's, if it sent a usable one.
 #[derive(Debug, Clone)]
@@ -48,43 +46,6 @@ impl RequestId {
     }
 }
 
-/// Counts what is going on, so that a stopping server knows when to end.
-#[derive(Debug, Clone)]
-pub(crate) struct InFlightCount(Arc<watch::Sender<usize>>);
-
-/// Something that is going on.
-#[derive(Debug)]
-pub(crate) struct InFlight(InFlightCount);
-
-impl Default for InFlightCount {
-    fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(0)))
-    }
-}
-
-impl InFlightCount {
-    pub(crate) fn enter(&self) -> InFlight {
-        self.0.send_modify(|count| *count += 1);
-        InFlight(self.clone())
-    }
-
-    pub(crate) fn now(&self) -> usize {
-        *self.0.borrow()
-    }
-
-    /// Returns when nothing is going on.
-    pub(crate) async fn idle(&self) {
-        // The sender lives as long as `self`, so this cannot fail.
-        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.0.send_modify(|count| *count -= 1);
-    }
-}
-
 /// Wraps every request.
 pub(crate) async fn around(
     State(rest): State<Arc<Rest>>,
@@ -101,9 +62,13 @@ pub(crate) async fn around(
         .map_or_else(|| "other".to_owned(), |path| path.as_str().to_owned());
     let origin = request.headers().get(header::ORIGIN).cloned();
     request.extensions_mut().insert(id.clone());
+    let from = request.extensions().get::<Peer>();
+    let from = from.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
     let admitted = match admit(&rest, &route, &request) {
         Ok(()) if method == Method::OPTIONS && origin.is_some() => Ok(None),
-        Ok(()) => known(&rest, &route, &request).await.map(Some),
+        Ok(()) => known(&rest, &route, &method, request.headers(), from)
+            .await
+            .map(Some),
         Err(problem) => Err(problem),
     };
     let mut response = match admitted {
@@ -149,9 +114,15 @@ pub(crate) async fn around(
 }
 
 /// Who sent the request, where that one may ask for this route.
-async fn known(rest: &Rest, route: &str, request: &Request) -> Result<Caller, Problem> {
-    let caller = caller::identify(rest, route, request).await?;
-    caller::admit(rest, &caller, route, request.method())?;
+async fn known(
+    rest: &Rest,
+    route: &str,
+    method: &Method,
+    headers: &HeaderMap,
+    from: IpAddr,
+) -> Result<Caller, Problem> {
+    let caller = caller::identify(rest, route, method, headers, from).await?;
+    caller::admit(rest, &caller, route, method)?;
     Ok(caller)
 }
 
@@ -308,39 +279,6 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("without a message")
-}
-
-/// A body that counts its bytes, and whose request is in flight until it ends.
-struct Tracked {
-    body: Body,
-    counted: prometheus_client::metrics::counter::Counter,
-    _in_flight: InFlight,
-}
-
-impl HttpBody for Tracked {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(data) = frame.data_ref()
-        {
-            self.counted.inc_by(data.len() as u64);
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 #[cfg(test)]

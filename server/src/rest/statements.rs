@@ -22,17 +22,18 @@ use weir_engine::{Answer, AnswerKind, Error, Progress};
 
 use super::arguments::Arguments;
 use super::caller::Caller;
-use super::layer::{InFlight, RequestId};
+use super::layer::RequestId;
 use super::negotiation::{Format, PageFormatName};
 use super::pages::Pages;
 use super::problem::Problem;
 use super::query::{Prepared, QueryDocument, read_document};
 use super::reply::Head;
-use super::spool::Spool;
 use super::statement_document::{self as document, StatementDocument};
 use super::wanted::Wanted;
 use super::{Rest, path_problem};
 use crate::config::HttpSettings;
+use crate::in_flight::InFlight;
+use crate::spool::Spool;
 
 /// Rows of a page, unless the client says otherwise.
 const PAGE_ROWS: u64 = 10_000;

@@ -226,11 +226,12 @@ impl Parser<'_, '_> {
             self.take(&["WITHOUT", "HOLD"]);
         }
         self.expect(&["FOR"])?;
-        let statement = Box::new(if self.peek_words(&["SUBSCRIBE"]) {
-            Statement::Subscribe(self.subscribe()?)
-        } else {
-            self.query_statement()?
-        });
+        let allowed = ["SELECT", "WITH", "VALUES", "TABLE", "SUBSCRIBE"];
+        if *self.peek() != Token::LParen && !allowed.iter().any(|word| self.peek_words(&[word])) {
+            return Err(self.expected("a query, or SUBSCRIBE"));
+        }
+        let statement = Box::new(Parser::new(self.source, self.at, self.end).parsed()?);
+        self.at = self.end;
         Ok(Statement::Cursor(Cursor::Declare {
             name,
             binary,

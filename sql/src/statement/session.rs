@@ -2,7 +2,7 @@
 
 use datafusion_sql::sqlparser::ast;
 
-use super::{Parsed, Statement};
+use super::Parsed;
 
 /// `SET [SESSION | LOCAL] name = | TO value, …`; `SET TIME ZONE z`.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,8 +37,8 @@ pub enum Cursor {
         scroll: Option<bool>,
         /// `WITH HOLD`.
         hold: bool,
-        /// A [`Statement::Query`] or a [`Statement::Subscribe`].
-        statement: Box<Statement>,
+        /// A query or a `SUBSCRIBE`, with its text.
+        statement: Box<Parsed>,
     },
     /// `FETCH [direction] [FROM | IN] name`.
     Fetch {

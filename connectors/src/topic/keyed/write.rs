@@ -87,6 +87,17 @@ pub struct Conflicts {
     pub existing: RecordBatch,
 }
 
+/// What changes come to before they are done.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    /// The keys of rows that are changed, or gone.
+    pub touched: BinaryArray,
+    /// The rows that take their place, and those that are new.
+    pub rows: RecordBatch,
+    /// For each change, how many rows it affects.
+    pub affected: Vec<u64>,
+}
+
 /// A statement that is on its way to the disk.
 #[derive(Debug)]
 pub struct Commit {
@@ -264,6 +275,47 @@ impl TableWriter {
             fresh: fresh.into(),
             given: given.into(),
             existing,
+        })
+    }
+
+    /// Where the log stands for this writer: the offset after the last record that it knows of.
+    pub fn stands_at(&self) -> Offset {
+        self.head.next
+    }
+
+    /// What some changes come to, if they were done now.
+    ///
+    /// # Errors
+    /// As [`Self::commit`], but for what is wrong with the log.
+    pub fn preview(&self, changes: &[Change]) -> Result<Preview> {
+        let (ops, affected) = self.ops(changes)?;
+        let empty = RecordBatch::new_empty(Arc::clone(self.table.0.rows.read_schema()));
+        let rows_of = |change: &Change| match change {
+            Change::Insert { rows, .. }
+            | Change::Update { rows, .. }
+            | Change::Put { rows, .. } => rows.batch().clone(),
+            Change::Delete { .. } => empty.clone(),
+        };
+        let batches: Vec<RecordBatch> = changes.iter().map(rows_of).collect();
+        let mut touched: Vec<&[u8]> = Vec::new();
+        let mut places = Vec::new();
+        for (key, op) in ops.ops.iter().flatten() {
+            touched.extend(key.as_deref());
+            if let Op::Put { change, row } = op {
+                places.push((*change, *row));
+            }
+        }
+        let rows = match places.is_empty() {
+            true => empty.clone(),
+            false => {
+                let batches: Vec<&RecordBatch> = batches.iter().collect();
+                interleave_record_batch(&batches, &places).map_err(unfit)?
+            }
+        };
+        Ok(Preview {
+            touched: BinaryArray::from_iter_values(touched),
+            rows,
+            affected,
         })
     }
 

@@ -61,12 +61,13 @@ async fn check(
     place: Result<Path<(String, Option<String>)>, PathRejection>,
     request: HttpRequest<Body>,
 ) -> Result<Response, Problem> {
+    let caller = Caller::of(request.extensions())?;
     let (mut asked, given) = with_body::<GivenSchema>(rest, request).await?;
     let (subject, version) = path(place)?;
     let version: Option<VersionRef> = version.map(|text| text.parse()).transpose()?;
     let (normalize, verbose) = (asked.flag("normalize")?, asked.flag("verbose")?);
     let answering = asked.finish()?;
-    let session = caller.session(&rest)?;
+    let session = caller.session(rest)?;
     let checked = session.ask_registry(move |registry| {
         let schema = given.definition(registry)?;
         registry.check_compatible(&subject, version, &schema, normalize)

@@ -196,12 +196,13 @@ async fn change_level(
     subject: Option<Named>,
     request: HttpRequest<Body>,
 ) -> Result<Response, Problem> {
+    let caller = Caller::of(request.extensions())?;
     let (asked, given) = with_body::<GivenLevel>(rest, request).await?;
     let subject = subject.map(path).transpose()?;
     let answering = asked.finish()?;
     refuse_others(&given.others)?;
     let level: Level = given.compatibility.parse()?;
-    let session = caller.session(&rest)?;
+    let session = caller.session(rest)?;
     let set = session.change_registry(move |it| it.set_level(subject.as_deref(), Some(level)));
     set.await?;
     answering.json(&GivenLevel {
@@ -215,12 +216,13 @@ async fn change_mode(
     subject: Option<Named>,
     request: HttpRequest<Body>,
 ) -> Result<Response, Problem> {
+    let caller = Caller::of(request.extensions())?;
     let (mut asked, given) = with_body::<ModeDocument>(rest, request).await?;
     let subject = subject.map(path).transpose()?;
     let force = asked.flag("force")?;
     let answering = asked.finish()?;
     let mode: Mode = given.mode.parse()?;
-    let session = caller.session(&rest)?;
+    let session = caller.session(rest)?;
     let set = session.change_registry(move |it| it.set_mode(subject.as_deref(), Some(mode), force));
     set.await?;
     answering.json(&mode_document(mode))
