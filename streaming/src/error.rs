@@ -93,6 +93,31 @@ pub enum Error {
     Connector(#[from] weir_connectors::Error),
 }
 
+impl Error {
+    /// Whether what is stored makes no sense, so that trying again would find the same.
+    pub fn is_damage(&self) -> bool {
+        use std::io::ErrorKind;
+        let Self::Store(error) = self else {
+            return false;
+        };
+        if matches!(error, fjall::Error::Locked | fjall::Error::Poisoned) {
+            return false;
+        }
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<std::io::Error>() {
+                // What is missing, cut off or garbled; not what cannot be read now.
+                return matches!(
+                    error.kind(),
+                    ErrorKind::NotFound | ErrorKind::UnexpectedEof | ErrorKind::InvalidData
+                );
+            }
+            cause = error.source();
+        }
+        true
+    }
+}
+
 impl Classify for Error {
     fn kind(&self) -> Kind {
         match self {

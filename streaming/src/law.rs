@@ -19,7 +19,7 @@ use weir_connectors::topic::{
 };
 use weir_topics::{BatchBuilder, LogSettings, RecordRef, Topic, TopicConfig, TopicLog, TopicSpec};
 
-use crate::checkpoint::JobStore;
+use crate::checkpoint::{Barrier, JobStore};
 use crate::{Checkpoints, Dataflow, Delta, unique_key};
 
 /// Streams `a` and `b`, tables `t` and `u`, and the table `m` that somebody else owns, all of `(id BIGINT, v BIGINT, name TEXT)`; `id`
@@ -29,6 +29,7 @@ struct World {
     tables: Vec<KeyedTable>,
     mirrored: Topic,
     checkpoints: Checkpoints,
+    flights: Barrier,
     log: TopicLog,
     _dir: tempfile::TempDir,
 }
@@ -98,11 +99,14 @@ impl World {
             tables.push(KeyedTable::new(topic, columns(true), Arc::clone(&clock), memory).unwrap());
         }
         let mirrored = make("m", 2, false).await;
+        let checkpoints = Checkpoints::open(&dir.path().join("state")).unwrap();
+        let (checkpoints, flights) = Barrier::before(checkpoints);
         Self {
             streams,
             tables,
             mirrored,
-            checkpoints: Checkpoints::open(&dir.path().join("state")).unwrap(),
+            checkpoints,
+            flights,
             log,
             _dir: dir,
         }
@@ -226,7 +230,7 @@ impl World {
 
     /// A dataflow, which goes on from the last checkpoint, and what tells its rows apart.
     async fn dataflow(&self, sql: &str) -> (Dataflow, Option<Vec<usize>>) {
-        self.dataflow_with(sql, Some(self.checkpoints.of(1, 0).unwrap()))
+        self.dataflow_with(sql, Some(self.checkpoints.of(1, 0).await.unwrap()))
             .await
     }
 
@@ -482,12 +486,16 @@ enum Act {
     Delete(usize, Vec<i64>),
     Mirror(Vec<(i64, Option<Row>)>),
     Step,
-    /// A checkpoint, after which state is let go or not.
+    /// A checkpoint, after which state is let go or not. One that flies is on its way until it lands.
     Checkpoint {
         release: bool,
+        flies: bool,
     },
-    /// A crash: all goes on from the last checkpoint.
-    Restart,
+    Land,
+    /// A crash: all goes on from the last checkpoint. One that is on its way is lost or not.
+    Restart {
+        loses: bool,
+    },
     /// Another one goes on, which knows of the first no more than its token.
     Resume,
 }
@@ -519,8 +527,9 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
             2 => (0..2usize, prop::collection::vec(0..12i64, 1..4)).prop_map(|(table, ids)| Act::Delete(table, ids)),
             2 => prop::collection::vec((0..12i64, prop::option::weighted(0.7, row())), 1..12).prop_map(Act::Mirror),
             4 => Just(Act::Step),
-            2 => any::<bool>().prop_map(|release| Act::Checkpoint { release }),
-            1 => Just(Act::Restart),
+            2 => any::<[bool; 2]>().prop_map(|[release, flies]| Act::Checkpoint { release, flies }),
+            1 => Just(Act::Land),
+            1 => any::<bool>().prop_map(|loses| Act::Restart { loses }),
             1 => Just(Act::Resume),
         ],
         1..18,
@@ -586,6 +595,8 @@ async fn holds(query: u64, partitions: [u32; 2], step_rows: u32, acts: &[Act]) {
     };
     // What a restart goes back to.
     let mut saved = (Multiset::new(), false);
+    // What it goes back to when the checkpoint has landed that is on its way.
+    let mut flying = None;
     // One that only has a token has no checkpoints.
     let mut is_kept = true;
     let begin = async |store| {
@@ -599,19 +610,43 @@ async fn holds(query: u64, partitions: [u32; 2], step_rows: u32, acts: &[Act]) {
             Act::Delete(table, ids) => world.delete(*table, ids).await,
             Act::Mirror(changes) => world.mirror(changes).await,
             Act::Step => follower.step(&world, &sql, 1).await,
-            Act::Checkpoint { release } if follower.begun => {
-                follower.dataflow.checkpoint(1).await.unwrap();
-                if is_kept {
-                    saved = (follower.rows.clone(), true);
+            Act::Checkpoint { release, flies } if follower.begun => {
+                world.flights.open();
+                follower.dataflow.end_checkpoint().await.unwrap();
+                saved = flying.take().unwrap_or(saved);
+                if *flies {
+                    world.flights.hold();
+                    follower.dataflow.begin_checkpoint(1).await.unwrap();
+                    flying = is_kept.then(|| (follower.rows.clone(), true));
+                } else {
+                    follower.dataflow.checkpoint(1).await.unwrap();
+                    if is_kept {
+                        saved = (follower.rows.clone(), true);
+                    }
                 }
                 if *release {
                     follower.dataflow.release();
                 }
             }
             Act::Checkpoint { .. } => {}
-            Act::Restart => {
+            Act::Land => {
+                world.flights.open();
+                follower.dataflow.end_checkpoint().await.unwrap();
+                saved = flying.take().unwrap_or(saved);
+            }
+            Act::Restart { loses } => {
                 drop(follower.dataflow);
-                follower.dataflow = begin(Some(world.checkpoints.of(1, 0).unwrap())).await;
+                match (flying.take(), loses) {
+                    (Some(flying), false) => {
+                        world.flights.open();
+                        saved = flying;
+                    }
+                    _ => world.flights.lose(),
+                }
+                // It is waited for, whatever becomes of it.
+                let store = world.checkpoints.of(1, 0).await.unwrap();
+                world.flights.open();
+                follower.dataflow = begin(Some(store)).await;
                 is_kept = true;
                 (follower.rows, follower.begun) = saved.clone();
                 assert_eq!(follower.begun, follower.dataflow.is_restored());
@@ -619,6 +654,8 @@ async fn holds(query: u64, partitions: [u32; 2], step_rows: u32, acts: &[Act]) {
             Act::Resume if follower.begun => {
                 let token = follower.dataflow.token().to_string();
                 drop(follower.dataflow);
+                world.flights.open();
+                saved = flying.take().unwrap_or(saved);
                 follower.dataflow = begin(None).await;
                 is_kept = false;
                 follower.dataflow.resume(&token.parse().unwrap()).unwrap();

@@ -29,7 +29,7 @@ mod law;
 #[cfg(test)]
 mod tests;
 
-pub use checkpoint::{Checkpoints, JobStore};
+pub use checkpoint::{Checkpoints, CopyState, JobStore};
 pub use dataflow::Dataflow;
 pub use delta::Delta;
 pub use error::{Error, Result};

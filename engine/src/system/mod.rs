@@ -8,6 +8,7 @@ mod access;
 mod engine_facts;
 mod facts;
 mod information_schema;
+mod jobs;
 mod pg_types;
 mod provider;
 mod rows;

@@ -552,8 +552,8 @@ async fn holds(choice: &Choice, partitions: [u32; 2], step_rows: u32, acts: &[Ac
         let dataflow = world.dataflow(choice, store).await;
         dataflow.with_step_rows(step_rows)
     };
-    let store = || Some(world.checkpoints.of(1, 0).unwrap());
-    let mut dataflow = begin(store()).await;
+    let store = async || Some(world.checkpoints.of(1, 0).await.unwrap());
+    let mut dataflow = begin(store().await).await;
     let mut is_stored = true;
     let (mut given, mut saved) = (Multiset::new(), Multiset::new());
     let (mut begun, mut saved_begun) = (false, false);
@@ -574,7 +574,7 @@ async fn holds(choice: &Choice, partitions: [u32; 2], step_rows: u32, acts: &[Ac
             }
             Act::Crash => {
                 drop(dataflow);
-                dataflow = begin(store()).await;
+                dataflow = begin(store().await).await;
                 (given, begun) = (saved.clone(), saved_begun);
                 is_stored = true;
             }

@@ -25,7 +25,7 @@ async fn windows_that_have_closed_are_freed() {
     ] {
         let world = World::new([2, 1]).await;
         let choice = choice_of(query, kind);
-        let store = Some(world.checkpoints.of(1, 0).unwrap());
+        let store = Some(world.checkpoints.of(1, 0).await.unwrap());
         let mut dataflow = world.dataflow(&choice, store).await;
         let mut most = 0;
         for round in 0..60 {

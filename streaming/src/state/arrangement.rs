@@ -267,14 +267,13 @@ impl Arrangement {
             bytes += row.len() + ROW_OVERHEAD;
             rows.load(row, count)
         })?;
-        if !rows.is_empty() {
-            self.bytes += bytes + key.len() + GROUP_OVERHEAD;
-            let group = Group {
-                rows,
-                ..Group::default()
-            };
-            self.groups.insert(key.to_vec(), group);
-        }
+        self.bytes += bytes + key.len() + GROUP_OVERHEAD;
+        // Also when there is nothing: who looks for it again need not go to the store.
+        let group = Group {
+            rows,
+            ..Group::default()
+        };
+        self.groups.insert(key.to_vec(), group);
         Ok(())
     }
 
@@ -341,22 +340,20 @@ impl Arrangement {
 
     /// Lets go of what is saved: of what was not touched since the last time, and if that is little, of all.
     pub(crate) fn release(&mut self) {
-        let before = self.bytes;
-        self.let_go(|group| !std::mem::take(&mut group.used));
-        if self.bytes > before / 2 {
-            self.let_go(|_| true);
-        }
-        self.reservation.resize(self.bytes);
-    }
-
-    fn let_go(&mut self, mut is_meant: impl FnMut(&mut Group) -> bool) {
         if !self.shelf.is_kept() {
             return;
         }
         self.is_partial = true;
+        super::release(self.bytes, |all| self.let_go(all));
+        self.reservation.resize(self.bytes);
+    }
+
+    /// Lets go of groups that are saved: of all, or of those that were not used since the last time. Answers the bytes that are left.
+    fn let_go(&mut self, all: bool) -> usize {
         let bytes = &mut self.bytes;
         self.groups.retain(|key, group| {
-            let goes = !group.changed && is_meant(group);
+            let was_used = std::mem::take(&mut group.used);
+            let goes = !group.changed && (all || !was_used);
             if goes {
                 let rows = group.rows.iter();
                 let rows = rows.map(|(row, _)| row.len() + ROW_OVERHEAD);
@@ -365,6 +362,7 @@ impl Arrangement {
             !goes
         });
         self.groups.shrink_to_fit();
+        self.bytes
     }
 }
 
