@@ -41,14 +41,18 @@ pub(crate) fn settle(tokens: &mut [TokenWithSpan]) {
     };
     for nth in 0..words.len() {
         let next = |ahead: usize| known(tokens, nth + ahead);
-        let as_what: &[Option<Keyword>] = match [next(0), next(1), next(2), next(3)].map(|word| word.unwrap_or(Keyword::NoKeyword)) {
+        let as_what: &[Option<Keyword>] = match [next(0), next(1), next(2), next(3)]
+            .map(|word| word.unwrap_or(Keyword::NoKeyword))
+        {
             [Keyword::GLOBAL, Keyword::ASOF, Keyword::JOIN, _] => &[Some(Keyword::NoKeyword)],
             [Keyword::LEFT, Keyword::ASOF, Keyword::JOIN, _] => &[Some(Keyword::GLOBAL)],
             [Keyword::LEFT, Keyword::OUTER, Keyword::ASOF, Keyword::JOIN] => {
                 &[Some(Keyword::GLOBAL), None]
             }
             [Keyword::INNER, Keyword::ASOF, Keyword::JOIN, _] => &[None],
-            [Keyword::ASOF, Keyword::LEFT, Keyword::JOIN, _] if follows_relation(tokens, &words, nth) => {
+            [Keyword::ASOF, Keyword::LEFT, Keyword::JOIN, _]
+                if follows_relation(tokens, &words, nth) =>
+            {
                 &[Some(Keyword::GLOBAL), Some(Keyword::ASOF)]
             }
             [Keyword::ASOF, Keyword::LEFT, Keyword::OUTER, Keyword::JOIN]
@@ -56,7 +60,9 @@ pub(crate) fn settle(tokens: &mut [TokenWithSpan]) {
             {
                 &[Some(Keyword::GLOBAL), Some(Keyword::ASOF), None]
             }
-            [Keyword::ASOF, Keyword::INNER, Keyword::JOIN, _] if follows_relation(tokens, &words, nth) => {
+            [Keyword::ASOF, Keyword::INNER, Keyword::JOIN, _]
+                if follows_relation(tokens, &words, nth) =>
+            {
                 &[Some(Keyword::ASOF), None]
             }
             _ => continue,
@@ -78,9 +84,7 @@ fn follows_relation(tokens: &[TokenWithSpan], words: &[usize], nth: usize) -> bo
     };
     match &before.token {
         Token::RParen => true,
-        Token::Word(_) => {
-            keyword(&before.token).is_none_or(|word| !BEFORE_A_NAME.contains(&word))
-        }
+        Token::Word(_) => keyword(&before.token).is_none_or(|word| !BEFORE_A_NAME.contains(&word)),
         _ => false,
     }
 }
@@ -126,21 +130,36 @@ mod tests {
 
     #[test]
     fn both_ways_to_keep_rows_are_read() {
-        for kind in ["ASOF LEFT", "LEFT ASOF", "asof left outer", "LEFT OUTER ASOF"] {
+        for kind in [
+            "ASOF LEFT",
+            "LEFT ASOF",
+            "asof left outer",
+            "LEFT OUTER ASOF",
+        ] {
             let sql = format!("SELECT * FROM a {kind} JOIN b MATCH_CONDITION (a.t >= b.t)");
             assert_eq!(joins(&sql), [(true, true)], "{sql}");
         }
         for kind in ["ASOF", "ASOF INNER", "INNER ASOF", "x ASOF", "global ASOF"] {
-            let sql = format!("SELECT * FROM a {kind} JOIN b MATCH_CONDITION (a.t >= b.t) ON a.k = b.k");
+            let sql =
+                format!("SELECT * FROM a {kind} JOIN b MATCH_CONDITION (a.t >= b.t) ON a.k = b.k");
             assert_eq!(joins(&sql), [(true, false)], "{sql}");
         }
     }
 
     #[test]
     fn a_relation_may_be_called_so() {
-        assert_eq!(joins("SELECT * FROM asof LEFT JOIN b ON true"), [(false, false)]);
-        assert_eq!(joins("SELECT * FROM (asof INNER JOIN b ON true)"), Vec::new());
-        assert_eq!(joins("SELECT * FROM t AS asof LEFT JOIN b ON true"), [(false, false)]);
+        assert_eq!(
+            joins("SELECT * FROM asof LEFT JOIN b ON true"),
+            [(false, false)]
+        );
+        assert_eq!(
+            joins("SELECT * FROM (asof INNER JOIN b ON true)"),
+            Vec::new()
+        );
+        assert_eq!(
+            joins("SELECT * FROM t AS asof LEFT JOIN b ON true"),
+            [(false, false)]
+        );
         assert_eq!(
             joins("SELECT * FROM a CROSS JOIN asof LEFT JOIN b ON true"),
             [(false, false), (false, false)]

@@ -174,7 +174,9 @@ impl World {
             .with_query_planner(Arc::new(AsOfPlanner))
             .build();
         let context = SessionContext::new_with_state(state);
-        context.register_relation_planner(Arc::new(asof::ByTime)).unwrap();
+        context
+            .register_relation_planner(Arc::new(asof::ByTime))
+            .unwrap();
         for writer in &self.streams {
             let topic = writer.topic().clone();
             let name = topic.name().clone();

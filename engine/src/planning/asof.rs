@@ -324,8 +324,10 @@ fn planned(
         JoinConstraint::Using(names) => using(&names, left.schema(), right.schema(), context)?,
         JoinConstraint::None => (None, Vec::new()),
         JoinConstraint::Natural => {
-            return Err(own(Error::unsupported("NATURAL ASOF JOIN is not supported")
-                .with_hint("write ON l.k = r.k")));
+            return Err(own(Error::unsupported(
+                "NATURAL ASOF JOIN is not supported",
+            )
+            .with_hint("write ON l.k = r.k")));
         }
     };
     let plan = AsOfJoin::by_conditions(left, right, &nearest, on.as_ref(), keeps_left);

@@ -54,8 +54,8 @@ use crate::error::{Error, Result};
 use crate::queries::Running;
 use crate::sql_types::sql_name;
 use crate::variables::Variables;
-use context::PlanContext;
 pub(crate) use asof::is_versioned;
+use context::PlanContext;
 pub(crate) use types::UTC;
 pub(crate) use watermarks::check_watermark;
 

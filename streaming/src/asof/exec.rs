@@ -194,7 +194,7 @@ impl ExecutionPlan for AsOfExec {
         let sides = [side(0)?, side(1)?];
         let merge = Merge::new(sides, self.nearest.or_equal(), self.keeps_left, schema)?;
         let counted = BaselineMetrics::new(&self.metrics, partition);
-        let rows = try_unfold((merge, counted), async |(mut merge, counted)| {
+        let rows = try_unfold((merge, counted), |(mut merge, counted)| async move {
             let Some(batch) = merge.next().await? else {
                 counted.done();
                 return Ok(None);

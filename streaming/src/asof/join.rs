@@ -83,8 +83,7 @@ pub struct AsOfJoin {
 /// What is said of a join without a condition that can be followed.
 const MATCH_HINT: &str =
     "compare a time of the left side with one of the right: MATCH_CONDITION (l.at >= r.at)";
-const ON_HINT: &str =
-    "write ON l.k = r.k AND …; what else is to hold of the row can stand in WHERE, or in a subquery in the place of the right side";
+const ON_HINT: &str = "write ON l.k = r.k AND …; what else is to hold of the row can stand in WHERE, or in a subquery in the place of the right side";
 
 impl AsOfJoin {
     /// Joins `left` with `right` by conditions over the columns of both: `nearest` compares two times, and `on` is a conjunction of
@@ -246,7 +245,9 @@ fn is_of(expr: &Expr, side: &LogicalPlan) -> bool {
             Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_)
         ))
     });
-    let mut known = columns.iter().map(|column| side.schema().has_column(column));
+    let mut known = columns
+        .iter()
+        .map(|column| side.schema().has_column(column));
     !columns.is_empty() && known.all(|known| known) && has_query.is_ok_and(|has| !has)
 }
 

@@ -44,7 +44,12 @@ fn session(partitions: usize, batch_rows: usize) -> SessionContext {
     SessionContext::new_with_state(state)
 }
 
-async fn joined(context: &SessionContext, nearest: &str, keyed: bool, keeps_left: bool) -> LogicalPlan {
+async fn joined(
+    context: &SessionContext,
+    nearest: &str,
+    keyed: bool,
+    keeps_left: bool,
+) -> LogicalPlan {
     let side = async |name: &str| {
         let rows = context.sql(&format!("SELECT * FROM {name}")).await.unwrap();
         rows.alias(name).unwrap().into_unoptimized_plan()
@@ -57,7 +62,13 @@ async fn joined(context: &SessionContext, nearest: &str, keyed: bool, keeps_left
 }
 
 async fn rows_of(context: &SessionContext, plan: LogicalPlan) -> Vec<String> {
-    let batches = context.execute_logical_plan(plan).await.unwrap().collect().await.unwrap();
+    let batches = context
+        .execute_logical_plan(plan)
+        .await
+        .unwrap()
+        .collect()
+        .await
+        .unwrap();
     let text = pretty_format_batches(&batches).unwrap().to_string();
     let mut rows: Vec<String> = text.lines().skip(3).map(str::to_owned).collect();
     rows.retain(|row| row.starts_with('|'));
@@ -132,8 +143,12 @@ async fn it_takes_one_pass() {
         // In no order.
         let scattered = (0..ROWS).map(|n| n * 7919 % ROWS);
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(Int64Array::from_iter_values(scattered.clone().map(|n| n % 3))),
-            Arc::new(Int64Array::from_iter_values(scattered.map(|n| n * 2 + offset))),
+            Arc::new(Int64Array::from_iter_values(
+                scattered.clone().map(|n| n % 3),
+            )),
+            Arc::new(Int64Array::from_iter_values(
+                scattered.map(|n| n * 2 + offset),
+            )),
         ];
         RecordBatch::try_new(Arc::new(schema), columns).unwrap()
     };
@@ -141,11 +156,29 @@ async fn it_takes_one_pass() {
     context.register_batch("l", times(1)).unwrap();
     context.register_batch("r", times(0)).unwrap();
     let plan = joined(&context, "l.t >= r.t", true, false).await;
-    let batches = context.execute_logical_plan(plan).await.unwrap().collect().await.unwrap();
+    let batches = context
+        .execute_logical_plan(plan)
+        .await
+        .unwrap()
+        .collect()
+        .await
+        .unwrap();
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     assert_eq!(rows, ROWS as usize);
     for batch in batches {
-        let time = |at: usize| batch.column(at).as_any().downcast_ref::<Int64Array>().unwrap().clone();
-        assert!(time(1).iter().zip(time(3).iter()).all(|(left, right)| left == right.map(|right| right + 1)));
+        let time = |at: usize| {
+            batch
+                .column(at)
+                .as_any()
+                .downcast_ref::<Int64Array>()
+                .unwrap()
+                .clone()
+        };
+        assert!(
+            time(1)
+                .iter()
+                .zip(time(3).iter())
+                .all(|(left, right)| left == right.map(|right| right + 1))
+        );
     }
 }

@@ -242,7 +242,10 @@ type Pairs = Vec<(Box<[u8]>, Option<Box<[u8]>>)>;
 
 impl AsOf {
     /// `schema` has the columns of both sides. None where the order of times cannot be told from the bytes of rows.
-    pub(crate) fn time_bytes(side: &SchemaRef, time: &Arc<dyn PhysicalExpr>) -> Result<Option<usize>> {
+    pub(crate) fn time_bytes(
+        side: &SchemaRef,
+        time: &Arc<dyn PhysicalExpr>,
+    ) -> Result<Option<usize>> {
         let width = time.data_type(side)?.primitive_width();
         // Arrow's row format puts one byte before a value, which says whether it is null.
         Ok(width.map(|width| width + 1))
@@ -306,8 +309,13 @@ impl AsOf {
 
     fn batches(&self, pairs: &Pairs) -> Result<Vec<RecordBatch>> {
         let batches = pairs.chunks(BATCH_ROWS).map(|pairs| {
-            let mut columns = self.left.columns(pairs.iter().map(|(left, _)| left.as_ref()))?;
-            let mut partners = pairs.iter().filter_map(|(_, right)| right.as_deref()).peekable();
+            let mut columns = self
+                .left
+                .columns(pairs.iter().map(|(left, _)| left.as_ref()))?;
+            let mut partners = pairs
+                .iter()
+                .filter_map(|(_, right)| right.as_deref())
+                .peekable();
             if partners.peek().is_none() {
                 return self.with_nulls(columns, pairs.len());
             }
@@ -468,10 +476,19 @@ mod tests {
             rights.add(&row);
         }
         let spans = order.spans(&[&[5, 1], &[2, 0], &[3, 7]], Some(&rights));
-        let spans: Vec<_> = spans.iter().map(|span| (&span.from[..], span.to.as_deref())).collect();
+        let spans: Vec<_> = spans
+            .iter()
+            .map(|span| (&span.from[..], span.to.as_deref()))
+            .collect();
         assert_eq!(spans, [(&[2][..], None)]);
         let spans = order.spans(&[&[5, 0], &[1, 0]], Some(&rights));
-        let spans: Vec<_> = spans.iter().map(|span| (&span.from[..], span.to.as_deref())).collect();
-        assert_eq!(spans, [(&[1][..], Some(&[2][..])), (&[5][..], Some(&[5][..]))]);
+        let spans: Vec<_> = spans
+            .iter()
+            .map(|span| (&span.from[..], span.to.as_deref()))
+            .collect();
+        assert_eq!(
+            spans,
+            [(&[1][..], Some(&[2][..])), (&[5][..], Some(&[5][..]))]
+        );
     }
 }

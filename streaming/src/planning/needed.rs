@@ -213,9 +213,9 @@ fn interval(expr: &Expr) -> Option<i128> {
         ScalarValue::IntervalMonthDayNano(Some(interval)) if interval.months == 0 => {
             Some(i128::from(interval.days) * DAY_NANOS + i128::from(interval.nanoseconds))
         }
-        ScalarValue::IntervalDayTime(Some(interval)) => {
-            Some(i128::from(interval.days) * DAY_NANOS + i128::from(interval.milliseconds) * 1_000_000)
-        }
+        ScalarValue::IntervalDayTime(Some(interval)) => Some(
+            i128::from(interval.days) * DAY_NANOS + i128::from(interval.milliseconds) * 1_000_000,
+        ),
         ScalarValue::DurationSecond(Some(seconds)) => Some(i128::from(*seconds) * 1_000_000_000),
         ScalarValue::DurationMillisecond(Some(millis)) => Some(i128::from(*millis) * 1_000_000),
         ScalarValue::DurationMicrosecond(Some(micros)) => Some(i128::from(*micros) * 1000),

@@ -298,7 +298,11 @@ impl<'a> Walk<'a> {
         Keys::new(keys, schema.inner())
     }
 
-    pub(super) fn physical(&self, expr: &Expr, schema: &DFSchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
+    pub(super) fn physical(
+        &self,
+        expr: &Expr,
+        schema: &DFSchemaRef,
+    ) -> Result<Arc<dyn PhysicalExpr>> {
         let planning = PhysicalPlanningContext::default();
         let properties = self.state.execution_props();
         Ok(create_physical_expr(expr, schema, properties, &planning)?)

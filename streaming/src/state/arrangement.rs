@@ -12,7 +12,6 @@ use datafusion::physical_plan::PhysicalExpr;
 use hashbrown::{HashMap, HashSet};
 
 use self::freeing::Due;
-pub(crate) use self::freeing::IsOver;
 use super::codec::RowBytes;
 use super::{Multiset, RowCodec};
 use crate::checkpoint::{Saving, Shelf};

@@ -1,6 +1,6 @@
 //! Freeing rows that are of no use any more: now and then, so that it costs no more than to have taken them in.
 
-use arrow::array::{BooleanArray, RecordBatch};
+use arrow::array::{Array, BooleanArray, RecordBatch};
 
 use super::{Arrangement, GROUP_OVERHEAD, ROW_OVERHEAD, prefix};
 use crate::checkpoint::Saving;
@@ -113,7 +113,7 @@ impl Arrangement {
         let mut places = some.iter();
         for batch in rows {
             let these = is_over(&batch)?;
-            for ((key, row), is_over) in places.by_ref().zip(these.iter()) {
+            for ((key, row), is_over) in places.by_ref().take(these.len()).zip(these.iter()) {
                 if is_over == Some(true) {
                     over.push((Box::from(*key), Box::from(*row)));
                 }
@@ -130,7 +130,9 @@ impl Arrangement {
         is_over: &IsOver<'_>,
         over: &mut Vec<Keyed>,
     ) -> Result<u64> {
-        let rows = self.codec.decode(some.iter().map(|(_, row)| row.as_ref()))?;
+        let rows = self
+            .codec
+            .decode(some.iter().map(|(_, row)| row.as_ref()))?;
         let mut gone = 0;
         let mut places = some.drain(..).zip(counts.drain(..));
         for batch in rows {
