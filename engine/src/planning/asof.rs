@@ -17,11 +17,11 @@ use datafusion::sql::sqlparser::ast::{
     self, Join, JoinConstraint, JoinOperator, TableFactor, TableVersion, TableWithJoins, VisitMut,
     VisitorMut,
 };
-use weir_catalog::Body;
+use weir_catalog::{Body, Snapshot};
 use weir_streaming::AsOfJoin;
 
-use super::Planner;
 use super::relations::object;
+use super::{Planner, Text};
 use crate::error::{Error, Result};
 use crate::statements::{normalized, position_of};
 
@@ -55,11 +55,12 @@ impl Planner {
     pub(super) fn settle_joins_by_time(
         &self,
         statement: &mut ast::Statement,
+        text: Text<'_>,
         schema: &str,
     ) -> Result<()> {
         let mut settler = Settler {
             ctes: super::names::mentioned(statement).ctes,
-            planner: self,
+            snapshot: self.snapshot_for(text),
             schema,
             error: None,
         };
@@ -69,48 +70,47 @@ impl Planner {
             None => Ok(()),
         }
     }
+}
 
-    /// The column that says from when on a row of a stream is in force.
-    fn time_of_versions(
-        &self,
-        name: &ast::ObjectName,
-        schema: &str,
-        ctes: &HashSet<String>,
-    ) -> Result<ast::Ident> {
-        let is_cte = matches!(name.0.as_slice(), [part] if part
-            .as_ident()
-            .is_some_and(|ident| ctes.contains(&normalized(ident))));
-        let entry = match is_cte {
-            true => None,
-            false => self.snapshot.get(&object(name, schema)?),
-        };
-        let refused = |why: &str| {
-            Error::unsupported(format!(
-                "FOR SYSTEM_TIME AS OF of {name} is not supported: {why}"
-            ))
-            .with_hint("join with a stream that has each version of a row, and a watermark for the time from which it is in force")
-        };
-        match entry.map(|entry| &entry.body) {
-            Some(Body::Stream(stream)) if stream.is_changelog() => Err(refused(
-                "of the rows that it tells of only the newest of each key is known to stay",
+/// The column that says from when on a row of a stream is in force.
+fn time_of_versions(
+    name: &ast::ObjectName,
+    snapshot: &Snapshot,
+    schema: &str,
+    ctes: &HashSet<String>,
+) -> Result<ast::Ident> {
+    let is_cte = matches!(name.0.as_slice(), [part] if part
+        .as_ident()
+        .is_some_and(|ident| ctes.contains(&normalized(ident))));
+    let refused = |why: &str| {
+        Error::unsupported(format!(
+            "FOR SYSTEM_TIME AS OF of {name} is not supported: {why}"
+        ))
+        .with_hint("join with a stream that has each version of a row, and a watermark for the time from which it is in force")
+    };
+    if is_cte {
+        return Err(refused("it is no stream"));
+    }
+    match &snapshot.relation(&object(name, schema)?)?.body {
+        Body::Stream(stream) if stream.is_changelog() => Err(refused(
+            "of the rows that it tells of only the newest of each key is known to stay",
+        )),
+        Body::Stream(stream) => match &stream.watermark {
+            Some(watermark) => Ok(ast::Ident::with_quote('"', &watermark.column)),
+            None => Err(refused(
+                "it has no watermark, which would say what the time of its rows is",
             )),
-            Some(Body::Stream(stream)) => match &stream.watermark {
-                Some(watermark) => Ok(ast::Ident::with_quote('"', &watermark.column)),
-                None => Err(refused(
-                    "it has no watermark, which would say what the time of its rows is",
-                )),
-            },
-            Some(Body::Table(_)) => Err(refused(
-                "of a table only the newest row of each key is known to stay",
-            )),
-            _ => Err(refused("it is no stream")),
-        }
+        },
+        Body::Table(_) => Err(refused(
+            "of a table only the newest row of each key is known to stay",
+        )),
+        _ => Err(refused("it is no stream")),
     }
 }
 
 struct Settler<'a> {
     ctes: HashSet<String>,
-    planner: &'a Planner,
+    snapshot: &'a Snapshot,
     schema: &'a str,
     error: Option<Error>,
 }
@@ -210,9 +210,7 @@ impl Settler<'_> {
                 .with_position(position));
             }
         };
-        let time = self
-            .planner
-            .time_of_versions(name, self.schema, &self.ctes)
+        let time = time_of_versions(name, self.snapshot, self.schema, &self.ctes)
             .map_err(|error| error.with_position(position))?;
         let own = match alias {
             Some(alias) => vec![alias.name.clone()],

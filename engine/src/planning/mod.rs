@@ -302,7 +302,7 @@ impl Planner {
                 self.has_hidden_columns(name, schema)
             });
         }
-        self.settle_joins_by_time(&mut statement, schema)?;
+        self.settle_joins_by_time(&mut statement, text, schema)?;
         literals::settle(&mut statement)?;
         let mentioned = names::mentioned(&statement);
         let (relations, calls) = self.open(&mentioned, shows_hidden, text, schema).await?;
