@@ -12,6 +12,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use datafusion::prelude::SessionConfig;
+use weir_streaming::AsOfPlanner;
 
 use crate::planning::decimals;
 
@@ -21,6 +22,7 @@ pub(crate) fn state(runtime: Arc<RuntimeEnv>, config: SessionConfig) -> Result<S
         .with_runtime_env(runtime)
         .with_config(config)
         .with_analyzer_rule(Arc::new(decimals::Values))
+        .with_query_planner(Arc::new(AsOfPlanner))
         .build();
     state.register_expr_planner(Arc::new(decimals::Division))?;
     state.register_udf(Arc::new(ScalarUDF::from(version::Version::default())))?;

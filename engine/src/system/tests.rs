@@ -300,6 +300,7 @@ fn with_a_kept_view(mut system: System) -> System {
         query,
         from: None,
         expands_kept: false,
+        on_window_close: false,
         target: None,
         target_columns: vec![],
         options: BTreeMap::from([("connector".to_owned(), "topic".to_owned())]),
