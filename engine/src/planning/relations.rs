@@ -215,13 +215,14 @@ impl Planner {
             let schema = entry.arrow_schema();
             return Ok(Arc::new(MirroredTable::new(table, rows, schema)?));
         }
-        Ok(match watermark {
+        let table: Arc<dyn TableProvider> = match watermark {
             Some(watermark) => Arc::new(WatermarkedStream::new(Arc::new(table), shown, watermark)),
-            None => match self.written_to(entry, shows_hidden)? {
-                Some(written) => own_rows::over_stream(Arc::new(table), written)?,
-                None => Arc::new(table),
-            },
-        })
+            None => Arc::new(table),
+        };
+        match self.written_to(entry, shows_hidden)? {
+            Some(written) => own_rows::over_stream(table, written),
+            None => Ok(table),
+        }
     }
 
     /// What the transaction has written to something itself.
