@@ -5,6 +5,7 @@
 mod cli;
 mod clients;
 mod dependency_direction;
+mod flight;
 mod http;
 mod kafka;
 mod layout;
@@ -12,6 +13,7 @@ mod live;
 mod postgres;
 mod recovery;
 mod s3;
+mod security;
 mod slt;
 mod views;
 

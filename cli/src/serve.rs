@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 use weir_base::{Classify, Kind, SystemClock};
-use weir_engine::Engine;
+use weir_engine::{Engine, Secret};
 use weir_server::{Config, Overrides, Running, Server};
 
 use crate::demo::{self, Demo, Welcome};
@@ -47,7 +47,7 @@ pub(crate) struct ConfigArgs {
     #[arg(long, value_name = "ADDRESS")]
     postgres: Option<String>,
 
-    /// Where Flight SQL listens (not built yet: off)
+    /// Where Flight SQL listens: host:port, port 0 picks one; or off [default: 127.0.0.1:8815]
     #[arg(long, value_name = "ADDRESS")]
     flight: Option<String>,
 
@@ -146,6 +146,9 @@ async fn serve(args: Args) -> Result<()> {
     let engine = Engine::open(config.engine_settings(), Arc::new(SystemClock))
         .await
         .map_err(|error| service_error(&error))?;
+    let first_token = engine
+        .first_token()
+        .map_err(|error| service_error(&error))?;
     let running = match Server::start(&config, engine.clone()).await {
         Ok(running) => running,
         Err(error) => {
@@ -154,7 +157,7 @@ async fn serve(args: Args) -> Result<()> {
         }
     };
     let started = tokio::select! {
-        started = announce(&engine, &running, folder, args.demo_rate, &data_dir) => Some(started),
+        started = announce(&engine, &running, first_token.as_ref(), folder, args.demo_rate, &data_dir) => Some(started),
         () = signals.next() => None,
     };
     let (demo, failure) = match started {
@@ -184,6 +187,7 @@ async fn serve(args: Args) -> Result<()> {
 async fn announce(
     engine: &Engine,
     running: &Running,
+    first_token: Option<&Secret>,
     folder: Option<PathBuf>,
     rate: u32,
     data_dir: &std::path::Path,
@@ -195,8 +199,18 @@ async fn announce(
     if let Some(address) = running.postgres {
         print(&format!("postgres {address}\n"))?;
     }
+    if let Some(address) = running.flight {
+        print(&format!("flight {address}\n"))?;
+    }
     if let Some(address) = running.kafka {
         print(&format!("kafka {address}\n"))?;
+    }
+    if let Some(token) = first_token {
+        // For programs that start the server, a line of its own like the addresses.
+        print(&format!("token {}\n", token.expose()))?;
+        eprintln!(
+            "weir: this token is an administrator's, and is not shown again: sign in with it as user weir, then CREATE USER"
+        );
     }
     let Some(folder) = folder else {
         return Ok(None);

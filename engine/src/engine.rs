@@ -10,7 +10,8 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
 use tokio_util::sync::CancellationToken;
 use weir_base::{Classify, Clock, Kind, QueryId, SqlState, TopicId, TopicName};
-use weir_catalog::{Body, Catalog, Entry, ObjectId, Privilege};
+use weir_catalog::accounts::{ADMIN, AccountKind, Token, TokenId};
+use weir_catalog::{Body, Catalog, Entry, ObjectId, Privilege, Secret};
 use weir_connectors::files::{FilePolicy, FileStores};
 use weir_connectors::topic::DecodedRows;
 use weir_streaming::Checkpoints;
@@ -25,7 +26,7 @@ use crate::history::Histories;
 use crate::lanes::Lanes;
 use crate::metrics::{Counters, MetricsSnapshot};
 use crate::queries::{Queries, QueryInfo, Running, StopReason};
-use crate::security::{Audit, Principal, Rights, SignIns};
+use crate::security::{Audit, OPERATOR, Principal, Rights, SignIns, new_token};
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::sinks::Sinks;
@@ -173,6 +174,7 @@ impl Engine {
             ]
             .map(|own| dir.join(own))
             .to_vec(),
+            allow_locations: settings.allow_locations.clone(),
             allow_private_network: settings.allow_private_network,
         })?;
         let memory: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(
@@ -224,6 +226,39 @@ impl Engine {
         Views::start(&engine.0);
         engine.0.tend_dead_letters();
         Ok(engine)
+    }
+
+    /// Makes the first user, `weir`, with the role `admin` and a token, where people sign in and nobody could yet: the token's value,
+    /// which is not shown again.
+    ///
+    /// # Errors
+    /// When the catalog cannot be written, or the system gives no random bytes.
+    pub fn first_token(&self) -> Result<Option<Secret>> {
+        let has_admin = self.0.catalog.accounts().has_admin();
+        if !self.0.settings.auth || has_admin {
+            return Ok(None);
+        }
+        let (value, hash) = new_token()?;
+        let now_ms = self.0.clock.now_ms();
+        self.0.catalog.change_accounts(|accounts| {
+            let user = match accounts.user(OPERATOR) {
+                Some(user) => user.id,
+                None => accounts.create_account(AccountKind::User, OPERATOR, None, now_ms)?,
+            };
+            accounts.change_account(user, |user| user.may_sign_in = true)?;
+            accounts.grant_role(ADMIN, user)?;
+            let name = format!("first-{now_ms}");
+            accounts.create_token(Token {
+                id: TokenId(0),
+                name,
+                user,
+                hash,
+                scope: None,
+                expires_at_ms: None,
+                created_at_ms: now_ms,
+            })
+        })?;
+        Ok(Some(value))
     }
 
     /// A new session of the operator, who may do everything: for the server's own work, and for doors where nobody has to

@@ -19,6 +19,7 @@ mod functions;
 mod history;
 mod ingest;
 mod lanes;
+mod listing;
 mod memory;
 mod metrics;
 mod parameters;
@@ -48,6 +49,7 @@ pub use changelog::{Envelope, KEY_COLUMN};
 pub use description::Description;
 pub use engine::Engine;
 pub use error::{Error, Result};
+pub use listing::{Listing, Relation, RelationKind};
 pub use metrics::MetricsSnapshot;
 pub use parameters::parameter_from_json;
 pub use queries::{QueryInfo, QueryState};
@@ -56,12 +58,14 @@ pub use schemas::RegistryError;
 pub use security::{Credentials, Principal, Rights, ScramExchange, ScramHash, ScramVerifier};
 pub use session::Session;
 pub use settings::{HistorySettings, Limits, Settings};
+pub use sql_types::sql_name;
 pub use topic_access::TopicAccess;
 pub use topic_config::{SettingKind, TOPIC_SETTINGS, TopicSetting};
 pub use transaction::{Notice, TransactionStatus};
 pub use variables::session_config;
 
 pub use datafusion::scalar::ScalarValue;
+pub use weir_catalog::quote_ident;
 /// What a [`Rights`] decides about.
 pub use weir_catalog::{Entry, Privilege, Secret, Snapshot};
 /// What the schema registry is made of: a door answers in its terms.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
-use weir_base::{Classify, Kind, SqlState};
+use weir_base::{Classify, Kind, QueryId, SqlState};
 use weir_topics::groups::Groups;
 use weir_topics::transactions::Transactions;
 
@@ -16,8 +16,9 @@ use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::execution::timed_out;
 use crate::lanes::Lane;
+use crate::listing::Listing;
 use crate::memory::QueryPool;
-use crate::queries::Running;
+use crate::queries::{QueryInfo, Running};
 use crate::request::{Ingest, Ingested, Request};
 use crate::security::{AuditEvent, Principal, Rights};
 use crate::statements::Execution;
@@ -32,6 +33,8 @@ pub struct Session(Arc<Inner>);
 struct Inner {
     engine: Arc<Shared>,
     principal: Principal,
+    /// What the user may do, in the version of the accounts that was looked at last.
+    rights: Mutex<Option<Arc<Rights>>>,
     variables: RwLock<Variables>,
     standing: Standing,
 }
@@ -47,6 +50,7 @@ impl Session {
         Self(Arc::new(Inner {
             engine,
             principal,
+            rights: Mutex::default(),
             variables: RwLock::default(),
             standing: Standing::default(),
         }))
@@ -72,7 +76,7 @@ impl Session {
     async fn execute_here(self, request: Request) -> Result<Answer> {
         let engine = Arc::clone(&self.0.engine);
         let limits = &engine.settings.limits;
-        let rights = Arc::new(self.rights()?);
+        let rights = self.rights()?;
         let parsed = crate::text::parse_one(&request.sql)?;
         self.check_usable(&parsed.statement)?;
         let variables = self.0.variables.read().clone();
@@ -185,7 +189,7 @@ impl Session {
     /// What plans a request that is not run.
     fn planning(&self, request: Request) -> Result<Execution> {
         let engine = Arc::clone(&self.0.engine);
-        let rights = Arc::new(self.rights()?);
+        let rights = self.rights()?;
         let limits = &engine.settings.limits;
         let variables = self.0.variables.read().clone();
         let timeout = variables.timeout(limits);
@@ -216,6 +220,24 @@ impl Session {
         crate::ingest::ingest(engine, &self.rights()?, &variables, ingest).await
     }
 
+    /// The schemas and relations that its user sees, as of now.
+    ///
+    /// # Errors
+    /// As [`Session::rights`].
+    pub fn listing(&self) -> Result<Listing> {
+        let snapshot = self.0.engine.catalog.snapshot();
+        Ok(crate::listing::list(&self.rights()?.visible(&snapshot)))
+    }
+
+    /// Another session of the same user, with the settings that this one has now.
+    #[must_use]
+    pub fn sibling(&self) -> Self {
+        let sibling = Self::new(Arc::clone(&self.0.engine), self.0.principal.clone());
+        let variables = self.0.variables.read().clone();
+        sibling.change_variables(|settings| *settings = variables);
+        sibling
+    }
+
     /// Whose session it is.
     pub fn principal(&self) -> &Principal {
         &self.0.principal
@@ -225,10 +247,47 @@ impl Session {
     ///
     /// # Errors
     /// 28000 when the user or the token that it signed in by is gone, has expired, or may no longer sign in.
-    pub fn rights(&self) -> Result<Rights> {
+    pub fn rights(&self) -> Result<Arc<Rights>> {
         let engine = &self.0.engine;
-        let accounts = engine.catalog.accounts();
-        Rights::of(&self.0.principal, accounts, engine.clock.now_ms())
+        let (accounts, now_ms) = (engine.catalog.accounts(), engine.clock.now_ms());
+        let mut known = self.0.rights.lock();
+        if let Some(rights) = known.as_ref()
+            && rights.still_hold(&accounts, now_ms)
+        {
+            return Ok(Arc::clone(rights));
+        }
+        let rights = Arc::new(Rights::of(&self.0.principal, accounts, now_ms)?);
+        *known = Some(Arc::clone(&rights));
+        Ok(rights)
+    }
+
+    /// The queries that run and lately ran, in order of arrival: all for admins, else the user's own.
+    ///
+    /// # Errors
+    /// As [`Self::rights`].
+    pub fn queries(&self) -> Result<Vec<QueryInfo>> {
+        let rights = self.rights()?;
+        let mut queries = self.0.engine.queries.list();
+        queries.retain(|query| rights.is_admin() || query.user == self.principal().user());
+        Ok(queries)
+    }
+
+    /// One of [`Self::queries`].
+    ///
+    /// # Errors
+    /// As [`Self::rights`].
+    pub fn query(&self, id: QueryId) -> Result<Option<QueryInfo>> {
+        let rights = self.rights()?;
+        let query = self.0.engine.queries.get(id);
+        Ok(query.filter(|query| rights.is_admin() || query.user == self.principal().user()))
+    }
+
+    /// Asks one of [`Self::queries`] to stop. Returns whether it was running.
+    ///
+    /// # Errors
+    /// As [`Self::rights`].
+    pub fn cancel(&self, id: QueryId) -> Result<bool> {
+        Ok(self.query(id)?.is_some() && self.0.engine.queries.cancel(id))
     }
 
     pub(crate) fn engine(&self) -> &Arc<Shared> {

@@ -29,6 +29,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Local folders that SQL may read and write.
     pub allow_paths: Vec<PathBuf>,
+    /// Where locations on the network begin that SQL may name.
+    pub allow_locations: Vec<String>,
     /// Whether SQL may reach loopback, private and link-local addresses.
     pub allow_private_network: bool,
     /// Where REST listens.
@@ -63,6 +65,8 @@ pub struct Config {
     pub kafka_door: KafkaSettings,
     /// The bounds on PostgreSQL connections.
     pub postgres_door: PostgresSettings,
+    /// The bounds on Flight clients and what they keep on the server.
+    pub flight_door: FlightSettings,
     /// What is logged, and how.
     pub log: LogSettings,
     origins: BTreeMap<&'static str, String>,
@@ -118,6 +122,33 @@ pub struct KafkaSettings {
     pub produce_rate: Option<ByteSize>,
     /// Bytes a second that one client id may fetch; `None` is no bound.
     pub fetch_rate: Option<ByteSize>,
+}
+
+/// The bounds on Flight clients and what they keep on the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlightSettings {
+    /// Connections at once; further ones are closed.
+    pub connections: usize,
+    /// Calls at once on one connection.
+    pub streams: u32,
+    /// How long a connection may take to its first call, and a handshake to its message.
+    pub handshake_timeout: Duration,
+    /// Bytes of a message that rows are sent in; a single row may be larger.
+    pub message_bytes: ByteSize,
+    /// Bytes of one upload: rows that are ingested, or parameters.
+    pub upload_bytes: ByteSize,
+    /// Bytes of all uploads in memory at once; further ones are refused.
+    pub uploads_bytes: ByteSize,
+    /// How long an upload may be silent.
+    pub upload_timeout: Duration,
+    /// Sessions at once.
+    pub sessions: usize,
+    /// A session that no connection has and nobody used for so long is closed.
+    pub session_idle: Duration,
+    /// Answers that wait for their reader at once.
+    pub tickets: usize,
+    /// An answer that nobody came to read for so long is cancelled.
+    pub ticket_expiry: Duration,
 }
 
 /// What is logged, and how.
@@ -188,10 +219,11 @@ impl Default for Config {
         Self {
             data_dir: PathBuf::from("./weir-data"),
             allow_paths: Vec::new(),
+            allow_locations: Vec::new(),
             allow_private_network: false,
             http: Listen::At("127.0.0.1:8080".to_owned()),
             postgres: Listen::At("127.0.0.1:5433".to_owned()),
-            flight: Listen::Off,
+            flight: Listen::At("127.0.0.1:8815".to_owned()),
             kafka: Listen::At("127.0.0.1:9092".to_owned()),
             shutdown_grace: Duration::from_secs(30),
             segment_bytes: ByteSize(128 << 20),
@@ -205,6 +237,7 @@ impl Default for Config {
             rest: HttpSettings::default(),
             kafka_door: KafkaSettings::default(),
             postgres_door: PostgresSettings::default(),
+            flight_door: FlightSettings::default(),
             log: LogSettings::default(),
             origins: BTreeMap::new(),
         }
@@ -242,6 +275,25 @@ impl Default for KafkaSettings {
             advertised: String::new(),
             produce_rate: None,
             fetch_rate: None,
+        }
+    }
+}
+
+impl Default for FlightSettings {
+    fn default() -> Self {
+        Self {
+            connections: 1000,
+            streams: 250,
+            handshake_timeout: Duration::from_secs(30),
+            // What clients take that set nothing.
+            message_bytes: ByteSize(4 << 20),
+            upload_bytes: ByteSize(256 << 20),
+            uploads_bytes: ByteSize(512 << 20),
+            upload_timeout: Duration::from_secs(60),
+            sessions: 1000,
+            session_idle: Duration::from_secs(30 * 60),
+            tickets: 100,
+            ticket_expiry: Duration::from_secs(60),
         }
     }
 }
@@ -321,6 +373,7 @@ impl Config {
         Settings {
             data_dir: self.data_dir.clone(),
             allow_paths: self.allow_paths.clone(),
+            allow_locations: self.allow_locations.clone(),
             allow_private_network: self.allow_private_network,
             segment_bytes: self.segment_bytes,
             upkeep_interval: self.upkeep_interval,

@@ -23,6 +23,7 @@ use weir_base::ResumeToken;
 pub(crate) use cell::{Cell, cell as cells};
 pub(crate) use json::{Column, columns_document, rows_array};
 pub(crate) use sse::KEEP_ALIVE;
+pub(crate) use types::sql_type;
 use types::unique_names;
 
 use crate::rest::Format;

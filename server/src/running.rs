@@ -12,6 +12,7 @@ use weir_engine::Engine;
 use crate::config::{Config, KafkaSettings, Listen};
 use crate::connections;
 use crate::error::{Error, Result};
+use crate::flight::{self, Around, Flight};
 use crate::kafka::{self, Kafka};
 use crate::postgres::{self, Postgres};
 use crate::rest::Rest;
@@ -35,6 +36,8 @@ pub struct Running {
     pub postgres: Option<SocketAddr>,
     /// Where the Kafka protocol listens, when it is open.
     pub kafka: Option<SocketAddr>,
+    /// Where Flight SQL listens, when it is open.
+    pub flight: Option<SocketAddr>,
     tls: Option<Arc<Tls>>,
     rest: Arc<Rest>,
     engine: Engine,
@@ -50,10 +53,10 @@ impl Server {
     /// When a door is not built, its address is taken or not known, other machines could reach it who should not, or the certificate
     /// cannot be used.
     pub async fn start(config: &Config, engine: Engine) -> Result<Running> {
-        if config.flight != Listen::Off {
-            return Err(Error::NotBuilt { door: "flight" });
-        }
-        let rest = Rest::new(engine.clone(), config.rest.clone());
+        let mut settings = config.rest.clone();
+        // The names that are in the certificate are the server's own.
+        settings.allow_hosts.extend_from_slice(&config.tls.names);
+        let rest = Rest::new(engine.clone(), settings);
         let close = CancellationToken::new();
         let tls = Tls::open(&config.tls, &config.data_dir, &listened_names(config))?;
         let http_tls = tls
@@ -64,9 +67,23 @@ impl Server {
         let http = open("http", &config.http, config).await?;
         let postgres = open("postgres", &config.postgres, config).await?;
         let kafka = open("kafka", &config.kafka, config).await?;
+        let flight = open("flight", &config.flight, config).await?;
         let postgres_tls = tls.as_ref().map(|tls| tls.acceptor(&[b"postgresql"]));
         let postgres_tls = postgres_tls.transpose()?;
         let mut accepting = Vec::new();
+        let flight_tls = tls.as_ref().map(|tls| tls.acceptor(&[b"h2"])).transpose()?;
+        let around = Around {
+            metrics: Arc::clone(&rest.metrics),
+            in_flight: rest.in_flight.clone(),
+            draining: rest.draining.clone(),
+            close: close.clone(),
+        };
+        let flight_door = Flight::new(engine.clone(), config.flight_door.clone(), around)?;
+        let flight = flight.map(|(listener, at)| {
+            let door = Arc::clone(&flight_door);
+            accepting.push(tokio::spawn(flight::serve(listener, flight_tls, door)));
+            at
+        });
         let (http, kafka) = (
             http.map(|(listener, at)| {
                 accepting.push(tokio::spawn(connections::serve(
@@ -83,13 +100,14 @@ impl Server {
                 Some((listener, at)) => {
                     let (host, port) = advertised(&config.kafka_door, at)?;
                     let door = Kafka::new(
-                        engine.session(),
+                        engine.clone(),
                         config.kafka_door.clone(),
                         host,
                         port,
                         close.clone(),
                     );
-                    accepting.push(tokio::spawn(kafka::serve(listener, door)));
+                    let tls = tls.as_ref().map(|tls| tls.acceptor(&[])).transpose()?;
+                    accepting.push(tokio::spawn(kafka::serve(listener, tls, door)));
                     Some(at)
                 }
             },
@@ -106,11 +124,12 @@ impl Server {
             accepting.push(tokio::spawn(postgres::serve(listener, door)));
             at
         });
-        let sweeping = tokio::spawn(sweep(Arc::clone(&rest), tls.clone()));
+        let sweeping = tokio::spawn(sweep(Arc::clone(&rest), flight_door, tls.clone()));
         Ok(Running {
             http,
             postgres,
             kafka,
+            flight,
             tls,
             rest,
             engine,
@@ -174,11 +193,12 @@ impl Drop for Running {
     }
 }
 
-async fn sweep(rest: Arc<Rest>, tls: Option<Arc<Tls>>) {
+async fn sweep(rest: Arc<Rest>, flight: Arc<Flight>, tls: Option<Arc<Tls>>) {
     let mut interval = tokio::time::interval(SWEEP);
     loop {
         interval.tick().await;
         rest.expire();
+        flight.expire();
         if let Some(tls) = &tls {
             tls.reload_if_changed();
         }

@@ -70,6 +70,12 @@ impl ServerBuilder {
         self.arg("--kafka").arg("127.0.0.1:0")
     }
 
+    /// Opens the Flight door, too.
+    #[must_use]
+    pub fn flight(self) -> Self {
+        self.arg("--flight").arg("127.0.0.1:0")
+    }
+
     /// Opens the PostgreSQL door, too.
     #[must_use]
     pub fn postgres(self) -> Self {
@@ -194,6 +200,9 @@ impl ServerBuilder {
         if !self.arguments.iter().any(|argument| argument == "--kafka") {
             command.args(["--kafka", "off"]);
         }
+        if !self.arguments.iter().any(|argument| argument == "--flight") {
+            command.args(["--flight", "off"]);
+        }
         if !self
             .arguments
             .iter()
@@ -264,6 +273,14 @@ impl Server {
         self.door("kafka ")
     }
 
+    /// Where its Flight door listens, as host:port.
+    ///
+    /// # Panics
+    /// When it does not say so in time.
+    pub fn flight(&self) -> String {
+        self.door("flight ")
+    }
+
     /// Where its PostgreSQL door listens, as host:port.
     ///
     /// # Panics
@@ -284,6 +301,29 @@ impl Server {
             assert!(started.elapsed() < START_BOUND, "no {name}door was named");
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// The administrator's token that it printed at its first start.
+    ///
+    /// # Panics
+    /// When it does not print one in time.
+    pub fn token(&self) -> String {
+        let started = Instant::now();
+        loop {
+            let found = self
+                .output
+                .find(|line| line.strip_prefix("token ").map(str::to_owned));
+            if let Some(token) = found {
+                return token.trim().to_owned();
+            }
+            assert!(started.elapsed() < START_BOUND, "no token was printed");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// A client of it with that token.
+    pub fn admin(&self) -> Client {
+        self.client().with_token(&self.token())
     }
 
     /// The folder that holds its data folder (`data`) and configuration.

@@ -45,7 +45,7 @@ impl Planner {
         let Body::MaterializedView(kept) = &entry.body else {
             return Ok(None);
         };
-        let plan = Box::pin(self.also_closing().view(&entry, &kept.view)).await;
+        let plan = Box::pin(self.also_closing().view(entry.owner, &kept.view)).await;
         let plan = plan.map_err(|error| error.in_context(&format!("view \"{}\"", entry.name)))?;
         let late = weir_streaming::late_rows(&plan)?;
         Ok(Some(Arc::new(ViewTable::new(late, None))))

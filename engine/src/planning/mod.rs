@@ -46,7 +46,7 @@ use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use weir_base::{OffsetVector, SqlState};
-use weir_catalog::{Entry, ObjectId, ObjectName, Snapshot};
+use weir_catalog::{AccountId, ObjectId, ObjectName, Snapshot};
 use weir_connectors::files::FileStores;
 use weir_streaming::stateless_plan;
 
@@ -256,10 +256,10 @@ impl Planner {
         self.opened.lock().own.insert(name, table);
     }
 
-    /// Plans the text of a view on the same snapshot and offsets.
+    /// Plans the text of a view on the same snapshot and offsets, with the rights of its owner.
     pub(crate) async fn view(
         &self,
-        entry: &Entry,
+        owner: Option<AccountId>,
         view: &weir_catalog::View,
     ) -> Result<LogicalPlan> {
         let parsed = crate::text::parse_one(&view.sql)?;
@@ -279,7 +279,7 @@ impl Planner {
             )
         })?;
         let statement = ast::Statement::Query(query);
-        let owner = self.rights.of_owner(entry);
+        let owner = self.rights.of_owner(owner);
         let plan = Box::pin(self.plan(statement, Text::OfView(&owner), &view.default_schema)).await;
         plan.map_err(Error::without_position)
     }

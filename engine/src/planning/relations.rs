@@ -321,7 +321,7 @@ impl Planner {
         entry: &Entry,
         view: &weir_catalog::View,
     ) -> Result<LogicalPlan> {
-        let plan = self.view(entry, view).await;
+        let plan = self.view(entry.owner, view).await;
         let plan = plan.map_err(|error| error.in_context(&format!("view \"{}\"", entry.name)))?;
         as_declared(plan, entry)
     }

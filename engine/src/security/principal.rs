@@ -58,6 +58,11 @@ impl Principal {
         &self.0.roles
     }
 
+    /// Whether the other is the same user, signed in by the same token or by none.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.0.account == other.0.account && self.0.token == other.0.token
+    }
+
     /// Whether it is the operator, who has no account and may do everything.
     pub fn is_operator(&self) -> bool {
         self.0.account.is_none()

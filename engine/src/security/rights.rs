@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use weir_base::{Kind, SqlState};
 use weir_catalog::accounts::{ADMIN, Policy, READER, Target, WRITER};
 use weir_catalog::{AccountId, Accounts, DEFAULT_SCHEMA, Entry, ObjectKind, Privilege, Snapshot};
@@ -24,6 +25,8 @@ pub struct Rights {
     /// All that the token allows; `None` is everything.
     scope: Option<BTreeSet<Privilege>>,
     granted: BTreeMap<Target, BTreeSet<Privilege>>,
+    /// The catalog as it is for this one, in the version that was looked at last.
+    visible: Arc<Mutex<Option<Arc<Snapshot>>>>,
 }
 
 impl Rights {
@@ -35,6 +38,7 @@ impl Rights {
             roles: BTreeSet::from([ADMIN]),
             scope: None,
             granted: BTreeMap::new(),
+            visible: Arc::default(),
         }
     }
 
@@ -64,9 +68,10 @@ impl Rights {
         Ok(Self::of_account(principal.clone(), id, accounts, scope))
     }
 
-    /// Those of the owner of an object, with which its query runs, whoever reads it.
-    pub(crate) fn of_owner(&self, entry: &Entry) -> Self {
-        match entry.owner {
+    /// Those of the owner of an object, with which its query runs, whoever reads it; but the server's own work, which keeps what was
+    /// allowed when it began, goes on with those of the operator.
+    pub(crate) fn of_owner(&self, owner: Option<AccountId>) -> Self {
+        match owner.filter(|_| !self.principal.is_operator()) {
             None => Self::operator(Arc::clone(&self.accounts)),
             Some(id) => {
                 // An owner that was dropped may do nothing.
@@ -95,7 +100,13 @@ impl Rights {
             roles,
             scope,
             granted,
+            visible: Arc::default(),
         }
+    }
+
+    /// Whether they are still those of their user.
+    pub(crate) fn still_hold(&self, accounts: &Arc<Accounts>, now_ms: i64) -> bool {
+        Arc::ptr_eq(&self.accounts, accounts) && self.expire_at_ms().is_none_or(|at| at > now_ms)
     }
 
     /// Whose they are.
@@ -106,6 +117,16 @@ impl Rights {
     /// Whether everything is allowed: to the operator, and to who has the role `admin`, but not by a token with a scope.
     pub fn is_admin(&self) -> bool {
         self.scope.is_none() && self.roles.contains(&ADMIN)
+    }
+
+    /// The version of the accounts that they belong to.
+    pub(crate) fn accounts(&self) -> &Arc<Accounts> {
+        &self.accounts
+    }
+
+    /// Whether this is the user, or a role that it has.
+    pub(crate) fn has_role(&self, id: AccountId) -> bool {
+        self.roles.contains(&id)
     }
 
     /// Whether a token narrows what is allowed.
@@ -154,6 +175,17 @@ impl Rights {
                 })
     }
 
+    /// Whether all relations may be read: by the built-in roles.
+    pub fn reads_everything(&self) -> bool {
+        let has = |role| self.roles.contains(&role);
+        self.in_scope(Privilege::Select) && (has(ADMIN) || has(WRITER) || has(READER))
+    }
+
+    /// Whether what belongs to no schema may be made and changed, the schema registry among it.
+    pub fn defines_on_server(&self) -> bool {
+        self.allows_on_server(Privilege::Create)
+    }
+
     /// Whether something is allowed that belongs to no object: files, new schemas and connections, new topics.
     pub fn allows_on_server(&self, privilege: Privilege) -> bool {
         self.is_admin()
@@ -192,7 +224,15 @@ impl Rights {
         if self.is_admin() {
             return Arc::clone(snapshot);
         }
-        Arc::new(snapshot.filtered(|entry| self.sees(entry, snapshot)))
+        let mut known = self.visible.lock();
+        if let Some(visible) = known.as_ref()
+            && visible.version() == snapshot.version()
+        {
+            return Arc::clone(visible);
+        }
+        let visible = Arc::new(snapshot.filtered(|entry| self.sees(entry, snapshot)));
+        *known = Some(Arc::clone(&visible));
+        visible
     }
 
     /// The policies that this one is subject to on a relation. Owners and admins are subject to none.

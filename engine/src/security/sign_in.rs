@@ -9,7 +9,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 use weir_base::{Kind, SqlState};
-use weir_catalog::accounts::Token;
+use weir_catalog::accounts::{Token, TokenId};
 use weir_catalog::{Account, AccountId, Accounts};
 
 use super::password::{matches, mock_keys, random};
@@ -22,6 +22,8 @@ use crate::error::{Error, Result};
 
 /// Passwords that are hashed at once: each takes a core for some milliseconds.
 const HASHED_AT_ONCE: usize = 2;
+/// Sign-ins of one user by one token from one address are noted once in so long.
+const NOTED_EVERY_MS: i64 = 5 * 60_000;
 /// Right passwords that are remembered, as a keyed hash, for clients that send theirs with every request.
 const REMEMBERED_MAX: usize = 1_000;
 
@@ -33,6 +35,8 @@ pub(crate) struct SignIns {
     /// Of this process alone: what is derived from it is worth nothing elsewhere.
     secret: [u8; 32],
     remembered: Mutex<HashMap<AccountId, Remembered>>,
+    /// When who signed in from where was last noted.
+    noted: Mutex<HashMap<(AccountId, Option<TokenId>, IpAddr), i64>>,
 }
 
 #[derive(Debug)]
@@ -51,7 +55,25 @@ impl SignIns {
             hashing: Semaphore::new(HASHED_AT_ONCE),
             secret: random()?,
             remembered: Mutex::default(),
+            noted: Mutex::default(),
         })
+    }
+
+    /// Whether a sign-in is to be noted: clients without connections sign in with every request.
+    fn is_news(&self, principal: &Principal, from: IpAddr, now_ms: i64) -> bool {
+        let Some(account) = principal.account() else {
+            return false;
+        };
+        let mut noted = self.noted.lock();
+        if noted.len() >= REMEMBERED_MAX {
+            noted.clear();
+        }
+        let last = noted.insert((account, principal.token(), from), now_ms);
+        let is_news = last.is_none_or(|last| now_ms - last >= NOTED_EVERY_MS);
+        if let (false, Some(last)) = (is_news, last) {
+            noted.insert((account, principal.token(), from), last);
+        }
+        is_news
     }
 
     fn keyed(&self, password: &str) -> [u8; 32] {
@@ -192,6 +214,13 @@ impl Engine {
 
     fn let_in(&self, named: &str, principal: &Principal, from: IpAddr) {
         self.0.sign_ins.throttle.lock().succeeded(named, from);
+        if !self
+            .0
+            .sign_ins
+            .is_news(principal, from, self.0.clock.now_ms())
+        {
+            return;
+        }
         self.0.audit.note(AuditEvent::SignedIn {
             user: principal.user(),
             from,

@@ -1,6 +1,6 @@
 //! Users, roles, grants, tokens and policies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{StringViewArray, TimestampMillisecondArray};
@@ -308,10 +308,8 @@ impl Execution {
         let user = self.own_or_administered(&accounts, user, true, "create tokens of others")?;
         let scope = scope
             .map(|words| {
-                words
-                    .iter()
-                    .map(|word| privilege(word, &Privilege::ALL))
-                    .collect()
+                let words = words.iter().map(|word| privilege(word, &Privilege::ALL));
+                words.collect::<Result<BTreeSet<_>>>()
             })
             .transpose()?;
         let now_ms = self.engine.clock.now_ms();

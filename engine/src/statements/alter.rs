@@ -37,7 +37,8 @@ impl Execution {
         let _ddl = self.may_define().await?;
         let snapshot = self.snapshot();
         let name = self.object_name(alter.kind, &alter.name)?;
-        let entry = match snapshot.require(kind, &name) {
+        let visible = self.rights.visible(&snapshot);
+        let entry = match visible.require(kind, &name) {
             Ok(entry) => std::sync::Arc::clone(entry),
             Err(weir_catalog::Error::NotFound { .. }) if alter.if_exists => {
                 return Ok(self.done(tag));

@@ -243,6 +243,7 @@ impl Execution {
             partitioned_by,
             options,
         };
+        planner.permit_files(&self.rights, table.connection.as_deref(), "read files")?;
         // Opening it finds what is wrong now rather than at the first query, and tells the columns.
         let provider = crate::planning::files::open_definition(&planner, &table).await?;
         if table.columns.is_none() {

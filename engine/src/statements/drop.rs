@@ -14,15 +14,18 @@ impl Execution {
         let kind = catalog_kind(drop.kind)?;
         let _ddl = self.may_define().await?;
         let snapshot = self.snapshot();
+        let visible = self.rights.visible(&snapshot);
         let mut doomed = Vec::with_capacity(drop.names.len());
         for name in &drop.names {
-            match snapshot.require(kind, &self.object_name(drop.kind, name)?) {
+            match visible.require(kind, &self.object_name(drop.kind, name)?) {
                 Ok(entry) => doomed.push(entry.id),
                 Err(weir_catalog::Error::NotFound { .. }) if drop.if_exists => {}
                 Err(error) => return Err(Error::from(error).with_position(position_of(name))),
             }
         }
         let changes = snapshot.remove(&doomed, drop.cascade)?;
+        // Before jobs are ended.
+        self.authorise_changes(&snapshot, &changes)?;
         let removed = changes.iter().filter_map(|change| match change {
             Change::Remove(id) => snapshot.by_id(*id),
             Change::Put(_) => None,

@@ -37,6 +37,7 @@ impl System {
                 catalog: Arc::clone(catalog),
                 rights: Arc::clone(rights),
             }),
+            rights: Arc::clone(rights),
         }
     }
 }

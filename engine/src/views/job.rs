@@ -113,23 +113,23 @@ pub(super) async fn job(engine: &Arc<Shared>, entry: &Entry, has: Table) -> Resu
     };
     let mut dataflow = begin().await?;
     let sink = if has == Table::Anothers {
-        ViewSink::of_unknown(table)?
+        ViewSink::of_unknown(table, dataflow.only_grows())?
     } else if table.stable_offset() == Offset::ZERO {
-        ViewSink::new(table)?
+        ViewSink::new(table, dataflow.only_grows())?
     } else {
         // What came since the checkpoint may be in the table already: up to where it says.
         let written = table.written_from().await?;
         match written.filter(|written| dataflow.is_restored() && dataflow.reaches(written)) {
             Some(written) => {
                 dataflow.go_to(&written).await?;
-                ViewSink::new(table)?
+                ViewSink::new(table, dataflow.only_grows())?
             }
             None => {
                 if dataflow.is_restored() {
                     store.clear()?;
                     dataflow = begin().await?;
                 }
-                ViewSink::of_unknown(table)?
+                ViewSink::of_unknown(table, dataflow.only_grows())?
             }
         }
     };

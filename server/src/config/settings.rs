@@ -49,6 +49,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         allow_paths
     ),
     setting!(
+        "allow_locations",
+        "Where locations on the network begin that SQL may name, such as s3://lake/open/ or https://data.example/. None allows all that are public.",
+        allow_locations
+    ),
+    setting!(
         "allow_private_network",
         "Whether SQL may reach loopback, private and link-local addresses (a local object store, say).",
         allow_private_network
@@ -65,7 +70,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting!(
         "flight",
-        "Where Flight SQL listens. Not built yet: off.",
+        "Where Flight SQL listens: host:port, or off.",
         flight
     ),
     setting!(
@@ -344,6 +349,61 @@ pub(super) const SETTINGS: &[Setting] = &[
         "kafka_door.fetch_rate",
         "Bytes a second that one client id may fetch; faster clients are throttled.",
         kafka_door.fetch_rate
+    ),
+    setting!(
+        "flight_door.connections",
+        "Flight connections at once; further ones are closed.",
+        flight_door.connections
+    ),
+    setting!(
+        "flight_door.streams",
+        "Calls at once on one Flight connection.",
+        flight_door.streams
+    ),
+    setting!(
+        "flight_door.handshake_timeout",
+        "How long a Flight connection may take to its first call, and a handshake to its message.",
+        flight_door.handshake_timeout
+    ),
+    setting!(
+        "flight_door.message_bytes",
+        "Bytes of a message that rows are sent in; a single row may be larger.",
+        flight_door.message_bytes
+    ),
+    setting!(
+        "flight_door.upload_bytes",
+        "Bytes of one upload by DoPut: rows that are ingested, or parameters.",
+        flight_door.upload_bytes
+    ),
+    setting!(
+        "flight_door.uploads_bytes",
+        "Bytes of all uploads in memory at once; further ones are refused.",
+        flight_door.uploads_bytes
+    ),
+    setting!(
+        "flight_door.upload_timeout",
+        "How long an upload may be silent.",
+        flight_door.upload_timeout
+    ),
+    setting!(
+        "flight_door.sessions",
+        "Flight sessions at once.",
+        flight_door.sessions
+    ),
+    setting!(
+        "flight_door.session_idle",
+        "A Flight session that no connection has and nobody used for so long is closed.",
+        flight_door.session_idle
+    ),
+    setting!(
+        "flight_door.tickets",
+        "Answers that wait for their reader at once.",
+        flight_door.tickets
+    ),
+    setting!(
+        "flight_door.ticket_expiry",
+        "An answer that nobody came to read for so long is cancelled.",
+        flight_door.ticket_expiry
     ),
     setting!(
         "log.level",

@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use weir_engine::Engine;
 
 use crate::config::PostgresSettings;
-use crate::rest::layer::InFlightCount;
+use crate::in_flight::InFlightCount;
 use cancel::Connections;
 pub(crate) use listener::serve;
 use wire::Large;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryArray, Int32Array, Int64Array, ListArray, RecordBatch,
+    Array, ArrayRef, BinaryArray, BinaryBuilder, Int32Array, Int64Array, ListArray, RecordBatch,
     RecordBatchOptions, TimestampMillisecondArray, UInt32Array, new_null_array,
 };
 use arrow::buffer::OffsetBuffer;
@@ -492,7 +492,7 @@ impl TableWriter {
                     };
                     puts.places.push((*change, *row));
                     puts.offsets.push(offset);
-                    puts.keys.push(key.into());
+                    puts.keys.append_value(key);
                     rows.value(*row)
                 }
             };
@@ -585,11 +585,11 @@ impl TableWriter {
 struct Puts {
     places: Vec<(usize, usize)>,
     offsets: Vec<i64>,
-    keys: Vec<Box<[u8]>>,
+    keys: BinaryBuilder,
 }
 
 impl Puts {
-    fn chunk(self, schema: &SchemaRef, changes: &[Change], timestamp_ms: i64) -> Result<Chunk> {
+    fn chunk(mut self, schema: &SchemaRef, changes: &[Change], timestamp_ms: i64) -> Result<Chunk> {
         let count = self.places.len();
         let rows = self.gather(changes)?;
         let mut columns: Vec<ArrayRef> = match &rows {
@@ -610,7 +610,7 @@ impl Puts {
         columns.push(Arc::new(
             TimestampMillisecondArray::from_value(timestamp_ms, count).with_timezone("UTC"),
         ));
-        columns.push(Arc::new(BinaryArray::from_iter_values(self.keys)));
+        columns.push(Arc::new(self.keys.finish()));
         columns.push(Arc::new(headers));
         columns.push(new_null_array(Hidden::Error.field().data_type(), count));
         let options = RecordBatchOptions::new().with_row_count(Some(count));
