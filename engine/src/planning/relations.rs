@@ -215,7 +215,7 @@ impl Planner {
             let schema = entry.arrow_schema();
             return Ok(Arc::new(MirroredTable::new(table, rows, schema)?));
         }
-        Ok(match watermark {
+        let table: Arc<dyn TableProvider> = match watermark {
             Some(watermark) => {
                 let stream = WatermarkedStream::new(Arc::new(table), shown, watermark);
                 // Of a view they are counted by its job.
@@ -225,11 +225,12 @@ impl Planner {
                 };
                 Arc::new(stream.with_on_row_error(on_error))
             }
-            None => match self.written_to(entry, shows_hidden)? {
-                Some(written) => own_rows::over_stream(Arc::new(table), written)?,
-                None => Arc::new(table),
-            },
-        })
+            None => Arc::new(table),
+        };
+        match self.written_to(entry, shows_hidden)? {
+            Some(written) => own_rows::over_stream(table, written),
+            None => Ok(table),
+        }
     }
 
     /// What the transaction has written to something itself.
