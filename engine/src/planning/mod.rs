@@ -16,6 +16,7 @@ mod interruptible;
 mod late;
 mod literals;
 mod names;
+mod postgres;
 mod predicates;
 mod relations;
 mod rewrite;
@@ -54,6 +55,8 @@ use crate::queries::Running;
 use crate::sql_types::sql_name;
 use crate::variables::Variables;
 use context::PlanContext;
+pub(crate) use postgres::columns;
+pub(crate) use postgres::operators::Operators;
 pub(crate) use types::UTC;
 pub(crate) use watermarks::check_watermark;
 
@@ -227,6 +230,7 @@ impl Planner {
         schema: &str,
     ) -> Result<LogicalPlan> {
         windows::expand(&mut statement, self.closes_windows)?;
+        postgres::settle(&mut statement)?;
         let shows_hidden = hidden::is_mentioned(&statement);
         if shows_hidden {
             hidden::exclude_hidden(&mut statement, &|name| {
@@ -239,6 +243,8 @@ impl Planner {
         let doubtful = predicates::first_doubtful(&statement);
         self.with_context(schema, &relations, calls, |sql| {
             sql.sql_statement_to_plan(statement)
+                .and_then(postgres::lateral::unnested)
+                .and_then(columns::restored)
                 .and_then(decimals::doubles_win)
                 .map_err(|error| predicates::placed(error.into(), doubtful))
         })
@@ -338,6 +344,7 @@ pub(crate) fn plan_expression(
     mut expr: ast::Expr,
     schema: &DFSchema,
 ) -> Result<Expr> {
+    postgres::settle(&mut expr)?;
     literals::settle(&mut expr)?;
     let relations = HashMap::new();
     let context = PlanContext {
