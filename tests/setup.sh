@@ -18,6 +18,8 @@ has java || packages+=(default-jre-headless)
 has javac || packages+=(default-jdk-headless)
 has mvn || packages+=(maven)
 has kcat || packages+=(kafkacat)
+# What the answers of PostgreSQL's SQL are compared with; its server is started by the tests alone.
+compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || packages+=(postgresql)
 if ((${#packages[@]})); then
     echo "installing ${packages[*]}"
     apt-get update -qq

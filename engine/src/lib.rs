@@ -45,6 +45,7 @@ pub use changelog::{Envelope, KEY_COLUMN};
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use metrics::MetricsSnapshot;
+pub use planning::columns::column_name;
 pub use parameters::parameter_from_json;
 pub use queries::{QueryInfo, QueryState};
 pub use request::{Ingest, IngestFormat, Ingested, IngestedPartition, Request};

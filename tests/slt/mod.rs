@@ -11,7 +11,8 @@ use futures::StreamExt;
 use sqllogictest::{Record, Runner, parse_file};
 use weir_tests::{Server, binary, files, logs};
 
-use driver::{Kind, Rest};
+pub(crate) use driver::Kind;
+use driver::Rest;
 
 /// Two servers at a time: as many as the smallest machine has cores.
 const FILES_AT_ONCE: usize = 2;

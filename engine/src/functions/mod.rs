@@ -10,6 +10,8 @@ mod define;
 pub(crate) mod json;
 mod numbers;
 mod patterns;
+pub(crate) mod read_moment;
+mod regexes;
 mod series;
 pub(crate) mod shown;
 mod sum;
@@ -62,12 +64,13 @@ pub(crate) fn call(name: &str, args: Vec<Expr>) -> Result<Expr> {
 type Functions = HashMap<String, Arc<ScalarUDF>>;
 
 static OWN: LazyLock<Functions> = LazyLock::new(|| {
-    const ALL: [&[Definition]; 8] = [
+    const ALL: [&[Definition]; 9] = [
         &arrays::QUANTIFIED,
         &arrays::FUNCTIONS,
         &dates::FUNCTIONS,
         &numbers::FUNCTIONS,
         &patterns::FUNCTIONS,
+        &regexes::FUNCTIONS,
         &series::FUNCTIONS,
         &shown::FUNCTIONS,
         &texts::FUNCTIONS,

@@ -17,7 +17,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use super::checked::checked;
 use super::rewrite::{self, Scope};
 use super::rounded::rounded;
-use super::{bytea, from_text};
+use super::{bytea, from_text, spans};
 
 /// The digits after the point that a quotient gets where there is room: as many significant ones as PostgreSQL gives at
 /// least (`select_div_scale`, `NUMERIC_MIN_SIG_DIGITS`).
@@ -284,6 +284,7 @@ impl AnalyzerRule for Values {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        let plan = plan.transform_up_with_subqueries(spans::sorted).data()?;
         rewrite::expressions(plan, settled)
     }
 }
@@ -293,7 +294,8 @@ fn settled(expr: Expr, scope: &Scope<'_>) -> Result<Transformed<Expr>> {
         .transform_data(bytea::read)?
         .transform_data(|expr| checked(expr, scope))?
         .transform_data(|expr| rounded(expr, scope))?
-        .transform_data(|expr| from_text::read(expr, scope))
+        .transform_data(|expr| from_text::read(expr, scope))?
+        .transform_data(|expr| spans::compared(expr, scope))
 }
 
 /// An expression over the columns of `schema`, planned and made ready by `coerce`, which settles its types.

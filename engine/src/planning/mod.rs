@@ -21,6 +21,7 @@ mod predicates;
 mod relations;
 mod rewrite;
 mod rounded;
+mod spans;
 mod types;
 mod watermarks;
 mod windows;

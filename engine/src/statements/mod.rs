@@ -12,6 +12,7 @@ mod explain;
 mod live;
 mod materialized_view;
 mod query;
+mod returning;
 mod session;
 mod show;
 mod sink;

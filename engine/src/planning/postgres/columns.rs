@@ -1,7 +1,7 @@
 //! The names of a query's columns, as PostgreSQL gives them: that of the column or function, `?column?` where there is none.
 //!
 //! PostgreSQL lets columns share a name; DataFusion does not. So the second of a name gets a number behind a character that
-//! no name has ([`APART`]), which [`shown`] takes off where the answer leaves the engine.
+//! no name has ([`APART`]). In an answer it is `name_2`, and its field says what its name is ([`column_name`]).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::Result;
 use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{
-    ArrayElemTypeDef as Element, CastKind, DataType, Expr, Ident, Select, SelectItem, SetExpr, TimezoneInfo, TrimWhereField, Value,
+    ArrayElemTypeDef as Element, CastKind, DataType, Expr, Ident, Select, SelectItem, SetExpr,
+    TimezoneInfo, TrimWhereField, Value,
 };
 
 use super::called;
@@ -85,8 +86,9 @@ fn name_of(expr: &Expr) -> Option<String> {
         Expr::CompoundIdentifier(parts) => parts.last().map(normalized),
         Expr::CompoundFieldAccess { root, .. } => name_of(root),
         Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => name_of(inner),
-        Expr::Function(function) => called(&function.name)
-            .or_else(|| function.name.0.last()?.as_ident().map(normalized)),
+        Expr::Function(function) => {
+            called(&function.name).or_else(|| function.name.0.last()?.as_ident().map(normalized))
+        }
         Expr::Cast {
             expr,
             data_type,
@@ -122,13 +124,11 @@ fn name_of(expr: &Expr) -> Option<String> {
             _ => None,
         },
         Expr::Subquery(query) => match query.body.as_ref() {
-            SetExpr::Select(select) => {
-                match select.projection.first()? {
-                    SelectItem::UnnamedExpr(expr) => name_of(expr),
-                    SelectItem::ExprWithAlias { alias, .. } => Some(normalized(alias)),
-                    _ => None,
-                }
-            }
+            SetExpr::Select(select) => match select.projection.first()? {
+                SelectItem::UnnamedExpr(expr) => name_of(expr),
+                SelectItem::ExprWithAlias { alias, .. } => Some(normalized(alias)),
+                _ => None,
+            },
             _ => None,
         },
         _ => None,
@@ -142,14 +142,17 @@ fn type_name(data_type: &DataType) -> String {
         DataType::BigInt(_) | DataType::Int8(_) => "int8",
         DataType::SmallInt(_) | DataType::Int2(_) => "int2",
         DataType::Real | DataType::Float4 => "float4",
-        DataType::Double(_) | DataType::DoublePrecision | DataType::Float8 | DataType::Float(_) => "float8",
+        DataType::Double(_) | DataType::DoublePrecision | DataType::Float8 | DataType::Float(_) => {
+            "float8"
+        }
         DataType::Numeric(_) | DataType::Decimal(_) | DataType::Dec(_) => "numeric",
         DataType::Boolean | DataType::Bool => "bool",
-        DataType::Varchar(_) | DataType::CharacterVarying(_) | DataType::CharVarying(_) => "varchar",
+        DataType::Varchar(_) | DataType::CharacterVarying(_) | DataType::CharVarying(_) => {
+            "varchar"
+        }
         DataType::Char(_) | DataType::Character(_) => "bpchar",
         DataType::Timestamp(_, zone) => match zone {
-            TimezoneInfo::Tz
-            | TimezoneInfo::WithTimeZone => "timestamptz",
+            TimezoneInfo::Tz | TimezoneInfo::WithTimeZone => "timestamptz",
             _ => "timestamp",
         },
         DataType::Interval { .. } => "interval",
@@ -174,20 +177,57 @@ fn type_name(data_type: &DataType) -> String {
     name.to_owned()
 }
 
-/// The schema with the names that its reader sees; none where they are those that it has.
+/// The schema of an answer: no two columns of one name, as readers of JSON and Parquet need it, each with the name that the query
+/// gave it in its field ([`column_name`]). None where it has those already.
 pub(crate) fn shown(schema: &SchemaRef) -> Option<SchemaRef> {
     let is_apart = |field: &Arc<Field>| field.name().contains(APART);
     if !schema.fields().iter().any(is_apart) {
         return None;
     }
-    let fields = schema.fields().iter().map(|field| match is_apart(field) {
-        true => Arc::new(field.as_ref().clone().with_name(shown_name(field.name()))),
-        false => Arc::clone(field),
+    let mut taken: HashSet<String> = schema
+        .fields()
+        .iter()
+        .filter(|field| !is_apart(field))
+        .map(|field| field.name().clone())
+        .collect();
+    let fields = schema.fields().iter().map(|field| {
+        if !is_apart(field) {
+            return Arc::clone(field);
+        }
+        let name = shown_name(field.name());
+        let mut unique = name.to_owned();
+        let mut number = 1;
+        while !taken.insert(unique.clone()) {
+            number += 1;
+            unique = format!("{name}_{number}");
+        }
+        let mut metadata = field.metadata().clone();
+        if unique != name {
+            metadata.insert(COLUMN_NAME_KEY.to_owned(), name.to_owned());
+        }
+        Arc::new(
+            field
+                .as_ref()
+                .clone()
+                .with_name(unique)
+                .with_metadata(metadata),
+        )
     });
     Some(Arc::new(Schema::new_with_metadata(
         fields.collect::<Vec<_>>(),
         schema.metadata().clone(),
     )))
+}
+
+/// Where a field keeps the name that its column has in the query, if that is another.
+const COLUMN_NAME_KEY: &str = "weir.column_name";
+
+/// The name that a query gives to the column of an answer. Two may have the same, where the fields' own names differ.
+pub fn column_name(field: &Field) -> &str {
+    field
+        .metadata()
+        .get(COLUMN_NAME_KEY)
+        .map_or(field.name(), String::as_str)
 }
 
 /// The name that a reader sees.
@@ -198,8 +238,16 @@ pub(crate) fn shown_name(name: &str) -> &str {
 /// A plan whose columns have the names that its reader sees, where no two would have the same.
 pub(crate) fn restored(plan: LogicalPlan) -> Result<LogicalPlan> {
     let schema = plan.schema();
-    let names: Vec<&str> = schema.fields().iter().map(|field| shown_name(field.name())).collect();
-    let is_changed = schema.fields().iter().zip(&names).any(|(field, name)| field.name() != name);
+    let names: Vec<&str> = schema
+        .fields()
+        .iter()
+        .map(|field| shown_name(field.name()))
+        .collect();
+    let is_changed = schema
+        .fields()
+        .iter()
+        .zip(&names)
+        .any(|(field, name)| field.name() != name);
     let distinct: HashSet<_> = names.iter().collect();
     if !is_changed || distinct.len() < names.len() {
         return Ok(plan);
