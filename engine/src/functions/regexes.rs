@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ListBuilder, StringViewBuilder};
+use arrow::array::{ArrayRef, ListBuilder, StringViewBuilder};
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use regex::{Regex, RegexBuilder};

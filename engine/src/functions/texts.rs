@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BinaryArray, Int64Array, ListBuilder, StringViewBuilder};
-use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use weir_base::SqlState;
 use weir_catalog::quote_ident;

@@ -244,6 +244,7 @@ impl Planner {
         let doubtful = predicates::first_doubtful(&statement);
         self.with_context(schema, &relations, calls, |sql| {
             sql.sql_statement_to_plan(statement)
+                .and_then(postgres::first_rows::numbered)
                 .and_then(postgres::lateral::unnested)
                 .and_then(columns::restored)
                 .and_then(decimals::doubles_win)

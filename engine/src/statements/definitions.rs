@@ -10,6 +10,7 @@ use weir_catalog::{Column, DEFAULT_SCHEMA, IfExists, Logical, ObjectId, ObjectNa
 
 use super::{ident_position, normalized};
 use crate::error::{Error, Result};
+use crate::planning::columns::shown_name;
 
 pub(super) fn topic_exists(topic: &TopicName) -> Error {
     Error::new(Kind::Conflict, format!("topic \"{topic}\" already exists"))

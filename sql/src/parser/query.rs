@@ -229,7 +229,7 @@ impl Parser<'_, '_> {
                         on?;
                     }
                     // There are none of those, which is all that is asked for.
-                    "buffers" | "wal" | "settings" | "generic_plan" if !on? => {}
+                    "buffers" | "wal" | "settings" | "generic_plan" if matches!(on, Ok(false)) => {}
                     _ => {
                         return Err(Error::unsupported(
                             format!("EXPLAIN ({})", key.to_uppercase()),

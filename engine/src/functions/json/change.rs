@@ -1,6 +1,6 @@
 //! JSON out of JSON: `jsonb_set`, `jsonb_insert`, `||`, `-`, `#-`, and without nulls.
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::ArrayRef;
 use datafusion::common::Result;
 use weir_base::SqlState;
 

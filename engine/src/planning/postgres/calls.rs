@@ -9,7 +9,7 @@ use super::{call, called, literal, number, plain_args, text};
 use crate::statements::normalized;
 
 /// Functions that have another name here.
-const NAMES: [(&str, &str); 11] = [
+const NAMES: [(&str, &str); 10] = [
     ("every", "bool_and"),
     ("variance", "var_samp"),
     ("ceiling", "ceil"),
@@ -20,7 +20,6 @@ const NAMES: [(&str, &str); 11] = [
     ("array_replace", "array_replace_all"),
     ("array_length", "array_dimension_length"),
     ("array_upper", "array_dimension_length"),
-    ("json_array_elements_list", "json_array_items"),
 ];
 
 /// Parts of a date that DataFusion does not know, or cuts fractions off.

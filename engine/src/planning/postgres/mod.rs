@@ -10,6 +10,7 @@ mod casts;
 pub(crate) mod columns;
 mod expressions;
 mod joins;
+pub(super) mod first_rows;
 pub(super) mod lateral;
 pub(crate) mod operators;
 mod queries;
