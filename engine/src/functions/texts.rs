@@ -13,8 +13,24 @@ use super::shown;
 use crate::error::Error;
 
 /// The functions of this file.
-pub(super) const FUNCTIONS: [Definition; 14] = [
+pub(super) const FUNCTIONS: [Definition; 15] = [
     function("format", &[takes(&[Text], Text, format).and_more(Any)]),
+    function(
+        "length",
+        &[
+            takes(&[Text], Integer, |args| {
+                let texts = args.text(0)?;
+                args.values::<i64, Int64Array>(|row| {
+                    Ok(Some(texts.value(row).chars().count() as i64))
+                })
+            }),
+            takes(&[Bytes], Integer, |args| {
+                let values = args.array(0)?;
+                let values = arrow::array::AsArray::as_binary::<i32>(values);
+                args.values::<i64, Int64Array>(|row| Ok(Some(i64::from(values.value_length(row)))))
+            }),
+        ],
+    ),
     function(
         "quote_ident",
         &[takes(&[Text], Text, |args| {

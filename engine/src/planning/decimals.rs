@@ -204,6 +204,9 @@ pub(super) fn mixed(mut expr: Expr, scope: &Scope<'_>) -> Result<Transformed<Exp
         Expr::ScalarFunction(call) if UNIFYING.contains(&call.func.name()) => {
             agree(&mut call.args, scope)
         }
+        Expr::AggregateFunction(call) if call.func.name() == "avg" => {
+            averaged(&mut call.params.args, scope)
+        }
         _ => false,
     };
     Ok(if changed {
@@ -211,6 +214,23 @@ pub(super) fn mixed(mut expr: Expr, scope: &Scope<'_>) -> Result<Transformed<Exp
     } else {
         Transformed::no(expr)
     })
+}
+
+/// Gives the mean of decimals as many digits as a quotient has.
+fn averaged(args: &mut [Expr], scope: &Scope<'_>) -> bool {
+    let [value] = args else { return false };
+    let is_decimal = |data_type: &DataType| data_type.is_decimal();
+    let wider = scope
+        .type_of(value)
+        .filter(is_decimal)
+        .and_then(|data_type| dividend(&data_type, &DataType::Int8));
+    match wider {
+        Some(wider) => {
+            *value = cast(std::mem::take(value), wider);
+            true
+        }
+        None => false,
+    }
 }
 
 /// Makes doubles of the decimals among `operands`, if there is a double among them too.

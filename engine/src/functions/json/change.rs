@@ -30,8 +30,8 @@ pub(super) const FUNCTIONS: [Definition; 7] = [
     function(
         "jsonb_delete",
         &[
-            takes(&[Json, Integer], Json, delete_item),
             takes(&[Json, Text], Json, delete_key),
+            takes(&[Json, Integer], Json, delete_item),
             takes(&[Json, TextList], Json, delete_keys),
         ],
     ),

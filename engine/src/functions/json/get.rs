@@ -14,15 +14,15 @@ pub(super) const FUNCTIONS: [Definition; 24] = [
     function(
         "json_get_value",
         &[
-            takes(&[Json, Integer], Json, |args| item(args, raw)),
             takes(&[Json, Text], Json, |args| field(args, raw)),
+            takes(&[Json, Integer], Json, |args| item(args, raw)),
         ],
     ),
     function(
         "json_get_text",
         &[
-            takes(&[Json, Integer], Text, |args| item(args, unquoted)),
             takes(&[Json, Text], Text, |args| field(args, unquoted)),
+            takes(&[Json, Integer], Text, |args| item(args, unquoted)),
         ],
     ),
     function(

@@ -9,10 +9,11 @@ use super::{call, called, literal, number, plain_args, text};
 use crate::statements::normalized;
 
 /// Functions that have another name here.
-const NAMES: [(&str, &str); 10] = [
+const NAMES: [(&str, &str); 11] = [
     ("every", "bool_and"),
     ("variance", "var_samp"),
     ("ceiling", "ceil"),
+    ("sign", "signum"),
     ("gen_random_uuid", "uuid"),
     ("transaction_timestamp", "now"),
     ("statement_timestamp", "now"),
