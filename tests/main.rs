@@ -5,12 +5,15 @@
 mod cli;
 mod clients;
 mod dependency_direction;
+mod flight;
 mod http;
 mod kafka;
 mod layout;
 mod live;
+mod postgres;
 mod recovery;
 mod s3;
+mod security;
 mod slt;
 #[path = "postgres/sql_agreement.rs"]
 mod sql_agreement;

@@ -16,7 +16,7 @@ use crate::planning::Reading;
 
 impl Execution {
     /// What `items` give of `rows`, which have the columns of the table and are known by `alias`; none without `RETURNING`.
-    pub(super) async fn returned(
+    pub(super) async fn returned_rows(
         &self,
         items: Option<&[ast::SelectItem]>,
         entry: &Entry,

@@ -6,15 +6,17 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, SchemaRef};
 use arrow::record_batch::RecordBatch;
+use datafusion::catalog::TableProvider;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::logical_expr::{DmlStatement, LogicalPlan};
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 use weir_base::{Kind, SqlState};
-use weir_catalog::{Body, Entry, ObjectKind};
+use weir_catalog::{Body, Entry, ObjectKind, ObjectName};
 use weir_connectors::topic::{Change, OnConflict, Rows, TableWriter, encode_batch};
 use weir_sql::statement;
 
+use super::copy::COPIED;
 use super::{Execution, ident_position, normalized, position_of};
 use crate::answer::Answer;
 use crate::error::{Error, Result};
@@ -25,6 +27,16 @@ use crate::rows::row_schema;
 
 impl Execution {
     pub(super) async fn insert(&self, insert: statement::Insert) -> Result<Answer> {
+        self.insert_from(insert, None, "INSERT").await
+    }
+
+    /// An `INSERT` whose query may read rows that the client sent.
+    pub(super) async fn insert_from(
+        &self,
+        insert: statement::Insert,
+        copied: Option<Arc<dyn TableProvider>>,
+        tag: &str,
+    ) -> Result<Answer> {
         let ast::Statement::Insert(mut ast) = *insert.insert else {
             return Err(Error::new(Kind::Internal, "an INSERT that is none"));
         };
@@ -58,6 +70,10 @@ impl Execution {
         refuse_mirror(&entry).map_err(|error| error.with_position(position_of(&target)))?;
         fill_in_defaults(&mut ast, &entry)?;
         let planner = self.planner(snapshot, Reading::Bounded);
+        if let Some(copied) = copied {
+            let name = ObjectName::new(self.variables.schema(), COPIED);
+            planner.also_knows(name, copied);
+        }
         let plan = planner
             .insert(ast, &entry, &self.request.parameters)
             .await?;
@@ -71,6 +87,16 @@ impl Execution {
             alias: &alias,
         };
         let (rows, returned) = match entry.kind() {
+            ObjectKind::ExternalTable if self.transaction.is_some() => {
+                return Err(Error::invalid(
+                    SqlState("25001"),
+                    format!(
+                        "rows for {} cannot be written inside a transaction block",
+                        entry.describe()
+                    ),
+                )
+                .with_hint("files cannot be taken back: write them outside of the transaction"));
+            }
             ObjectKind::ExternalTable => (self.run_to_count(&planner, &plan).await?, None),
             ObjectKind::Stream => {
                 let batch = self
@@ -79,8 +105,14 @@ impl Execution {
                 let writer = stream_writer(&self.engine, &entry.name)?;
                 writer.checks.check(&batch, &entry)?;
                 let returned = returning.of(self, &entry, &batch).await?;
-                let rows = self.encode(&entry, batch).await?;
-                (append(&writer, &rows, None).await?.rows, returned)
+                let rows = match &self.transaction {
+                    Some(transaction) => transaction.keep_rows(&entry, batch)?,
+                    None => {
+                        let rows = self.encode(&entry, batch).await?;
+                        append(&writer, &rows, None).await?.rows
+                    }
+                };
+                (rows, returned)
             }
             ObjectKind::Table => {
                 let batch = self
@@ -97,7 +129,26 @@ impl Execution {
                 .with_position(position_of(&target)));
             }
         };
-        self.changed("INSERT", rows, returned)
+        self.changed(tag, rows, returned)
+    }
+
+    /// Does changes of a table, or has the transaction keep them. `reads` tells whether they were computed from its rows.
+    pub(super) async fn change_table(
+        &self,
+        entry: &Arc<Entry>,
+        writer: TableWriter,
+        changes: Vec<Change>,
+        reads: bool,
+    ) -> Result<u64> {
+        match &self.transaction {
+            Some(transaction) if transaction.is_own(entry) => {
+                let rows = commit(writer, changes).await?;
+                transaction.wrote_own(entry);
+                Ok(rows)
+            }
+            Some(transaction) => transaction.keep_changes(entry, &writer, changes, reads),
+            None => commit(writer, changes).await,
+        }
     }
 
     async fn insert_into_table(
@@ -145,7 +196,14 @@ impl Execution {
             rows = self.encode(entry, returned.clone()).await?;
         }
         let returned = returning.of(self, entry, &returned).await?;
-        let written = commit(writer, vec![Change::Insert { rows, on_conflict }]).await?;
+        let written = self
+            .change_table(
+                entry,
+                writer,
+                vec![Change::Insert { rows, on_conflict }],
+                false,
+            )
+            .await?;
         Ok((written, returned))
     }
 
@@ -180,7 +238,8 @@ impl Execution {
             });
         }
         let returned = returning.of(self, entry, &written).await?;
-        Ok((commit(writer, changes).await?, returned))
+        let written = self.change_table(entry, writer, changes, true).await?;
+        Ok((written, returned))
     }
 
     /// Runs a plan and gives all its rows as one batch in `schema`, within the query's memory.
@@ -259,7 +318,7 @@ impl Returning<'_> {
         rows: &RecordBatch,
     ) -> Result<Option<RecordBatch>> {
         execution
-            .returned(self.items, entry, self.alias, rows)
+            .returned_rows(self.items, entry, self.alias, rows)
             .await
     }
 }
@@ -368,7 +427,7 @@ fn dml_input(plan: LogicalPlan) -> Result<LogicalPlan> {
 }
 
 /// Writes out what `DEFAULT` stands for, and leaves out the columns that a short list of values does not reach.
-fn fill_in_defaults(ast: &mut ast::Insert, entry: &Entry) -> Result<()> {
+pub(super) fn fill_in_defaults(ast: &mut ast::Insert, entry: &Entry) -> Result<()> {
     let columns = entry.columns();
     let default_of = |name: &str| -> Result<ast::Expr> {
         match columns
