@@ -59,9 +59,9 @@ use crate::security::Rights;
 use crate::transaction::Moment;
 use crate::variables::Variables;
 use context::PlanContext;
+pub(crate) use parameters::{parameter_types, with_parameters, with_unknown_parameters};
 pub(crate) use postgres::columns;
 pub(crate) use postgres::operators::Operators;
-pub(crate) use parameters::{parameter_types, with_parameters, with_unknown_parameters};
 pub(crate) use types::UTC;
 pub(crate) use watermarks::check_watermark;
 
@@ -295,7 +295,7 @@ impl Planner {
         schema: &str,
     ) -> Result<LogicalPlan> {
         windows::expand(&mut statement, self.closes_windows)?;
-        postgres::settle(&mut statement)?;
+        postgres::settle(&mut statement, &|name| self.stored_columns(name, schema))?;
         let shows_hidden = hidden::is_mentioned(&statement);
         if shows_hidden {
             hidden::exclude_hidden(&mut statement, &|name| {
@@ -415,7 +415,7 @@ pub(crate) fn plan_expression(
     mut expr: ast::Expr,
     schema: &DFSchema,
 ) -> Result<Expr> {
-    postgres::settle(&mut expr)?;
+    postgres::settle(&mut expr, &|_| vec![])?;
     literals::settle(&mut expr)?;
     let relations = HashMap::new();
     let context = PlanContext {

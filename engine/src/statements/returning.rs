@@ -10,8 +10,9 @@ use datafusion::sql::sqlparser::ast;
 use weir_catalog::Entry;
 
 use super::Execution;
-use crate::answer::Answer;
+use crate::answer::{Answer, AnswerKind};
 use crate::error::{Error, Result};
+use crate::execution::run_ready;
 use crate::planning::Reading;
 
 impl Execution {
@@ -54,7 +55,20 @@ impl Execution {
         returned: Option<RecordBatch>,
     ) -> Result<Answer> {
         match returned {
-            Some(returned) => Ok(self.rows(returned)),
+            Some(returned) => {
+                let kind = AnswerKind::Command {
+                    tag: tag.to_owned(),
+                    rows: Some(rows),
+                };
+                let schema = returned.schema();
+                Ok(run_ready(
+                    &self.engine,
+                    &self.running,
+                    kind,
+                    schema,
+                    vec![returned],
+                ))
+            }
             None => self.wrote(tag, rows),
         }
     }

@@ -75,7 +75,7 @@ fn qualifier(expr: &Expr) -> Option<String> {
 }
 
 /// The name that PostgreSQL gives to a column of this expression (`FigureColname`).
-fn of_expr(expr: &Expr) -> String {
+pub(super) fn of_expr(expr: &Expr) -> String {
     name_of(expr).unwrap_or_else(|| "?column?".to_owned())
 }
 
