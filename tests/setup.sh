@@ -19,6 +19,8 @@ has javac || packages+=(default-jdk-headless)
 has mvn || packages+=(maven)
 has kcat || packages+=(kafkacat)
 has psql || packages+=(postgresql-client)
+# What the answers of PostgreSQL's SQL are compared with; its server is started by the tests alone.
+compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || packages+=(postgresql)
 if ((${#packages[@]})); then
     echo "installing ${packages[*]}"
     apt-get update -qq

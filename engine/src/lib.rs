@@ -53,6 +53,7 @@ pub use engine::Engine;
 pub use error::{Error, Result};
 pub use listing::{Listing, Relation, RelationKind};
 pub use metrics::{JobMetrics, MetricsSnapshot};
+pub use planning::columns::column_name;
 pub use parameters::parameter_from_json;
 pub use queries::{QueryInfo, QueryState};
 pub use request::{Copied, Ingest, IngestFormat, Ingested, IngestedPartition, Request};

@@ -20,10 +20,12 @@ mod names;
 mod own_rows;
 mod parameters;
 mod policies;
+mod postgres;
 mod predicates;
 mod relations;
 mod rewrite;
 mod rounded;
+mod spans;
 mod types;
 mod watermarks;
 mod windows;
@@ -60,6 +62,8 @@ use crate::variables::Variables;
 pub(crate) use asof::is_versioned;
 use context::PlanContext;
 pub(crate) use parameters::{parameter_types, with_parameters, with_unknown_parameters};
+pub(crate) use postgres::columns;
+pub(crate) use postgres::operators::Operators;
 pub(crate) use types::UTC;
 pub(crate) use watermarks::check_watermark;
 
@@ -296,6 +300,7 @@ impl Planner {
         schema: &str,
     ) -> Result<LogicalPlan> {
         windows::expand(&mut statement, self.closes_windows)?;
+        postgres::settle(&mut statement, &|name| self.stored_columns(name, schema))?;
         let shows_hidden = hidden::is_mentioned(&statement);
         if shows_hidden {
             hidden::exclude_hidden(&mut statement, &|name| {
@@ -314,6 +319,9 @@ impl Planner {
         let mut context = PlannerContext::new().with_prepare_param_data_types(parameters);
         self.with_context(schema, &relations, calls, |sql| {
             sql.sql_statement_to_plan_with_context(statement, &mut context)
+                .and_then(postgres::first_rows::numbered)
+                .and_then(postgres::lateral::unnested)
+                .and_then(columns::restored)
                 .and_then(decimals::doubles_win)
                 .map_err(|error| predicates::placed(error.into(), doubtful))
         })
@@ -417,6 +425,7 @@ pub(crate) fn plan_expression(
     mut expr: ast::Expr,
     schema: &DFSchema,
 ) -> Result<Expr> {
+    postgres::settle(&mut expr, &|_| vec![])?;
     literals::settle(&mut expr)?;
     let relations = HashMap::new();
     let context = PlanContext {

@@ -67,6 +67,20 @@ impl Planner {
         }
     }
 
+    /// The columns of a relation of the catalog; none of anything else.
+    pub(super) fn stored_columns(&self, name: &ast::ObjectName, schema: &str) -> Vec<String> {
+        let entry = object(name, schema)
+            .ok()
+            .and_then(|object| self.snapshot.get(&object).cloned());
+        entry.map_or_else(Vec::new, |entry| {
+            entry
+                .columns()
+                .iter()
+                .map(|column| column.name.clone())
+                .collect()
+        })
+    }
+
     pub(super) fn has_hidden_columns(&self, name: &ast::ObjectName, schema: &str) -> bool {
         let entry = object(name, schema)
             .ok()

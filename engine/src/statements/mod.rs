@@ -16,6 +16,7 @@ mod job_options;
 mod live;
 mod materialized_view;
 mod query;
+mod returning;
 mod session;
 mod show;
 mod sink;
