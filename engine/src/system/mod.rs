@@ -6,6 +6,7 @@
 
 mod engine_facts;
 mod facts;
+mod groups;
 mod information_schema;
 mod pg_types;
 mod provider;

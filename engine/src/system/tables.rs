@@ -16,7 +16,7 @@ use crate::history::HistoryMode;
 
 use Type::{BigInt, Bool, Int, Text, Time};
 
-pub(super) static TABLES: [Definition; 17] = [
+pub(super) static TABLES: [Definition; 18] = [
     SCHEMAS,
     STREAMS,
     TABLES_TABLE,
@@ -31,6 +31,7 @@ pub(super) static TABLES: [Definition; 17] = [
     TOPICS,
     SEGMENTS,
     HISTORY,
+    super::groups::CONSUMER_GROUPS,
     QUERIES,
     SETTINGS,
     FUNCTIONS,
@@ -677,7 +678,7 @@ pub(super) fn connection_options(connection: &Connection) -> Value {
     options_text(&options)
 }
 
-fn partition_number(number: u32) -> Value {
+pub(super) fn partition_number(number: u32) -> Value {
     Value::Int(i32::try_from(number).unwrap_or(i32::MAX))
 }
 

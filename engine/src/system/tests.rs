@@ -22,7 +22,6 @@ use crate::queries::{QueryInfo, QueryState};
 
 #[derive(Debug)]
 struct Fixed;
-
 const TOPIC: TopicId = TopicId(uuid::Uuid::from_u128(7));
 
 impl Facts for Fixed {
@@ -91,6 +90,10 @@ impl Facts for Fixed {
         })
     }
 
+    fn groups(&self) -> Vec<super::groups::GroupFacts> {
+        super::groups::tests::groups(TOPIC)
+    }
+
     fn queries(&self) -> Vec<QueryInfo> {
         vec![QueryInfo {
             id: QueryId(uuid::Uuid::from_u128(9)),
@@ -138,7 +141,7 @@ fn create(system: &mut System, name: ObjectName, body: Body, depends_on: &[Objec
     created.id
 }
 
-fn system() -> System {
+pub(super) fn system() -> System {
     let mut system = System {
         catalog: Arc::new(Snapshot::initial()),
         facts: Arc::new(Fixed),
