@@ -17,9 +17,9 @@ use rust_embed::RustEmbed;
 use crate::rest::Problem;
 
 /// The page takes scripts, styles and pictures from this server alone, asks this server alone, and is shown in no frame.
-/// Styles of the page's elements are set by its scripts, which the policy allows; none are in the text of the page.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
-    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Attributes of style are let in, since a browser sets some itself where a text is edited; sheets of style are not.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr 'unsafe-inline'; \
+    img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// Files whose names hold a hash of their content.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 const ASK_AGAIN: &str = "no-cache";

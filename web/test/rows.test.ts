@@ -28,6 +28,13 @@ describe('an order', () => {
     expect(down).toEqual([5, 0, 7, 8, 3, 4, 2, 6, 9, 1]);
   });
 
+  it('is exact for integers of 64 bits', () => {
+    const values = [9007199254740993n, 9007199254740992n, null, -5n, -9223372036854775808n, 9223372036854775807n, 0n];
+    const held = { ...rows('BIGINT', values), batches: [] };
+    expect([...sorted(held, { column: 0, descending: false })]).toEqual([4, 3, 6, 1, 0, 5, 2]);
+    expect([...sorted(held, { column: 0, descending: true })]).toEqual([5, 0, 1, 6, 3, 4, 2]);
+  });
+
   it('compares what doubles do not hold', () => {
     const values = [9007199254740993n, 9007199254740992n, null];
     expect([...sorted(rows('BIGINT', values), { column: 0, descending: false })]).toEqual([1, 0, 2]);

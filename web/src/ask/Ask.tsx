@@ -1,4 +1,4 @@
-import { effect, useComputed, useSignal } from '@preact/signals';
+import { computed, effect, useComputed, useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 
 import { qualified } from '../api/http';
@@ -16,6 +16,8 @@ import { HistoryList, SavedList } from './Lists';
 import { choose, close, current, edit, openTab, run, runsOf, shown, tabs, type Tab } from './tabs';
 
 const height = kept('editor-height', 220, (value): value is number => typeof value === 'number' && value > 60);
+/** Changes with the tab, and not with its text. */
+const currentId = computed(() => current.value.id);
 const treeShown = kept('tree', true, (value): value is boolean => typeof value === 'boolean');
 
 /** Asking: a text of statements, what there is beside it, and the answers below. */
@@ -67,7 +69,7 @@ export function Ask() {
       // Another tab has another text; what is typed here is already that of its tab.
       effect(() => { made.replace(current.value.text); }),
       effect(() => {
-        for (const one of runsOf(current.value.id).value) {
+        for (const one of runsOf(currentId.value).value) {
           const problem = one.problem.value;
           const position = problem?.position;
           if (!problem || !position) continue;

@@ -135,17 +135,18 @@ function Plot({ rows, version, order, choice }: { rows: Rows; version: Signal<nu
 }
 
 function options(rows: Rows, choice: Choice, labels: () => string[] | null): Omit<uPlot.Options, 'width' | 'height'> {
-  const style = getComputedStyle(document.documentElement);
-  const color = (name: string) => style.getPropertyValue(name).trim();
+  const color = resolved;
   const line = color('--line');
   const muted = color('--muted');
-  const font = `11px ${color('--sans')}`;
+  const font = `11px ${getComputedStyle(document.body).fontFamily}`;
   const x = rows.columns[choice.x];
   const isNamed = choice.shape === 'bar' && x?.kind !== 'time';
   const axis = { stroke: muted, font, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 4 } };
   const naming = (place: number) => labels()?.[place] ?? '';
   const count = choice.ys.length;
   return {
+    // As in the grid, moments are those of UTC.
+    tzDate: (at) => uPlot.tzDate(new Date(at * 1000), 'Etc/UTC'),
     padding: [12, 16, 0, 4],
     cursor: { drag: { x: true, y: false }, points: { size: 6 } },
     legend: { live: true },
@@ -162,11 +163,13 @@ function options(rows: Rows, choice: Choice, labels: () => string[] | null): Omi
               return splits.map((place) => (place % every === 0 ? shortened(naming(place), room * every) : ''));
             },
           }
-        : axis,
+        : x?.kind === 'time'
+          ? { ...axis, values: (_: uPlot, splits: number[], __: number, ___: number, step: number) => splits.map((at) => clockText(at, step)) }
+          : axis,
       { ...axis, size: 64, values: (_: uPlot, splits: number[]) => splits.map((value) => compact.format(value)) },
     ],
     series: [
-      { label: x?.name ?? '', ...(isNamed ? { value: (_: uPlot, place: number | null) => (place === null ? '–' : naming(place)) } : {}) },
+      { label: x?.name ?? '', ...(x?.kind === 'time' ? { value: (_: uPlot, at: number | null) => (at === null ? '–' : new Date(at * 1000).toISOString().replace('T', ' ').slice(0, 23)) } : {}), ...(isNamed ? { value: (_: uPlot, place: number | null) => (place === null ? '–' : naming(place)) } : {}) },
       ...choice.ys.map((at, number) => {
         const stroke = color(`--series-${(number % 5) + 1}`);
         const base: uPlot.Series = {
@@ -181,7 +184,7 @@ function options(rows: Rows, choice: Choice, labels: () => string[] | null): Omi
           case 'bar':
             return bars ? { ...base, fill: stroke, width: 0, paths: bars({ size: [0.7 / 1, 80], align: count > 1 ? (number % 2 === 0 ? -1 : 1) : 0 }) } : base;
           case 'area':
-            return { ...base, fill: `color-mix(in srgb, ${stroke} 18%, transparent)` };
+            return { ...base, fill: stroke.replace('rgb(', 'rgba(').replace(')', ', 0.18)') };
           case 'scatter':
             return { ...base, paths: () => null, points: { show: true, size: 5, stroke, fill: stroke } };
           default:
@@ -190,6 +193,24 @@ function options(rows: Rows, choice: Choice, labels: () => string[] | null): Omi
       }),
     ],
   };
+}
+
+/** A moment at an axis whose marks are `step` seconds apart. */
+function clockText(at: number, step: number): string {
+  const iso = new Date(at * 1000).toISOString();
+  if (step >= 86_400) return iso.slice(0, 10);
+  const isMidnight = at % 86_400 === 0;
+  return isMidnight ? iso.slice(5, 10) : iso.slice(11, step < 60 ? 19 : 16);
+}
+
+/** A colour of the page as canvases know it: the page's own are told by theme. */
+function resolved(name: string): string {
+  const probe = document.createElement('i');
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
 }
 
 const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 2 });

@@ -1,7 +1,7 @@
 // The text of statements. It lives in a shadow tree: CodeMirror then takes its styles as sheets of the tree, and the page
 // needs no rule that lets inline styles in.
 
-import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from '@codemirror/autocomplete';
+import { autocompletion, closeBrackets, closeBracketsKeymap, closeCompletion, completionKeymap } from '@codemirror/autocomplete';
 import { defaultKeymap, history, historyKeymap, indentWithTab, toggleComment } from '@codemirror/commands';
 import { bracketMatching, HighlightStyle, indentOnInput, syntaxHighlighting } from '@codemirror/language';
 import { highlightSelectionMatches, search, searchKeymap } from '@codemirror/search';
@@ -110,7 +110,8 @@ export class Editor {
 
   constructor(host: HTMLElement, text: string, events: EditorEvents) {
     const root = host.shadowRoot ?? host.attachShadow({ mode: 'open', delegatesFocus: true });
-    const act = (run: () => void) => () => {
+    const act = (run: () => void) => (view: EditorView) => {
+      closeCompletion(view);
       run();
       return true;
     };
@@ -131,7 +132,7 @@ export class Editor {
       indentOnInput(),
       bracketMatching(),
       closeBrackets(),
-      autocompletion({ icons: true, maxRenderedOptions: 60 }),
+      autocompletion({ icons: false, maxRenderedOptions: 60 }),
       highlightActiveLine(),
       highlightSelectionMatches(),
       search({ top: true }),

@@ -66,6 +66,8 @@ export class Grid {
   private frame = 0;
   private headDrawn = '';
   private following = false;
+  /** Whether the reader was ever here: before, no cell is picked. */
+  private visited = false;
   private readonly still = matchMedia('(prefers-reduced-motion: reduce)').matches;
 
   constructor(
@@ -117,6 +119,12 @@ export class Grid {
     scroller.addEventListener('keydown', (event) => {
       this.pressed(event);
     });
+    scroller.addEventListener('focus', () => {
+      if (this.visited) return;
+      this.visited = true;
+      this.version += 1;
+      this.draw();
+    });
     scroller.addEventListener('copy', (event) => {
       event.preventDefault();
       this.copy(event);
@@ -148,6 +156,7 @@ export class Grid {
       this.top = 0;
       this.scroller.scrollTop = this.scroller.scrollLeft = 0;
       this.headDrawn = '';
+      this.isFitted = false;
       this.measure();
     }
     this.changed();
@@ -159,7 +168,7 @@ export class Grid {
     if (this.frame) return;
     this.frame = requestAnimationFrame(() => {
       this.frame = 0;
-      if (this.rows && this.rows.count > 0 && this.widthsOf !== this.rows) this.measure();
+      if (this.rows && this.rows.count > 0 && (this.widthsOf !== this.rows || this.hasOutgrown())) this.measure();
       if (this.following) this.toEnd();
       this.draw();
     });
@@ -178,17 +187,31 @@ export class Grid {
   /** The rows that widths were last taken from. */
   private widthsOf: Rows | null = null;
 
+  /** How many there were then. */
+  private measuredCount = 0;
+  /** Whether the reader has made a column as wide as it is. */
+  private isFitted = false;
+
+  /** Whether there are so many more rows now that columns should be measured again. */
+  private hasOutgrown(): boolean {
+    return !this.isFitted && (this.rows?.count ?? 0) > 8 * this.measuredCount;
+  }
+
   private measure(): void {
     const rows = this.rows;
     if (!rows) return;
     if (rows.count > 0) this.widthsOf = rows;
-    const looked = Math.min(rows.count, 60);
+    this.measuredCount = rows.count;
+    const looked = Math.min(rows.count, 80);
+    // Later rows may be longer: some of all are looked at, not the first ones.
+    const step = (rows.count - 1) / Math.max(1, looked - 1);
     this.widths = rows.columns.map((column, at) => {
       let chars = column.name.length + 3;
-      for (let row = 0; row < looked; row += 1) {
-        chars = Math.max(chars, (rows.text(row, at) ?? 'null').length);
+      for (let number = 0; number < looked; number += 1) {
+        chars = Math.max(chars, (rows.text(Math.round(number * step), at) ?? 'null').length);
       }
-      return Math.min(420, Math.max(64, Math.ceil(chars * 7.1) + 22));
+      const width = column.kind === 'number' || column.kind === 'time' ? 8.2 : 7.3;
+      return Math.min(420, Math.max(64, Math.ceil(chars * width) + 24));
     });
     this.headDrawn = '';
     this.virtualizer.setOptions({ ...this.virtualizer.options, count: rows.columns.length });
@@ -283,7 +306,7 @@ export class Grid {
         line.gutter.classList.toggle('picked', shown >= low && shown <= high);
         this.drawCells(line, rows, row, shown, first, last, start, low <= shown && shown <= high, left, right, now);
       }
-      if (shown === this.focus[0]) active = `${this.id}-active`;
+      if (this.visited && shown === this.focus[0]) active = `${this.id}-active`;
     }
     if (active) this.scroller.setAttribute('aria-activedescendant', active);
     else this.scroller.removeAttribute('aria-activedescendant');
@@ -312,7 +335,7 @@ export class Grid {
       const content = text === null ? 'null' : text.length > CELL_CHARS_MAX ? `${text.slice(0, CELL_CHARS_MAX)}…` : text;
       if (cell.textContent !== content) cell.textContent = content;
       const isPicked = selected && column >= left && column <= right;
-      const isActive = shown === this.focus[0] && column === this.focus[1];
+      const isActive = this.visited && shown === this.focus[0] && column === this.focus[1];
       const name = `cell ${about.kind}${text === null ? ' none' : ''}${isPicked ? ' picked' : ''}${isActive ? ' active' : ''}`;
       if (cell.className !== name) cell.className = name;
       cell.style.width = `${this.widths[column] ?? 100}px`;
@@ -402,6 +425,7 @@ export class Grid {
     const grip = event.currentTarget as HTMLElement;
     const from = event.clientX;
     const width = this.widths[column] ?? 100;
+    this.isFitted = true;
     const move = (moved: PointerEvent) => {
       this.widths[column] = Math.max(40, width + moved.clientX - from);
       this.version += 1;
@@ -529,6 +553,7 @@ export class Grid {
   }
 
   private selection(): [number, number, number, number] {
+    if (!this.visited) return [-1, -1, -1, -1];
     const [a, b] = [this.anchor, this.focus];
     return [Math.min(a[0], b[0]), Math.max(a[0], b[0]), Math.min(a[1], b[1]), Math.max(a[1], b[1])];
   }
