@@ -122,7 +122,7 @@ module.exports = {
     await page.locator('.operator').filter({ hasText: 'Aggregate' }).first().waitFor();
     await page.getByRole('button', { name: 'Text', exact: true }).click();
     assert.match(await page.locator('.plan-text').textContent(), /AggregateExec/);
-    await page.getByRole('button', { name: 'How the statement is answered' }).click();
+    await page.getByRole('button', { name: 'Explain', exact: true }).click();
     await page.getByRole('button', { name: 'Run and measure' }).click();
     const scan = page.locator('.operator').filter({ hasText: 'TopicScan' });
     await scan.waitFor();

@@ -55,7 +55,7 @@ module.exports = {
     await until(async () => (await page.evaluate(() => navigator.clipboard.readText())) === 'name\tn\na\t1\nb\t2', () => 'something else was copied');
 
     const download = async (name) => {
-      await page.getByRole('button', { name: 'Download or copy the rows' }).click();
+      await page.getByRole('button', { name: 'Download', exact: true }).click();
       const coming = page.waitForEvent('download');
       await page.locator('.menu:popover-open').getByRole('button', { name }).click();
       return fs.readFileSync(await (await coming).path());

@@ -28,7 +28,6 @@ export function signIn(credentials: { token: string } | { user: string; password
       : `Basic ${basic(`${credentials.user}:${credentials.password}`)}`;
   authorization.value = value;
   sessionStorage.setItem(STORED, value);
-  signInWanted.value = false;
 }
 
 /** Forgets who this is. */

@@ -17,11 +17,11 @@ export function SignIn() {
     signIn(token.value.trim() === '' ? { user: user.value, password: password.value } : { token: token.value.trim() });
     try {
       await request('v1/sql?format=json&q=SELECT%201');
+      signInWanted.value = false;
       await Promise.all([readCatalog(), readDocuments()]);
     } catch (error) {
       signOut();
       problem.value = problemOf(error).message;
-      signInWanted.value = true;
     }
   };
   return (

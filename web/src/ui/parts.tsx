@@ -79,7 +79,7 @@ export function Menu({ label, title, children, kind = 'plain' }: { label: Compon
   };
   return (
     <>
-      <button ref={button} class={kind} title={title} aria-label={title} aria-haspopup="true" aria-expanded={isOpen.value} onClick={open}>
+      <button ref={button} class={kind} title={title} aria-label={typeof label === 'string' && /\w/.test(label) ? undefined : title} aria-haspopup="true" aria-expanded={isOpen.value} onClick={open}>
         {label}
       </button>
       <div
@@ -148,7 +148,7 @@ export function Choice<T extends string>({ label, of, value, set }: { label: str
   return (
     <div class="choice" role="group" aria-label={label}>
       {of.map(([one, name]) => (
-        <button key={one} aria-pressed={one === value} onClick={() => { set(one); }}>
+        <button key={one} type="button" aria-pressed={one === value} onClick={() => { set(one); }}>
           {name}
         </button>
       ))}
