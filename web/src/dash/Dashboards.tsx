@@ -1,5 +1,5 @@
 import { useSignal } from '@preact/signals';
-import { useEffect } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 
 import { problemOf } from '../api/problem';
 import { isLive, statements } from '../editor/statements';
@@ -59,7 +59,9 @@ function Overview() {
   );
 }
 
-function BoardPage({ name, saved }: { name: string; saved: Board }) {
+function BoardPage({ name, saved: read }: { name: string; saved: Board }) {
+  // What is read anew without a change is the same board.
+  const saved = useRef(read).current;
   const board = useSignal(saved);
   const isEditing = useSignal(saved.tiles.length === 0);
   const edited = useSignal<number | 'new' | null>(null);
