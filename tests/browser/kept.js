@@ -39,9 +39,9 @@ module.exports = {
     await page.reload();
     await page.locator('.tile h2').nth(2).waitFor();
     assert.deepEqual(await page.locator('.tile h2').allTextContents(), ['Totals', 'Rows in all', 'Chart of totals']);
-    await page.locator('.figure').getByText('2', { exact: true }).waitFor();
+    await page.locator('.large').getByText('2', { exact: true }).waitFor();
     await server.put('s', [{ k: 'a', n: 5 }]);
-    await page.locator('.figure').getByText('3', { exact: true }).waitFor();
+    await page.locator('.large').getByText('3', { exact: true }).waitFor();
     await reader.shows([['a', '6'], ['b', '2']], '.tile.rows');
     await page.locator('.tile.chart .u-legend').filter({ hasText: 'total' }).waitFor();
     await page.getByRole('button', { name: 'Arrange' }).click();

@@ -50,6 +50,7 @@ async function takePictures(server, reader, picture) {
   await picture('ask');
   await reader.run('SELECT p.country, count(*) AS bids, max(b.price) AS highest\nFROM bids b JOIN people p ON b.bidder = p.id\nGROUP BY p.country EMIT CHANGES');
   await until(() => page.locator('.answer .cell[data-lit]:not([data-lit=""])').count(), () => 'nothing moves');
+  await reader.says(/up to date|behind/);
   await picture('live');
   await reader.go('#/catalog/public/bids');
   await page.locator('.figures').filter({ hasText: '/s' }).waitFor();

@@ -46,6 +46,10 @@ interface Query {
 }
 
 const EVERY_MS = 2_000;
+/** How many looks at what moves there are to one at what does not. */
+const SELDOM = 5;
+// Looks of this page and its like at the system's tables would hide what people ask.
+const QUERIES = "SELECT * FROM weir.queries WHERE sql NOT LIKE '%FROM weir.%' ORDER BY started_at DESC LIMIT 200";
 
 /** What runs by itself, and what was asked. */
 export default function Jobs() {
@@ -57,22 +61,29 @@ export default function Jobs() {
   const problem = useSignal<Problem | null>(null);
   const shown = useSignal<'running' | 'all'>(place.value.query.get('queries') === 'all' ? 'all' : 'running');
   const turn = useSignal(0);
+  const looks = useSignal(0);
   useEvery(
     EVERY_MS,
     async (signal) => {
       try {
-        const [held, asked, edges, sinks, ends, names] = await Promise.all([
+        const [held, asked, ends] = await Promise.all([
           ask<Job>('SELECT * FROM weir.jobs ORDER BY schema, name', [], signal),
-          ask<Query>('SELECT * FROM weir.queries ORDER BY started_at DESC LIMIT 200', [], signal),
-          ask<Dependency>('SELECT * FROM weir.dependencies', [], signal),
-          ask<{ schema: string; name: string; target: string }>('SELECT schema, name, target FROM weir.sinks', [], signal),
+          ask<Query>(QUERIES, [], signal),
           ask<End>(ENDS, [], signal),
-          ask<{ schema: string; name: string; topic: string }>('SELECT DISTINCT schema, name, topic FROM weir.topics', [], signal),
         ]);
+        const isNew = held.length !== jobs.value?.length || held.some((job, at) => job.name !== jobs.value?.[at]?.name);
+        if (isNew || looks.value % SELDOM === 0) {
+          const [edges, sinks, names] = await Promise.all([
+            ask<Dependency>('SELECT * FROM weir.dependencies', [], signal),
+            ask<{ schema: string; name: string; target: string }>('SELECT schema, name, target FROM weir.sinks', [], signal),
+            ask<{ schema: string; name: string; topic: string }>('SELECT DISTINCT schema, name, topic FROM weir.topics', [], signal),
+          ]);
+          flows.value = lineage(edges, new Map(sinks.map((sink) => [`${sink.schema}.${sink.name}`, sink.target])));
+          topics.value = new Map(names.map((one) => [`${one.schema}.${one.name}`, one.topic]));
+        }
+        looks.value += 1;
         jobs.value = held;
         queries.value = asked;
-        flows.value = lineage(edges, new Map(sinks.map((sink) => [`${sink.schema}.${sink.name}`, sink.target])));
-        topics.value = new Map(names.map((one) => [`${one.schema}.${one.name}`, one.topic]));
         rates.value.add(ends, Date.now());
         problem.value = null;
       } catch (error) {

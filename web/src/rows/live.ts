@@ -78,7 +78,8 @@ export class LiveRows implements Rows {
     this.changes += documents.length;
     if (this.form === 'appended') {
       for (const document of documents) {
-        this.rows.push({ values: this.valuesOf(document), changedAt: at, changed: null, gone: false });
+        // Each of them is new: light would tell nothing.
+        this.rows.push({ values: this.valuesOf(document), changedAt: 0, changed: null, gone: false });
       }
       const over = this.rows.length - APPENDED_MAX;
       // Cut in larger pieces than one row, so that a full list is not moved with every row.

@@ -45,7 +45,7 @@ export function Inline({ sql, label, parameters, chart, figure, turn = 0 }: Inli
   if (!rows) return <div class="loading" role="status">{run.state.value === 'broken' ? 'reconnecting' : '…'}</div>;
   if (figure) {
     void run.version.value;
-    return <p class="figure">{rows.count > 0 ? (rows.columns[0]?.kind === 'number' ? countText(rows.number(0, 0)) : rows.text(0, 0)) : '–'}</p>;
+    return <p class="large">{rows.count > 0 ? (rows.columns[0]?.kind === 'number' ? countText(rows.number(0, 0)) : rows.text(0, 0)) : '–'}</p>;
   }
   if (chart !== undefined) return <Later load={loadChart} props={{ rows, version: run.version, order: null, choice: chart }} />;
   return <GridView rows={rows} version={run.version} label={label} follow={rows instanceof LiveRows && rows.form === 'appended'} />;
