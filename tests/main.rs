@@ -6,12 +6,15 @@ mod cli;
 mod clients;
 mod console;
 mod dependency_direction;
+mod flight;
 mod http;
 mod kafka;
 mod layout;
 mod live;
+mod postgres;
 mod recovery;
 mod s3;
+mod security;
 mod slt;
 mod views;
 

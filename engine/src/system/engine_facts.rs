@@ -10,6 +10,7 @@ use super::facts::{Facts, FunctionFacts, SettingFacts, TopicFacts, functions_of,
 use super::groups::{GroupFacts, group_facts};
 use crate::engine::Shared;
 use crate::queries::QueryInfo;
+use crate::security::Rights;
 use crate::variables::Variables;
 use crate::views::ViewStatus;
 
@@ -17,24 +18,38 @@ use crate::views::ViewStatus;
 struct EngineFacts {
     engine: Arc<Shared>,
     variables: Variables,
+    catalog: Arc<Snapshot>,
+    rights: Arc<Rights>,
 }
 
 impl System {
-    /// What a session of `engine` sees on `catalog`.
-    pub(crate) fn of(engine: &Arc<Shared>, catalog: &Arc<Snapshot>, variables: &Variables) -> Self {
+    /// What a session of `engine` with these rights sees on `catalog`, which has what is there for it.
+    pub(crate) fn of(
+        engine: &Arc<Shared>,
+        catalog: &Arc<Snapshot>,
+        variables: &Variables,
+        rights: &Arc<Rights>,
+    ) -> Self {
         Self {
             catalog: Arc::clone(catalog),
             facts: Arc::new(EngineFacts {
                 engine: Arc::clone(engine),
                 variables: variables.clone(),
+                catalog: Arc::clone(catalog),
+                rights: Arc::clone(rights),
             }),
+            rights: Arc::clone(rights),
         }
     }
 }
 
 impl Facts for EngineFacts {
     fn topics(&self, with_segments: bool) -> Vec<TopicFacts> {
-        topic_facts(&self.engine.log, with_segments)
+        let mut topics = topic_facts(&self.engine.log, with_segments);
+        if !self.rights.is_admin() {
+            topics.retain(|topic| !self.catalog.by_topic(topic.id).is_empty());
+        }
+        topics
     }
 
     fn history(&self, stream: ObjectId) -> Vec<HistoryFile> {
@@ -55,7 +70,12 @@ impl Facts for EngineFacts {
     }
 
     fn queries(&self) -> Vec<QueryInfo> {
-        self.engine.queries.list()
+        let mut queries = self.engine.queries.list();
+        if !self.rights.is_admin() {
+            let user = self.rights.principal().user();
+            queries.retain(|query| query.user == user);
+        }
+        queries
     }
 
     fn settings(&self) -> Vec<SettingFacts> {

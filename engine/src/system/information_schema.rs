@@ -330,7 +330,7 @@ fn push_column(rows: &mut Rows, column: &ShownColumn<'_>) -> Result<()> {
 }
 
 /// A relation's columns, and after them those that its folders' names give.
-pub(super) fn all_columns(entry: &Entry) -> impl Iterator<Item = &weir_catalog::Column> {
+pub(crate) fn all_columns(entry: &Entry) -> impl Iterator<Item = &weir_catalog::Column> {
     let partitions = match &entry.body {
         Body::ExternalTable(table) => table.partitioned_by.as_slice(),
         _ => &[],

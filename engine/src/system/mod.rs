@@ -4,6 +4,7 @@
 //! snapshot and the facts that the catalog does not have ([`Facts`]). Rows are made when the table is scanned, not before.
 //! To wire it in: [`System::of`], then [`table`] for a name in `FROM`, and [`show`] and its kin for statements.
 
+mod access;
 mod engine_facts;
 mod facts;
 mod groups;
@@ -17,10 +18,13 @@ mod tables;
 
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use weir_catalog::{ObjectName, Snapshot};
 
+use crate::security::Rights;
 use facts::Facts;
+pub(crate) use information_schema::all_columns;
 use provider::SystemTable;
 use rows::Definition;
 pub(crate) use show::{
@@ -40,6 +44,8 @@ pub(crate) struct System {
     pub(crate) catalog: Arc<Snapshot>,
     /// What the catalog does not have.
     pub(crate) facts: Arc<dyn Facts>,
+    /// Those of its reader.
+    pub(crate) rights: Arc<Rights>,
 }
 
 /// The system table of this name, if there is one.
@@ -49,13 +55,21 @@ pub(crate) fn table(name: &ObjectName, system: &System) -> Option<Arc<dyn TableP
     definition.map(|(_, definition)| SystemTable::provider(definition, system.clone()))
 }
 
+/// All system tables: their schemas, their names, their columns.
+pub(crate) fn tables() -> impl Iterator<Item = (&'static str, &'static str, SchemaRef)> {
+    definitions().map(|(schema, definition)| (schema, definition.name, definition.schema()))
+}
+
 /// All system tables with their schemas.
 fn definitions() -> impl Iterator<Item = (&'static str, &'static Definition)> {
     let standard = information_schema::TABLES.iter();
     let own = tables::TABLES.iter();
     standard
         .map(|definition| ("information_schema", definition))
-        .chain(own.map(|definition| ("weir", definition)))
+        .chain(
+            own.chain(&access::TABLES)
+                .map(|definition| ("weir", definition)),
+        )
 }
 
 #[cfg(test)]

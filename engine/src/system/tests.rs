@@ -97,6 +97,7 @@ impl Facts for Fixed {
     fn queries(&self) -> Vec<QueryInfo> {
         vec![QueryInfo {
             id: QueryId(uuid::Uuid::from_u128(9)),
+            user: "weir".to_owned(),
             sql: "SELECT 1".to_owned(),
             state: QueryState::Running,
             started_at_ms: 0,
@@ -135,6 +136,7 @@ fn create(system: &mut System, name: ObjectName, body: Body, depends_on: &[Objec
         sql: String::new(),
         depends_on: depends_on.iter().copied().collect(),
         created_at_ms: 1_700_000_000_000,
+        owner: None,
     };
     let created = system.catalog.create(new, IfExists::Refuse).unwrap();
     system.catalog = Arc::new(system.catalog.apply(&created.changes).unwrap());
@@ -145,6 +147,7 @@ pub(super) fn system() -> System {
     let mut system = System {
         catalog: Arc::new(Snapshot::initial()),
         facts: Arc::new(Fixed),
+        rights: Arc::new(crate::security::Rights::operator(Arc::default())),
     };
     let public = ObjectName::public;
     create(&mut system, ObjectName::global("Sales"), Body::Schema, &[]);
@@ -313,7 +316,7 @@ fn with_a_kept_view(mut system: System) -> System {
 fn every_system_table_fills_its_columns() {
     let empty = System {
         catalog: Arc::new(Snapshot::initial()),
-        facts: Arc::new(Fixed),
+        ..system()
     };
     for (schema, definition) in definitions() {
         for system in [&empty, &system()] {
