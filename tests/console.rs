@@ -46,7 +46,14 @@ fn what_is_committed_is_what_the_source_makes() {
     let folder = built.path().display().to_string();
     tool(
         "vite",
-        &["build", "--outDir", &folder, "--emptyOutDir", "--logLevel", "warn"],
+        &[
+            "build",
+            "--outDir",
+            &folder,
+            "--emptyOutDir",
+            "--logLevel",
+            "warn",
+        ],
     );
     let (made, committed) = (files(built.path()), files(&web().join("dist")));
     let names = |files: &[(String, Vec<u8>)]| -> Vec<String> {
@@ -64,7 +71,10 @@ fn its_types_are_those_of_the_interface() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let made = folder.path().join("schema.d.ts");
     let url = format!("{}/openapi.json", server.url());
-    tool("openapi-typescript", &[&url, "-o", &made.display().to_string()]);
+    tool(
+        "openapi-typescript",
+        &[&url, "-o", &made.display().to_string()],
+    );
     let read = |path: &Path| std::fs::read_to_string(path).expect("the types can be read");
     assert!(
         read(&made) == read(&web().join("src/api/schema.d.ts")),
@@ -84,7 +94,10 @@ fn its_units_pass() {
 fn it_does_in_a_browser_what_the_guide_says() {
     let binary = binary::weir().display().to_string();
     let mut arguments = vec!["../browser/run.js", &binary];
-    let pictures = binary::workspace().join("docs/console").display().to_string();
+    let pictures = binary::workspace()
+        .join("docs/console")
+        .display()
+        .to_string();
     if std::env::var_os("WEIR_PICTURES").is_some() {
         arguments.extend(["--pictures", &pictures]);
     }

@@ -1,13 +1,8 @@
 #!/usr/bin/env bash
 # Sets up the programs of others that the tests use: tests/setup.sh. It may be run again at any time.
-<<<<<<< HEAD
 # Python's are in the folder WEIR_TEST_VENV, or target/test-venv of the source tree; in it, those of Node in `node`, the
 # browser's driver in `browser` and Java's in `jars`. What builds the console is in `web/node_modules`. What the system lacks of
-# python3, node, java, maven, kcat and chromium is installed from Debian's packages.
-=======
-# Python's are in the folder WEIR_TEST_VENV, or target/test-venv of the source tree; in it, those of Node in `node` and
-# Java's in `jars`. What the system lacks of python3, node, java, maven, kcat and psql is installed from Debian's packages.
->>>>>>> main
+# python3, node, java, maven, kcat, psql and chromium is installed from Debian's packages.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -24,12 +19,9 @@ has java || packages+=(default-jre-headless)
 has javac || packages+=(default-jdk-headless)
 has mvn || packages+=(maven)
 has kcat || packages+=(kafkacat)
-<<<<<<< HEAD
 # With fonts that the console is shown in where a reader has them.
 has chromium || packages+=(chromium fonts-inter fonts-jetbrains-mono)
-=======
 has psql || packages+=(postgresql-client)
->>>>>>> main
 if ((${#packages[@]})); then
     echo "installing ${packages[*]}"
     apt-get update -qq

@@ -20,7 +20,11 @@ pub fn node(script: &str, arguments: &[&str]) -> String {
 /// Where scripts find the packages of the clients and of the browser's driver.
 fn node_path() -> String {
     let folder = |name: &str| python::environment().join(name).join("node_modules");
-    format!("{}:{}", folder("node").display(), folder("browser").display())
+    format!(
+        "{}:{}",
+        folder("node").display(),
+        folder("browser").display()
+    )
 }
 
 /// Runs a program of one file of `tests/java/` and gives what it printed.

@@ -51,7 +51,7 @@ pub(super) fn group_facts(log: &TopicLog) -> Vec<GroupFacts> {
     facts.collect()
 }
 
-pub(super) const CONSUMER_GROUPS: Definition = Definition {
+pub(super) static CONSUMER_GROUPS: Definition = Definition {
     name: "consumer_groups",
     columns: &[
         ("group", Text),

@@ -68,6 +68,7 @@ fn definitions() -> impl Iterator<Item = (&'static str, &'static Definition)> {
         .map(|definition| ("information_schema", definition))
         .chain(
             own.chain(&access::TABLES)
+                .chain([&groups::CONSUMER_GROUPS])
                 .map(|definition| ("weir", definition)),
         )
 }

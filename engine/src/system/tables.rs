@@ -16,7 +16,7 @@ use crate::history::HistoryMode;
 
 use Type::{BigInt, Bool, Int, Text, Time};
 
-pub(super) static TABLES: [Definition; 18] = [
+pub(super) static TABLES: [Definition; 17] = [
     SCHEMAS,
     STREAMS,
     TABLES_TABLE,
@@ -31,7 +31,6 @@ pub(super) static TABLES: [Definition; 18] = [
     TOPICS,
     SEGMENTS,
     HISTORY,
-    super::groups::CONSUMER_GROUPS,
     QUERIES,
     SETTINGS,
     FUNCTIONS,

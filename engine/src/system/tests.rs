@@ -22,6 +22,7 @@ use crate::queries::{QueryInfo, QueryState};
 
 #[derive(Debug)]
 struct Fixed;
+
 const TOPIC: TopicId = TopicId(uuid::Uuid::from_u128(7));
 
 impl Facts for Fixed {
@@ -256,7 +257,7 @@ fn names() -> impl Iterator<Item = ObjectName> {
 }
 
 #[track_caller]
-fn assert_shows(batch: &RecordBatch, expected: &str) {
+pub(super) fn assert_shows(batch: &RecordBatch, expected: &str) {
     let shown = pretty_format_batches(std::slice::from_ref(batch))
         .unwrap()
         .to_string();
@@ -685,19 +686,4 @@ fn show_create_parses_back_to_what_it_shows() {
             (other, _) => panic!("{other:?}"),
         }
     }
-}
-
-#[test]
-fn settings_show_under_their_names() {
-    let batch = show_variable("batch_size", "8192").unwrap();
-    assert_shows(
-        &batch,
-        "
-+------------+
-| batch_size |
-+------------+
-| 8192       |
-+------------+",
-    );
-    assert_eq!(show_all(Fixed.settings()).unwrap().num_rows(), 1);
 }
