@@ -4,6 +4,7 @@
 
 mod cli;
 mod clients;
+mod console;
 mod dependency_direction;
 mod flight;
 mod http;

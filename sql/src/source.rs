@@ -6,6 +6,7 @@ use datafusion_sql::sqlparser::tokenizer::{
 };
 use weir_base::Position;
 
+use crate::asof;
 use crate::dialect::dialect;
 use crate::error::{Error, Result};
 
@@ -40,7 +41,8 @@ impl<'a> Source<'a> {
     }
 
     fn with_tokens(text: &'a str, tokens: Vec<TokenWithSpan>) -> Self {
-        let tokens = question_marks(split_closing_angles(tokens));
+        let mut tokens = question_marks(split_closing_angles(tokens));
+        asof::settle(&mut tokens);
         let mut starts = Vec::with_capacity(tokens.len() + 1);
         let (mut line, mut column) = (1, 1);
         let mut chars = text.char_indices().peekable();

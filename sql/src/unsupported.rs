@@ -204,7 +204,13 @@ impl Visitor for Finder<'_> {
             }
         }
         for join in select.from.iter().flat_map(|from| &from.joins) {
-            refuse(join.global, "GLOBAL JOIN", place(&join.relation))?;
+            // Of these it has another meaning.
+            let is_asof = matches!(join.join_operator, ast::JoinOperator::AsOf { .. });
+            refuse(
+                join.global && !is_asof,
+                "GLOBAL JOIN",
+                place(&join.relation),
+            )?;
         }
         Continue(())
     }

@@ -29,6 +29,7 @@ use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{AggregateUDF, Expr, ScalarUDF};
 use datafusion::prelude::SessionConfig;
+use weir_streaming::AsOfPlanner;
 
 use self::define::Definition;
 use crate::planning::{Operators, decimals};
@@ -39,6 +40,7 @@ pub(crate) fn state(runtime: Arc<RuntimeEnv>, config: SessionConfig) -> Result<S
         .with_runtime_env(runtime)
         .with_config(config)
         .with_analyzer_rule(Arc::new(decimals::Values))
+        .with_query_planner(Arc::new(AsOfPlanner))
         .build();
     state.register_expr_planner(Arc::new(Operators))?;
     state.register_expr_planner(Arc::new(decimals::Division))?;

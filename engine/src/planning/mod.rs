@@ -3,6 +3,7 @@
 //! A [`Planner`] serves one statement. It opens every relation that the statement names (views by planning their own
 //! text), hands them to DataFusion's SQL planner as [`context::PlanContext`], and never looks at the catalog again.
 
+mod asof;
 mod bytea;
 mod checked;
 mod closing;
@@ -58,6 +59,7 @@ use crate::queries::Running;
 use crate::security::Rights;
 use crate::transaction::Moment;
 use crate::variables::Variables;
+pub(crate) use asof::is_versioned;
 use context::PlanContext;
 pub(crate) use parameters::{parameter_types, with_parameters, with_unknown_parameters};
 pub(crate) use postgres::columns;
@@ -91,6 +93,8 @@ pub(crate) struct Planner {
     visible: Arc<Snapshot>,
     /// Whether rows of windows wait until these close.
     closes_windows: bool,
+    /// Whether a row whose watermark cannot be computed is left out, where a stream with a watermark is read once.
+    leaves_out: bool,
     /// Whether views that are kept are planned by their text, as others are.
     expands_kept: bool,
     /// Whether tables that are followed are to say what tells their rows apart.
@@ -158,6 +162,7 @@ impl Planner {
             reading,
             stop: running.stop.clone(),
             closes_windows: false,
+            leaves_out: false,
             expands_kept: false,
             tells_keys: false,
             parameter_types: Vec::new(),
@@ -302,6 +307,7 @@ impl Planner {
                 self.has_hidden_columns(name, schema)
             });
         }
+        self.settle_joins_by_time(&mut statement, text, schema)?;
         literals::settle(&mut statement)?;
         let mentioned = names::mentioned(&statement);
         let (relations, calls) = self.open(&mentioned, shows_hidden, text, schema).await?;
@@ -354,8 +360,12 @@ impl Planner {
             default_schema,
             relations,
             relation_planners: match self.closes_windows {
-                true => vec![Arc::new(calls), Arc::new(closing::ClosingWindows)],
-                false => vec![Arc::new(calls)],
+                true => vec![
+                    Arc::new(calls),
+                    Arc::new(asof::JoinsByTime),
+                    Arc::new(closing::ClosingWindows),
+                ],
+                false => vec![Arc::new(calls), Arc::new(asof::JoinsByTime)],
             },
             time_zone: self
                 .state
