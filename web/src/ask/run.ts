@@ -203,6 +203,8 @@ export class LiveRun extends Answering {
         },
         broken: () => {
           this.state.value = 'broken';
+          // A WebSocket does not say why it was refused. If it is because the sign-in has expired, this asks for another.
+          ask('SELECT 1').catch(() => undefined);
         },
         ended: () => {
           this.state.value = 'done';
