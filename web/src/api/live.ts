@@ -1,7 +1,7 @@
 // Live queries over one WebSocket. A connection that breaks is made again, and each query goes on from its last token.
 
 import type { ColumnDocument, RowDocument } from '../rows/live';
-import { bearer, type QueryDocument } from './http';
+import type { QueryDocument } from './http';
 import { Problem, type ProblemDocument } from './problem';
 
 /** Who listens to a live query. */
@@ -169,24 +169,6 @@ export class LiveConnection {
       }
     }
   }
-}
-
-let connection: LiveConnection | undefined;
-
-/** The page's own connection. */
-export function live(): LiveConnection {
-  connection ??= new LiveConnection({
-    connect() {
-      const url = new URL('v1/live', location.href);
-      url.protocol = url.protocol.replace('http', 'ws');
-      url.hash = '';
-      const token = bearer();
-      // A page cannot set a header of a WebSocket: its token is among the protocols.
-      return new WebSocket(url, token === null ? [] : ['weir', `weir.bearer.${token}`]) as unknown as Socket;
-    },
-    after: (ms, act) => void setTimeout(act, ms),
-  });
-  return connection;
 }
 
 /** The offsets of a resume token, by topic: what comes next of each partition. */

@@ -2,8 +2,9 @@
 
 import { signal } from '@preact/signals';
 
+import { live } from '../api/connection';
 import { ask, request, type QueryDocument } from '../api/http';
-import { live, tokenOffsets } from '../api/live';
+import { tokenOffsets } from '../api/live';
 import { problemOf, type Problem } from '../api/problem';
 import type { components } from '../api/schema';
 import { changesCatalog, readCatalog } from '../catalog/catalog';
