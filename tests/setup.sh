@@ -22,6 +22,8 @@ has kcat || packages+=(kafkacat)
 # With fonts that the console is shown in where a reader has them.
 has chromium || packages+=(chromium fonts-inter fonts-jetbrains-mono)
 has psql || packages+=(postgresql-client)
+# What the answers of PostgreSQL's SQL are compared with; its server is started by the tests alone.
+compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || packages+=(postgresql)
 if ((${#packages[@]})); then
     echo "installing ${packages[*]}"
     apt-get update -qq

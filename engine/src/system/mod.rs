@@ -9,6 +9,7 @@ mod engine_facts;
 mod facts;
 mod groups;
 mod information_schema;
+mod jobs;
 mod pg_types;
 mod provider;
 mod rows;

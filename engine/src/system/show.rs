@@ -12,6 +12,7 @@ use weir_topics::Topic;
 
 use super::facts::SettingFacts;
 use super::information_schema::all_columns;
+use super::jobs;
 use super::rows::{Definition, Rows, Type, yes_or_no};
 use super::sinks;
 use super::tables::{self, FUNCTION_COLUMNS, QUERY_COLUMNS};
@@ -405,8 +406,8 @@ const SINKS: Definition = Definition {
 
 const JOBS: Definition = Definition {
     name: "JOBS",
-    columns: tables::JOB_COLUMNS,
-    fill: tables::jobs,
+    columns: jobs::JOB_COLUMNS,
+    fill: jobs::jobs,
 };
 
 const CONNECTIONS: Definition = Definition {

@@ -76,6 +76,7 @@ impl Facts for Fixed {
                 rows_behind: 3,
                 behind_since_ms: Some(1_000),
                 rows_read: 40,
+                rows_written: 5,
                 step_us: 600,
                 state: weir_streaming::StateSize {
                     rows: 2,
@@ -303,6 +304,7 @@ fn with_a_kept_view(mut system: System) -> System {
         query,
         from: None,
         expands_kept: false,
+        on_window_close: false,
         target: None,
         target_columns: vec![],
         options: BTreeMap::from([("connector".to_owned(), "topic".to_owned())]),
