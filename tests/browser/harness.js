@@ -43,12 +43,14 @@ class Server {
     let said = '';
     this.child.stderr.on('data', (data) => (this.log += data));
     await new Promise((resolve, reject) => {
+      // Where users must sign in, the first start says the administrator's token, once.
       const timer = setTimeout(() => reject(new Error(`the server did not start:\n${said}\n${this.log}`)), START_MS);
       this.child.once('exit', () => reject(new Error(`the server ended at its start:\n${said}\n${this.log}`)));
       this.child.stdout.on('data', (data) => {
         said += data;
         const http = /^http (http:\/\/(\S+))$/m.exec(said);
         const kafka = /^kafka (\S+)$/m.exec(said);
+        this.token = /^token (\S+)/m.exec(said)?.[1] ?? this.token;
         if (!http || !kafka) return;
         this.url = http[1];
         this.address = http[2];
@@ -78,7 +80,8 @@ class Server {
 
   /** Rows of a statement. */
   async ask(sql) {
-    const response = await fetch(`${this.url}/v1/sql?format=json`, { method: 'POST', headers: { 'Content-Type': 'text/plain' }, body: sql });
+    const signedIn = this.token ? { Authorization: `Bearer ${this.token}` } : {};
+    const response = await fetch(`${this.url}/v1/sql?format=json`, { method: 'POST', headers: { 'Content-Type': 'text/plain', ...signedIn }, body: sql });
     const body = await response.json();
     assert.ok(response.ok, `${sql}: ${JSON.stringify(body)}`);
     return body.rows;

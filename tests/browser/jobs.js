@@ -25,6 +25,9 @@ module.exports = {
     await page.getByRole('button', { name: 'Resume best', exact: true }).click();
     await until(async () => (await server.ask("SELECT state FROM weir.jobs WHERE name = 'best'"))[0].state === 'running', () => 'the view does not run again');
 
+    await page.locator('.node').filter({ hasText: 'materialized view' }).click();
+    await page.locator('.operator').filter({ hasText: 'Aggregate' }).filter({ hasText: /incremental|recomputed by key/ }).waitFor();
+    await reader.go('#/jobs');
     const follower = fetch(`${server.url}/v1/sql?format=ndjson`, { method: 'POST', headers: { 'Content-Type': 'text/plain' }, body: 'SELECT price FROM bids EMIT CHANGES' }).then(
       async (response) => response.text(),
       () => '',

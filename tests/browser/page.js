@@ -124,31 +124,49 @@ module.exports = {
   },
 
   async 'who must sign in is asked to, and again when that has expired'({ browser, binary }) {
-    const server = await filled(binary);
+    const server = await Server.start(binary, ['--auth']);
+    await server.run(
+      'CREATE STREAM s (id BIGINT)',
+      'INSERT INTO s VALUES (1)',
+      "CREATE USER ada PASSWORD 'correct horse' IN ROLE reader",
+    );
     const reader = await Reader.open(browser, server);
     const { page } = reader;
-    await reader.editor.waitFor();
-    reader.expect(/401 \(Unauthorized\)/);
-    // The server of this test has no users: what it would say is said for it.
-    let token = 'secret';
-    await page.route('**/v1/**', async (route) => {
-      const given = route.request().headers()['authorization'];
-      if (given === `Bearer ${token}`) return route.continue();
-      const problem = { type: 'urn:weir:problem:denied', title: 'Who is this?', status: 401, detail: given ? 'the token is not valid' : 'sign in first', sqlstate: '28000' };
-      return route.fulfill({ status: 401, contentType: 'application/problem+json', body: JSON.stringify(problem) });
-    });
-    await reader.run('SELECT 1 AS one');
+    reader.expect(/401 \(Unauthorized\)|403 \(Forbidden\)|WebSocket connection/);
     const form = page.getByRole('dialog', { name: 'Sign in' });
     await form.waitFor();
-    await form.getByLabel('Token').fill('wrong');
+    await reader.accessible('the form');
+    await form.getByLabel('Name').fill('ada');
+    await form.getByLabel('Password').fill('wrong horse');
     await form.getByRole('button', { name: 'Sign in' }).click();
-    await form.getByText('the token is not valid').waitFor();
-    await form.getByLabel('Token').fill('secret');
+    await form.getByRole('alert').waitFor();
+    await form.getByLabel('Password').fill('correct horse');
     await form.getByRole('button', { name: 'Sign in' }).click();
     await form.waitFor({ state: 'detached' });
-    await page.getByRole('button', { name: 'Run', exact: true }).click();
+    const kept = await page.evaluate(() => Object.values(sessionStorage).join() + Object.values(localStorage).join());
+    assert.match(kept, /Bearer weir_/);
+    assert.doesNotMatch(kept, /Basic|horse/);
+    await reader.run('SELECT id FROM s EMIT CHANGES');
+    await reader.says('1 row');
+    await reader.says('live');
+    await page.reload();
+    await reader.run('SELECT count(*) AS n FROM s');
     await reader.shows([['1']]);
-    token = 'another';
+    await reader.run('DROP STREAM s');
+    await page.locator('.failure').filter({ hasText: '42501' }).waitFor();
+
+    await reader.run('SELECT id FROM s EMIT CHANGES');
+    await reader.says('live');
+    const [{ name }] = await server.ask("SELECT name FROM weir.tokens WHERE name LIKE 'console_%'");
+    await server.run(`REVOKE TOKEN ${name} FOR ada`);
+    await page.getByRole('button', { name: 'Run', exact: true }).click();
+    await form.waitFor();
+    await form.getByLabel('Token').fill(server.token);
+    await form.getByRole('button', { name: 'Sign in' }).click();
+    await form.waitFor({ state: 'detached' });
+    await reader.run('SELECT 2 AS two');
+    await reader.shows([['2']]);
+    await page.getByRole('button', { name: 'Sign out' }).click();
     await page.getByRole('button', { name: 'Run', exact: true }).click();
     await form.waitFor();
     await reader.close();

@@ -53,6 +53,8 @@ describe('plans', () => {
     expect(plan[0]?.metrics.get('output_rows')).toBe('1.41 K');
     expect(plan[0]?.inputs[0]?.inputs.map((one) => one.name)).toEqual(['A', 'B']);
     expect([...each(plan)]).toHaveLength(4);
+    const [view] = operators('Aggregate: groupBy=[[k]] [recomputed by key]\n');
+    expect([view?.detail, view?.follows]).toEqual(['groupBy=[[k]]', 'recomputed by key']);
     expect([metricMs('8.87µs'), metricMs('2ms'), metricMs('1.5s'), metricMs('12 K')]).toEqual([0.008_87, 2, 1500, 0]);
   });
 });

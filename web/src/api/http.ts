@@ -16,18 +16,40 @@ const authorization = signal<string | null>(sessionStorage.getItem(STORED));
 /** Whether the server has asked who this is. */
 export const signInWanted = signal(false);
 
+/** The token that requests are made with, if they are made with one. */
+export const bearer = (): string | null => /^Bearer (.*)$/.exec(authorization.value ?? '')?.[1] ?? null;
+
 /** Whether somebody has signed in. */
 export const signedIn = () => authorization.value !== null;
 
-/** Takes a token, or a name and password, for all further requests. */
-export function signIn(credentials: { token: string } | { user: string; password: string }): void {
+/**
+ * Takes a token, or a name and password, for all further requests. A WebSocket of a page takes no password, and the browser should
+ * keep none: so the password makes a token, which is good for half a day, and that is kept.
+ * @throws Problem when the server does not take them
+ */
+export async function signIn(credentials: { token: string } | { user: string; password: string }): Promise<void> {
+  take(credentials);
+  try {
+    if ('token' in credentials) await ask('SELECT 1');
+    else {
+      const name = `console_${crypto.getRandomValues(new Uint32Array(1))[0]?.toString(36) ?? ''}`;
+      const [made] = await ask<{ token: string }>(`CREATE TOKEN ${name} EXPIRES INTERVAL '12 hours'`);
+      if (made) take({ token: made.token });
+    }
+    sessionStorage.setItem(STORED, authorization.value ?? '');
+  } catch (error) {
+    signOut();
+    throw error;
+  }
+}
+
+function take(credentials: { token: string } | { user: string; password: string }): void {
   const basic = (text: string) => btoa(String.fromCharCode(...new TextEncoder().encode(text)));
   const value =
     'token' in credentials
       ? `Bearer ${credentials.token}`
       : `Basic ${basic(`${credentials.user}:${credentials.password}`)}`;
   authorization.value = value;
-  sessionStorage.setItem(STORED, value);
 }
 
 /** Forgets who this is. */

@@ -171,22 +171,6 @@ export class LiveConnection {
   }
 }
 
-let connection: LiveConnection | undefined;
-
-/** The page's own connection. */
-export function live(): LiveConnection {
-  connection ??= new LiveConnection({
-    connect() {
-      const url = new URL('v1/live', location.href);
-      url.protocol = url.protocol.replace('http', 'ws');
-      url.hash = '';
-      return new WebSocket(url) as unknown as Socket;
-    },
-    after: (ms, act) => void setTimeout(act, ms),
-  });
-  return connection;
-}
-
 /** The offsets of a resume token, by topic: what comes next of each partition. */
 export function tokenOffsets(token: string): Map<string, number[]> {
   const offsets = new Map<string, number[]>();

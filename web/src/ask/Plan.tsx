@@ -51,7 +51,7 @@ function graphOf(plan: Plan): GraphProps {
   const boxes: Box[] = all.map((operator) => ({
     id: ids.get(operator) ?? '',
     width: WIDTH,
-    height: operator.metrics.size > 0 ? 78 : 56,
+    height: operator.metrics.size > 0 || operator.follows !== null ? 78 : 56,
     content: <OperatorBox operator={operator} slowest={slowest} />,
   }));
   const arrows: Arrow[] = all.flatMap((operator) =>
@@ -73,6 +73,7 @@ function OperatorBox({ operator, slowest }: { operator: Operator; slowest: numbe
     <div class="operator" title={`${operator.name}: ${operator.detail}\n${more}`}>
       <strong>{operator.name.replace(/Exec$/, '')}</strong>
       <span class="detail">{operator.detail}</span>
+      {operator.follows !== null && <span class="measure">{operator.follows}</span>}
       {operator.metrics.size > 0 && (
         <span class="measure">
           <meter min={0} max={1} value={share} aria-label="share of the slowest operator's time">{Math.round(share * 100)} %</meter>

@@ -4,6 +4,8 @@ export interface Operator {
   readonly name: string;
   /** What the operator says of itself. */
   readonly detail: string;
+  /** How it follows changes: stateless, incremental, recomputed; of a continuous query. */
+  readonly follows: string | null;
   /** What was measured, by name. */
   readonly metrics: ReadonlyMap<string, string>;
   readonly inputs: Operator[];
@@ -34,15 +36,18 @@ export function operators(text: string): Operator[] {
 function operatorOf(line: string): Operator {
   const measured = /,?\s*metrics=\[(.*)\]\s*$/.exec(line);
   const head = measured ? line.slice(0, measured.index) : line;
-  const colon = head.indexOf(':');
+  const followed = /\s*\[((?:stateless|incremental|recomputed)[^\]]*)\]\s*$/.exec(head);
+  const bare = followed ? head.slice(0, followed.index) : head;
+  const colon = bare.indexOf(':');
   const metrics = new Map<string, string>();
   for (const part of (measured?.[1] ?? '').split(/,\s*(?=[a-z_0-9]+=)/)) {
     const equals = part.indexOf('=');
     if (equals > 0) metrics.set(part.slice(0, equals), part.slice(equals + 1));
   }
   return {
-    name: (colon < 0 ? head : head.slice(0, colon)).trim(),
-    detail: colon < 0 ? '' : head.slice(colon + 1).trim(),
+    name: (colon < 0 ? bare : bare.slice(0, colon)).trim(),
+    detail: colon < 0 ? '' : bare.slice(colon + 1).trim(),
+    follows: followed?.[1] ?? null,
     metrics,
     inputs: [],
   };

@@ -2,8 +2,9 @@
 
 import { signal } from '@preact/signals';
 
+import { live } from '../api/connection';
 import { ask, request, type QueryDocument } from '../api/http';
-import { live, tokenOffsets } from '../api/live';
+import { tokenOffsets } from '../api/live';
 import { problemOf, type Problem } from '../api/problem';
 import type { components } from '../api/schema';
 import { changesCatalog, readCatalog } from '../catalog/catalog';
@@ -203,6 +204,8 @@ export class LiveRun extends Answering {
         },
         broken: () => {
           this.state.value = 'broken';
+          // A WebSocket does not say why it was refused. If it is because the sign-in has expired, this asks for another.
+          ask('SELECT 1').catch(() => undefined);
         },
         ended: () => {
           this.state.value = 'done';

@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals';
 
-import { request, signIn, signInWanted, signOut } from '../api/http';
+import { signIn, signInWanted } from '../api/http';
 import { problemOf } from '../api/problem';
 import { readCatalog } from '../catalog/catalog';
 import { readDocuments } from '../dash/documents';
@@ -14,13 +14,11 @@ export function SignIn() {
   const problem = useSignal('');
   const submit = async (event: Event) => {
     event.preventDefault();
-    signIn(token.value.trim() === '' ? { user: user.value, password: password.value } : { token: token.value.trim() });
     try {
-      await request('v1/sql?format=json&q=SELECT%201');
+      await signIn(token.value.trim() === '' ? { user: user.value, password: password.value } : { token: token.value.trim() });
       signInWanted.value = false;
       await Promise.all([readCatalog(), readDocuments()]);
     } catch (error) {
-      signOut();
       problem.value = problemOf(error).message;
     }
   };
