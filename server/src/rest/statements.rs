@@ -55,6 +55,8 @@ pub(crate) struct Statements {
 pub(crate) struct Statement {
     pub(crate) id: Uuid,
     pub(crate) sql: String,
+    /// Whose it is.
+    session: Session,
     pub(crate) spool: Arc<Spool>,
     pub(crate) submitted: Instant,
     pub(crate) outcome: watch::Sender<Outcome>,
