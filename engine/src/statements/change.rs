@@ -116,7 +116,9 @@ impl Execution {
         let (keys, returned) = match &delete.returning {
             Some(items) => {
                 let (keys, rows) = split_keys(found, &entry)?;
-                let returned = self.returned_rows(Some(items), &entry, &alias, &rows).await?;
+                let returned = self
+                    .returned_rows(Some(items), &entry, &alias, &rows)
+                    .await?;
                 (keys, returned)
             }
             None => (keys_of(found.column(0))?, None),

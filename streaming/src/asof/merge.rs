@@ -186,7 +186,7 @@ impl Pairs {
         self.left.push(u32::try_from(left).unwrap_or(u32::MAX));
         let right = right.map(|place| {
             // It is one of the last ones, if it is there.
-            let known = self.sources.iter();
+            let mut known = self.sources.iter();
             let known = known.rposition(|chunk| Arc::ptr_eq(chunk, &place.chunk));
             let source = known.unwrap_or_else(|| {
                 self.sources.push(Arc::clone(&place.chunk));

@@ -20,7 +20,7 @@ use crate::asof::{Nearest, order_of_times, without_nulls};
 use crate::checkpoint::{Saving, Shelf};
 use crate::dataflow::Ranges;
 use crate::delta::Delta;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::state::{Arrangement, BatchKeys, Keys, Multiset, RowBytes, RowCodec};
 
 /// How many joined rows make a batch at most.

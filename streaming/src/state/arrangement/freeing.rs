@@ -1,6 +1,6 @@
 //! Freeing rows that are of no use any more: now and then, so that it costs no more than to have taken them in.
 
-use arrow::array::{Array, BooleanArray, RecordBatch};
+use arrow::array::{BooleanArray, RecordBatch};
 
 use super::{Arrangement, GROUP_OVERHEAD, ROW_OVERHEAD, prefix};
 use crate::checkpoint::Saving;
