@@ -55,6 +55,8 @@ pub(crate) struct Statements {
 pub(crate) struct Statement {
     pub(crate) id: Uuid,
     pub(crate) sql: String,
+    /// The session that it runs in: who submitted it.
+    session: Session,
     pub(crate) spool: Arc<Spool>,
     pub(crate) submitted: Instant,
     pub(crate) outcome: watch::Sender<Outcome>,
