@@ -54,6 +54,7 @@ pub use error::{Error, Result};
 pub use listing::{Listing, Relation, RelationKind};
 pub use metrics::{JobMetrics, MetricsSnapshot};
 pub use parameters::parameter_from_json;
+pub use planning::columns::column_name;
 pub use queries::{QueryInfo, QueryState};
 pub use request::{Copied, Ingest, IngestFormat, Ingested, IngestedPartition, Request};
 pub use schemas::RegistryError;

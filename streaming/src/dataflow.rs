@@ -252,6 +252,7 @@ impl Dataflow {
             skipped.fetch_add(self.manifest.skipped, Ordering::Relaxed);
         }
         on_row_error(self.root.as_mut(), &on_error);
+        self.event_time.on_row_error(&on_error);
         self.on_error = on_error;
         self
     }

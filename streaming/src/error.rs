@@ -23,6 +23,14 @@ pub enum Error {
         /// What to do about it.
         hint: &'static str,
     },
+    /// What a join by time asks for cannot be told.
+    #[error("{message}")]
+    AsOf {
+        /// What is wrong.
+        message: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
     /// Nothing that the plan reads can change.
     #[error("this query reads no stream, so nothing can change in it")]
     ReadsNoStream,
@@ -123,6 +131,7 @@ impl Classify for Error {
         match self {
             Self::NeedsState(_)
             | Self::Windows { .. }
+            | Self::AsOf { .. }
             | Self::WrongPosition(_)
             | Self::ReadsNoStream
             | Self::KeyNotUnique { .. } => Kind::Invalid,
@@ -138,9 +147,10 @@ impl Classify for Error {
 
     fn sqlstate(&self) -> SqlState {
         match self {
-            Self::NeedsState(_) | Self::Windows { .. } | Self::ReadsNoStream => {
-                SqlState::FEATURE_NOT_SUPPORTED
-            }
+            Self::NeedsState(_)
+            | Self::Windows { .. }
+            | Self::AsOf { .. }
+            | Self::ReadsNoStream => SqlState::FEATURE_NOT_SUPPORTED,
             Self::WrongPosition(_) => SqlState::INVALID_PARAMETER_VALUE,
             Self::Dropped(_) => SqlState::UNDEFINED_TABLE,
             Self::KeyNotUnique { .. } => SqlState::UNIQUE_VIOLATION,
@@ -160,7 +170,7 @@ impl Classify for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Windows { hint, .. } => Some((*hint).to_owned()),
+            Self::Windows { hint, .. } | Self::AsOf { hint, .. } => Some((*hint).to_owned()),
             Self::WrongPosition(_) => {
                 Some("start without a token to read from the beginning".to_owned())
             }

@@ -1,6 +1,7 @@
 //! The law: after every step, the sum of all changes that a dataflow gave is what the same SQL gives, as a batch, over the
 //! prefix that it has read.
 
+mod asof;
 mod gone;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringViewArr
 use arrow::datatypes::{DataType, Field};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::execution::memory_pool::UnboundedMemoryPool;
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use proptest::prelude::*;
 use weir_base::{Clock, ManualClock, OffsetVector, TopicName};
@@ -20,7 +22,7 @@ use weir_connectors::topic::{
 use weir_topics::{BatchBuilder, LogSettings, RecordRef, Topic, TopicConfig, TopicLog, TopicSpec};
 
 use crate::checkpoint::{Barrier, JobStore};
-use crate::{Checkpoints, Dataflow, Delta, unique_key};
+use crate::{AsOfPlanner, Checkpoints, Dataflow, Delta, unique_key};
 
 /// Streams `a` and `b`, tables `t` and `u`, and the table `m` that somebody else owns, all of `(id BIGINT, v BIGINT, name TEXT)`; `id`
 /// is the tables' key.
@@ -171,7 +173,14 @@ impl World {
         let config = SessionConfig::new()
             .with_target_partitions(1)
             .with_batch_size(16);
-        let context = SessionContext::new_with_config(config);
+        let state = SessionStateBuilder::new_with_default_features()
+            .with_config(config)
+            .with_query_planner(Arc::new(AsOfPlanner))
+            .build();
+        let context = SessionContext::new_with_state(state);
+        context
+            .register_relation_planner(Arc::new(asof::ByTime))
+            .unwrap();
         for writer in &self.streams {
             let topic = writer.topic().clone();
             let name = topic.name().clone();
@@ -317,7 +326,7 @@ impl Choice {
         if depth == 0 {
             return self.of(&["a", "b", "t", "u", "m"]).to_owned();
         }
-        match self.below(14) {
+        match self.below(15) {
             0..=4 => self.relation(0),
             5 => format!(
                 "(SELECT id, v, name FROM {} WHERE {})",
@@ -380,6 +389,7 @@ impl Choice {
                     "(SELECT id, v, name FROM {left} AS l WHERE {exists} (SELECT 1 FROM {right} AS r WHERE r.id = l.id AND r.v > 1))"
                 )
             }
+            13 => self.by_time(depth - 1),
             _ => {
                 let (left, right) = (self.relation(depth - 1), self.relation(0));
                 format!(
@@ -404,7 +414,8 @@ impl Choice {
     fn query(&mut self) -> String {
         let r = self.relation(2);
         let n = self.number();
-        match self.below(18) {
+        match self.below(20) {
+            18 | 19 => format!("SELECT * FROM {} AS q", self.by_time(1)),
             0 => format!("SELECT * FROM {r} AS q"),
             1 => {
                 format!("SELECT id + {n} AS x, upper(name) AS y FROM {r} AS q WHERE v IS NOT NULL")

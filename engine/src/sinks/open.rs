@@ -22,7 +22,7 @@ pub(crate) async fn feed(engine: &Arc<Shared>, entry: &Entry, holds: Holds) -> R
     };
     let memory = engine.settings.limits.view_memory.0;
     let memory = usize::try_from(memory).unwrap_or(usize::MAX);
-    let planner = views::planner(engine, &sink.query.sql, false, memory)
+    let planner = views::planner(engine, &sink.query.sql, sink.on_window_close, memory)
         .expanding_kept(sink.expands_kept)
         .telling_keys();
     let plan = plan(&planner, entry, entry.owner, sink).await?;

@@ -16,6 +16,7 @@ mod job_options;
 mod live;
 mod materialized_view;
 mod query;
+mod returning;
 mod session;
 mod show;
 mod sink;
@@ -178,7 +179,8 @@ impl Execution {
 
     /// Refuses what DataFusion would pass over in silence.
     fn refuse_ignored(&self, statement: &Statement) -> Result<()> {
-        if let Some(ignored) = weir_sql::unsupported::first_ignored(statement) {
+        let by_planner = crate::planning::is_versioned;
+        if let Some(ignored) = weir_sql::unsupported::first_ignored_but(statement, by_planner) {
             let error = Error::unsupported(format!("{} is not supported", ignored.what))
                 .with_position(ignored.position);
             return Err(match ignored.hint {

@@ -141,17 +141,22 @@ impl Execution {
         query_sql: String,
         emit: Option<Emit>,
     ) -> Result<Draft> {
-        if emit == Some(Emit::OnWindowClose) {
-            return Err(
-                Error::unsupported("EMIT ON WINDOW CLOSE is not supported in a sink yet")
-                    .with_hint("make a view of it, and a sink from the view"),
-            );
-        }
+        let on_window_close = emit == Some(Emit::OnWindowClose);
         let mut drafts = Vec::with_capacity(2);
         // Views that are kept are read from their own sources where that says all: rows that only come have no other history.
-        for expands_kept in [true, false] {
+        // But their windows are theirs: a sink's own `EMIT ON WINDOW CLOSE` says nothing of them.
+        let ways: &[bool] = if on_window_close {
+            &[false]
+        } else {
+            &[true, false]
+        };
+        for expands_kept in ways.iter().copied() {
             let planner = self.planner(self.snapshot(), Reading::Live);
             let planner = planner.expanding_kept(expands_kept);
+            let planner = match on_window_close {
+                true => planner.closing_windows(),
+                false => planner,
+            };
             let plan = planner.query(query, &[]).await?;
             self.refuse_policed_source(&planner, "a sink")?;
             check_repeatable(&plan, "a sink")?;
@@ -172,6 +177,7 @@ impl Execution {
                     },
                     from: None,
                     expands_kept,
+                    on_window_close,
                     target: None,
                     target_columns: Vec::new(),
                     options: BTreeMap::new(),
@@ -250,6 +256,10 @@ impl Execution {
         draft.depends_on.insert(target.id);
         let planner = self.planner(Arc::clone(&snapshot), Reading::Live);
         let planner = planner.expanding_kept(draft.sink.expands_kept);
+        let planner = match draft.sink.on_window_close {
+            true => planner.closing_windows(),
+            false => planner,
+        };
         let plan = sinks::plan(
             &planner,
             target,

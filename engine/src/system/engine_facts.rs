@@ -7,6 +7,7 @@ use weir_connectors::topic::HistoryFile;
 
 use super::System;
 use super::facts::{Facts, FunctionFacts, SettingFacts, TopicFacts, functions_of, topic_facts};
+use super::groups::{GroupFacts, group_facts};
 use crate::engine::Shared;
 use crate::queries::QueryInfo;
 use crate::security::Rights;
@@ -62,6 +63,10 @@ impl Facts for EngineFacts {
     fn job(&self, id: ObjectId) -> Option<ViewStatus> {
         let sinks = || self.engine.sinks.status(id);
         self.engine.views.status(id).or_else(sinks)
+    }
+
+    fn groups(&self) -> Vec<GroupFacts> {
+        group_facts(&self.engine.log)
     }
 
     fn queries(&self) -> Vec<QueryInfo> {

@@ -7,6 +7,7 @@
 mod access;
 mod engine_facts;
 mod facts;
+mod groups;
 mod information_schema;
 mod jobs;
 mod pg_types;
@@ -68,6 +69,7 @@ fn definitions() -> impl Iterator<Item = (&'static str, &'static Definition)> {
         .map(|definition| ("information_schema", definition))
         .chain(
             own.chain(&access::TABLES)
+                .chain([&groups::CONSUMER_GROUPS])
                 .map(|definition| ("weir", definition)),
         )
 }

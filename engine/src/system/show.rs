@@ -445,3 +445,24 @@ const FUNCTIONS: Definition = Definition {
     columns: FUNCTION_COLUMNS,
     fill: tables::functions,
 };
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{assert_shows, system};
+    use super::*;
+
+    #[test]
+    fn settings_show_under_their_names() {
+        let batch = show_variable("batch_size", "8192").unwrap();
+        assert_shows(
+            &batch,
+            "
++------------+
+| batch_size |
++------------+
+| 8192       |
++------------+",
+        );
+        assert_eq!(show_all(system().facts.settings()).unwrap().num_rows(), 1);
+    }
+}

@@ -615,7 +615,7 @@ pub(super) fn connection_options(connection: &Connection) -> Value {
     options_text(&options)
 }
 
-fn partition_number(number: u32) -> Value {
+pub(super) fn partition_number(number: u32) -> Value {
     Value::Int(i32::try_from(number).unwrap_or(i32::MAX))
 }
 

@@ -91,6 +91,10 @@ impl Facts for Fixed {
         })
     }
 
+    fn groups(&self) -> Vec<super::groups::GroupFacts> {
+        super::groups::tests::groups(TOPIC)
+    }
+
     fn queries(&self) -> Vec<QueryInfo> {
         vec![QueryInfo {
             id: QueryId(uuid::Uuid::from_u128(9)),
@@ -140,7 +144,7 @@ fn create(system: &mut System, name: ObjectName, body: Body, depends_on: &[Objec
     created.id
 }
 
-fn system() -> System {
+pub(super) fn system() -> System {
     let mut system = System {
         catalog: Arc::new(Snapshot::initial()),
         facts: Arc::new(Fixed),
@@ -253,7 +257,7 @@ fn names() -> impl Iterator<Item = ObjectName> {
 }
 
 #[track_caller]
-fn assert_shows(batch: &RecordBatch, expected: &str) {
+pub(super) fn assert_shows(batch: &RecordBatch, expected: &str) {
     let shown = pretty_format_batches(std::slice::from_ref(batch))
         .unwrap()
         .to_string();
@@ -299,6 +303,7 @@ fn with_a_kept_view(mut system: System) -> System {
         query,
         from: None,
         expands_kept: false,
+        on_window_close: false,
         target: None,
         target_columns: vec![],
         options: BTreeMap::from([("connector".to_owned(), "topic".to_owned())]),
@@ -682,19 +687,4 @@ fn show_create_parses_back_to_what_it_shows() {
             (other, _) => panic!("{other:?}"),
         }
     }
-}
-
-#[test]
-fn settings_show_under_their_names() {
-    let batch = show_variable("batch_size", "8192").unwrap();
-    assert_shows(
-        &batch,
-        "
-+------------+
-| batch_size |
-+------------+
-| 8192       |
-+------------+",
-    );
-    assert_eq!(show_all(Fixed.settings()).unwrap().num_rows(), 1);
 }
