@@ -63,7 +63,7 @@ async fn rows_of_joins_are_freed_when_all_that_comes_of_them_is_late() {
                 w: window,
                 x: window,
             };
-            let store = Some(world.checkpoints.of(1, 0).unwrap());
+            let store = Some(world.checkpoints.of(1, 0).await.unwrap());
             let mut dataflow = world.dataflow(&choice, store).await;
             let mut most = 0;
             let mut given = 0;
