@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use weir_base::{Kind, QueryId, SqlState};
-use weir_engine::{Answer, AnswerKind, Error, Progress};
+use weir_engine::{Answer, AnswerKind, Error, Progress, Session};
 
 use super::arguments::Arguments;
 use super::caller::Caller;
