@@ -55,10 +55,10 @@ def tickets(client):
     ticket = info.endpoints[0].ticket
     assert client.do_get(ticket).read_all()["n"].to_pylist() == [7]
     # A ticket is worth one answer.
-    said = refused(flight.FlightError, lambda: client.do_get(ticket).read_all())
+    said = refused(KeyError, lambda: client.do_get(ticket).read_all())
     assert "the ticket is worth nothing" in said, said
     for wrong in [b"", b"garbage", packed("TicketStatementQuery", field(1, b"0" * 16))]:
-        refused((flight.FlightError, pyarrow.ArrowInvalid, KeyError), lambda: client.do_get(flight.Ticket(wrong)).read_all())
+        refused((flight.FlightError, pyarrow.ArrowInvalid, NotImplementedError, KeyError), lambda: client.do_get(flight.Ticket(wrong)).read_all())
     refused((flight.FlightError, pyarrow.ArrowInvalid), lambda: client.get_flight_info(flight.FlightDescriptor.for_command(b"\xff\xff")))
     refused((flight.FlightError, pyarrow.ArrowNotImplementedError), lambda: client.get_flight_info(flight.FlightDescriptor.for_path("a")))
 
@@ -81,7 +81,7 @@ def cancelling(client):
     assert act(client, "CancelFlightInfo", body) == [b"\x08\x03"]
     info = client.get_flight_info(query("SELECT value FROM generate_series(1, 1000000000) AS g(value)"))
     assert act(client, "CancelFlightInfo", field(1, info.serialize())) == [b"\x08\x01"]
-    refused(flight.FlightError, lambda: client.do_get(info.endpoints[0].ticket).read_all())
+    refused(KeyError, lambda: client.do_get(info.endpoints[0].ticket).read_all())
 
 
 def option(name, value):
