@@ -31,7 +31,9 @@ async def main():
         dt.timedelta(days=1, seconds=3),
     )
     marks = ", ".join(f"${i + 1}" for i in range(len(row)))
-    assert await connection.execute(f"INSERT INTO a VALUES ({marks})", *row) == "INSERT 0 1"
+    # A parameter for a UUID is told as text.
+    given = [str(value) if isinstance(value, uuid.UUID) else value for value in row]
+    assert await connection.execute(f"INSERT INTO a VALUES ({marks})", *given) == "INSERT 0 1"
     assert tuple(await connection.fetchrow("SELECT * FROM a WHERE id = $1", 1)) == row
     assert await connection.fetchval("SELECT $1::int + $2::int", 2, 3) == 5
     assert await connection.fetchval("SELECT [1, 2, 3]") == [1, 2, 3]

@@ -68,11 +68,6 @@ impl Prepared {
         PgType::of_oid(oid)
     }
 
-    /// Whether the client said the type of each of so many parameters.
-    pub(super) fn says_types(&self, count: usize) -> bool {
-        (0..count).all(|at| self.oids.get(at).is_some_and(|oid| !PgType::is_open(*oid)))
-    }
-
     /// Notes what columns the client was told of.
     pub(super) fn promise(&self, types: Vec<PgType>) {
         *self.promised.lock() = Some(types);
