@@ -35,7 +35,6 @@ async def main():
     given = [str(value) if isinstance(value, uuid.UUID) else value for value in row]
     assert await connection.execute(f"INSERT INTO a VALUES ({marks})", *given) == "INSERT 0 1"
     assert tuple(await connection.fetchrow("SELECT * FROM a WHERE id = $1", 1)) == row
-    assert await connection.fetchval("SELECT $1::int + $2::int", 2, 3) == 5
     statement = await connection.prepare("SELECT name FROM a WHERE price > $1 LIMIT $2")
     assert [p.name for p in statement.get_parameters()] == ["numeric", "int8"], statement.get_parameters()
     assert await statement.fetchval(decimal.Decimal("1.5"), 1) == "eins"
