@@ -45,7 +45,7 @@ def produce(user, topic):
     producer = Producer(settings(user, message_timeout_ms=10000))
     producer.produce(topic, b"x", on_delivery=lambda error, _: outcome.append(error))
     producer.flush(30)
-    return "done" if outcome == [None] else name(outcome[0].code())
+    return "done" if outcome[0] is None else name(outcome[0].code())
 
 
 def consume(user, topic, group):

@@ -130,9 +130,8 @@ impl Connection {
             return Ok(None);
         };
         let values = std::mem::take(&mut portal.values);
-        let given = self
-            .run_statement(parsed, &prepared.text, values, prepared.hints())
-            .await?;
+        let hints = prepared.hints();
+        let given = Box::pin(self.run_statement(parsed, &prepared.text, values, hints)).await?;
         Ok(match given {
             Given::Rows(rows) => {
                 let fields = rows.schema.fields().iter();
@@ -269,7 +268,10 @@ impl Connection {
         let ended = match self.session.transaction_status() {
             TransactionStatus::Failed => {
                 let session = self.session.clone();
-                let ending = async { session.end_implicit(false).await.map_err(Report::from) };
+                let ending = async {
+                    let ended = Box::pin(session.end_implicit(false)).await;
+                    ended.map_err(Report::from)
+                };
                 self.guarded(ending).await
             }
             _ => self.end_implicit().await,
