@@ -224,6 +224,23 @@ def savepoints(client):
     refused(KeyError, lambda: insert(transaction, 4))
 
 
+def ingesting(client):
+    (result,) = act(client, "BeginTransaction", packed("ActionBeginTransactionRequest"))
+    kind = first(result, 1)
+    transaction = first(first(result[2 + len(kind) :], 2), 1)
+    sql = field(1, "CREATE TABLE put (n BIGINT)") + field(2, transaction)
+    client.get_flight_info(flight.FlightDescriptor.for_command(packed("CommandStatementQuery", sql)))
+    rows = pyarrow.table({"n": [1, 2, 3]})
+    # It must be there, and is appended to.
+    command = field(1, b"\x08\x02\x10\x02") + field(2, "put") + field(6, transaction)
+    command = packed("CommandStatementIngest", command)
+    writer, _ = client.do_put(flight.FlightDescriptor.for_command(command), rows.schema)
+    writer.write_table(rows)
+    writer.close()
+    act(client, "EndTransaction", packed("ActionEndTransactionRequest", field(1, transaction) + b"\x10\x01"))
+    assert read(client, "SELECT sum(n) AS n FROM put")["n"].to_pylist() == [6]
+
+
 assert len(sys.argv) > 1
 client = flight.FlightClient(f"grpc://{sys.argv[1]}")
 tickets(client)
@@ -234,4 +251,5 @@ sessions(client)
 tokens(sys.argv[1])
 cookies(sys.argv[1])
 savepoints(client)
+ingesting(client)
 print("ok")
