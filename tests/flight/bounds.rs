@@ -130,8 +130,7 @@ async fn answers_that_nobody_reads_are_cancelled_in_time() {
     let worthless = client
         .do_get(tickets.remove(0))
         .await
-        .err()
-        .expect("it has expired");
+        .expect_err("it has expired");
     assert!(
         worthless.to_string().contains("worth nothing"),
         "{worthless}"
