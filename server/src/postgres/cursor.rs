@@ -231,7 +231,7 @@ impl Connection {
             false => {
                 let folder = self.door.engine.scratch_dir();
                 let most = self.door.settings.cursor_bytes.0;
-                let spooled = Spooled::start(&folder, most, left, *rows);
+                let spooled = Spooled::start(folder, most, left, *rows);
                 CursorRows::Bounded(spooled.map_err(Report::from)?)
             }
         };

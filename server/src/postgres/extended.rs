@@ -233,7 +233,7 @@ impl Connection {
         let source = std::mem::replace(&mut rows.source, Source::Ready(vec![]));
         if let Source::Stream { left, rows: stream } = source {
             let spooled = Spooled::start(
-                &self.door.engine.scratch_dir(),
+                self.door.engine.scratch_dir(),
                 self.door.settings.cursor_bytes.0,
                 left,
                 *stream,
