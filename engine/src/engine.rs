@@ -106,28 +106,33 @@ impl Shared {
 
     /// Ends queries that read what their users may no longer read, or read otherwise.
     pub(crate) fn end_what_was_revoked(&self) {
-        let (snapshot, accounts) = (self.catalog.snapshot(), self.catalog.accounts());
         for query in self.queries.running() {
-            let Some((principal, objects)) = query.read_for() else {
-                continue;
-            };
-            let rights = Rights::of(&principal, Arc::clone(&accounts), self.clock.now_ms());
-            let may_go_on = rights.is_ok_and(|rights| {
-                objects.iter().all(|(id, policies)| {
-                    // What was dropped ends the query in its own way.
-                    snapshot.by_id(*id).is_none_or(|entry| {
-                        let now = rights
-                            .policies_on(entry)
-                            .into_iter()
-                            .map(|policy| policy.id);
-                        rights.allows(Privilege::Select, entry, &snapshot)
-                            && now.eq(policies.iter().copied())
-                    })
+            self.end_if_revoked(&query);
+        }
+    }
+
+    /// Ends a query if its user may no longer read what it reads.
+    pub(crate) fn end_if_revoked(&self, query: &Running) {
+        let (snapshot, accounts) = (self.catalog.snapshot(), self.catalog.accounts());
+        let Some((principal, objects)) = query.read_for() else {
+            return;
+        };
+        let rights = Rights::of(&principal, accounts, self.clock.now_ms());
+        let may_go_on = rights.is_ok_and(|rights| {
+            objects.iter().all(|(id, policies)| {
+                // What was dropped ends the query in its own way.
+                snapshot.by_id(*id).is_none_or(|entry| {
+                    let now = rights
+                        .policies_on(entry)
+                        .into_iter()
+                        .map(|policy| policy.id);
+                    rights.allows(Privilege::Select, entry, &snapshot)
+                        && now.eq(policies.iter().copied())
                 })
-            });
-            if !may_go_on {
-                query.stop_for(StopReason::Revoked);
-            }
+            })
+        });
+        if !may_go_on {
+            query.stop_for(StopReason::Revoked);
         }
     }
 

@@ -51,6 +51,7 @@ pub use changelog::{Envelope, KEY_COLUMN};
 pub use description::Description;
 pub use engine::Engine;
 pub use error::{Error, Result};
+pub use ingest::read_arrow;
 pub use listing::{Listing, Relation, RelationKind};
 pub use metrics::{JobMetrics, MetricsSnapshot};
 pub use parameters::parameter_from_json;

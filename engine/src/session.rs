@@ -135,7 +135,10 @@ impl Session {
             .run(Lane::Interactive, async move {
                 let parsed = crate::text::parse_one(&execution.request.sql)?;
                 match &parsed.statement {
-                    weir_sql::Statement::CopyFrom(copy) => execution.copy_columns(copy),
+                    weir_sql::Statement::CopyFrom(copy) => {
+                        execution.authorise(&parsed.statement)?;
+                        execution.copy_columns(copy)
+                    }
                     other => Err(Error::invalid(
                         SqlState::SYNTAX_ERROR,
                         format!("{} takes no rows", other.tag()),

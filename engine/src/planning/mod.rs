@@ -271,6 +271,16 @@ impl Planner {
         owner: Option<AccountId>,
         view: &weir_catalog::View,
     ) -> Result<LogicalPlan> {
+        let owner = self.rights.of_owner(owner);
+        self.view_read_by(&owner, view).await
+    }
+
+    /// As [`Self::view`], with the rights of somebody else.
+    async fn view_read_by(
+        &self,
+        reader: &Rights,
+        view: &weir_catalog::View,
+    ) -> Result<LogicalPlan> {
         let parsed = crate::text::parse_one(&view.sql)?;
         let query = match parsed.statement {
             weir_sql::Statement::Query(query) => Some(query.query),
@@ -288,8 +298,7 @@ impl Planner {
             )
         })?;
         let statement = ast::Statement::Query(query);
-        let owner = self.rights.of_owner(owner);
-        let plan = Box::pin(self.plan(statement, Text::OfView(&owner), &view.default_schema)).await;
+        let plan = Box::pin(self.plan(statement, Text::OfView(reader), &view.default_schema)).await;
         plan.map_err(Error::without_position)
     }
 

@@ -68,11 +68,16 @@ impl Facts for EngineFacts {
     fn groups(&self) -> Vec<GroupFacts> {
         let mut groups = group_facts(&self.engine.log);
         if !self.rights.is_admin() {
-            // As over the Kafka protocol: it is there for who may read every topic that it has committed offsets of.
+            // As over the Kafka protocol: it is there for who may read all that is stored in every topic that it has committed offsets
+            // of; what was dropped is no secret any more.
+            let all = self.engine.catalog.snapshot();
             groups.retain(|group| {
                 group.committed.iter().all(|committed| {
-                    let mut entries = self.catalog.by_topic(committed.topic).iter();
-                    entries.any(|entry| self.rights.allows(Privilege::Select, entry, &self.catalog))
+                    let mut entries = all.by_topic(committed.topic).iter();
+                    entries.all(|entry| {
+                        self.rights.allows(Privilege::Select, entry, &all)
+                            && self.rights.policies_on(entry).is_empty()
+                    })
                 })
             });
         }

@@ -49,7 +49,7 @@ struct Bound {
 impl Bound {
     fn new(uploaded: Uploaded) -> Result<Arc<Self>, Status> {
         Ok(Arc::new(Self {
-            rows: parameters::rows(&uploaded)?,
+            rows: parameters::rows(&uploaded.body)?,
             _uploaded: Some(uploaded),
         }))
     }
