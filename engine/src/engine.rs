@@ -247,12 +247,11 @@ impl Engine {
     /// # Errors
     /// When the catalog cannot be written, or the system gives no random bytes.
     pub fn first_token(&self) -> Result<Option<Secret>> {
-        let has_admin = self.0.catalog.accounts().has_admin();
-        if !self.0.settings.auth || has_admin {
+        let now_ms = self.0.clock.now_ms();
+        if !self.0.settings.auth || self.0.catalog.accounts().lets_an_admin_in(now_ms) {
             return Ok(None);
         }
         let (value, hash) = new_token()?;
-        let now_ms = self.0.clock.now_ms();
         self.0.catalog.change_accounts(|accounts| {
             let user = match accounts.user(OPERATOR) {
                 Some(user) => user.id,

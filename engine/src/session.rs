@@ -110,13 +110,7 @@ impl Session {
         unanswered.disarm();
         done.map_err(|error| {
             self.fail_transaction();
-            if error.kind() == Kind::Denied {
-                engine.audit.note(AuditEvent::Denied {
-                    user: self.principal().user(),
-                    statement: &shown,
-                    reason: error.message(),
-                });
-            }
+            self.note_denied(&shown, &error);
             let error = error.with_query_id(running.id);
             engine.ended(&running, Err(&error));
             error
@@ -221,7 +215,9 @@ impl Session {
         let engine = Arc::clone(&self.0.engine);
         let variables = self.0.variables.read().clone();
         let rights = self.rights()?;
-        crate::ingest::ingest(engine, &rights, &variables, ingest).await
+        let what = format!("ingest into {}", ingest.stream);
+        let done = crate::ingest::ingest(engine, &rights, &variables, ingest).await;
+        done.inspect_err(|error| self.note_denied(&what, error))
     }
 
     /// The schemas and relations that its user sees, as of now; those of its transaction, where one is open.
@@ -244,6 +240,25 @@ impl Session {
         let variables = self.0.variables.read().clone();
         sibling.change_variables(|settings| *settings = variables);
         sibling
+    }
+
+    /// Notes in the audit log that something was refused for want of a right.
+    pub(crate) fn note_denied(&self, what: &str, error: &Error) {
+        if error.kind() == Kind::Denied {
+            self.0.engine.audit.note(AuditEvent::Denied {
+                user: self.principal().user(),
+                statement: what,
+                reason: error.message(),
+            });
+        }
+    }
+
+    /// Notes in the audit log that something changed by another way than a statement.
+    pub(crate) fn note_change(&self, what: &str) {
+        self.0.engine.audit.note(AuditEvent::Changed {
+            user: self.principal().user(),
+            statement: what,
+        });
     }
 
     /// Whose session it is.

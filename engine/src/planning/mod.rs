@@ -122,6 +122,8 @@ struct Opened {
     named: BTreeSet<ObjectId>,
     /// Whether a policy hides rows or values of something that the statement reads.
     is_policed: bool,
+    /// Whether something that the statement reads stands behind a guard.
+    is_guarded: bool,
     /// Relations that only this statement knows.
     own: HashMap<ObjectName, Arc<dyn TableProvider>>,
 }
@@ -205,6 +207,11 @@ impl Planner {
     /// Whether a policy hides rows or values of something that was planned so far.
     pub(crate) fn is_policed(&self) -> bool {
         self.opened.lock().is_policed
+    }
+
+    /// Whether a part of what was planned is none of the reader's business.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.opened.lock().is_guarded
     }
 
     /// Plans windows such that their rows come once these have closed: `EMIT ON WINDOW CLOSE`.

@@ -56,6 +56,11 @@ impl Bound {
 }
 
 impl Prepared {
+    /// Bytes of its text.
+    pub(super) fn bytes(&self) -> usize {
+        self.sql.len()
+    }
+
     fn said(&self, headers: &MetadataMap, parameters: Vec<ScalarValue>) -> Result<Said, Status> {
         Ok(Said {
             parameters,

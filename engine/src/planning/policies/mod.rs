@@ -48,6 +48,7 @@ impl Planner {
     /// A plan as a relation whose reader's own conditions are asked of its rows alone, and not of those that it leaves out: an error
     /// would tell of them.
     pub(super) fn guarded(&self, plan: LogicalPlan) -> Arc<dyn TableProvider> {
+        self.opened.lock().is_guarded = true;
         match self.reading {
             Reading::Bounded => Arc::new(Guarded::new(plan)),
             // It is followed, and so has to stay in sight.
