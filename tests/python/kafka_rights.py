@@ -118,6 +118,11 @@ check("produce as own", produce("own", "mine"), "done")
 check("consume own as reads", consume("reads", "mine", "g6", polls=3), "silence")
 
 
+# A group belongs to who reads what it has read: nobody else moves it, or has it read what its members may not.
+check("commit into another's group", commit("own", "mine", "g"), "denied")
+check("and its own", commit("own", "mine", "g7"), "done")
+
+
 def grow(topic):
     return lambda admin: admin.create_partitions([NewPartitions(topic, 3)])
 

@@ -8,7 +8,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::ViewTable;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource, cast};
 use datafusion::sql::sqlparser::ast;
-use weir_base::{Offset, SqlState};
+use weir_base::{Classify, Offset, SqlState};
 use weir_catalog::{
     Body, Entry, MaterializedView, ObjectId, ObjectKind, ObjectName, Privilege, Snapshot,
 };
@@ -370,13 +370,28 @@ impl Planner {
             return Ok(());
         }
         for id in views {
-            self.engine.views.shown(id).await?;
+            let shown = self.engine.views.shown(id).await;
+            shown.map_err(|error| self.as_told(id, self.rights_for(text), error))?;
         }
         if self.variables.reads_own_writes() {
             self.engine.views.flush(&self.engine).await;
         }
         self.moment.lock().shown = Some(self.engine.views.positions());
         Ok(())
+    }
+
+    /// Why a view cannot be read, as it is told to one with these rights: the reason may show a row of what the view reads.
+    fn as_told(&self, view: ObjectId, rights: &Rights, error: Error) -> Error {
+        let entry = self.snapshot.by_id(view);
+        if rights.is_admin() || entry.is_some_and(|entry| rights.owns(entry)) {
+            return error;
+        }
+        Error::new(
+            error.kind(),
+            "a materialized view that this reads has failed",
+        )
+        .with_sqlstate(error.sqlstate())
+        .with_hint("its owner finds the reason in weir.jobs")
     }
 
     /// The plan of a view, with the columns that it was created with.

@@ -142,7 +142,7 @@ impl Execution {
     /// A sink's rows replace those of a table that have their keys, and it takes away what its query no longer has.
     fn authorise_target(&self, target: &ast::ObjectName) -> Result<()> {
         let entry = self.authorise_writing(target, &[Privilege::Insert])?;
-        if entry.kind() == ObjectKind::Table {
+        if !entry.primary_key().is_empty() {
             self.authorise_writing(target, &[Privilege::Update, Privilege::Delete])?;
         }
         Ok(())
