@@ -36,6 +36,8 @@ def name(code):
         KafkaError.UNKNOWN_TOPIC_OR_PART: "unknown",
         KafkaError._UNKNOWN_TOPIC: "unknown",
         KafkaError._UNKNOWN_PARTITION: "unknown",
+        # By a client that did not find the leader of a topic.
+        KafkaError._NOENT: "unknown",
         KafkaError._MSG_TIMED_OUT: "unknown",
     }.get(code, f"code {code}")
 
