@@ -36,9 +36,9 @@ def name(code):
         KafkaError.UNKNOWN_TOPIC_OR_PART: "unknown",
         KafkaError._UNKNOWN_TOPIC: "unknown",
         KafkaError._UNKNOWN_PARTITION: "unknown",
+        KafkaError._MSG_TIMED_OUT: "unknown",
         # By a client that did not find the leader of a topic.
         KafkaError._NOENT: "unknown",
-        KafkaError._MSG_TIMED_OUT: "unknown",
     }.get(code, f"code {code}")
 
 
@@ -79,7 +79,7 @@ def commit(user, topic, group):
 
 
 def ask(user, call):
-    # It must outlive its answers: they come by its thread.
+    # Answers come only while there is a client.
     admin = AdminClient(settings(user))
     futures = call(admin)
     try:
@@ -113,7 +113,7 @@ check("consume under a policy", consume("reads", "policed", "g4"), "denied")
 check("commit as reads", commit("reads", "t", "g"), "done")
 check("commit as writes", commit("writes", "t", "g5"), "denied")
 
-check("delete a group as reads", ask("writes", lambda admin: admin.delete_consumer_groups(["g"])), "denied")
+check("delete a group as writes", ask("writes", lambda admin: admin.delete_consumer_groups(["g"])), "denied")
 check("create as nobody", ask("nobody", lambda admin: admin.create_topics([NewTopic("new", 1, 1)])), "denied")
 check("create as own", ask("own", lambda admin: admin.create_topics([NewTopic("mine", 1, 1)])), "done")
 check("produce as own", produce("own", "mine"), "done")
