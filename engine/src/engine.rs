@@ -64,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) dead_letters: DeadLetters,
     /// One definition changes at a time.
     pub(crate) ddl: tokio::sync::Mutex<()>,
+    /// When it was opened.
+    pub(crate) started_ms: i64,
     scratch: PathBuf,
 }
 
@@ -182,6 +184,7 @@ impl Engine {
             log,
             stores,
             scratch,
+            started_ms: clock.now_ms(),
             clock,
             settings,
         }));

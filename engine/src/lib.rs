@@ -23,6 +23,7 @@ mod metrics;
 mod parameters;
 mod planning;
 mod planning_error;
+pub mod postgres;
 mod queries;
 mod request;
 mod rows;

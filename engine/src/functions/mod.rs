@@ -1,5 +1,6 @@
 //! Functions and rules that every statement's planning starts from: DataFusion's, and what Weir does otherwise.
 
+pub(crate) mod postgres;
 mod sum;
 mod totals;
 mod version;
@@ -14,6 +15,7 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use datafusion::prelude::SessionConfig;
 
 use crate::planning::decimals;
+pub(crate) use version::POSTGRES_VERSION;
 
 /// DataFusion's state with Weir's own functions and rules.
 pub(crate) fn state(runtime: Arc<RuntimeEnv>, config: SessionConfig) -> Result<SessionState> {
@@ -24,6 +26,7 @@ pub(crate) fn state(runtime: Arc<RuntimeEnv>, config: SessionConfig) -> Result<S
         .build();
     state.register_expr_planner(Arc::new(decimals::Division))?;
     state.register_udf(Arc::new(ScalarUDF::from(version::Version::default())))?;
+    postgres::register(&mut state)?;
     state.register_udaf(Arc::new(AggregateUDF::from(sum::Sum::default())))?;
     Ok(state)
 }

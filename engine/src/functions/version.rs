@@ -7,7 +7,7 @@ use datafusion::logical_expr::{
 };
 
 /// The version of PostgreSQL that Weir tells its clients, whose drivers choose their catalog queries by it.
-const POSTGRES_VERSION: &str = "16.0";
+pub(crate) const POSTGRES_VERSION: &str = "15.0";
 
 /// `version()`, which begins as PostgreSQL's does: tools read the number behind that word.
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -4,6 +4,7 @@
 //! text), hands them to DataFusion's SQL planner as [`context::PlanContext`], and never looks at the catalog again.
 
 mod bytea;
+mod catalog_names;
 mod checked;
 mod closing;
 mod context;
@@ -17,6 +18,7 @@ mod late;
 mod literals;
 mod names;
 mod predicates;
+mod references;
 mod relations;
 mod rewrite;
 mod rounded;
@@ -50,8 +52,11 @@ use weir_streaming::{Positions, stateless_plan};
 
 use crate::engine::Shared;
 use crate::error::{Error, Result};
+use crate::functions;
 use crate::queries::Running;
+use crate::session::Session;
 use crate::sql_types::sql_name;
+use crate::system::System;
 use crate::variables::Variables;
 use context::PlanContext;
 pub(crate) use types::UTC;
@@ -114,6 +119,7 @@ impl Planner {
         snapshot: Arc<Snapshot>,
         variables: &Variables,
         reading: Reading,
+        session: Option<&Session>,
     ) -> Self {
         let mut config = FileStores::configure(variables.config(&engine.settings.limits));
         if reading == Reading::Live {
@@ -127,6 +133,14 @@ impl Planner {
         // A copy shares all functions and rules; a `SessionStateBuilder` would register each function again, which costs
         // more than to plan a small query.
         let mut state = engine.base_state.clone();
+        let system = System::of_query(
+            &engine,
+            &snapshot,
+            variables,
+            Some(running.id),
+            session.cloned(),
+        );
+        functions::postgres::in_statement(&mut config, system);
         *state.config_mut() = config;
         // From here on `now()` is one moment.
         state.mark_start_execution();
@@ -183,6 +197,7 @@ impl Planner {
         let plan = self
             .statement(ast::Statement::Query(Box::new(query.clone())))
             .await?;
+        let plan = references::written(plan, &self.state)?;
         with_parameters(plan, parameters)
     }
 
@@ -234,12 +249,14 @@ impl Planner {
             });
         }
         literals::settle(&mut statement)?;
+        catalog_names::settle(&mut statement)?;
         let mentioned = names::mentioned(&statement);
         let (relations, calls) = self.open(&mentioned, shows_hidden, text, schema).await?;
         let doubtful = predicates::first_doubtful(&statement);
         self.with_context(schema, &relations, calls, |sql| {
             sql.sql_statement_to_plan(statement)
                 .and_then(decimals::doubles_win)
+                .and_then(|plan| references::resolved(plan, &self.state))
                 .map_err(|error| predicates::placed(error.into(), doubtful))
         })
     }

@@ -309,7 +309,10 @@ fn object(name: &ast::ObjectName, default_schema: &str) -> Result<ObjectName> {
         .map(normalized)
         .collect();
     match parts.as_slice() {
-        [name] => Ok(ObjectName::new(default_schema, name)),
+        [name] => Ok(ObjectName::new(
+            system::schema_of(name, default_schema),
+            name,
+        )),
         [schema, name] => Ok(ObjectName::new(schema, name)),
         [database, schema, name] if database == "weir" => Ok(ObjectName::new(schema, name)),
         _ => Err(Error::invalid(

@@ -191,6 +191,7 @@ impl Execution {
             snapshot,
             &self.variables,
             reading,
+            Some(&self.session),
         )
     }
 

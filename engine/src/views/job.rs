@@ -160,6 +160,7 @@ pub(crate) fn planner(
         engine.catalog.snapshot(),
         &Variables::default(),
         Reading::Live,
+        None,
     );
     match on_window_close {
         true => planner.closing_windows(),
