@@ -4,7 +4,6 @@
 //! text), hands them to DataFusion's SQL planner as [`context::PlanContext`], and never looks at the catalog again.
 
 mod bytea;
-mod catalog_names;
 mod checked;
 mod closing;
 mod context;
@@ -17,6 +16,7 @@ mod interruptible;
 mod late;
 mod literals;
 mod names;
+mod postgres;
 mod predicates;
 mod references;
 mod relations;
@@ -59,6 +59,8 @@ use crate::sql_types::sql_name;
 use crate::system::System;
 use crate::variables::Variables;
 use context::PlanContext;
+pub(crate) use postgres::columns;
+pub(crate) use postgres::operators::Operators;
 pub(crate) use types::UTC;
 pub(crate) use watermarks::check_watermark;
 
@@ -242,6 +244,7 @@ impl Planner {
         schema: &str,
     ) -> Result<LogicalPlan> {
         windows::expand(&mut statement, self.closes_windows)?;
+        postgres::settle(&mut statement)?;
         let shows_hidden = hidden::is_mentioned(&statement);
         if shows_hidden {
             hidden::exclude_hidden(&mut statement, &|name| {
@@ -249,12 +252,13 @@ impl Planner {
             });
         }
         literals::settle(&mut statement)?;
-        catalog_names::settle(&mut statement)?;
         let mentioned = names::mentioned(&statement);
         let (relations, calls) = self.open(&mentioned, shows_hidden, text, schema).await?;
         let doubtful = predicates::first_doubtful(&statement);
         self.with_context(schema, &relations, calls, |sql| {
             sql.sql_statement_to_plan(statement)
+                .and_then(postgres::lateral::unnested)
+                .and_then(columns::restored)
                 .and_then(decimals::doubles_win)
                 .and_then(|plan| references::resolved(plan, &self.state))
                 .map_err(|error| predicates::placed(error.into(), doubtful))
@@ -355,6 +359,7 @@ pub(crate) fn plan_expression(
     mut expr: ast::Expr,
     schema: &DFSchema,
 ) -> Result<Expr> {
+    postgres::settle(&mut expr)?;
     literals::settle(&mut expr)?;
     let relations = HashMap::new();
     let context = PlanContext {

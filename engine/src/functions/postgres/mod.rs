@@ -4,9 +4,9 @@
 //! [`System`] that a body looks into is that of the statement, which the planner puts into the session's configuration
 //! ([`in_statement`]); so what a function says and what a system table shows is of one catalog snapshot.
 
-mod arrays;
 mod comments;
 mod definitions;
+mod lists;
 mod names;
 mod nothing;
 mod privileges;
@@ -35,14 +35,12 @@ use crate::postgres::values::{Value, array, value_at};
 use crate::postgres::{Storage, Type, named};
 use crate::system::System;
 
-pub(crate) use arrays::{EXPAND_ARRAY, SUBSCRIPTS};
 pub(crate) use references::{reference_of_text, text_of_reference};
 pub(crate) use tables::table_function;
 
 /// Registers all of them.
 pub(super) fn register(state: &mut SessionState) -> Result<()> {
     let groups = [
-        arrays::FUNCTIONS,
         comments::FUNCTIONS,
         definitions::FUNCTIONS,
         names::FUNCTIONS,
@@ -56,7 +54,7 @@ pub(super) fn register(state: &mut SessionState) -> Result<()> {
     for function in groups.into_iter().flatten() {
         state.register_udf(Arc::new(ScalarUDF::from(Udf::new(function))))?;
     }
-    arrays::register(state)?;
+    lists::register(state)?;
     names::register(state)
 }
 

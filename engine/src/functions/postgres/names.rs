@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef};
-use datafusion::common::{Result, ScalarValue, exec_err};
+use datafusion::common::{Result, ScalarValue};
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
 };
-use weir_catalog::{quote_ident, quote_literal};
 
 use super::{
     Function, arg, field_of, immutable, oid_arg, on, on_nulls, stable, text_arg, type_named,
@@ -38,38 +37,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
             });
             Ok(own.unwrap_or_else(|| display_name(oid, modifier)).into())
         })],
-    ),
-    immutable(
-        "quote_ident",
-        &[on(&["text"], "text", |_, args| {
-            Ok(quote_ident(text_arg(args, 0)).into())
-        })],
-    ),
-    immutable(
-        "quote_literal",
-        &[on(&["text"], "text", |_, args| {
-            Ok(quote_literal(text_arg(args, 0)).into())
-        })],
-    ),
-    immutable(
-        "quote_nullable",
-        &[on_nulls(&["text"], "text", |_, args| {
-            Ok(match arg(args, 0).text() {
-                Some(text) => quote_literal(text).into(),
-                None => "NULL".into(),
-            })
-        })],
-    ),
-    immutable(
-        "parse_ident",
-        &[
-            on(&["text"], "_text", |_, args| {
-                parse_ident(text_arg(args, 0), true)
-            }),
-            on(&["text", "bool"], "_text", |_, args| {
-                parse_ident(text_arg(args, 0), arg(args, 1).truth().unwrap_or(true))
-            }),
-        ],
     ),
     immutable(
         "pg_encoding_to_char",
@@ -146,13 +113,6 @@ pub(super) fn name_parts(text: &str) -> Option<(Vec<String>, &str)> {
             Some(more) => rest = more.trim_start(),
             None => return Some((parts, rest)),
         }
-    }
-}
-
-fn parse_ident(text: &str, is_strict: bool) -> Result<Value> {
-    match name_parts(text) {
-        Some((parts, rest)) if rest.is_empty() || !is_strict => Ok(Value::texts(parts)),
-        _ => exec_err!("string is not a valid identifier: {text:?}"),
     }
 }
 

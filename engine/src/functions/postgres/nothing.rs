@@ -74,7 +74,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
         })],
     ),
     stable("txid_current_if_assigned", &[on(&[], "int8", unknown)]),
-    stable("age", &[on(&["xid"], "int4", |_, _| Ok(0.into()))]),
 ];
 
 fn done(_: &System, _: &[Value]) -> Result<Value> {
