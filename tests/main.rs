@@ -9,6 +9,8 @@ mod http;
 mod kafka;
 mod layout;
 mod live;
+#[path = "postgres/catalog.rs"]
+mod postgres_catalog;
 mod recovery;
 mod s3;
 mod slt;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up the programs of others that the tests use: tests/setup.sh. It may be run again at any time.
 # Python's are in the folder WEIR_TEST_VENV, or target/test-venv of the source tree; in it, those of Node in `node` and
-# Java's in `jars`. What the system lacks of python3, node, java, maven and kcat is installed from Debian's packages.
+# Java's in `jars`. What the system lacks of python3, node, java, maven, kcat and postgresql is installed from Debian's packages.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -18,6 +18,8 @@ has java || packages+=(default-jre-headless)
 has javac || packages+=(default-jdk-headless)
 has mvn || packages+=(maven)
 has kcat || packages+=(kafkacat)
+# The reference for what PostgreSQL answers; its programs are not on the path.
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)
 if ((${#packages[@]})); then
     echo "installing ${packages[*]}"
     apt-get update -qq

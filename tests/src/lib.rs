@@ -17,6 +17,7 @@ pub mod process;
 pub mod proxy;
 pub mod python;
 pub mod queries;
+pub mod reference;
 pub mod server;
 pub mod wait;
 

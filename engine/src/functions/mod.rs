@@ -9,6 +9,7 @@ mod dates;
 mod define;
 pub(crate) mod json;
 mod numbers;
+mod only_row;
 mod patterns;
 pub(crate) mod postgres;
 mod series;
@@ -30,6 +31,7 @@ use datafusion::logical_expr::{AggregateUDF, Expr, ScalarUDF};
 use datafusion::prelude::SessionConfig;
 
 use self::define::Definition;
+pub(crate) use self::only_row::OnlyRow;
 pub(crate) use self::version::POSTGRES_VERSION;
 use crate::planning::{Operators, decimals};
 

@@ -22,6 +22,7 @@ mod references;
 mod relations;
 mod rewrite;
 mod rounded;
+mod subqueries;
 mod types;
 mod watermarks;
 mod windows;
@@ -261,6 +262,10 @@ impl Planner {
                 .and_then(columns::restored)
                 .and_then(decimals::doubles_win)
                 .and_then(|plan| references::resolved(plan, &self.state))
+                .and_then(|plan| match self.reading {
+                    Reading::Bounded => subqueries::runnable(plan, &self.state, &self.runtime),
+                    Reading::Live => Ok(plan),
+                })
                 .map_err(|error| predicates::placed(error.into(), doubtful))
         })
     }

@@ -10,5 +10,5 @@ pub(crate) mod procs;
 mod types;
 pub(crate) mod values;
 
-pub use types::{Storage, Type, TypeRef, named, numbered, type_of_field};
-pub(crate) use types::{all, display_name, mark, marked};
+pub use types::{Storage, Type, TypeRef, marked, named, numbered, type_of_field};
+pub(crate) use types::{all, display_name};

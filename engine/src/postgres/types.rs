@@ -272,8 +272,8 @@ pub(crate) fn mark(field: Field, pg_type: &Type) -> Field {
     field.with_metadata(metadata)
 }
 
-/// The type that a field is marked as.
-pub(crate) fn marked(field: &Field) -> Option<&'static Type> {
+/// The type that a field is marked as; none where its Arrow type says all.
+pub fn marked(field: &Field) -> Option<&'static Type> {
     let name = field.metadata().get(EXTENSION_NAME_KEY)?;
     named(name.strip_prefix(MARK)?)
 }
