@@ -352,8 +352,9 @@ async fn a_kafka_consumer_sees_each_row_once() {
     }
     let client = running.client();
     let should = counts(&client, "SELECT id, k FROM s WHERE k <> 1").await;
+    let should = should.expect("the stream is there");
     eventually("all rows are there", async || {
-        let is = counts(&client, "SELECT id, k FROM out").await;
+        let is = counts(&client, "SELECT id, k FROM out").await?;
         check(
             is == should,
             format!("{} rows, not {}", is.len(), should.len()),
