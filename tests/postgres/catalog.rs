@@ -95,7 +95,10 @@ async fn every_relation_has_postgresqls_columns() {
                 let ours: Vec<String> = rows.types.iter().map(|it| plain(it)).collect();
                 let theirs: Vec<String> = types.iter().map(|it| plain(it)).collect();
                 if rows.columns != names || ours != theirs {
-                    failures.push(format!("{name}:\n{:?}\n{names:?}\n{ours:?}\n{theirs:?}", rows.columns));
+                    failures.push(format!(
+                        "{name}:\n{:?}\n{names:?}\n{ours:?}\n{theirs:?}",
+                        rows.columns
+                    ));
                 }
             }
             Err(problem) => failures.push(format!("{name}: {problem:?}")),
@@ -143,7 +146,9 @@ async fn check(file: &Path, reference: &Reference, client: &Client) -> Vec<Strin
                 .ask(&format!("SELECT '{name}'::regclass::oid"))
                 .expect("the relation is there")
         });
-        script.push_str(&format!("\\echo @@{number}\n{theirs} \\gdesc\n\\echo @rows\n{theirs};\n"));
+        script.push_str(&format!(
+            "\\echo @@{number}\n{theirs} \\gdesc\n\\echo @rows\n{theirs};\n"
+        ));
         let mut numbers = BTreeMap::new();
         for name in relations_named(&statement.sql) {
             let sql = format!("SELECT '{name}'::regclass::oid AS oid");
@@ -174,7 +179,9 @@ async fn check(file: &Path, reference: &Reference, client: &Client) -> Vec<Strin
 /// The names between `{oid` and `}`.
 fn relations_named(sql: &str) -> Vec<&str> {
     let parts = sql.split("{oid ").skip(1);
-    parts.filter_map(|part| Some(part.split_once('}')?.0)).collect()
+    parts
+        .filter_map(|part| Some(part.split_once('}')?.0))
+        .collect()
 }
 
 fn with_oids(sql: &str, number: impl Fn(&str) -> String) -> String {
@@ -223,7 +230,10 @@ fn differs(theirs: &Answer, ours: &Rows, same_rows: bool) -> Option<String> {
     let has_names = ours.columns.len() == theirs.names.len()
         && ours.columns.iter().zip(&theirs.names).all(is_named);
     if !has_names {
-        return Some(format!("columns {:?}, not {:?}", ours.columns, theirs.names));
+        return Some(format!(
+            "columns {:?}, not {:?}",
+            ours.columns, theirs.names
+        ));
     }
     for (at, (our_type, their_type)) in ours.types.iter().zip(&theirs.types).enumerate() {
         let (our_kind, their_kind) = (kind(our_type), kind(their_type));

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Datum, Int32Array, Int64Array, ListArray,
-    StructArray, UInt32Array,
+    Array, ArrayRef, AsArray, BooleanArray, Datum, Int32Array, Int64Array, ListArray, StructArray,
+    UInt32Array,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::kernels::cmp;
@@ -61,12 +61,24 @@ pub(super) const QUANTIFIED: [Definition; 20] = quantified! {
 
 /// The other functions of this file.
 pub(super) const FUNCTIONS: [Definition; 13] = [
-    function("array_or_empty", &[SAME, takes_by(&[Any], first, |args| Ok(Arc::clone(args.array(0)?)))]),
+    function(
+        "array_or_empty",
+        &[
+            SAME,
+            takes_by(&[Any], first, |args| Ok(Arc::clone(args.array(0)?))),
+        ],
+    ),
     function("null_if_empty", &[takes_by(&[List], first, null_if_empty)]),
-    function("array_remove_all", &[takes_by(&[List, Any], first, |args| {
-        filtered(args, |equal, _| !equal)
-    })]),
-    function("array_replace_all", &[takes_by(&[List, Any, Any], first, replaced)]),
+    function(
+        "array_remove_all",
+        &[takes_by(&[List, Any], first, |args| {
+            filtered(args, |equal, _| !equal)
+        })],
+    ),
+    function(
+        "array_replace_all",
+        &[takes_by(&[List, Any, Any], first, replaced)],
+    ),
     function(
         "array_dimension_length",
         &[
@@ -75,54 +87,84 @@ pub(super) const FUNCTIONS: [Definition; 13] = [
             takes(&[List], Integer, dimension_length),
         ],
     ),
-    function("array_lower", &[takes(&[List, Integer], Integer, |args| {
-        let lengths = dimension_length(args)?;
-        let lengths = lengths.as_primitive::<arrow::datatypes::Int64Type>();
-        args.values::<i64, Int64Array>(|row| Ok((!lengths.is_null(row)).then_some(1)))
-    })]),
-    function("array_fill", &[takes_by(
-        &[Any, List],
-        |types| match types.first() {
-            Some(item) => Ok(DataType::new_list(item.clone(), true)),
-            None => internal_err!("array_fill of nothing"),
-        },
-        array_fill,
-    )]),
-    function("trim_array", &[takes_by(&[List, Integer], first, |args| {
-        let counts = args.integers(1)?;
-        let lists = args.array(0)?.as_list::<i32>();
-        sliced(args, |row| {
-            let length = i64::from(lists.value_length(row));
-            let count = counts.value(row);
-            if count < 0 || count > length {
-                return Err(Error::invalid(
-                    SqlState("2202E"),
-                    format!("number of elements to trim must be between 0 and {length}"),
-                )
-                .into());
-            }
-            Ok((0, (length - count) as usize))
-        })
-    })]),
+    function(
+        "array_lower",
+        &[takes(&[List, Integer], Integer, |args| {
+            let lengths = dimension_length(args)?;
+            let lengths = lengths.as_primitive::<arrow::datatypes::Int64Type>();
+            args.values::<i64, Int64Array>(|row| Ok((!lengths.is_null(row)).then_some(1)))
+        })],
+    ),
+    function(
+        "array_fill",
+        &[takes_by(
+            &[Any, List],
+            |types| match types.first() {
+                Some(item) => Ok(DataType::new_list(item.clone(), true)),
+                None => internal_err!("array_fill of nothing"),
+            },
+            array_fill,
+        )],
+    ),
+    function(
+        "trim_array",
+        &[takes_by(&[List, Integer], first, |args| {
+            let counts = args.integers(1)?;
+            let lists = args.array(0)?.as_list::<i32>();
+            sliced(args, |row| {
+                let length = i64::from(lists.value_length(row));
+                let count = counts.value(row);
+                if count < 0 || count > length {
+                    return Err(Error::invalid(
+                        SqlState("2202E"),
+                        format!("number of elements to trim must be between 0 and {length}"),
+                    )
+                    .into());
+                }
+                Ok((0, (length - count) as usize))
+            })
+        })],
+    ),
     function("most_common", &[takes_by(&[List], item, most_common)]),
-    function("discrete_percentile", &[takes_by(&[Double, List], |types| item(types.get(1..).unwrap_or_default()), discrete)]),
-    function("continuous_percentiles", &[takes_by(
-        &[List, List],
-        |_| Ok(DataType::new_list(DataType::Float64, true)),
-        continuous,
-    )]),
-    function("numbered", &[takes_by(
-        &[List],
-        |types| Ok(DataType::new_list(DataType::Struct(pair(&item(types)?)), true)),
-        numbered,
-    )]),
-    function("array_dims", &[takes(&[List], super::define::Kind::Text, |args| {
-        let lists = args.array(0)?.as_list_opt::<i32>();
-        args.texts(|row| {
-            let length = lists.map_or(0, |lists| lists.value_length(row));
-            Ok((length > 0).then(|| format!("[1:{length}]")))
-        })
-    })]),
+    function(
+        "discrete_percentile",
+        &[takes_by(
+            &[Double, List],
+            |types| item(types.get(1..).unwrap_or_default()),
+            discrete,
+        )],
+    ),
+    function(
+        "continuous_percentiles",
+        &[takes_by(
+            &[List, List],
+            |_| Ok(DataType::new_list(DataType::Float64, true)),
+            continuous,
+        )],
+    ),
+    function(
+        "numbered",
+        &[takes_by(
+            &[List],
+            |types| {
+                Ok(DataType::new_list(
+                    DataType::Struct(pair(&item(types)?)),
+                    true,
+                ))
+            },
+            numbered,
+        )],
+    ),
+    function(
+        "array_dims",
+        &[takes(&[List], super::define::Kind::Text, |args| {
+            let lists = args.array(0)?.as_list_opt::<i32>();
+            args.texts(|row| {
+                let length = lists.map_or(0, |lists| lists.value_length(row));
+                Ok((length > 0).then(|| format!("[1:{length}]")))
+            })
+        })],
+    ),
 ];
 
 /// A list that is null as one without items.
@@ -352,7 +394,10 @@ fn dimension_length(args: &Arguments) -> Result<ArrayRef> {
             return Ok(None);
         }
         while dimension > 1 {
-            let Some(inner) = current.as_list_opt::<i32>().filter(|inner| !inner.is_empty()) else {
+            let Some(inner) = current
+                .as_list_opt::<i32>()
+                .filter(|inner| !inner.is_empty())
+            else {
                 return Ok(None);
             };
             current = inner.value(0);
@@ -508,7 +553,11 @@ fn continuous(args: &Arguments) -> Result<ArrayRef> {
             continue;
         }
         let items = lists.value(row);
-        let items: Vec<f64> = items.as_primitive::<Float64Type>().iter().flatten().collect();
+        let items: Vec<f64> = items
+            .as_primitive::<Float64Type>()
+            .iter()
+            .flatten()
+            .collect();
         let wanted = fractions.value(row);
         for fraction in wanted.as_primitive::<Float64Type>() {
             let Some(fraction) = fraction else {

@@ -62,7 +62,10 @@ pub(crate) fn zone_of(name: &str) -> Result<Tz> {
 
 /// An offset of one or two digits as one of four.
 fn offset(text: &str) -> Option<String> {
-    let sign = text.chars().next().filter(|sign| matches!(sign, '+' | '-'))?;
+    let sign = text
+        .chars()
+        .next()
+        .filter(|sign| matches!(sign, '+' | '-'))?;
     let digits = text.get(1..)?;
     let (hours, minutes) = match digits.split_once(':') {
         Some((hours, minutes)) => (hours, minutes),
@@ -194,7 +197,11 @@ pub(super) fn age(later: NaiveDateTime, earlier: NaiveDateTime) -> IntervalMonth
 
 /// How many days a month has.
 pub(super) fn days_of_month(year: i32, month: u32) -> u32 {
-    let (next_year, next_month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+    let (next_year, next_month) = if month == 12 {
+        (year + 1, 1)
+    } else {
+        (year, month + 1)
+    };
     NaiveDate::from_ymd_opt(next_year, next_month, 1)
         .and_then(|first| first.pred_opt())
         .map_or(31, |last| last.day())

@@ -8,7 +8,7 @@ use arrow::array::{
     IntervalMonthDayNanoArray,
 };
 use arrow::datatypes::{
-    DataType, IntervalMonthDayNano, IntervalUnit, IntervalMonthDayNanoType, TimeUnit,
+    DataType, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
     TimestampMicrosecondType,
 };
 use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
@@ -78,7 +78,8 @@ pub(super) const FUNCTIONS: [Definition; 20] = [
     function(
         "make_time",
         &[takes(&[Integer, Integer, Double], Time, |args| {
-            let (hours, minutes, seconds) = (args.integers(0)?, args.integers(1)?, args.doubles(2)?);
+            let (hours, minutes, seconds) =
+                (args.integers(0)?, args.integers(1)?, args.doubles(2)?);
             args.values::<i64, arrow::array::Time64MicrosecondArray>(|row| {
                 let time = time(hours.value(row), minutes.value(row), seconds.value(row))?;
                 Ok(Some(
@@ -115,20 +116,36 @@ pub(super) const FUNCTIONS: [Definition; 20] = [
         &[takes(&[Interval, Double], Interval, |args| {
             let by = args.doubles(1)?;
             if by.iter().any(|by| by == Some(0.0)) {
-                return Err(
-                    Error::invalid(SqlState::DIVISION_BY_ZERO, "division by zero").into(),
-                );
+                return Err(Error::invalid(SqlState::DIVISION_BY_ZERO, "division by zero").into());
             }
             scaled(args, |value, by| value / by)
         })],
     ),
-    function("interval_span", &[takes(&[Interval], Integer, |args| {
-        let intervals = args.intervals(0)?;
-        args.values::<i64, Int64Array>(|row| Ok(Some(clock::span(intervals.value(row)))))
-    })]),
-    function("justify_hours", &[takes(&[Interval], Interval, |args| justified(args, justify_hours))]),
-    function("justify_days", &[takes(&[Interval], Interval, |args| justified(args, justify_days))]),
-    function("justify_interval", &[takes(&[Interval], Interval, |args| justified(args, justify_all))]),
+    function(
+        "interval_span",
+        &[takes(&[Interval], Integer, |args| {
+            let intervals = args.intervals(0)?;
+            args.values::<i64, Int64Array>(|row| Ok(Some(clock::span(intervals.value(row)))))
+        })],
+    ),
+    function(
+        "justify_hours",
+        &[takes(&[Interval], Interval, |args| {
+            justified(args, justify_hours)
+        })],
+    ),
+    function(
+        "justify_days",
+        &[takes(&[Interval], Interval, |args| {
+            justified(args, justify_days)
+        })],
+    ),
+    function(
+        "justify_interval",
+        &[takes(&[Interval], Interval, |args| {
+            justified(args, justify_all)
+        })],
+    ),
     function("extract_part", &EXTRACT),
     function("part_of", &PART_OF),
     function(
@@ -147,7 +164,10 @@ pub(super) const FUNCTIONS: [Definition; 20] = [
                 let zone = clock::session_zone(args)?;
                 args.instants(|row| {
                     let clock = clock::local(values.value(row), zone)?;
-                    Ok(Some(clock::moment(truncated(units.value(row), clock)?, zone)))
+                    Ok(Some(clock::moment(
+                        truncated(units.value(row), clock)?,
+                        zone,
+                    )))
                 })
             }),
         ],
@@ -155,12 +175,25 @@ pub(super) const FUNCTIONS: [Definition; 20] = [
     function(
         "overlaps",
         &[
-            takes(&[Timestamp, Timestamp, Timestamp, Timestamp], Boolean, overlaps),
+            takes(
+                &[Timestamp, Timestamp, Timestamp, Timestamp],
+                Boolean,
+                overlaps,
+            ),
             takes(&[Instant, Instant, Instant, Instant], Boolean, overlaps),
-            takes(&[Timestamp, Interval, Timestamp, Interval], Boolean, overlaps),
+            takes(
+                &[Timestamp, Interval, Timestamp, Interval],
+                Boolean,
+                overlaps,
+            ),
             takes(&[Instant, Interval, Instant, Interval], Boolean, overlaps),
             takes(&[Time, Time, Time, Time], Boolean, |args| {
-                let times = [args.times(0)?, args.times(1)?, args.times(2)?, args.times(3)?];
+                let times = [
+                    args.times(0)?,
+                    args.times(1)?,
+                    args.times(2)?,
+                    args.times(3)?,
+                ];
                 args.values::<bool, BooleanArray>(|row| {
                     let [a, b, c, d] = times.map(|times| times.value(row));
                     Ok(Some(overlap((a, b), (c, d))))
@@ -168,9 +201,12 @@ pub(super) const FUNCTIONS: [Definition; 20] = [
             }),
         ],
     ),
-    function("isfinite", &[takes(&[Any], Boolean, |args| {
-        args.values::<bool, BooleanArray>(|_| Ok(Some(true)))
-    })]),
+    function(
+        "isfinite",
+        &[takes(&[Any], Boolean, |args| {
+            args.values::<bool, BooleanArray>(|_| Ok(Some(true)))
+        })],
+    ),
     Definition {
         name: "clock_timestamp",
         volatility: Volatility::Volatile,
@@ -199,7 +235,10 @@ fn intervals(
 
 fn age(args: &Arguments) -> Result<ArrayRef> {
     intervals(args, |row| {
-        Ok(Some(clock::age(clocks(args, 0, row)?, clocks(args, 1, row)?)))
+        Ok(Some(clock::age(
+            clocks(args, 0, row)?,
+            clocks(args, 1, row)?,
+        )))
     })
 }
 
@@ -254,7 +293,8 @@ fn time(hours: i64, minutes: i64, seconds: f64) -> Result<NaiveTime> {
         return Err(out_of_range().into());
     }
     let micros = (seconds * 1e6).round() as i64;
-    let of_day = NaiveTime::from_hms_opt(part(hours)?, part(minutes)?, 0).ok_or_else(out_of_range)?;
+    let of_day =
+        NaiveTime::from_hms_opt(part(hours)?, part(minutes)?, 0).ok_or_else(out_of_range)?;
     Ok(of_day + chrono::TimeDelta::microseconds(micros))
 }
 
@@ -274,14 +314,20 @@ fn interval_of_parts(args: &Arguments) -> Result<ArrayRef> {
         let field = |at: usize| args.integers(at).map(|values| values.value(row));
         let months = field(0)?.saturating_mul(12).saturating_add(field(1)?);
         let days = field(2)?.saturating_mul(7).saturating_add(field(3)?);
-        let clock = field(4)?.saturating_mul(3600).saturating_add(field(5)?.saturating_mul(60));
+        let clock = field(4)?
+            .saturating_mul(3600)
+            .saturating_add(field(5)?.saturating_mul(60));
         let micros = (seconds.value(row) * 1e6).round() as i64;
         let nanos = clock
             .checked_mul(1_000_000)
             .and_then(|clock| clock.checked_add(micros))
             .and_then(|micros| micros.checked_mul(1000))
             .ok_or_else(out_of_range)?;
-        Ok(Some(IntervalMonthDayNano::new(part(months)?, part(days)?, nanos)))
+        Ok(Some(IntervalMonthDayNano::new(
+            part(months)?,
+            part(days)?,
+            nanos,
+        )))
     })
 }
 
@@ -301,7 +347,8 @@ fn scaled(args: &Arguments, scale: fn(f64, f64) -> f64) -> Result<ArrayRef> {
         let (value, factor) = (values.value(row), factors.value(row));
         let months = scale(f64::from(value.months), factor);
         let days = scale(f64::from(value.days), factor) + tidy(months.fract() * 30.0);
-        let micros = scale((value.nanoseconds / 1000) as f64, factor) + tidy(days.fract() * 86400.0) * 1e6;
+        let micros =
+            scale((value.nanoseconds / 1000) as f64, factor) + tidy(days.fract() * 86400.0) * 1e6;
         if ![months, days, micros].iter().all(|part| part.is_finite())
             || months.abs() > f64::from(i32::MAX)
             || days.abs() > f64::from(i32::MAX)
@@ -397,7 +444,9 @@ fn exact_part(_: &[DataType]) -> Result<DataType> {
 
 fn extracted(args: &Arguments) -> Result<ArrayRef> {
     let values = args.values::<i128, Decimal128Array>(|row| Ok(Some(micro_part(args, row)?)))?;
-    let values = values.as_primitive::<arrow::datatypes::Decimal128Type>().clone();
+    let values = values
+        .as_primitive::<arrow::datatypes::Decimal128Type>()
+        .clone();
     Ok(Arc::new(values.with_precision_and_scale(24, 6)?))
 }
 
@@ -554,8 +603,7 @@ fn truncated_interval(args: &Arguments) -> Result<ArrayRef> {
             Ok(Some(IntervalMonthDayNano::new(months, days, nanos)))
         };
         let to_months = |months: i32| of(value.months / months * months, 0, 0);
-        let to_nanos =
-            |nanos: i64| of(value.months, value.days, value.nanoseconds / nanos * nanos);
+        let to_nanos = |nanos: i64| of(value.months, value.days, value.nanoseconds / nanos * nanos);
         let unit = units.value(row).to_lowercase();
         match unit.trim_end_matches('s') {
             "microsecond" => to_nanos(1000),

@@ -296,7 +296,11 @@ impl Arguments {
     ) -> Result<ArrayRef> {
         let mut values = StringViewBuilder::with_capacity(self.rows);
         for row in 0..self.rows {
-            let value = if self.has_null(row) { None } else { value(row)? };
+            let value = if self.has_null(row) {
+                None
+            } else {
+                value(row)?
+            };
             values.append_option(value);
         }
         Ok(Arc::new(values.finish()))

@@ -21,10 +21,16 @@ pub(super) const FUNCTIONS: [Definition; 7] = [
                 let (left, right) = (args.integers(0)?, args.integers(1)?);
                 args.values::<i64, Int64Array>(|row| match right.value(row) {
                     0 => Err(by_zero().into()),
-                    by => Ok(Some(left.value(row).checked_div(by).ok_or_else(out_of_range)?)),
+                    by => Ok(Some(
+                        left.value(row).checked_div(by).ok_or_else(out_of_range)?,
+                    )),
                 })
             }),
-            takes_by(&[Numeric, Numeric], |_| Ok(DataType::Decimal128(38, 0)), exact_div),
+            takes_by(
+                &[Numeric, Numeric],
+                |_| Ok(DataType::Decimal128(38, 0)),
+                exact_div,
+            ),
         ],
     ),
     function(
@@ -34,62 +40,95 @@ pub(super) const FUNCTIONS: [Definition; 7] = [
             takes(&[Double, List], Integer, bucket_of),
         ],
     ),
-    function("scale", &[takes(&[Numeric], Integer, |args| {
-        let scale = scale(args)?;
-        args.values::<i64, Int64Array>(|_| Ok(Some(scale.into())))
-    })]),
-    function("min_scale", &[takes(&[Numeric], Integer, |args| {
-        let scale = scale(args)?;
-        let values = cast(args.array(0)?, &DataType::Decimal128(38, scale))?;
-        let values = values.as_primitive::<Decimal128Type>();
-        args.values::<i64, Int64Array>(|row| {
-            let (mut value, mut scale) = (values.value(row), i64::from(scale));
-            while scale > 0 && value % 10 == 0 {
-                (value, scale) = (value / 10, scale - 1);
-            }
-            Ok(Some(scale))
-        })
-    })]),
-    function("bit_not", &[takes_by(
-        &[super::define::Kind::Any],
-        |types| match types.first() {
-            Some(data_type) if data_type.is_integer() => Ok(data_type.clone()),
-            other => datafusion::common::plan_err!("No function matches: operator ~ of {other:?}"),
-        },
-        |args| {
-            let values = args.array(0)?;
-            let wide = cast(values, &DataType::Int64)?;
-            let not = arrow::compute::kernels::bitwise::bitwise_not(wide.as_primitive::<Int64Type>())?;
-            Ok(cast(&not, values.data_type())?)
-        },
-    )]),
-    function("bit_count", &[
-        takes(&[Integer], Integer, |args| {
-            let values = args.integers(0)?;
-            args.values::<i64, Int64Array>(|row| Ok(Some(values.value(row).count_ones().into())))
-        }),
-        takes(&[Bytes], Integer, |args| {
-            let values = args.array(0)?.as_binary::<i32>();
+    function(
+        "scale",
+        &[takes(&[Numeric], Integer, |args| {
+            let scale = scale(args)?;
+            args.values::<i64, Int64Array>(|_| Ok(Some(scale.into())))
+        })],
+    ),
+    function(
+        "min_scale",
+        &[takes(&[Numeric], Integer, |args| {
+            let scale = scale(args)?;
+            let values = cast(args.array(0)?, &DataType::Decimal128(38, scale))?;
+            let values = values.as_primitive::<Decimal128Type>();
             args.values::<i64, Int64Array>(|row| {
-                Ok(Some(values.value(row).iter().map(|byte| i64::from(byte.count_ones())).sum()))
+                let (mut value, mut scale) = (values.value(row), i64::from(scale));
+                while scale > 0 && value % 10 == 0 {
+                    (value, scale) = (value / 10, scale - 1);
+                }
+                Ok(Some(scale))
             })
-        }),
-    ]),
-    function("get_byte", &[takes(&[Bytes, Integer], Integer, |args| {
-        let (values, places) = (args.array(0)?.as_binary::<i32>(), args.integers(1)?);
-        args.values::<i64, Int64Array>(|row| {
-            let bytes = values.value(row);
-            let byte = usize::try_from(places.value(row)).ok().and_then(|at| bytes.get(at));
-            match byte {
-                Some(byte) => Ok(Some((*byte).into())),
-                None => Err(Error::invalid(
-                    SqlState("2202E"),
-                    format!("index {} out of valid range, 0..{}", places.value(row), bytes.len().saturating_sub(1)),
-                )
-                .into()),
-            }
-        })
-    })]),
+        })],
+    ),
+    function(
+        "bit_not",
+        &[takes_by(
+            &[super::define::Kind::Any],
+            |types| match types.first() {
+                Some(data_type) if data_type.is_integer() => Ok(data_type.clone()),
+                other => {
+                    datafusion::common::plan_err!("No function matches: operator ~ of {other:?}")
+                }
+            },
+            |args| {
+                let values = args.array(0)?;
+                let wide = cast(values, &DataType::Int64)?;
+                let not = arrow::compute::kernels::bitwise::bitwise_not(
+                    wide.as_primitive::<Int64Type>(),
+                )?;
+                Ok(cast(&not, values.data_type())?)
+            },
+        )],
+    ),
+    function(
+        "bit_count",
+        &[
+            takes(&[Integer], Integer, |args| {
+                let values = args.integers(0)?;
+                args.values::<i64, Int64Array>(|row| {
+                    Ok(Some(values.value(row).count_ones().into()))
+                })
+            }),
+            takes(&[Bytes], Integer, |args| {
+                let values = args.array(0)?.as_binary::<i32>();
+                args.values::<i64, Int64Array>(|row| {
+                    Ok(Some(
+                        values
+                            .value(row)
+                            .iter()
+                            .map(|byte| i64::from(byte.count_ones()))
+                            .sum(),
+                    ))
+                })
+            }),
+        ],
+    ),
+    function(
+        "get_byte",
+        &[takes(&[Bytes, Integer], Integer, |args| {
+            let (values, places) = (args.array(0)?.as_binary::<i32>(), args.integers(1)?);
+            args.values::<i64, Int64Array>(|row| {
+                let bytes = values.value(row);
+                let byte = usize::try_from(places.value(row))
+                    .ok()
+                    .and_then(|at| bytes.get(at));
+                match byte {
+                    Some(byte) => Ok(Some((*byte).into())),
+                    None => Err(Error::invalid(
+                        SqlState("2202E"),
+                        format!(
+                            "index {} out of valid range, 0..{}",
+                            places.value(row),
+                            bytes.len().saturating_sub(1)
+                        ),
+                    )
+                    .into()),
+                }
+            })
+        })],
+    ),
 ];
 
 fn by_zero() -> Error {
@@ -97,7 +136,10 @@ fn by_zero() -> Error {
 }
 
 fn out_of_range() -> Error {
-    Error::invalid(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "a quotient is out of range")
+    Error::invalid(
+        SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
+        "a quotient is out of range",
+    )
 }
 
 fn scale(args: &Arguments) -> Result<i8> {
@@ -114,25 +156,46 @@ fn exact_div(args: &Arguments) -> Result<ArrayRef> {
         _ => 0,
     });
     let common = DataType::Decimal128(38, scales.max().unwrap_or(0));
-    let options = arrow::compute::CastOptions { safe: false, ..Default::default() };
+    let options = arrow::compute::CastOptions {
+        safe: false,
+        ..Default::default()
+    };
     let of = |at: usize| -> Result<ArrayRef> {
-        Ok(arrow::compute::cast_with_options(args.array(at)?, &common, &options)?)
+        Ok(arrow::compute::cast_with_options(
+            args.array(at)?,
+            &common,
+            &options,
+        )?)
     };
     let (left, right) = (of(0)?, of(1)?);
-    let (left, right) = (left.as_primitive::<Decimal128Type>(), right.as_primitive::<Decimal128Type>());
-    let values = args.values::<i128, arrow::array::Decimal128Array>(|row| match right.value(row) {
-        0 => Err(by_zero().into()),
-        by => Ok(Some(left.value(row) / by)),
-    })?;
+    let (left, right) = (
+        left.as_primitive::<Decimal128Type>(),
+        right.as_primitive::<Decimal128Type>(),
+    );
+    let values =
+        args.values::<i128, arrow::array::Decimal128Array>(|row| match right.value(row) {
+            0 => Err(by_zero().into()),
+            by => Ok(Some(left.value(row) / by)),
+        })?;
     let values = values.as_primitive::<Decimal128Type>().clone();
     Ok(Arc::new(values.with_precision_and_scale(38, 0)?))
 }
 
 fn width_bucket(args: &Arguments) -> Result<ArrayRef> {
-    let (values, lows, highs, counts) = (args.doubles(0)?, args.doubles(1)?, args.doubles(2)?, args.integers(3)?);
+    let (values, lows, highs, counts) = (
+        args.doubles(0)?,
+        args.doubles(1)?,
+        args.doubles(2)?,
+        args.integers(3)?,
+    );
     let wrong = |message: &str| Error::invalid(SqlState("2201G"), message);
     args.values::<i64, Int64Array>(|row| {
-        let (value, low, high, count) = (values.value(row), lows.value(row), highs.value(row), counts.value(row));
+        let (value, low, high, count) = (
+            values.value(row),
+            lows.value(row),
+            highs.value(row),
+            counts.value(row),
+        );
         if count <= 0 {
             return Err(wrong("count must be greater than zero").into());
         }
@@ -143,7 +206,11 @@ fn width_bucket(args: &Arguments) -> Result<ArrayRef> {
             return Err(wrong("operand and bounds must be finite").into());
         }
         let is_below = if low < high { value < low } else { value > low };
-        let is_above = if low < high { value >= high } else { value <= high };
+        let is_above = if low < high {
+            value >= high
+        } else {
+            value <= high
+        };
         Ok(Some(match (is_below, is_above) {
             (true, _) => 0,
             (_, true) => count.checked_add(1).ok_or_else(out_of_range)?,
@@ -160,7 +227,10 @@ fn bucket_of(args: &Arguments) -> Result<ArrayRef> {
     args.values::<i64, Int64Array>(|row| {
         let bounds = lists.value(row);
         let bounds = bounds.as_primitive::<arrow::datatypes::Float64Type>();
-        let below = bounds.iter().flatten().take_while(|bound| *bound <= values.value(row));
+        let below = bounds
+            .iter()
+            .flatten()
+            .take_while(|bound| *bound <= values.value(row));
         Ok(Some(below.count() as i64))
     })
 }

@@ -23,7 +23,11 @@ pub(super) const FUNCTIONS: [Definition; 3] = [
         &[
             takes_by(&[Integer, Integer], |_| Ok(integers()), whole),
             takes_by(&[Integer, Integer, Integer], |_| Ok(integers()), whole),
-            takes_by(&[Timestamp, Timestamp, Interval], |_| Ok(moments(false)), times),
+            takes_by(
+                &[Timestamp, Timestamp, Interval],
+                |_| Ok(moments(false)),
+                times,
+            ),
             takes_by(&[Instant, Instant, Interval], |_| Ok(moments(true)), times),
             takes_by(&[Numeric, Numeric], decimals, exact),
             takes_by(&[Numeric, Numeric, Numeric], decimals, exact),
@@ -35,13 +39,22 @@ pub(super) const FUNCTIONS: [Definition; 3] = [
     ),
     function(
         "ordinals",
-        &[takes_by(&[List], |_| Ok(integers()), |args| {
-            let lists = args.array(0)?.as_list_opt::<i32>();
-            listed(args, DataType::Int64, |row| {
-                let length = lists.map_or(0, |lists| lists.value_length(row));
-                Ok((1..=i64::from(length)).collect())
-            }, |values: Vec<i64>| Ok(Arc::new(Int64Array::from(values))))
-        })],
+        &[takes_by(
+            &[List],
+            |_| Ok(integers()),
+            |args| {
+                let lists = args.array(0)?.as_list_opt::<i32>();
+                listed(
+                    args,
+                    DataType::Int64,
+                    |row| {
+                        let length = lists.map_or(0, |lists| lists.value_length(row));
+                        Ok((1..=i64::from(length)).collect())
+                    },
+                    |values: Vec<i64>| Ok(Arc::new(Int64Array::from(values))),
+                )
+            },
+        )],
     ),
 ];
 
@@ -62,7 +75,10 @@ fn moment(with_zone: bool) -> DataType {
 
 /// The type of a series of decimals: of the largest scale.
 fn decimals(types: &[DataType]) -> Result<DataType> {
-    Ok(DataType::new_list(DataType::Decimal128(38, scale(types)), true))
+    Ok(DataType::new_list(
+        DataType::Decimal128(38, scale(types)),
+        true,
+    ))
 }
 
 fn scale(types: &[DataType]) -> i8 {
@@ -122,7 +138,11 @@ fn steps(start: i128, stop: i128, step: i128) -> Result<Vec<i128>> {
     }
     let mut values = Vec::new();
     let mut value = start;
-    while if step > 0 { value <= stop } else { value >= stop } {
+    while if step > 0 {
+        value <= stop
+    } else {
+        value >= stop
+    } {
         values.push(value);
         if values.len() > VALUES_MAX {
             return Err(too_many().into());
@@ -146,7 +166,11 @@ fn whole(args: &Arguments) -> Result<ArrayRef> {
         DataType::Int64,
         |row| {
             let step = step.map_or(1, |step| step.value(row));
-            let values = steps(starts.value(row).into(), stops.value(row).into(), step.into())?;
+            let values = steps(
+                starts.value(row).into(),
+                stops.value(row).into(),
+                step.into(),
+            )?;
             // None is outside of the bounds, which are of 64 bits.
             Ok(values.into_iter().map(|value| value as i64).collect())
         },
@@ -155,7 +179,11 @@ fn whole(args: &Arguments) -> Result<ArrayRef> {
 }
 
 fn exact(args: &Arguments) -> Result<ArrayRef> {
-    let types: Vec<_> = args.arrays.iter().map(|array| array.data_type().clone()).collect();
+    let types: Vec<_> = args
+        .arrays
+        .iter()
+        .map(|array| array.data_type().clone())
+        .collect();
     let item = DataType::Decimal128(38, scale(&types));
     let columns = args
         .arrays
@@ -205,7 +233,11 @@ fn times(args: &Arguments) -> Result<ArrayRef> {
             let mut values = Vec::new();
             let mut value = start;
             // From the value before, as PostgreSQL does: a month after January 31 and another one is March 29.
-            while if direction > 0 { value <= stop } else { value >= stop } {
+            while if direction > 0 {
+                value <= stop
+            } else {
+                value >= stop
+            } {
                 values.push(value);
                 if values.len() > VALUES_MAX {
                     return Err(too_many().into());

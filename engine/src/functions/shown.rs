@@ -76,11 +76,7 @@ pub(crate) fn text_of(values: &ArrayRef, row: usize) -> Result<String> {
             let values = values.slice(row, 1);
             let values = cast(&values, &DataType::Duration(TimeUnit::Microsecond))?;
             let micros = values.as_primitive::<DurationMicrosecondType>().value(0);
-            interval(IntervalMonthDayNano::new(
-                0,
-                0,
-                micros.saturating_mul(1000),
-            ))
+            interval(IntervalMonthDayNano::new(0, 0, micros.saturating_mul(1000)))
         }
         DataType::Timestamp(_, zone) => {
             let text = formatted(values, row)?.replacen('T', " ", 1);
@@ -246,8 +242,9 @@ fn list(items: &ArrayRef) -> Result<String> {
         let needs_quotes = !is_nested
             && (item.is_empty()
                 || item.eq_ignore_ascii_case("null")
-                || item
-                    .contains(|c: char| matches!(c, '{' | '}' | ',' | '"' | '\\') || c.is_ascii_whitespace()));
+                || item.contains(|c: char| {
+                    matches!(c, '{' | '}' | ',' | '"' | '\\') || c.is_ascii_whitespace()
+                }));
         match needs_quotes {
             true => quote(&item, &mut text, '\\'),
             false => text.push_str(&item),
@@ -321,7 +318,10 @@ mod tests {
         let of = |months, days, micros: i64| {
             interval(IntervalMonthDayNano::new(months, days, micros * 1000))
         };
-        assert_eq!(of(14, 3, 14_706_789_000), "1 year 2 mons 3 days 04:05:06.789");
+        assert_eq!(
+            of(14, 3, 14_706_789_000),
+            "1 year 2 mons 3 days 04:05:06.789"
+        );
         assert_eq!(of(0, 0, 0), "00:00:00");
         assert_eq!(of(-1, 1, 1), "-1 mons +1 day 00:00:00.000001");
         assert_eq!(of(0, -7, 0), "-7 days");

@@ -10,9 +10,7 @@ use weir_base::SqlState;
 use weir_catalog::quote_ident;
 
 use super::define::Kind::{Any, Bytes, Integer, Text};
-use super::define::{
-    Arguments, Definition, Memo, function, is_null, takes, takes_by, text_list,
-};
+use super::define::{Arguments, Definition, Memo, function, is_null, takes, takes_by, text_list};
 use super::shown;
 use crate::error::Error;
 
@@ -22,29 +20,41 @@ const LIST_OF_LISTS: fn(&[DataType]) -> Result<DataType> =
 /// The functions of this file.
 pub(super) const FUNCTIONS: [Definition; 19] = [
     function("format", &[takes(&[Text], Text, format).and_more(Any)]),
-    function("quote_ident", &[takes(&[Text], Text, |args| {
-        let texts = args.text(0)?;
-        args.texts(|row| Ok(Some(shown_ident(texts.value(row)))))
-    })]),
-    function("quote_literal", &[takes(&[Any], Text, |args| {
-        let values = args.array(0)?;
-        args.texts(|row| Ok(Some(quoted(&shown::output_of(values, row)?))))
-    })]),
-    function("quote_nullable", &[takes(&[Any], Text, |args| {
-        let values = args.array(0)?;
-        let mut texts = StringViewBuilder::new();
-        for row in 0..args.rows {
-            match is_null(values, row) {
-                true => texts.append_value("NULL"),
-                false => texts.append_value(quoted(&shown::output_of(values, row)?)),
+    function(
+        "quote_ident",
+        &[takes(&[Text], Text, |args| {
+            let texts = args.text(0)?;
+            args.texts(|row| Ok(Some(shown_ident(texts.value(row)))))
+        })],
+    ),
+    function(
+        "quote_literal",
+        &[takes(&[Any], Text, |args| {
+            let values = args.array(0)?;
+            args.texts(|row| Ok(Some(quoted(&shown::output_of(values, row)?))))
+        })],
+    ),
+    function(
+        "quote_nullable",
+        &[takes(&[Any], Text, |args| {
+            let values = args.array(0)?;
+            let mut texts = StringViewBuilder::new();
+            for row in 0..args.rows {
+                match is_null(values, row) {
+                    true => texts.append_value("NULL"),
+                    false => texts.append_value(quoted(&shown::output_of(values, row)?)),
+                }
             }
-        }
-        Ok(Arc::new(texts.finish()))
-    })]),
-    function("like_escape", &[takes(&[Text, Text], Text, |args| {
-        let (patterns, escapes) = (args.text(0)?, args.text(1)?);
-        args.texts(|row| like_escape(patterns.value(row), escapes.value(row)).map(Some))
-    })]),
+            Ok(Arc::new(texts.finish()))
+        })],
+    ),
+    function(
+        "like_escape",
+        &[takes(&[Text, Text], Text, |args| {
+            let (patterns, escapes) = (args.text(0)?, args.text(1)?);
+            args.texts(|row| like_escape(patterns.value(row), escapes.value(row)).map(Some))
+        })],
+    ),
     function(
         "similar_to_escape",
         &[
@@ -58,79 +68,131 @@ pub(super) const FUNCTIONS: [Definition; 19] = [
             }),
         ],
     ),
-    function("substring_pattern", &[takes(&[Text, Text], Text, |args| {
-        let (texts, patterns) = (args.text(0)?, args.text(1)?);
-        let mut memo = Memo::new();
-        args.texts(|row| {
-            let regex = memo.get(patterns.value(row), |pattern| compiled(pattern, ""))?;
-            let found = regex.captures(texts.value(row));
-            Ok(found.and_then(|found| {
-                let part = if found.len() > 1 { found.get(1) } else { found.get(0) };
-                part.map(|part| part.as_str().to_owned())
-            }))
-        })
-    })]),
-    function("regexp_all_matches", &[
-        takes_by(&[Text, Text], LIST_OF_LISTS, matches),
-        takes_by(&[Text, Text, Text], LIST_OF_LISTS, matches),
-    ]),
-    function("regexp_split_to_array", &[
-        takes_by(&[Text, Text], |_| Ok(text_list()), split),
-        takes_by(&[Text, Text, Text], |_| Ok(text_list()), split),
-    ]),
-    function("regexp_substr", &[
-        takes(&[Text, Text], Text, substring),
-        takes(&[Text, Text, Integer], Text, substring),
-        takes(&[Text, Text, Integer, Integer], Text, substring),
-        takes(&[Text, Text, Integer, Integer, Text], Text, substring),
-    ]),
-    function("regexp_replace", &[
-        takes(&[Text, Text, Text], Text, replace),
-        takes(&[Text, Text, Text, Text], Text, replace),
-        takes(&[Text, Text, Text, Integer], Text, replace_from),
-        takes(&[Text, Text, Text, Integer, Integer], Text, replace_from),
-        takes(&[Text, Text, Text, Integer, Integer, Text], Text, replace_from),
-    ]),
-    function("convert_from", &[takes(&[Bytes, Text], Text, |args| {
-        let values = args.array(0)?;
-        let values = arrow::array::AsArray::as_binary::<i32>(values);
-        let names = args.text(1)?;
-        args.texts(|row| {
-            check_encoding(names.value(row))?;
-            let text = std::str::from_utf8(values.value(row)).map_err(|_| {
-                Error::invalid(SqlState("22021"), "the bytes are no text in UTF8")
-            })?;
-            Ok(Some(text.to_owned()))
-        })
-    })]),
-    function("convert_to", &[takes(&[Text, Text], Bytes, |args| {
-        let (texts, names) = (args.text(0)?, args.text(1)?);
-        let values = (0..args.rows).map(|row| {
-            if args.has_null(row) {
-                return Ok(None);
-            }
-            check_encoding(names.value(row))?;
-            Ok(Some(texts.value(row).as_bytes()))
-        });
-        Ok(Arc::new(values.collect::<Result<Vec<_>>>()?.into_iter().collect::<BinaryArray>()))
-    })]),
-    function("unistr", &[takes(&[Text], Text, |args| {
-        let texts = args.text(0)?;
-        args.texts(|row| unescaped(texts.value(row)).map(Some))
-    })]),
-    function("num_nulls", &[takes(&[Any], Integer, |args| count_nulls(args, true)).and_more(Any)]),
-    function("num_nonnulls", &[takes(&[Any], Integer, |args| count_nulls(args, false)).and_more(Any)]),
-    function("parse_ident", &[takes_by(&[Text], |_| Ok(text_list()), parse_ident)]),
-    function("text_output", &[takes(&[Any], Text, |args| {
-        let values = args.array(0)?;
-        args.texts(|row| shown::output_of(values, row).map(Some))
-    })]),
-    function("starts_with", &[takes(&[Text, Text], super::define::Kind::Boolean, |args| {
-        let (texts, prefixes) = (args.text(0)?, args.text(1)?);
-        args.values::<bool, arrow::array::BooleanArray>(|row| {
-            Ok(Some(texts.value(row).starts_with(prefixes.value(row))))
-        })
-    })]),
+    function(
+        "substring_pattern",
+        &[takes(&[Text, Text], Text, |args| {
+            let (texts, patterns) = (args.text(0)?, args.text(1)?);
+            let mut memo = Memo::new();
+            args.texts(|row| {
+                let regex = memo.get(patterns.value(row), |pattern| compiled(pattern, ""))?;
+                let found = regex.captures(texts.value(row));
+                Ok(found.and_then(|found| {
+                    let part = if found.len() > 1 {
+                        found.get(1)
+                    } else {
+                        found.get(0)
+                    };
+                    part.map(|part| part.as_str().to_owned())
+                }))
+            })
+        })],
+    ),
+    function(
+        "regexp_all_matches",
+        &[
+            takes_by(&[Text, Text], LIST_OF_LISTS, matches),
+            takes_by(&[Text, Text, Text], LIST_OF_LISTS, matches),
+        ],
+    ),
+    function(
+        "regexp_split_to_array",
+        &[
+            takes_by(&[Text, Text], |_| Ok(text_list()), split),
+            takes_by(&[Text, Text, Text], |_| Ok(text_list()), split),
+        ],
+    ),
+    function(
+        "regexp_substr",
+        &[
+            takes(&[Text, Text], Text, substring),
+            takes(&[Text, Text, Integer], Text, substring),
+            takes(&[Text, Text, Integer, Integer], Text, substring),
+            takes(&[Text, Text, Integer, Integer, Text], Text, substring),
+        ],
+    ),
+    function(
+        "regexp_replace",
+        &[
+            takes(&[Text, Text, Text], Text, replace),
+            takes(&[Text, Text, Text, Text], Text, replace),
+            takes(&[Text, Text, Text, Integer], Text, replace_from),
+            takes(&[Text, Text, Text, Integer, Integer], Text, replace_from),
+            takes(
+                &[Text, Text, Text, Integer, Integer, Text],
+                Text,
+                replace_from,
+            ),
+        ],
+    ),
+    function(
+        "convert_from",
+        &[takes(&[Bytes, Text], Text, |args| {
+            let values = args.array(0)?;
+            let values = arrow::array::AsArray::as_binary::<i32>(values);
+            let names = args.text(1)?;
+            args.texts(|row| {
+                check_encoding(names.value(row))?;
+                let text = std::str::from_utf8(values.value(row)).map_err(|_| {
+                    Error::invalid(SqlState("22021"), "the bytes are no text in UTF8")
+                })?;
+                Ok(Some(text.to_owned()))
+            })
+        })],
+    ),
+    function(
+        "convert_to",
+        &[takes(&[Text, Text], Bytes, |args| {
+            let (texts, names) = (args.text(0)?, args.text(1)?);
+            let values = (0..args.rows).map(|row| {
+                if args.has_null(row) {
+                    return Ok(None);
+                }
+                check_encoding(names.value(row))?;
+                Ok(Some(texts.value(row).as_bytes()))
+            });
+            Ok(Arc::new(
+                values
+                    .collect::<Result<Vec<_>>>()?
+                    .into_iter()
+                    .collect::<BinaryArray>(),
+            ))
+        })],
+    ),
+    function(
+        "unistr",
+        &[takes(&[Text], Text, |args| {
+            let texts = args.text(0)?;
+            args.texts(|row| unescaped(texts.value(row)).map(Some))
+        })],
+    ),
+    function(
+        "num_nulls",
+        &[takes(&[Any], Integer, |args| count_nulls(args, true)).and_more(Any)],
+    ),
+    function(
+        "num_nonnulls",
+        &[takes(&[Any], Integer, |args| count_nulls(args, false)).and_more(Any)],
+    ),
+    function(
+        "parse_ident",
+        &[takes_by(&[Text], |_| Ok(text_list()), parse_ident)],
+    ),
+    function(
+        "text_output",
+        &[takes(&[Any], Text, |args| {
+            let values = args.array(0)?;
+            args.texts(|row| shown::output_of(values, row).map(Some))
+        })],
+    ),
+    function(
+        "starts_with",
+        &[takes(&[Text, Text], super::define::Kind::Boolean, |args| {
+            let (texts, prefixes) = (args.text(0)?, args.text(1)?);
+            args.values::<bool, arrow::array::BooleanArray>(|row| {
+                Ok(Some(texts.value(row).starts_with(prefixes.value(row))))
+            })
+        })],
+    ),
 ];
 
 fn invalid(message: impl Into<String>) -> Error {
@@ -146,7 +208,9 @@ fn shown_ident(name: &str) -> String {
 fn quoted(text: &str) -> String {
     let doubled = text.replace('\'', "''");
     match doubled.contains('\\') {
-        true => format!(" E'{}'", doubled.replace('\\', "\\\\")).trim_start().to_owned(),
+        true => format!(" E'{}'", doubled.replace('\\', "\\\\"))
+            .trim_start()
+            .to_owned(),
         false => format!("'{doubled}'"),
     }
 }
@@ -181,9 +245,15 @@ fn formatted(pattern: &str, args: &Arguments, row: usize) -> Result<String> {
         // `2$`: which argument.
         let length = digits(rest);
         if length > 0 && rest.get(length..).is_some_and(|rest| rest.starts_with('$')) {
-            next = rest.get(..length).and_then(|text| text.parse().ok()).unwrap_or(0);
+            next = rest
+                .get(..length)
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0);
             if next == 0 {
-                return Err(invalid("format specifies argument 0, but arguments are numbered from 1").into());
+                return Err(invalid(
+                    "format specifies argument 0, but arguments are numbered from 1",
+                )
+                .into());
             }
             rest = rest.get(length + 1..).unwrap_or_default();
         }
@@ -198,12 +268,17 @@ fn formatted(pattern: &str, args: &Arguments, row: usize) -> Result<String> {
         } else {
             let length = digits(rest);
             if length > 0 {
-                width = rest.get(..length).and_then(|text| text.parse().ok()).unwrap_or(0);
+                width = rest
+                    .get(..length)
+                    .and_then(|text| text.parse().ok())
+                    .unwrap_or(0);
                 rest = rest.get(length..).unwrap_or_default();
             }
         }
         is_left |= width < 0;
-        let width = usize::try_from(width.unsigned_abs()).unwrap_or(0).min(10_000_000);
+        let width = usize::try_from(width.unsigned_abs())
+            .unwrap_or(0)
+            .min(10_000_000);
         let mut characters = rest.chars();
         let kind = characters.next();
         rest = characters.as_str();
@@ -227,7 +302,9 @@ fn formatted(pattern: &str, args: &Arguments, row: usize) -> Result<String> {
             Some('L') => quoted(&shown::output_of(values, row)?),
             Some('I') => shown_ident(&shown::output_of(values, row)?),
             Some(other) => {
-                return Err(invalid(format!("unrecognized format() type specifier \"{other}\"")).into());
+                return Err(
+                    invalid(format!("unrecognized format() type specifier \"{other}\"")).into(),
+                );
             }
             None => return Err(invalid("unterminated format() type specifier").into()),
         };
@@ -327,7 +404,9 @@ pub(super) fn compiled(pattern: &str, flags: &str) -> Result<Regex> {
             'x' => builder.ignore_whitespace(true),
             'g' | 'e' | 't' => &mut builder,
             other => {
-                return Err(invalid(format!("invalid regular expression option: \"{other}\"")).into());
+                return Err(
+                    invalid(format!("invalid regular expression option: \"{other}\"")).into(),
+                );
             }
         };
     }
@@ -362,7 +441,11 @@ fn matches(args: &Arguments) -> Result<ArrayRef> {
         let regex = memo.get(&key, |_| compiled(patterns.value(row), flags))?;
         let most = if flags.contains('g') { usize::MAX } else { 1 };
         for found in regex.captures_iter(texts.value(row)).take(most) {
-            let groups = if found.len() > 1 { 1..found.len() } else { 0..1 };
+            let groups = if found.len() > 1 {
+                1..found.len()
+            } else {
+                0..1
+            };
             let groups_out = lists.values();
             for group in groups {
                 let text = found.get(group).map(|found| found.as_str());
@@ -394,10 +477,14 @@ fn split(args: &Arguments) -> Result<ArrayRef> {
             if found.is_empty() && (found.start() == 0 || found.end() == text.len()) {
                 continue;
             }
-            lists.values().append_value(text.get(from..found.start()).unwrap_or_default());
+            lists
+                .values()
+                .append_value(text.get(from..found.start()).unwrap_or_default());
             from = found.end();
         }
-        lists.values().append_value(text.get(from..).unwrap_or_default());
+        lists
+            .values()
+            .append_value(text.get(from..).unwrap_or_default());
         lists.append(true);
     }
     Ok(Arc::new(lists.finish()))
@@ -429,7 +516,9 @@ fn substring(args: &Arguments) -> Result<ArrayRef> {
         };
         let start = start_of(text, number(2)?)?;
         let nth = usize::try_from(number(3)?).unwrap_or(1).max(1);
-        let found = regex.find_iter(text.get(start..).unwrap_or_default()).nth(nth - 1);
+        let found = regex
+            .find_iter(text.get(start..).unwrap_or_default())
+            .nth(nth - 1);
         Ok(found.map(|found| found.as_str().to_owned()))
     })
 }
@@ -484,7 +573,13 @@ fn replace(args: &Arguments) -> Result<ArrayRef> {
         let key = format!("{flags}\0{}", patterns.value(row));
         let regex = memo.get(&key, |_| compiled(patterns.value(row), flags))?;
         let nth = if flags.contains('g') { 0 } else { 1 };
-        Ok(Some(replaced(regex, texts.value(row), replacements.value(row), 0, nth)))
+        Ok(Some(replaced(
+            regex,
+            texts.value(row),
+            replacements.value(row),
+            0,
+            nth,
+        )))
     })
 }
 
@@ -502,16 +597,24 @@ fn replace_from(args: &Arguments) -> Result<ArrayRef> {
             false => 1,
         };
         let nth = usize::try_from(nth).map_err(|_| invalid("invalid value for parameter \"n\""))?;
-        Ok(Some(replaced(regex, text, replacements.value(row), start, nth)))
+        Ok(Some(replaced(
+            regex,
+            text,
+            replacements.value(row),
+            start,
+            nth,
+        )))
     })
 }
 
 fn check_encoding(name: &str) -> Result<()> {
     match name.to_ascii_lowercase().replace('-', "").as_str() {
         "utf8" | "unicode" => Ok(()),
-        _ => Err(Error::unsupported(format!("encoding {name:?} is not supported"))
-            .with_hint("texts are in UTF8")
-            .into()),
+        _ => Err(
+            Error::unsupported(format!("encoding {name:?} is not supported"))
+                .with_hint("texts are in UTF8")
+                .into(),
+        ),
     }
 }
 
@@ -546,7 +649,10 @@ fn unescaped(text: &str) -> Result<String> {
 
 fn count_nulls(args: &Arguments, nulls: bool) -> Result<ArrayRef> {
     let counts = (0..args.rows).map(|row| {
-        let matching = args.arrays.iter().filter(|array| is_null(array, row) == nulls);
+        let matching = args
+            .arrays
+            .iter()
+            .filter(|array| is_null(array, row) == nulls);
         Some(matching.count() as i64)
     });
     Ok(Arc::new(counts.collect::<Int64Array>()))
@@ -561,7 +667,12 @@ fn parse_ident(args: &Arguments) -> Result<ArrayRef> {
             lists.append_null();
             continue;
         }
-        let wrong = || invalid(format!("string is not a valid identifier: {:?}", texts.value(row)));
+        let wrong = || {
+            invalid(format!(
+                "string is not a valid identifier: {:?}",
+                texts.value(row)
+            ))
+        };
         let mut rest = texts.value(row).trim();
         loop {
             let name = match rest.strip_prefix('"') {

@@ -181,7 +181,7 @@ fn applied(
         // The plan differs from run to run only by values, so it may be optimized as any other.
         state: state.clone(),
         runtime: Arc::clone(runtime),
-        signature: Signature::variadic_any(Volatility::Volatile),
+        signature: Signature::user_defined(Volatility::Volatile),
     };
     let function = AsyncScalarUDF::new(Arc::new(function)).into_scalar_udf();
     Ok(function.call(args))
@@ -247,6 +247,10 @@ impl ScalarUDFImpl for Applied {
         Ok(Arc::clone(&self.field))
     }
 
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        Ok(types.to_vec())
+    }
+
     fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         internal_err!("a subquery can only be run asynchronously")
     }
@@ -293,7 +297,10 @@ impl Applied {
         let plan = self.state.create_physical_plan(&plan).await?;
         let context = TaskContext::from(&self.state).with_runtime(Arc::clone(&self.runtime));
         let batches = collect(plan, Arc::new(context)).await?;
-        let rows: usize = batches.iter().map(arrow::array::RecordBatch::num_rows).sum();
+        let rows: usize = batches
+            .iter()
+            .map(arrow::array::RecordBatch::num_rows)
+            .sum();
         match self.kind {
             Kind::Exists { negated } => Ok(ScalarValue::from((rows > 0) != negated)),
             Kind::Value if rows > 1 => {
@@ -303,8 +310,9 @@ impl Applied {
                 let columns = batches.iter().filter(|batch| batch.num_rows() > 0);
                 let mut columns = columns.filter_map(|batch| batch.columns().first());
                 match columns.next() {
-                    Some(column) => ScalarValue::try_from_array(column, 0)?
-                        .cast_to(self.field.data_type()),
+                    Some(column) => {
+                        ScalarValue::try_from_array(column, 0)?.cast_to(self.field.data_type())
+                    }
                     None => ScalarValue::try_from(self.field.data_type()),
                 }
             }
@@ -335,10 +343,7 @@ impl Applied {
 }
 
 /// The plan with values in the place of columns of the query around it.
-fn with_values(
-    plan: LogicalPlan,
-    outer: &HashMap<&Column, &ScalarValue>,
-) -> Result<LogicalPlan> {
+fn with_values(plan: LogicalPlan, outer: &HashMap<&Column, &ScalarValue>) -> Result<LogicalPlan> {
     rewrite::expressions(plan, |expr, _| {
         expr.transform_up(|expr| match expr {
             Expr::OuterReferenceColumn(field, column) => match outer.get(&column) {
@@ -363,9 +368,11 @@ fn with_values(
 }
 
 fn without_outer(mut subquery: Subquery, outer: &HashMap<&Column, &ScalarValue>) -> Subquery {
-    subquery.outer_ref_columns.retain(|reference| match reference {
-        Expr::OuterReferenceColumn(_, column) => !outer.contains_key(column),
-        _ => true,
-    });
+    subquery
+        .outer_ref_columns
+        .retain(|reference| match reference {
+            Expr::OuterReferenceColumn(_, column) => !outer.contains_key(column),
+            _ => true,
+        });
     subquery
 }

@@ -130,7 +130,7 @@ impl TopicFacts {
             .sum()
     }
 
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.partitions
             .iter()
             .map(|partition| partition.bytes)

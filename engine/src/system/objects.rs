@@ -301,13 +301,13 @@ impl System {
 }
 
 /// The tables of the schema `weir`.
-fn weir_tables() -> impl Iterator<Item = Relation<'static>> {
+fn weir_tables<'a>() -> impl Iterator<Item = Relation<'a>> {
     let numbers = oids::WEIR_TABLES..;
     let tables = tables::TABLES.iter().zip(numbers);
     tables.map(|(definition, oid)| Relation::Weir(definition, oid))
 }
 
-fn system_relation(oid: u32) -> Option<Relation<'static>> {
+fn system_relation<'a>(oid: u32) -> Option<Relation<'a>> {
     let mut weir = weir_tables();
     if (oids::WEIR_TABLES..oids::FIRST).contains(&oid) {
         return weir.find(|relation| relation.oid() == oid);

@@ -392,7 +392,8 @@ async fn no_system_table_shows_a_secret() {
 
 #[tokio::test]
 async fn a_scan_gives_the_columns_that_are_read_in_their_order() {
-    let rows = query("SELECT relkind, relname FROM pg_catalog_pg_class WHERE relname = 'bids'").await;
+    let rows =
+        query("SELECT relkind, relname FROM pg_catalog_pg_class WHERE relname = 'bids'").await;
     assert_shows(
         &rows,
         "

@@ -9,14 +9,17 @@ use weir_base::SqlState;
 use super::document::{self, quote};
 use super::{get, write};
 use crate::error::Error;
-use crate::functions::shown;
 use crate::functions::define::Kind::{Any, Boolean, Json, List, Text, TextList};
 use crate::functions::define::{Arguments, Definition, function, is_null, takes};
+use crate::functions::shown;
 
 /// The functions of this file.
 pub(super) const FUNCTIONS: [Definition; 13] = [
     function("to_json", &[takes(&[Any], Json, to_json)]),
-    function("to_jsonb", &[takes(&[Any], Json, |args| canonical(&to_json(args)?))]),
+    function(
+        "to_jsonb",
+        &[takes(&[Any], Json, |args| canonical(&to_json(args)?))],
+    ),
     function(
         "row_to_json",
         &[
@@ -46,8 +49,14 @@ pub(super) const FUNCTIONS: [Definition; 13] = [
         ],
     ),
     // What aggregates are made of: see `planning/postgres/aggregates`.
-    function("json_of_items", &[takes(&[List], Json, |args| joined(args, "[", "]"))]),
-    function("json_of_pairs", &[takes(&[List], Json, |args| joined(args, "{ ", " }"))]),
+    function(
+        "json_of_items",
+        &[takes(&[List], Json, |args| joined(args, "[", "]"))],
+    ),
+    function(
+        "json_of_pairs",
+        &[takes(&[List], Json, |args| joined(args, "{ ", " }"))],
+    ),
     function("json_of_list", &[takes(&[List], Json, spaced)]),
     function("json_pair", &[takes(&[Any, Any], Text, pair)]),
 ];
@@ -172,7 +181,10 @@ fn object_of_pairs(args: &Arguments) -> Result<ArrayRef> {
 
 fn object_of_lists(args: &Arguments) -> Result<ArrayRef> {
     args.texts(|row| {
-        let (keys, values) = (get::list(args.array(0)?, row), get::list(args.array(1)?, row));
+        let (keys, values) = (
+            get::list(args.array(0)?, row),
+            get::list(args.array(1)?, row),
+        );
         if keys.len() != values.len() {
             return Err(uneven().into());
         }

@@ -35,9 +35,18 @@ pub(super) const FUNCTIONS: [Definition; 7] = [
             takes(&[Json, TextList], Json, delete_keys),
         ],
     ),
-    function("jsonb_delete_path", &[takes(&[Json, TextList], Json, delete_path)]),
-    function("jsonb_strip_nulls", &[takes(&[Json], Json, |args| strip_nulls(args, true))]),
-    function("json_strip_nulls", &[takes(&[Json], Json, |args| strip_nulls(args, false))]),
+    function(
+        "jsonb_delete_path",
+        &[takes(&[Json, TextList], Json, delete_path)],
+    ),
+    function(
+        "jsonb_strip_nulls",
+        &[takes(&[Json], Json, |args| strip_nulls(args, true))],
+    ),
+    function(
+        "json_strip_nulls",
+        &[takes(&[Json], Json, |args| strip_nulls(args, false))],
+    ),
 ];
 
 /// What is done where a path ends.
@@ -88,7 +97,9 @@ fn change(document: &mut Document, path: &[String], change: Change) -> Result<()
             let place = step.trim().parse::<i64>().map_err(|_| {
                 Error::invalid(
                     SqlState::INVALID_TEXT_REPRESENTATION,
-                    format!("the path element {step:?} is no whole number, but stands where an array is"),
+                    format!(
+                        "the path element {step:?} is no whole number, but stands where an array is"
+                    ),
                 )
             })?;
             let at = index(place, items.len());
@@ -154,7 +165,11 @@ fn set(args: &Arguments) -> Result<ArrayRef> {
             return Err(null_in_path().into());
         };
         let value = document::read(values.value(row))?.value;
-        change(document, &path, Change::Set(value, flag(args, 3, row, true)?))
+        change(
+            document,
+            &path,
+            Change::Set(value, flag(args, 3, row, true)?),
+        )
     })
 }
 
@@ -165,7 +180,11 @@ fn insert(args: &Arguments) -> Result<ArrayRef> {
             return Err(null_in_path().into());
         };
         let value = document::read(values.value(row))?.value;
-        change(document, &path, Change::Insert(value, flag(args, 3, row, false)?))
+        change(
+            document,
+            &path,
+            Change::Insert(value, flag(args, 3, row, false)?),
+        )
     })
 }
 
@@ -191,7 +210,9 @@ fn delete_key(args: &Arguments) -> Result<ArrayRef> {
 fn delete_keys(args: &Arguments) -> Result<ArrayRef> {
     changed(args, |row, document| {
         let keys = list(args.array(1)?, row);
-        without(document, &|key| keys.iter().flatten().any(|gone| gone == key));
+        without(document, &|key| {
+            keys.iter().flatten().any(|gone| gone == key)
+        });
         Ok(())
     })
 }
@@ -199,8 +220,9 @@ fn delete_keys(args: &Arguments) -> Result<ArrayRef> {
 fn without(document: &mut Document, gone: &dyn Fn(&str) -> bool) {
     match document {
         Document::Object(fields) => fields.retain(|(key, _)| !gone(key)),
-        Document::List(items) => items
-            .retain(|item| !matches!(&item.value, Document::Text(text) if gone(text))),
+        Document::List(items) => {
+            items.retain(|item| !matches!(&item.value, Document::Text(text) if gone(text)))
+        }
         _ => {}
     }
 }
@@ -211,7 +233,10 @@ fn delete_item(args: &Arguments) -> Result<ArrayRef> {
         let Document::List(items) = document else {
             return Err(Error::invalid(
                 SqlState::INVALID_PARAMETER_VALUE,
-                format!("cannot delete by a place from a JSON {}", document.type_name()),
+                format!(
+                    "cannot delete by a place from a JSON {}",
+                    document.type_name()
+                ),
             )
             .into());
         };
@@ -267,7 +292,9 @@ fn strip(document: &mut Document) {
     match document {
         Document::Object(fields) => {
             fields.retain(|(_, part)| part.value != Document::Null);
-            fields.iter_mut().for_each(|(_, part)| strip(&mut part.value));
+            fields
+                .iter_mut()
+                .for_each(|(_, part)| strip(&mut part.value));
         }
         Document::List(items) => items.iter_mut().for_each(|part| strip(&mut part.value)),
         _ => {}

@@ -383,14 +383,12 @@ impl Document {
                     .is_some_and(|found| found.value.contains(&wanted.value))
             }),
             (Self::List(items), Self::List(wanted)) => wanted.iter().all(|wanted| {
-                items
-                    .iter()
-                    .any(|item| match (&item.value, &wanted.value) {
-                        (Self::List(_), Self::List(_)) | (Self::Object(_), Self::Object(_)) => {
-                            item.value.contains(&wanted.value)
-                        }
-                        (item, wanted) => item.equals(wanted),
-                    })
+                items.iter().any(|item| match (&item.value, &wanted.value) {
+                    (Self::List(_), Self::List(_)) | (Self::Object(_), Self::Object(_)) => {
+                        item.value.contains(&wanted.value)
+                    }
+                    (item, wanted) => item.equals(wanted),
+                })
             }),
             // An array holds a value that stands alone.
             (Self::List(items), simple) if !matches!(simple, Self::Object(_)) => {
@@ -416,10 +414,9 @@ impl Document {
             (Self::Object(left), Self::Object(right)) => {
                 let (left, right) = (sorted(left), sorted(right));
                 left.len() == right.len()
-                    && left
-                        .iter()
-                        .zip(&right)
-                        .all(|(left, right)| left.0 == right.0 && left.1.value.equals(&right.1.value))
+                    && left.iter().zip(&right).all(|(left, right)| {
+                        left.0 == right.0 && left.1.value.equals(&right.1.value)
+                    })
             }
             (left, right) => left == right,
         }
@@ -534,7 +531,10 @@ mod tests {
     #[test]
     fn the_canonical_form_is_that_of_jsonb() {
         for (text, expected) in [
-            (r#" {"b":1,"aa":2,"a":{"x":[1,2 , null]}} "#, r#"{"a": {"x": [1, 2, null]}, "b": 1, "aa": 2}"#),
+            (
+                r#" {"b":1,"aa":2,"a":{"x":[1,2 , null]}} "#,
+                r#"{"a": {"x": [1, 2, null]}, "b": 1, "aa": 2}"#,
+            ),
             (r#"{"a":1,"a":2}"#, r#"{"a": 2}"#),
             ("1e2", "100"),
             ("-1.50e-3", "-0.00150"),
@@ -548,7 +548,20 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_refused() {
-        for text in ["", "{", "[1,]", "{\"a\"}", "01", "1.", "nul", "\"a", "[1] 2", "{'a':1}", "+1", "\"\u{1}\""] {
+        for text in [
+            "",
+            "{",
+            "[1,]",
+            "{\"a\"}",
+            "01",
+            "1.",
+            "nul",
+            "\"a",
+            "[1] 2",
+            "{'a':1}",
+            "+1",
+            "\"\u{1}\"",
+        ] {
             assert!(read(text).is_err(), "{text}");
         }
         assert!(read(&"[".repeat(100_000)).is_err());
@@ -565,7 +578,10 @@ mod tests {
             (r#"{"a":{"b":1}}"#, r#"{"b":1}"#, false),
             (r#"["a",{"b":1}]"#, r#"{"b":1}"#, false),
         ] {
-            let found = read(left).unwrap().value.contains(&read(right).unwrap().value);
+            let found = read(left)
+                .unwrap()
+                .value
+                .contains(&read(right).unwrap().value);
             assert_eq!(found, expected, "{left} @> {right}");
         }
     }

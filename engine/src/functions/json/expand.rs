@@ -33,11 +33,19 @@ pub(super) const KEYS: Variant = takes_by(&[Json], |_| Ok(text_list()), keys);
 pub(super) const FUNCTIONS: [Definition; 2] = [
     function(
         "json_pairs",
-        &[takes_by(&[Json], |_| Ok(pair_list(true)), |args| pairs(args, true))],
+        &[takes_by(
+            &[Json],
+            |_| Ok(pair_list(true)),
+            |args| pairs(args, true),
+        )],
     ),
     function(
         "json_text_pairs",
-        &[takes_by(&[Json], |_| Ok(pair_list(false)), |args| pairs(args, false))],
+        &[takes_by(
+            &[Json],
+            |_| Ok(pair_list(false)),
+            |args| pairs(args, false),
+        )],
     ),
 ];
 

@@ -67,30 +67,46 @@ pub(super) const FUNCTIONS: [Definition; 24] = [
     function("jsonb_typeof", &[takes(&[Json], Text, type_of)]),
     function("json_array_length", &[takes(&[Json], Integer, length)]),
     function("jsonb_array_length", &[takes(&[Json], Integer, length)]),
-    function("jsonb_pretty", &[takes(&[Json], Text, |args| {
-        let documents = args.text(0)?;
-        args.texts(|row| Ok(Some(document::read(documents.value(row))?.value.pretty())))
-    })]),
-    function("jsonb_text", &[takes(&[Text], Json, |args| {
-        let documents = args.text(0)?;
-        args.texts(|row| Ok(Some(document::read(documents.value(row))?.value.canonical())))
-    })]),
-    function("json_text", &[takes(&[Text], Json, |args| {
-        let documents = args.text(0)?;
-        args.texts(|row| {
-            let text = documents.value(row);
-            document::read(text)?;
-            Ok(Some(text.to_owned()))
-        })
-    })]),
+    function(
+        "jsonb_pretty",
+        &[takes(&[Json], Text, |args| {
+            let documents = args.text(0)?;
+            args.texts(|row| Ok(Some(document::read(documents.value(row))?.value.pretty())))
+        })],
+    ),
+    function(
+        "jsonb_text",
+        &[takes(&[Text], Json, |args| {
+            let documents = args.text(0)?;
+            args.texts(|row| {
+                Ok(Some(
+                    document::read(documents.value(row))?.value.canonical(),
+                ))
+            })
+        })],
+    ),
+    function(
+        "json_text",
+        &[takes(&[Text], Json, |args| {
+            let documents = args.text(0)?;
+            args.texts(|row| {
+                let text = documents.value(row);
+                document::read(text)?;
+                Ok(Some(text.to_owned()))
+            })
+        })],
+    ),
     function("jsonb_equal", &[takes(&[Json, Json], Boolean, equal)]),
-    function("json_scalar_text", &[takes(&[Json], Text, |args| {
-        let documents = args.text(0)?;
-        args.texts(|row| {
-            let text = documents.value(row);
-            Ok(unquoted(&document::read(text)?, text))
-        })
-    })]),
+    function(
+        "json_scalar_text",
+        &[takes(&[Json], Text, |args| {
+            let documents = args.text(0)?;
+            args.texts(|row| {
+                let text = documents.value(row);
+                Ok(unquoted(&document::read(text)?, text))
+            })
+        })],
+    ),
     function("json_array_items", &[super::expand::ITEMS]),
     function("json_array_texts", &[super::expand::TEXTS]),
     function("json_keys", &[super::expand::KEYS]),
@@ -151,7 +167,10 @@ fn path(args: &Arguments, shown: Shown) -> Result<ArrayRef> {
     let documents = args.text(0)?;
     args.texts(|row| {
         let text = documents.value(row);
-        let Some(steps) = list(args.array(1)?, row).into_iter().collect::<Option<Vec<_>>>() else {
+        let Some(steps) = list(args.array(1)?, row)
+            .into_iter()
+            .collect::<Option<Vec<_>>>()
+        else {
             return Ok(None);
         };
         let document = document::read(text)?;
@@ -172,7 +191,10 @@ fn steps(args: &Arguments, shown: Shown) -> Result<ArrayRef> {
 
 /// The texts of a list in a row.
 pub(super) fn list(lists: &ArrayRef, row: usize) -> Vec<Option<String>> {
-    let Some(lists) = lists.as_list_opt::<i32>().filter(|lists| !lists.is_null(row)) else {
+    let Some(lists) = lists
+        .as_list_opt::<i32>()
+        .filter(|lists| !lists.is_null(row))
+    else {
         return Vec::new();
     };
     let items = lists.value(row);
@@ -248,14 +270,15 @@ fn type_of(args: &Arguments) -> Result<ArrayRef> {
 
 fn length(args: &Arguments) -> Result<ArrayRef> {
     let documents = args.text(0)?;
-    args.values::<i64, Int64Array>(|row| {
-        match document::read(documents.value(row))?.value {
-            Document::List(items) => Ok(Some(items.len() as i64)),
-            other => Err(Error::invalid(
-                SqlState::INVALID_PARAMETER_VALUE,
-                format!("cannot get the length of a JSON {}: it is no array", other.type_name()),
-            )
-            .into()),
-        }
+    args.values::<i64, Int64Array>(|row| match document::read(documents.value(row))?.value {
+        Document::List(items) => Ok(Some(items.len() as i64)),
+        other => Err(Error::invalid(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!(
+                "cannot get the length of a JSON {}: it is no array",
+                other.type_name()
+            ),
+        )
+        .into()),
     })
 }

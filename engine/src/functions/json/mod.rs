@@ -10,9 +10,9 @@ mod expand;
 mod get;
 pub(crate) mod write;
 
+use super::define::Definition;
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::Field;
-use super::define::Definition;
 pub(crate) use build::canonical;
 
 /// All scalar functions of JSON.

@@ -31,8 +31,18 @@ pub(crate) fn value(array: &ArrayRef, field: &Field, row: usize, out: &mut Strin
                 _ => quote(&text, out),
             }
         }
-        DataType::Float32 => number(f64::from(array.as_primitive::<Float32Type>().value(row)), array, row, out)?,
-        DataType::Float64 => number(array.as_primitive::<Float64Type>().value(row), array, row, out)?,
+        DataType::Float32 => number(
+            f64::from(array.as_primitive::<Float32Type>().value(row)),
+            array,
+            row,
+            out,
+        )?,
+        DataType::Float64 => number(
+            array.as_primitive::<Float64Type>().value(row),
+            array,
+            row,
+            out,
+        )?,
         DataType::List(item) => {
             let items = array.as_list::<i32>().value(row);
             list(&items, item, out)?;

@@ -10,7 +10,9 @@ use chrono::Datelike;
 use datafusion::common::Result;
 
 use super::clock;
-use super::define::Kind::{Date, Double, Instant, Integer, Interval, Numeric, Text, Time, Timestamp};
+use super::define::Kind::{
+    Date, Double, Instant, Integer, Interval, Numeric, Text, Time, Timestamp,
+};
 use super::define::{Arguments, Definition, Memo, function, takes, takes_by};
 use super::shown;
 
@@ -55,8 +57,12 @@ pub(super) const FUNCTIONS: [Definition; 4] = [
                 })
             }),
             // What DataFusion's takes beside: a moment as it is.
-            takes(&[Instant], Instant, |args| Ok(arrow::array::ArrayRef::clone(args.array(0)?))),
-            takes(&[Timestamp], Timestamp, |args| Ok(arrow::array::ArrayRef::clone(args.array(0)?))),
+            takes(&[Instant], Instant, |args| {
+                Ok(arrow::array::ArrayRef::clone(args.array(0)?))
+            }),
+            takes(&[Timestamp], Timestamp, |args| {
+                Ok(arrow::array::ArrayRef::clone(args.array(0)?))
+            }),
         ],
     ),
     function(

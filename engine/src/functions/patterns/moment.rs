@@ -8,13 +8,29 @@ use datafusion::common::Result;
 
 /// The names of months.
 pub(super) const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 
 /// The names of days, from Sunday on.
 pub(super) const DAYS: [&str; 7] = [
-    "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday",
+    "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
 ];
 
 /// A part of a pattern.
@@ -36,10 +52,11 @@ pub(super) struct Field {
 
 /// All fields; where one is the start of another, the longer comes first.
 const FIELDS: [&str; 55] = [
-    "HH24", "HH12", "HH", "MI", "SSSSS", "SSSS", "SS", "MS", "US", "FF1", "FF2", "FF3", "FF4", "FF5",
-    "FF6", "Y,YYY", "YYYY", "YYY", "YY", "IYYY", "IYY", "IY", "IDDD", "ID", "IW", "MONTH", "Month",
-    "month", "MON", "Mon", "mon", "MM", "DAY", "Day", "day", "DY", "Dy", "dy", "DDD", "DD", "WW", "CC",
-    "A.M.", "P.M.", "AM", "PM", "a.m.", "p.m.", "am", "pm", "TZH", "TZM", "TZ", "tz", "OF",
+    "HH24", "HH12", "HH", "MI", "SSSSS", "SSSS", "SS", "MS", "US", "FF1", "FF2", "FF3", "FF4",
+    "FF5", "FF6", "Y,YYY", "YYYY", "YYY", "YY", "IYYY", "IYY", "IY", "IDDD", "ID", "IW", "MONTH",
+    "Month", "month", "MON", "Mon", "mon", "MM", "DAY", "Day", "day", "DY", "Dy", "dy", "DDD",
+    "DD", "WW", "CC", "A.M.", "P.M.", "AM", "PM", "a.m.", "p.m.", "am", "pm", "TZH", "TZM", "TZ",
+    "tz", "OF",
 ];
 const LETTERS: [&str; 7] = ["Y", "I", "D", "W", "J", "Q", "RM"];
 
@@ -48,7 +65,9 @@ fn field_at(rest: &str) -> Option<&'static str> {
     let exact = FIELDS.iter().find(|name| rest.starts_with(**name));
     let any_case = || {
         let is_numeric = |name: &&&str| {
-            !name.starts_with("MON") && !name.starts_with("Mon") && !matches!(**name, "DAY" | "Day" | "DY" | "Dy")
+            !name.starts_with("MON")
+                && !name.starts_with("Mon")
+                && !matches!(**name, "DAY" | "Day" | "DY" | "Dy")
         };
         FIELDS
             .iter()
@@ -85,7 +104,9 @@ pub(super) fn parse(pattern: &str) -> Result<Vec<Part>> {
             continue;
         }
         let (fill, after_prefix) = match rest.get(..2) {
-            Some(prefix) if prefix.eq_ignore_ascii_case("FM") => (true, rest.get(2..).unwrap_or_default()),
+            Some(prefix) if prefix.eq_ignore_ascii_case("FM") => {
+                (true, rest.get(2..).unwrap_or_default())
+            }
             Some(prefix) if prefix.eq_ignore_ascii_case("FX") => {
                 rest = rest.get(2..).unwrap_or_default();
                 continue;
@@ -270,7 +291,10 @@ fn roman_month(month: u32, field: &Field) -> String {
 }
 
 fn month(clock: &NaiveDateTime) -> &'static str {
-    MONTHS.get(clock.month0() as usize).copied().unwrap_or_default()
+    MONTHS
+        .get(clock.month0() as usize)
+        .copied()
+        .unwrap_or_default()
 }
 
 fn day(clock: &NaiveDateTime) -> &'static str {
@@ -319,7 +343,11 @@ pub(super) fn show_interval(pattern: &[Part], value: IntervalMonthDayNano) -> St
             "YY" => write!(out, "{}", padded((value.months / 12).into(), 2, field)),
             "MM" => write!(out, "{}", padded((value.months % 12).into(), 2, field)),
             "DD" => write!(out, "{}", padded(value.days.into(), 2, field)),
-            "DDD" => write!(out, "{}", padded((value.months * 30 + value.days).into(), 3, field)),
+            "DDD" => write!(
+                out,
+                "{}",
+                padded((value.months * 30 + value.days).into(), 3, field)
+            ),
             other => write!(out, "{other}"),
         };
     }

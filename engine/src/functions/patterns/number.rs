@@ -119,7 +119,12 @@ pub(super) fn parse(pattern: &str) -> Result<Pattern> {
                 }
                 'L' => (1, Some(Part::Currency)),
                 'V' => {
-                    parsed.shift = rest.get(1..).unwrap_or_default().bytes().filter(|byte| matches!(byte, b'9' | b'0')).count();
+                    parsed.shift = rest
+                        .get(1..)
+                        .unwrap_or_default()
+                        .bytes()
+                        .filter(|byte| matches!(byte, b'9' | b'0'))
+                        .count();
                     (1, None)
                 }
                 '"' => {
@@ -155,7 +160,10 @@ pub(super) fn show(pattern: &Pattern, number: &str) -> Result<String> {
     }
     let shifted = shift(digits, pattern.shift);
     let (whole, fraction) = rounded(&shifted, pattern.fraction);
-    let is_zero = whole.bytes().chain(fraction.bytes()).all(|digit| digit == b'0');
+    let is_zero = whole
+        .bytes()
+        .chain(fraction.bytes())
+        .all(|digit| digit == b'0');
     let is_negative = is_negative && !is_zero;
     let overflows = whole.len() > pattern.whole && whole != "0";
     // Zero has no digit before the point, where the pattern asks for none.
@@ -223,7 +231,10 @@ fn filled(
                 let digit = match place.cmp(&missing) {
                     std::cmp::Ordering::Less if place < first_shown => None,
                     std::cmp::Ordering::Less => Some('0'),
-                    _ => whole.as_bytes().get(place - missing).map(|digit| char::from(*digit)),
+                    _ => whole
+                        .as_bytes()
+                        .get(place - missing)
+                        .map(|digit| char::from(*digit)),
                 };
                 place += 1;
                 match digit {
@@ -243,7 +254,10 @@ fn filled(
             }
             Part::Digit { .. } => {
                 if fraction_at < shown_fraction {
-                    let digit = fraction.as_bytes().get(fraction_at).map_or('0', |digit| char::from(*digit));
+                    let digit = fraction
+                        .as_bytes()
+                        .get(fraction_at)
+                        .map_or('0', |digit| char::from(*digit));
                     out.push(if overflows { '#' } else { digit });
                 }
                 fraction_at += 1;
@@ -284,7 +298,8 @@ fn filled(
             Part::Ordinal(upper) => {
                 if !is_negative && pattern.fraction == 0 {
                     let last = whole.bytes().last();
-                    let is_teen = whole.len() > 1 && whole.as_bytes().get(whole.len() - 2) == Some(&b'1');
+                    let is_teen =
+                        whole.len() > 1 && whole.as_bytes().get(whole.len() - 2) == Some(&b'1');
                     let text = match last {
                         Some(b'1') if !is_teen => "st",
                         Some(b'2') if !is_teen => "nd",
@@ -363,11 +378,25 @@ fn scientific(pattern: &Pattern, is_negative: bool, digits: &str) -> String {
 
 fn roman(is_negative: bool, digits: &str, upper: bool, fill: bool) -> String {
     const VALUES: [(u32, &str); 13] = [
-        (1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"), (50, "L"),
-        (40, "XL"), (10, "X"), (9, "IX"), (5, "V"), (4, "IV"), (1, "I"),
+        (1000, "M"),
+        (900, "CM"),
+        (500, "D"),
+        (400, "CD"),
+        (100, "C"),
+        (90, "XC"),
+        (50, "L"),
+        (40, "XL"),
+        (10, "X"),
+        (9, "IX"),
+        (5, "V"),
+        (4, "IV"),
+        (1, "I"),
     ];
     let (whole, _) = rounded(digits, 0);
-    let value = whole.parse::<u32>().ok().filter(|value| (1..4000).contains(value) && !is_negative);
+    let value = whole
+        .parse::<u32>()
+        .ok()
+        .filter(|value| (1..4000).contains(value) && !is_negative);
     let Some(mut value) = value else {
         return "#".repeat(15);
     };
@@ -409,7 +438,9 @@ fn read(text: &str, pattern: &str) -> Result<i128> {
                     digits.push(character);
                 }
             }
-            '.' if after_point.is_none() && pattern.fraction > 0 => after_point = Some(digits.len()),
+            '.' if after_point.is_none() && pattern.fraction > 0 => {
+                after_point = Some(digits.len())
+            }
             '.' => break,
             _ => {}
         }

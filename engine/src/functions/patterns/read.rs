@@ -50,7 +50,10 @@ pub(super) fn read(text: &str, pattern: &[Part]) -> Result<Read> {
                     let mut characters = rest.chars();
                     match characters.next() {
                         // Any separator stands for any other (manual, 9.8), and space for nothing.
-                        Some(found) if found == expected || (!found.is_alphanumeric() && !expected.is_alphanumeric()) => {
+                        Some(found)
+                            if found == expected
+                                || (!found.is_alphanumeric() && !expected.is_alphanumeric()) =>
+                        {
                             rest = characters.as_str();
                         }
                         Some(_) if expected.is_alphanumeric() => rest = characters.as_str(),
@@ -150,7 +153,9 @@ fn field_of<'t>(
             named(text, &MONTHS, None).or_else(|| named(text, &MONTHS, Some(3)))?
         }
         "MON" | "Mon" | "mon" => named(text, &MONTHS, Some(3))?,
-        "DAY" | "Day" | "day" => named(text, &DAYS, None).or_else(|| named(text, &DAYS, Some(3)))?,
+        "DAY" | "Day" | "day" => {
+            named(text, &DAYS, None).or_else(|| named(text, &DAYS, Some(3)))?
+        }
         "DY" | "Dy" | "dy" => named(text, &DAYS, Some(3))?,
         "AM" | "PM" | "am" | "pm" => named(text, &["AM", "PM"], None)?,
         "A.M." | "P.M." | "a.m." | "p.m." => named(text, &["A.M.", "P.M."], None)?,
@@ -160,8 +165,20 @@ fn field_of<'t>(
     match field.name {
         "YYYY" | "IYYY" | "Y,YYY" => fields.year = Some(value),
         // Years are those near 2020 (manual, 9.8).
-        "YYY" | "IYY" if value < 1000 => fields.year = Some(if value < 520 { 2000 + value } else { 1000 + value }),
-        "YY" | "IY" if value < 100 => fields.year = Some(if value < 70 { 2000 + value } else { 1900 + value }),
+        "YYY" | "IYY" if value < 1000 => {
+            fields.year = Some(if value < 520 {
+                2000 + value
+            } else {
+                1000 + value
+            })
+        }
+        "YY" | "IY" if value < 100 => {
+            fields.year = Some(if value < 70 {
+                2000 + value
+            } else {
+                1900 + value
+            })
+        }
         "YYY" | "IYY" | "YY" | "IY" => fields.year = Some(value),
         "Y" | "I" => fields.year = Some(2020 + value),
         "MM" => fields.month = Some(value),
@@ -184,7 +201,8 @@ fn field_of<'t>(
         "MS" | "US" | "FF1" | "FF2" | "FF3" | "FF4" | "FF5" | "FF6" => fields.micros = Some(value),
         "OF" | "TZ" | "tz" => {
             fields.zone_hours = Some(value);
-            if let Some((minutes, after)) = rest.strip_prefix(':').and_then(|rest| number(rest, 2)) {
+            if let Some((minutes, after)) = rest.strip_prefix(':').and_then(|rest| number(rest, 2))
+            {
                 fields.zone_minutes = Some(minutes);
                 rest = after;
             }
@@ -213,10 +231,9 @@ impl Fields {
             (Some(julian), ..) => {
                 NaiveDate::from_num_days_from_ce_opt(i32::try_from(julian - 1_721_425).ok()?)?
             }
-            (_, Some(day), _) => NaiveDate::from_yo_opt(
-                i32::try_from(self.year?).ok()?,
-                u32::try_from(day).ok()?,
-            )?,
+            (_, Some(day), _) => {
+                NaiveDate::from_yo_opt(i32::try_from(self.year?).ok()?, u32::try_from(day).ok()?)?
+            }
             (_, _, Some(week)) => {
                 let first = NaiveDate::from_yo_opt(i32::try_from(self.year?).ok()?, 1)?;
                 first.checked_add_days(Days::new(u64::try_from((week - 1) * 7).ok()?))?

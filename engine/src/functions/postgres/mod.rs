@@ -131,19 +131,8 @@ struct Udf {
 
 impl Udf {
     fn new(function: &'static Function) -> Self {
-        let has_arguments = function.variants.iter().any(|it| !it.takes.is_empty());
         Self {
-            signature: if has_arguments {
-                Signature::one_of(
-                    vec![
-                        datafusion::logical_expr::TypeSignature::UserDefined,
-                        datafusion::logical_expr::TypeSignature::Nullary,
-                    ],
-                    function.volatility,
-                )
-            } else {
-                Signature::nullary(function.volatility)
-            },
+            signature: Signature::user_defined(function.volatility),
             function,
         }
     }

@@ -11,9 +11,7 @@ use datafusion::logical_expr::{
     Volatility,
 };
 
-use super::{
-    Function, arg, field_of, immutable, oid_arg, on, on_nulls, stable, text_arg, type_named,
-};
+use super::{Function, arg, field_of, immutable, on, on_nulls, stable, text_arg, type_named};
 use crate::postgres::values::Value;
 use crate::postgres::{display_name, type_of_field};
 use crate::system::objects::Relation;

@@ -40,29 +40,28 @@ macro_rules! privilege {
 }
 
 /// As above, with a column by name or number behind the table.
-macro_rules! column_privilege {
-    ($($user:literal)?; $($table:literal $column:literal),+) => {
-        [$(on(&[$($user,)? $table, $column, "text"], "bool", |system, args| {
-            let user = [$($user)?].first().map(|_: &&str| arg(args, 0));
-            let args = args.get(usize::from(user.is_some())..).unwrap_or_default();
-            table(system, user, arg(args, 0), text_arg(args, 2))
-        })),+]
-    };
+const COLUMN_PRIVILEGE: &[super::Variant] = &[
+    on(&["text", "text", "text"], "bool", own_column),
+    on(&["text", "int2", "text"], "bool", own_column),
+    on(&["oid", "text", "text"], "bool", own_column),
+    on(&["oid", "int2", "text"], "bool", own_column),
+    on(&["name", "text", "text", "text"], "bool", users_column),
+    on(&["name", "text", "int2", "text"], "bool", users_column),
+    on(&["name", "oid", "text", "text"], "bool", users_column),
+    on(&["name", "oid", "int2", "text"], "bool", users_column),
+    on(&["oid", "text", "text", "text"], "bool", users_column),
+    on(&["oid", "text", "int2", "text"], "bool", users_column),
+    on(&["oid", "oid", "text", "text"], "bool", users_column),
+    on(&["oid", "oid", "int2", "text"], "bool", users_column),
+];
+
+fn own_column(system: &System, args: &[Value]) -> Result<Value> {
+    table(system, None, arg(args, 0), text_arg(args, 2))
 }
 
-const OWN_COLUMNS: [super::Variant; 4] =
-    column_privilege!(; "text" "text", "text" "int2", "oid" "text", "oid" "int2");
-const COLUMNS_BY_NAME: [super::Variant; 4] =
-    column_privilege!("name"; "text" "text", "text" "int2", "oid" "text", "oid" "int2");
-const COLUMNS_BY_OID: [super::Variant; 4] =
-    column_privilege!("oid"; "text" "text", "text" "int2", "oid" "text", "oid" "int2");
-
-const COLUMN_PRIVILEGE: &[super::Variant] = &{
-    let [a, b, c, d] = OWN_COLUMNS;
-    let [e, f, g, h] = COLUMNS_BY_NAME;
-    let [i, j, k, l] = COLUMNS_BY_OID;
-    [a, b, c, d, e, f, g, h, i, j, k, l]
-};
+fn users_column(system: &System, args: &[Value]) -> Result<Value> {
+    table(system, Some(arg(args, 0)), arg(args, 1), text_arg(args, 3))
+}
 
 pub(super) const FUNCTIONS: &[Function] = &[
     privilege!("has_table_privilege", table),

@@ -48,7 +48,10 @@ pub(super) fn settle(function: &Function) -> Option<Expr> {
         }
         ("percentile_cont", [fraction @ Expr::Array(_)]) => {
             let ordered = within_group(function)?;
-            Some(call("continuous_percentiles", [(*fraction).clone(), ordered]))
+            Some(call(
+                "continuous_percentiles",
+                [(*fraction).clone(), ordered],
+            ))
         }
         _ => None,
     }

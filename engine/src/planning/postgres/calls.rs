@@ -127,9 +127,10 @@ pub(super) fn settle(function: &Function) -> Option<Expr> {
             Some(call("timezone", [(*zone).clone(), local]))
         }
         ("age", [since]) => Some(call("age", [call("current_date", []), (*since).clone()])),
-        ("substring" | "substr", [value, pattern]) if literal(pattern).is_some() => {
-            Some(call("substring_pattern", [(*value).clone(), (*pattern).clone()]))
-        }
+        ("substring" | "substr", [value, pattern]) if literal(pattern).is_some() => Some(call(
+            "substring_pattern",
+            [(*value).clone(), (*pattern).clone()],
+        )),
         _ => None,
     }
 }

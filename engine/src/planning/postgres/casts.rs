@@ -16,8 +16,11 @@ pub(super) fn settle(expr: &mut Expr) -> Result<()> {
     }) = expr
     {
         // `date 'today'`, `jsonb '{}'`: the same as a cast.
-        let is_special = matches!(data_type, DataType::JSON | DataType::JSONB | DataType::Custom(..))
-            || literal(&Expr::Value(value.clone())).is_some_and(|text| moment(text).is_some());
+        let is_special = matches!(
+            data_type,
+            DataType::JSON | DataType::JSONB | DataType::Custom(..)
+        ) || literal(&Expr::Value(value.clone()))
+            .is_some_and(|text| moment(text).is_some());
         if is_special {
             *expr = Expr::Cast {
                 kind: CastKind::Cast,
@@ -62,7 +65,13 @@ pub(super) fn settle(expr: &mut Expr) -> Result<()> {
         }
         DataType::Date | DataType::Timestamp(..) => {
             if let Some(text) = literal(inner) {
-                if matches!(text.trim().trim_start_matches(['+', '-']).to_lowercase().as_str(), "infinity") {
+                if matches!(
+                    text.trim()
+                        .trim_start_matches(['+', '-'])
+                        .to_lowercase()
+                        .as_str(),
+                    "infinity"
+                ) {
                     return Err(Error::unsupported(format!(
                         "{text:?} as a date or time is not supported"
                     ))
@@ -106,7 +115,10 @@ fn moment(text: &str) -> Option<Expr> {
 fn plain_type(data_type: &mut DataType) {
     if let DataType::Array(element) = data_type {
         use datafusion::sql::sqlparser::ast::ArrayElemTypeDef as Element;
-        if let Element::SquareBracket(inner, _) | Element::AngleBracket(inner) | Element::Parenthesis(inner) = element {
+        if let Element::SquareBracket(inner, _)
+        | Element::AngleBracket(inner)
+        | Element::Parenthesis(inner) = element
+        {
             plain_type(inner);
         }
         return;
@@ -114,8 +126,10 @@ fn plain_type(data_type: &mut DataType) {
     let DataType::Custom(name, modifiers) = data_type else {
         return;
     };
-    let [ObjectNamePart::Identifier(schema), ObjectNamePart::Identifier(plain)] =
-        name.0.as_slice()
+    let [
+        ObjectNamePart::Identifier(schema),
+        ObjectNamePart::Identifier(plain),
+    ] = name.0.as_slice()
     else {
         return;
     };

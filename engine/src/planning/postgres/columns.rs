@@ -10,7 +10,8 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::Result;
 use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{
-    ArrayElemTypeDef as Element, CastKind, DataType, Expr, Ident, Select, SelectItem, SetExpr, TimezoneInfo, TrimWhereField, Value,
+    ArrayElemTypeDef as Element, CastKind, DataType, Expr, Ident, Select, SelectItem, SetExpr,
+    TimezoneInfo, TrimWhereField, Value,
 };
 
 use super::called;
@@ -85,8 +86,9 @@ fn name_of(expr: &Expr) -> Option<String> {
         Expr::CompoundIdentifier(parts) => parts.last().map(normalized),
         Expr::CompoundFieldAccess { root, .. } => name_of(root),
         Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => name_of(inner),
-        Expr::Function(function) => called(&function.name)
-            .or_else(|| function.name.0.last()?.as_ident().map(normalized)),
+        Expr::Function(function) => {
+            called(&function.name).or_else(|| function.name.0.last()?.as_ident().map(normalized))
+        }
         Expr::Cast {
             expr,
             data_type,
@@ -122,13 +124,11 @@ fn name_of(expr: &Expr) -> Option<String> {
             _ => None,
         },
         Expr::Subquery(query) => match query.body.as_ref() {
-            SetExpr::Select(select) => {
-                match select.projection.first()? {
-                    SelectItem::UnnamedExpr(expr) => name_of(expr),
-                    SelectItem::ExprWithAlias { alias, .. } => Some(normalized(alias)),
-                    _ => None,
-                }
-            }
+            SetExpr::Select(select) => match select.projection.first()? {
+                SelectItem::UnnamedExpr(expr) => name_of(expr),
+                SelectItem::ExprWithAlias { alias, .. } => Some(normalized(alias)),
+                _ => None,
+            },
             _ => None,
         },
         _ => None,
@@ -142,14 +142,17 @@ fn type_name(data_type: &DataType) -> String {
         DataType::BigInt(_) | DataType::Int8(_) => "int8",
         DataType::SmallInt(_) | DataType::Int2(_) => "int2",
         DataType::Real | DataType::Float4 => "float4",
-        DataType::Double(_) | DataType::DoublePrecision | DataType::Float8 | DataType::Float(_) => "float8",
+        DataType::Double(_) | DataType::DoublePrecision | DataType::Float8 | DataType::Float(_) => {
+            "float8"
+        }
         DataType::Numeric(_) | DataType::Decimal(_) | DataType::Dec(_) => "numeric",
         DataType::Boolean | DataType::Bool => "bool",
-        DataType::Varchar(_) | DataType::CharacterVarying(_) | DataType::CharVarying(_) => "varchar",
+        DataType::Varchar(_) | DataType::CharacterVarying(_) | DataType::CharVarying(_) => {
+            "varchar"
+        }
         DataType::Char(_) | DataType::Character(_) => "bpchar",
         DataType::Timestamp(_, zone) => match zone {
-            TimezoneInfo::Tz
-            | TimezoneInfo::WithTimeZone => "timestamptz",
+            TimezoneInfo::Tz | TimezoneInfo::WithTimeZone => "timestamptz",
             _ => "timestamp",
         },
         DataType::Interval { .. } => "interval",
@@ -198,8 +201,16 @@ pub(crate) fn shown_name(name: &str) -> &str {
 /// A plan whose columns have the names that its reader sees, where no two would have the same.
 pub(crate) fn restored(plan: LogicalPlan) -> Result<LogicalPlan> {
     let schema = plan.schema();
-    let names: Vec<&str> = schema.fields().iter().map(|field| shown_name(field.name())).collect();
-    let is_changed = schema.fields().iter().zip(&names).any(|(field, name)| field.name() != name);
+    let names: Vec<&str> = schema
+        .fields()
+        .iter()
+        .map(|field| shown_name(field.name()))
+        .collect();
+    let is_changed = schema
+        .fields()
+        .iter()
+        .zip(&names)
+        .any(|(field, name)| field.name() != name);
     let distinct: HashSet<_> = names.iter().collect();
     if !is_changed || distinct.len() < names.len() {
         return Ok(plan);

@@ -57,8 +57,10 @@ pub(super) fn settle(expr: &mut Expr) -> Result<()> {
                 name.as_str(),
                 "c" | "posix" | "default" | "ucs_basic" | "c.utf8" | "c.utf-8"
             ) {
-                return Err(Error::unsupported(format!("COLLATE {collation} is not supported"))
-                    .with_hint("texts are compared by their bytes, which is COLLATE \"C\""));
+                return Err(
+                    Error::unsupported(format!("COLLATE {collation} is not supported"))
+                        .with_hint("texts are compared by their bytes, which is COLLATE \"C\""),
+                );
             }
             *expr = take(inner);
         }
@@ -269,8 +271,9 @@ fn quantified_like(expr: &mut Expr) {
         Expr::Function(Function {
             args: FunctionArguments::List(list),
             ..
-        }) if !any => super::plain_args(&list.args)
-            .and_then(|args| args.first().map(|arg| (*arg).clone())),
+        }) if !any => {
+            super::plain_args(&list.args).and_then(|args| args.first().map(|arg| (*arg).clone()))
+        }
         Expr::Tuple(patterns) => Some(call("make_array", patterns)),
         other => Some(other),
     };

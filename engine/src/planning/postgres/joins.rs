@@ -4,8 +4,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, JoinConstraint, JoinOperator, ObjectName, OrderByExpr, Select,
-    SelectItem, SetExpr, TableFactor, VisitMut, VisitorMut,
+    Expr, Ident, JoinConstraint, JoinOperator, ObjectName, OrderByExpr, Select, SelectItem,
+    SetExpr, TableFactor, VisitMut, VisitorMut,
 };
 
 use super::call;
@@ -21,9 +21,10 @@ pub(super) fn settle(select: &mut Select, order_by: Option<&mut [OrderByExpr]>) 
         return refuse_outer(select);
     };
     let (constraint, side) = match &join.join_operator {
-        JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) | JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => {
-            (constraint, Side::Left)
-        }
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint) => (constraint, Side::Left),
         JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => {
             (constraint, Side::Right)
         }

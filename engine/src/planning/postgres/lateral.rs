@@ -36,12 +36,7 @@ fn joined(join: &Join) -> Result<Option<LogicalPlan>> {
         JoinType::Left => true,
         _ => return Ok(None),
     };
-    let is_true = |expr: &Expr| {
-        matches!(
-            expr,
-            Expr::Literal(ScalarValue::Boolean(Some(true)), _)
-        )
-    };
+    let is_true = |expr: &Expr| matches!(expr, Expr::Literal(ScalarValue::Boolean(Some(true)), _));
     let filter = join.filter.as_ref().filter(|filter| !is_true(filter));
     if !join.on.is_empty() || (keeps_left && filter.is_some()) {
         return Ok(None);
@@ -60,7 +55,9 @@ fn joined(join: &Join) -> Result<Option<LogicalPlan>> {
     };
     let rows = left.restored(rows, alias.as_ref())?;
     let rows = match filter {
-        Some(filter) => LogicalPlanBuilder::from(rows).filter(filter.clone())?.build()?,
+        Some(filter) => LogicalPlanBuilder::from(rows)
+            .filter(filter.clone())?
+            .build()?,
         None => rows,
     };
     Ok(Some(rows))
@@ -149,7 +146,10 @@ impl Left {
                     let name = expr.schema_name().to_string();
                     let is_list = unnest.exec_columns.iter().any(|column| column.name == name);
                     match is_list {
-                        true => Ok(functions::call("null_if_empty", vec![expr.clone().unalias()])?.alias(name)),
+                        true => Ok(
+                            functions::call("null_if_empty", vec![expr.clone().unalias()])?
+                                .alias(name),
+                        ),
                         false => Ok(expr.clone()),
                     }
                 });
@@ -194,10 +194,12 @@ impl Left {
     /// An expression that reads the left side as a row around it, reading it as columns of `schema`.
     fn inner(&self, expr: Expr, schema: &DFSchemaRef) -> Result<Expr> {
         expr.transform(|expr| match &expr {
-            Expr::OuterReferenceColumn(_, column) => match self.schema.maybe_index_of_column(column) {
-                Some(at) => Ok(Transformed::yes(self.column(at, schema)?)),
-                None => Ok(Transformed::no(expr)),
-            },
+            Expr::OuterReferenceColumn(_, column) => {
+                match self.schema.maybe_index_of_column(column) {
+                    Some(at) => Ok(Transformed::yes(self.column(at, schema)?)),
+                    None => Ok(Transformed::no(expr)),
+                }
+            }
             _ => Ok(Transformed::no(expr)),
         })
         .data()
@@ -216,7 +218,8 @@ impl Left {
                 continue;
             }
             let column = Expr::Column(Column::new(relation.cloned(), field.name()));
-            columns.push(column.alias_qualified(alias.cloned().or(relation.cloned()), field.name()));
+            columns
+                .push(column.alias_qualified(alias.cloned().or(relation.cloned()), field.name()));
         }
         LogicalPlanBuilder::from(rows).project(columns)?.build()
     }

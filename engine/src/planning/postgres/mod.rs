@@ -7,8 +7,8 @@
 mod aggregates;
 mod calls;
 mod casts;
-mod expressions;
 pub(crate) mod columns;
+mod expressions;
 mod joins;
 pub(super) mod lateral;
 pub(crate) mod operators;

@@ -61,7 +61,9 @@ impl ExprPlanner for Operators {
         schema: &DFSchema,
     ) -> Result<PlannerResult<RawBinaryExpr>> {
         use BinaryOperator as Op;
-        use Operand::{Date, Integer, Interval, Json, List, Literal, Number, Text, Time, Timestamp};
+        use Operand::{
+            Date, Integer, Interval, Json, List, Literal, Number, Text, Time, Timestamp,
+        };
         let (left, right) = (operand(&expr.left, schema), operand(&expr.right, schema));
         let RawBinaryExpr {
             op,
@@ -69,7 +71,8 @@ impl ExprPlanner for Operators {
             right: r,
         } = expr;
         let called = |name: &str, args| functions::call(name, args).map(PlannerResult::Planned);
-        let original = |op, left, right| Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
+        let original =
+            |op, left, right| Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
         match (&op, left, right) {
             (Op::Arrow, Json | Text | Literal, _) => called("json_get_value", vec![l, r]),
             (Op::LongArrow, Json | Text | Literal, _) => called("json_get_text", vec![l, r]),
@@ -135,11 +138,19 @@ impl ExprPlanner for Operators {
             (Op::Multiply, Interval, Integer | Number) => called("interval_times", vec![l, r]),
             (Op::Multiply, Integer | Number, Interval) => called("interval_times", vec![r, l]),
             (Op::Divide, Interval, Integer | Number) => called("interval_divided", vec![l, r]),
-            (Op::Plus | Op::Minus | Op::Multiply | Op::Divide | Op::Modulo, Literal, Integer | Number) => {
+            (
+                Op::Plus | Op::Minus | Op::Multiply | Op::Divide | Op::Modulo,
+                Literal,
+                Integer | Number,
+            ) => {
                 let wanted = r.get_type(schema)?;
                 original(op, cast(l, wanted), r)
             }
-            (Op::Plus | Op::Minus | Op::Multiply | Op::Divide | Op::Modulo, Integer | Number, Literal) => {
+            (
+                Op::Plus | Op::Minus | Op::Multiply | Op::Divide | Op::Modulo,
+                Integer | Number,
+                Literal,
+            ) => {
                 let wanted = l.get_type(schema)?;
                 original(op, l, cast(r, wanted))
             }

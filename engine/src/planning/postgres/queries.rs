@@ -36,7 +36,9 @@ pub(super) fn settle(query: &mut Query) -> Result<()> {
 fn table(body: &mut SetExpr) -> Result<()> {
     match body {
         SetExpr::Table(named) => {
-            let names = [&named.schema_name, &named.table_name].into_iter().flatten();
+            let names = [&named.schema_name, &named.table_name]
+                .into_iter()
+                .flatten();
             // The parser gives names as they were written, and folds none.
             let names: Vec<_> = names
                 .map(|name| quote_ident(&name.to_lowercase()))
@@ -117,9 +119,7 @@ pub(super) fn as_array(mut query: Box<Query>) -> Result<Expr> {
         },
         _ => None,
     };
-    let by_number = order
-        .iter()
-        .any(|by| matches!(&by.expr, Expr::Value(_)));
+    let by_number = order.iter().any(|by| matches!(&by.expr, Expr::Value(_)));
     if let (Some(value), false) = (value, by_number) {
         query.order_by = None;
         let all = array_agg(super::take(value), order);
@@ -136,8 +136,9 @@ pub(super) fn as_array(mut query: Box<Query>) -> Result<Expr> {
 fn is_set(expr: &Expr) -> bool {
     let found = ast::visit_expressions(expr, |expr| match expr {
         Expr::Function(function)
-            if super::called(&function.name)
-                .is_some_and(|name| super::set_returning::is_one(&name) || super::set_returning::is_aggregate(&name)) =>
+            if super::called(&function.name).is_some_and(|name| {
+                super::set_returning::is_one(&name) || super::set_returning::is_aggregate(&name)
+            }) =>
         {
             ControlFlow::Break(())
         }

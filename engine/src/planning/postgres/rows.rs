@@ -25,9 +25,10 @@ pub(super) fn settle(expr: &mut Expr) -> Result<()> {
             let written = match op {
                 BinaryOperator::Eq => equal(&left, &right),
                 BinaryOperator::NotEq => not(equal(&left, &right)),
-                BinaryOperator::Lt | BinaryOperator::LtEq | BinaryOperator::Gt | BinaryOperator::GtEq => {
-                    ordered(&left, &op, &right)
-                }
+                BinaryOperator::Lt
+                | BinaryOperator::LtEq
+                | BinaryOperator::Gt
+                | BinaryOperator::GtEq => ordered(&left, &op, &right),
                 _ => return Ok(()),
             };
             *expr = Expr::Nested(Box::new(written));
@@ -67,8 +68,10 @@ pub(super) fn settle(expr: &mut Expr) -> Result<()> {
                 return Ok(());
             };
             if *negated {
-                return Err(Error::unsupported("a row with NOT IN (query) is not supported")
-                    .with_hint("write NOT EXISTS (SELECT … WHERE …)"));
+                return Err(
+                    Error::unsupported("a row with NOT IN (query) is not supported")
+                        .with_hint("write NOT EXISTS (SELECT … WHERE …)"),
+                );
             }
             let names: Vec<_> = (1..=left.len()).map(|at| format!("\"_{at}\"")).collect();
             let mut exists = super::parsed(&format!(
@@ -93,7 +96,9 @@ pub(super) fn settle(expr: &mut Expr) -> Result<()> {
         }
         Expr::IsNull(inner) => {
             if let Some(columns) = columns(inner) {
-                *expr = all(columns.into_iter().map(|column| Expr::IsNull(Box::new(column))));
+                *expr = all(columns
+                    .into_iter()
+                    .map(|column| Expr::IsNull(Box::new(column))));
             }
         }
         Expr::IsNotNull(inner) => {
@@ -197,9 +202,5 @@ fn ordered(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Expr {
         BinaryOperator::And,
         Expr::Nested(Box::new(ordered(left_rest, op, right_rest))),
     );
-    binary(
-        decided,
-        BinaryOperator::Or,
-        Expr::Nested(Box::new(rest)),
-    )
+    binary(decided, BinaryOperator::Or, Expr::Nested(Box::new(rest)))
 }

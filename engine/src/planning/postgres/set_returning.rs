@@ -53,12 +53,32 @@ const ALL: [SetReturning; 23] = [
     rows("generate_series", "series", Columns::One),
     rows("generate_subscripts", "subscripts", Columns::One),
     rows("string_to_table", "string_to_array", Columns::One),
-    rows("regexp_split_to_table", "regexp_split_to_array", Columns::One),
+    rows(
+        "regexp_split_to_table",
+        "regexp_split_to_array",
+        Columns::One,
+    ),
     rows("regexp_matches", "regexp_all_matches", Columns::One),
-    rows("json_array_elements", "json_array_items", Columns::Named("value")),
-    rows("jsonb_array_elements", "json_array_items", Columns::Named("value")),
-    rows("json_array_elements_text", "json_array_texts", Columns::Named("value")),
-    rows("jsonb_array_elements_text", "json_array_texts", Columns::Named("value")),
+    rows(
+        "json_array_elements",
+        "json_array_items",
+        Columns::Named("value"),
+    ),
+    rows(
+        "jsonb_array_elements",
+        "json_array_items",
+        Columns::Named("value"),
+    ),
+    rows(
+        "json_array_elements_text",
+        "json_array_texts",
+        Columns::Named("value"),
+    ),
+    rows(
+        "jsonb_array_elements_text",
+        "json_array_texts",
+        Columns::Named("value"),
+    ),
     rows("json_object_keys", "json_keys", Columns::One),
     rows("jsonb_object_keys", "json_keys", Columns::One),
     rows("json_each", "json_pairs", PAIR),
@@ -84,8 +104,20 @@ const ALL: [SetReturning; 23] = [
 
 /// Aggregates whose one value makes one row of all.
 const AGGREGATES: [&str; 14] = [
-    "count", "sum", "avg", "min", "max", "array_agg", "string_agg", "bool_and", "bool_or", "every",
-    "json_agg", "jsonb_agg", "json_object_agg", "jsonb_object_agg",
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "array_agg",
+    "string_agg",
+    "bool_and",
+    "bool_or",
+    "every",
+    "json_agg",
+    "jsonb_agg",
+    "json_object_agg",
+    "jsonb_object_agg",
 ];
 
 /// Whether a function gives rows.
@@ -186,7 +218,12 @@ pub(super) fn in_from(factor: &mut TableFactor) -> Result<()> {
             with_ordinality,
             alias,
             ..
-        } => (called(name), arguments(args), *with_ordinality, alias.clone()),
+        } => (
+            called(name),
+            arguments(args),
+            *with_ordinality,
+            alias.clone(),
+        ),
         TableFactor::UNNEST {
             alias,
             array_exprs,
@@ -203,7 +240,9 @@ pub(super) fn in_from(factor: &mut TableFactor) -> Result<()> {
     };
     let Some(function) = name.as_deref().and_then(known) else {
         return match with_ordinality {
-            true => Err(Error::unsupported("WITH ORDINALITY of this function is not supported")),
+            true => Err(Error::unsupported(
+                "WITH ORDINALITY of this function is not supported",
+            )),
             false => Ok(()),
         };
     };
@@ -264,12 +303,15 @@ fn as_query(
         None => args.to_vec(),
         Some(list) => vec![call(list, args.iter().cloned())],
     };
-    let declared: Vec<TableAliasColumnDef> =
-        alias.as_ref().map_or_else(Vec::new, |alias| alias.columns.clone());
+    let declared: Vec<TableAliasColumnDef> = alias
+        .as_ref()
+        .map_or_else(Vec::new, |alias| alias.columns.clone());
     let name = alias
         .as_ref()
         .map_or_else(|| Ident::new(function.name), |alias| alias.name.clone());
-    let ordinals = lists.first().map(|list| format!("unnest(ordinals({list}))"));
+    let ordinals = lists
+        .first()
+        .map(|list| format!("unnest(ordinals({list}))"));
     let (sql, defaults): (String, Vec<String>) = match &function.columns {
         Columns::One | Columns::Named(_) => {
             let default = match (&function.columns, &alias) {
@@ -360,7 +402,10 @@ fn as_query(
 
 /// A name as it was written.
 fn ident(name: &str) -> Ident {
-    match name.strip_prefix('"').and_then(|name| name.strip_suffix('"')) {
+    match name
+        .strip_prefix('"')
+        .and_then(|name| name.strip_suffix('"'))
+    {
         Some(quoted) => Ident::with_quote('"', quoted.replace("\"\"", "\"")),
         None => Ident::new(name),
     }

@@ -115,6 +115,6 @@ fn mentioned(entry: &Entry, sql: &str) -> Value {
 pub(in crate::system) fn keyed(system: &System) -> impl Iterator<Item = &Entry> {
     let relations = system.catalog.relations();
     relations
-        .map(AsRef::as_ref)
+        .map(|entry| -> &Entry { entry })
         .filter(|entry| !entry.primary_key().is_empty())
 }
