@@ -1,7 +1,7 @@
 //! PostgreSQL's types, and which of them a column of an answer is.
 //!
 //! Where an Arrow type says less than the type of PostgreSQL (`oid` is a number, `name` is a text), the field is marked by the
-//! name of an extension type, `weir.postgres.` and the name.
+//! name of an extension type, `weir.pg.` and the name.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use weir_catalog::{EXTENSION_NAME_KEY, Logical};
 
 /// What the mark of a field begins with.
-const MARK: &str = "weir.postgres.";
+const MARK: &str = "weir.pg.";
 
 /// One type of `pg_type`.
 #[derive(Debug, PartialEq, Eq)]
@@ -338,9 +338,7 @@ fn of_arrow(data_type: &DataType) -> TypeRef {
         | DataType::ListView(item)
         | DataType::LargeListView(item)
         | DataType::FixedSizeList(item, _) => array_of(type_of_field(item)),
-        DataType::Struct(_) => plain("record"),
-        DataType::Map(..) => plain("json"),
-        DataType::Union(..) => plain("text"),
+        DataType::Struct(_) | DataType::Map(..) | DataType::Union(..) => plain("json"),
         DataType::Dictionary(_, value) => of_arrow(value),
         DataType::RunEndEncoded(_, values) => type_of_field(values),
     }
