@@ -12,7 +12,7 @@ use std::sync::Arc;
 use arrow::array::Array;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use async_trait::async_trait;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue, exec_err, internal_err};
 use datafusion::execution::TaskContext;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -35,8 +35,22 @@ pub(super) fn runnable(
     state: &SessionState,
     runtime: &Arc<RuntimeEnv>,
 ) -> Result<LogicalPlan> {
+    let mut is_needed = false;
+    plan.apply(|node| {
+        is_needed |= has_subquery(node)?;
+        Ok(match is_needed {
+            true => TreeNodeRecursion::Stop,
+            false => TreeNodeRecursion::Continue,
+        })
+    })?;
+    if !is_needed {
+        return Ok(plan);
+    }
     let mut numbers = 0;
     plan.transform_up_with_subqueries(|node| {
+        if !has_subquery(&node)? {
+            return Ok(Transformed::no(node));
+        }
         let inputs = node.inputs().into_iter().map(|input| input.schema());
         let mut columns = DFSchema::empty();
         for input in inputs {
@@ -58,6 +72,16 @@ pub(super) fn runnable(
         })
     })
     .data()
+}
+
+/// Whether an expression of a node has a subquery.
+fn has_subquery(node: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    node.apply_expressions(|expr| {
+        found |= expr.exists(|expr| Ok(is_subquery(expr)))?;
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
 }
 
 fn is_subquery(expr: &Expr) -> bool {
