@@ -34,6 +34,7 @@ fuzz:
 	cd sql && $(CARGO) +nightly fuzz run parse -- -max_total_time=600
 	cd topics && $(CARGO) +nightly fuzz run batch -- -max_total_time=600
 	cd server && $(CARGO) +nightly fuzz run frame -- -max_total_time=600
+	cd server && $(CARGO) +nightly fuzz run postgres -- -max_total_time=600
 
 lint:
 	$(CARGO) fmt --all --check

@@ -5,14 +5,17 @@
 mod cli;
 mod clients;
 mod dependency_direction;
+mod flight;
 mod http;
 mod kafka;
 mod layout;
 mod live;
+mod postgres;
 #[path = "postgres/catalog.rs"]
 mod postgres_catalog;
 mod recovery;
 mod s3;
+mod security;
 mod slt;
 mod views;
 

@@ -1,4 +1,4 @@
-//! Arrow egress: 10 million rows of 8 columns over REST, against the same plan in process.
+//! Arrow egress: 10 million rows of 8 columns over REST and over Flight, against the same plan in process.
 //!
 //! In process, the plan keeps both cores busy. Over REST the same cores also move the bytes through a socket to the client,
 //! who runs on them too; what a bare socket takes for the same bytes is measured beside, as the bound.
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use arrow::array::{
     ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
+use arrow_flight::sql::client::FlightSqlServiceClient;
 use futures::StreamExt;
 use parquet::arrow::ArrowWriter;
 use weir_base::SystemClock;
@@ -31,7 +32,7 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) {
     let runs = bench.choose(5, 2);
 
     let in_process = runtime().block_on(in_process(bench, &sql, rows, runs));
-    let server = bench.server().allow_path(&bench.data).start();
+    let server = bench.server().flight().allow_path(&bench.data).start();
     let mut wire = Wire::connect(server.address()).expect("the server takes connections");
     let headers = [
         ("accept", "application/vnd.apache.arrow.stream"),
@@ -54,6 +55,7 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) {
         best = best.max(rows as f64 / started.elapsed().as_secs_f64());
     }
     let after = process::peak_resident_bytes(server.pid());
+    let over_flight = runtime().block_on(over_flight(&server.flight(), &sql, rows, runs));
     server.stop();
     let label = format!(
         "Arrow egress, {} M rows × 8 columns ({} MB)",
@@ -67,6 +69,13 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) {
         Promise::None,
     );
     report.add("  over REST", best, "rows/s", Promise::None);
+    report.add("  over Flight", over_flight, "rows/s", Promise::None);
+    report.add(
+        "  Flight to REST",
+        over_flight / best * 100.0,
+        "%",
+        Promise::AtLeast(80.0),
+    );
     report.add(
         "  REST to in process",
         best / in_process * 100.0,
@@ -127,6 +136,37 @@ async fn in_process(bench: &Bench, sql: &str, rows: i64, runs: usize) -> f64 {
         best = best.max(rows as f64 / started.elapsed().as_secs_f64());
     }
     engine.close().await;
+    best
+}
+
+/// Over the Flight door, by a client that takes the messages and does not decode them: the best rate of `runs`.
+async fn over_flight(address: &str, sql: &str, rows: i64, runs: usize) -> f64 {
+    let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}"))
+        .expect("an address")
+        .initial_stream_window_size(4 << 20)
+        .initial_connection_window_size(16 << 20)
+        .connect()
+        .await
+        .expect("the Flight door is open");
+    let mut client = FlightSqlServiceClient::new(channel);
+    let mut best: f64 = 0.0;
+    for _ in 0..=runs {
+        let started = Instant::now();
+        let info = client.execute(sql.to_owned(), None).await;
+        let info = info.expect("the query is planned");
+        let ticket = info.endpoint.first().and_then(|end| end.ticket.clone());
+        let rows_of = client
+            .inner_mut()
+            .do_get(ticket.expect("rows have a ticket"))
+            .await;
+        let mut messages = rows_of.expect("the query runs").into_inner();
+        let mut bytes = 0;
+        while let Some(message) = messages.next().await {
+            bytes += message.expect("the rows arrive").data_body.len();
+        }
+        assert!(bytes as i64 > rows, "{bytes} bytes came");
+        best = best.max(rows as f64 / started.elapsed().as_secs_f64());
+    }
     best
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use weir_base::SqlState;
 
+use crate::accounts::AccountId;
 use crate::secret::REDACTED;
 use crate::{
     Body, Column, DEFAULT_SCHEMA, Entry, Error, HIDDEN_COLUMNS, ObjectId, ObjectKind, ObjectName,
@@ -35,6 +36,8 @@ pub struct NewObject {
     pub depends_on: BTreeSet<ObjectId>,
     /// Now, in milliseconds since the Unix epoch.
     pub created_at_ms: i64,
+    /// Who creates it, and so owns it. What is replaced keeps its owner.
+    pub owner: Option<AccountId>,
 }
 
 /// What to do when the name is taken.
@@ -100,6 +103,7 @@ impl Snapshot {
             sql: new.sql,
             depends_on: new.depends_on,
             created_at_ms: new.created_at_ms,
+            owner: replaced.map_or(new.owner, |existing| existing.owner),
         };
         match &entry.body {
             Body::ExternalTable(table) => {

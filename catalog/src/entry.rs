@@ -8,6 +8,7 @@ use arrow_schema::{Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use weir_base::{TopicId, TopicName};
 
+use crate::accounts::AccountId;
 use crate::ident::quote_ident;
 use crate::{Check, Column, DEFAULT_SCHEMA, Secret};
 
@@ -158,6 +159,9 @@ pub struct Entry {
     pub depends_on: BTreeSet<ObjectId>,
     /// When it was created, in milliseconds since the Unix epoch.
     pub created_at_ms: i64,
+    /// Who may change and drop it, and with whose rights its query runs; `None` is the operator.
+    #[serde(default)]
+    pub owner: Option<AccountId>,
 }
 
 impl Entry {

@@ -1,4 +1,5 @@
-//! What exists: schemas, streams, tables, external tables, views and connections; in versions, durably.
+//! What exists: schemas, streams, tables, external tables, views and connections; who may use it ([`accounts`]); in versions,
+//! durably.
 //!
 //! A [`Snapshot`] is one version of the whole catalog, immutable and cheap to hold: a query resolves all its names on one.
 //! Changes are planned by pure functions on a snapshot ([`Snapshot::create`], [`Snapshot::remove`], …), which know the rules
@@ -6,6 +7,7 @@
 //!
 //! It runs nothing: it neither parses SQL, nor creates topics, nor opens files. Start at [`Snapshot`] and [`Entry`].
 
+pub mod accounts;
 pub mod alter;
 pub mod change;
 pub mod column;
@@ -17,6 +19,7 @@ pub mod secret;
 pub mod snapshot;
 pub mod store;
 
+pub use accounts::{Account, AccountId, Accounts, Privilege};
 pub use alter::ColumnChange;
 pub use change::{Change, Created, IfExists, NewObject};
 pub use column::{Check, Column, EXTENSION_NAME_KEY, Logical};

@@ -50,6 +50,7 @@ impl Snapshot {
             sql: format!("CREATE SCHEMA {DEFAULT_SCHEMA}"),
             depends_on: BTreeSet::new(),
             created_at_ms: 0,
+            owner: None,
         });
         Self {
             version: 0,
@@ -145,6 +146,21 @@ impl Snapshot {
     /// All objects of one kind, in order of name.
     pub fn of_kind(&self, kind: ObjectKind) -> impl Iterator<Item = &Arc<Entry>> {
         self.entries().filter(move |entry| entry.kind() == kind)
+    }
+
+    /// This version with some of its objects alone, for somebody for whom the others are not there: to look things up, not to
+    /// change them. What is left may depend on what is not.
+    pub fn filtered(&self, keep: impl Fn(&Entry) -> bool) -> Self {
+        let mut filtered = self.clone();
+        filtered.by_id.retain(|_, entry| keep(entry));
+        let kept = |entry: &Arc<Entry>| filtered.by_id.contains_key(&entry.id);
+        filtered.relations.retain(|_, entry| kept(entry));
+        filtered.schemas.retain(|_, entry| kept(entry));
+        filtered.connections.retain(|_, entry| kept(entry));
+        for entries in filtered.by_topic.values_mut() {
+            entries.retain(kept);
+        }
+        filtered
     }
 
     /// What directly depends on an object: of a schema, that is all that lies in it.

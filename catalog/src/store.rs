@@ -1,8 +1,8 @@
 //! The catalog on disk, and its current version.
 //!
-//! A `fjall` database of four keyspaces: `entries` (identity → JSON of [`Entry`]), `secrets` (identity → JSON of a
-//! connection's secrets), `meta` (`format`, `version`, `next_id`), and `schemas` (JSON of a key → JSON of a record of the
-//! schema registry). A commit is one write batch over all of them, and is synced before it is acknowledged or seen.
+//! A `fjall` database of five keyspaces: `entries` (identity → JSON of [`Entry`]), `secrets` (identity → JSON of a
+//! connection's secrets), `meta` (`format`, `version`, `next_id`), `schemas` (JSON of a key → JSON of a record of the
+//! schema registry), and `accounts` (JSON of a key → JSON of a user, role, token, grant or policy). A commit is one write batch over all of them, and is synced before it is acknowledged or seen.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use tracing::{error, info};
 use weir_schemas::{Planned, Record, Registry};
 
+use crate::accounts::{Accounts, Record as AccountRecord};
 use crate::{Body, Change, Entry, Error, ObjectId, Result, Secret, Snapshot};
 
 /// The format that this version writes and reads.
@@ -27,6 +28,7 @@ const FORMAT: u64 = 1;
 pub struct Catalog {
     current: ArcSwap<Snapshot>,
     registry: ArcSwap<Registry>,
+    accounts: ArcSwap<Accounts>,
     /// Held while a change of the registry is planned and carried out: comparing schemas takes its time, which commits of
     /// the catalog itself need not wait for.
     registering: Mutex<()>,
@@ -41,6 +43,7 @@ struct Store {
     secrets: Keyspace,
     meta: Keyspace,
     schemas: Keyspace,
+    accounts: Keyspace,
     failure: Option<String>,
 }
 
@@ -57,10 +60,12 @@ impl Catalog {
             None => store.initialise()?,
         };
         let registry = store.load_registry()?;
+        let accounts = store.load_accounts()?;
         info!(dir = %dir.display(), version = snapshot.version(), objects = snapshot.entries().count(), "catalog opened");
         Ok(Self {
             current: ArcSwap::from_pointee(snapshot),
             registry: ArcSwap::from_pointee(registry),
+            accounts: ArcSwap::from_pointee(accounts),
             registering: Mutex::new(()),
             store: Mutex::new(store),
         })
@@ -154,6 +159,37 @@ impl Catalog {
         Ok(answer)
     }
 
+    /// Users, roles, tokens, grants and policies as they are now.
+    pub fn accounts(&self) -> Arc<Accounts> {
+        self.accounts.load_full()
+    }
+
+    /// Makes true what `change` does to a draft of the next version of the accounts, durably or not at all, and gives its answer.
+    /// Blocks on the disk; changes follow one another.
+    ///
+    /// # Errors
+    /// When `change` refuses, or nobody would be left who may do everything; [`Error::Storage`] as [`Catalog::commit`].
+    pub fn change_accounts<T>(&self, change: impl FnOnce(&mut Accounts) -> Result<T>) -> Result<T> {
+        let mut store = self.store.lock();
+        if let Some(reason) = &store.failure {
+            return Err(Error::Failed(reason.clone()));
+        }
+        let current = self.accounts.load_full();
+        let mut next = current.draft();
+        let answer = change(&mut next)?;
+        let snapshot = self.snapshot();
+        // Identities are not given twice, so that what is left of a dropped object does no harm until now.
+        next.forget_objects(|id| snapshot.by_id(id).is_none());
+        next.may_follow(&current)?;
+        if let Err(failed) = store.write_accounts(&current, &next) {
+            error!(error = %failed, "a change of users and rights failed, no more are taken");
+            store.failure = Some(failed.to_string());
+            return Err(failed);
+        }
+        self.accounts.store(Arc::new(next));
+        Ok(answer)
+    }
+
     /// Why the catalog takes no more changes, once a commit has failed on the disk.
     pub fn failure(&self) -> Option<String> {
         self.store.lock().failure.clone()
@@ -190,6 +226,7 @@ impl Store {
             secrets: keyspace("secrets")?,
             meta: keyspace("meta")?,
             schemas: keyspace("schemas")?,
+            accounts: keyspace("accounts")?,
             dir: dir.to_owned(),
             database,
             failure: None,
@@ -275,6 +312,38 @@ impl Store {
                 std::io::Error::other("fail point catalog::write_registry"),
             ))
         });
+        batch
+            .commit()
+            .map_err(|error| self.storage("written", error))
+    }
+
+    /// The accounts on disk; the built-in ones alone in a new folder, and in one of before there were users.
+    fn load_accounts(&self) -> Result<Accounts> {
+        let mut records = Vec::new();
+        for pair in self.accounts.iter() {
+            let (_, value) = pair
+                .into_inner()
+                .map_err(|error| self.storage("read", error))?;
+            // What does not read is a verifier or a hash: the reason must not quote it.
+            let record: AccountRecord = serde_json::from_slice(&value)
+                .map_err(|_| self.corrupt("a user, role, token, grant or policy does not read"))?;
+            records.push(record);
+        }
+        Ok(Accounts::load(records))
+    }
+
+    /// Writes what differs between two versions of the accounts as one atomic batch, and syncs it.
+    fn write_accounts(&self, earlier: &Accounts, next: &Accounts) -> Result<()> {
+        let (earlier, next) = (earlier.records(), next.records());
+        let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
+        for key in earlier.keys().filter(|key| !next.contains_key(*key)) {
+            batch.remove(&self.accounts, to_json(key)?);
+        }
+        for (key, record) in &next {
+            if earlier.get(key) != Some(record) {
+                batch.insert(&self.accounts, to_json(key)?, to_json(record)?);
+            }
+        }
         batch
             .commit()
             .map_err(|error| self.storage("written", error))

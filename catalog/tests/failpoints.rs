@@ -16,6 +16,7 @@ fn commit_schema(catalog: &Catalog, name: &str) -> weir_catalog::Result<()> {
         sql: String::new(),
         depends_on: BTreeSet::new(),
         created_at_ms: 0,
+        owner: None,
     };
     let created = snapshot.create(new, IfExists::Refuse)?;
     catalog

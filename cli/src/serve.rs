@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 use weir_base::{Classify, Kind, SystemClock};
-use weir_engine::Engine;
+use weir_engine::{Engine, Secret};
 use weir_server::{Config, Overrides, Running, Server};
 
 use crate::demo::{self, Demo, Welcome};
@@ -43,17 +43,29 @@ pub(crate) struct ConfigArgs {
     #[arg(long, value_name = "ADDRESS")]
     http: Option<String>,
 
-    /// Where the PostgreSQL protocol listens (not built yet: off)
+    /// Where the PostgreSQL protocol listens: host:port, port 0 picks one; or off [default: 127.0.0.1:5433]
     #[arg(long, value_name = "ADDRESS")]
     postgres: Option<String>,
 
-    /// Where Flight SQL listens (not built yet: off)
+    /// Where Flight SQL listens: host:port, port 0 picks one; or off [default: 127.0.0.1:8815]
     #[arg(long, value_name = "ADDRESS")]
     flight: Option<String>,
 
     /// Where the Kafka protocol listens: host:port, port 0 picks one; or off [default: 127.0.0.1:9092]
     #[arg(long, value_name = "ADDRESS")]
     kafka: Option<String>,
+
+    /// Let nobody in without credentials; the first start makes an administrator's token and prints it once
+    #[arg(long)]
+    auth: bool,
+
+    /// Speak TLS on all doors, with tls.certificate and tls.key, or with a certificate made at the first start
+    #[arg(long)]
+    tls: bool,
+
+    /// Let doors listen where other machines reach them, even without --auth or --tls
+    #[arg(long)]
+    dangerously_open_to_the_network: bool,
 
     /// A folder that SQL may read and write; may be given several times
     #[arg(long = "allow-path", value_name = "DIR")]
@@ -82,6 +94,9 @@ impl ConfigArgs {
             postgres: self.postgres,
             flight: self.flight,
             kafka: self.kafka,
+            auth: self.auth,
+            tls: self.tls,
+            dangerously_open_to_the_network: self.dangerously_open_to_the_network,
             allow_paths: self.allow_paths,
             log_level: self.log_level,
             log_format: self.log_format,
@@ -131,6 +146,9 @@ async fn serve(args: Args) -> Result<()> {
     let engine = Engine::open(config.engine_settings(), Arc::new(SystemClock))
         .await
         .map_err(|error| service_error(&error))?;
+    let first_token = engine
+        .first_token()
+        .map_err(|error| service_error(&error))?;
     let running = match Server::start(&config, engine.clone()).await {
         Ok(running) => running,
         Err(error) => {
@@ -139,7 +157,7 @@ async fn serve(args: Args) -> Result<()> {
         }
     };
     let started = tokio::select! {
-        started = announce(&engine, &running, folder, args.demo_rate, &data_dir) => Some(started),
+        started = announce(&engine, &running, first_token.as_ref(), folder, args.demo_rate, &data_dir) => Some(started),
         () = signals.next() => None,
     };
     let (demo, failure) = match started {
@@ -169,16 +187,30 @@ async fn serve(args: Args) -> Result<()> {
 async fn announce(
     engine: &Engine,
     running: &Running,
+    first_token: Option<&Secret>,
     folder: Option<PathBuf>,
     rate: u32,
     data_dir: &std::path::Path,
 ) -> Result<Option<Demo>> {
-    let url = running.http.map(|address| format!("http://{address}"));
+    let url = running.url();
     if let Some(url) = &url {
         print(&format!("http {url}\n"))?;
     }
+    if let Some(address) = running.postgres {
+        print(&format!("postgres {address}\n"))?;
+    }
+    if let Some(address) = running.flight {
+        print(&format!("flight {address}\n"))?;
+    }
     if let Some(address) = running.kafka {
         print(&format!("kafka {address}\n"))?;
+    }
+    if let Some(token) = first_token {
+        // For programs that start the server, a line of its own like the addresses.
+        print(&format!("token {}\n", token.expose()))?;
+        eprintln!(
+            "weir: this token is an administrator's, and is not shown again: sign in with it as user weir, then CREATE USER"
+        );
     }
     let Some(folder) = folder else {
         return Ok(None);

@@ -10,7 +10,8 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
 use tokio_util::sync::CancellationToken;
 use weir_base::{Classify, Clock, Kind, QueryId, SqlState, TopicId, TopicName};
-use weir_catalog::{Body, Catalog, Entry, ObjectId};
+use weir_catalog::accounts::{ADMIN, AccountKind, Token, TokenId};
+use weir_catalog::{Body, Catalog, Entry, ObjectId, Privilege, Secret};
 use weir_connectors::files::{FilePolicy, FileStores};
 use weir_connectors::topic::DecodedRows;
 use weir_streaming::Checkpoints;
@@ -24,7 +25,8 @@ use crate::functions;
 use crate::history::Histories;
 use crate::lanes::Lanes;
 use crate::metrics::{Counters, MetricsSnapshot};
-use crate::queries::{Queries, QueryInfo, Running};
+use crate::queries::{Queries, QueryInfo, Running, StopReason};
+use crate::security::{Audit, OPERATOR, Principal, Rights, SignIns, new_token};
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::sinks::Sinks;
@@ -62,8 +64,10 @@ pub(crate) struct Shared {
     /// Cancelled when the engine closes.
     pub(crate) closing: CancellationToken,
     pub(crate) dead_letters: DeadLetters,
+    pub(crate) sign_ins: SignIns,
+    pub(crate) audit: Audit,
     /// One definition changes at a time.
-    pub(crate) ddl: tokio::sync::Mutex<()>,
+    pub(crate) ddl: Arc<tokio::sync::Mutex<()>>,
     /// When it was opened.
     pub(crate) started_ms: i64,
     scratch: PathBuf,
@@ -94,6 +98,33 @@ impl Shared {
             Err(error) => {
                 self.counters.failed.add(1);
                 tracing::debug!(query.id = %running.id, %error, "query failed");
+            }
+        }
+    }
+
+    /// Ends queries that read what their users may no longer read, or read otherwise.
+    pub(crate) fn end_what_was_revoked(&self) {
+        let (snapshot, accounts) = (self.catalog.snapshot(), self.catalog.accounts());
+        for query in self.queries.running() {
+            let Some((principal, objects)) = query.read_for() else {
+                continue;
+            };
+            let rights = Rights::of(&principal, Arc::clone(&accounts), self.clock.now_ms());
+            let may_go_on = rights.is_ok_and(|rights| {
+                objects.iter().all(|(id, policies)| {
+                    // What was dropped ends the query in its own way.
+                    snapshot.by_id(*id).is_none_or(|entry| {
+                        let now = rights
+                            .policies_on(entry)
+                            .into_iter()
+                            .map(|policy| policy.id);
+                        rights.allows(Privilege::Select, entry, &snapshot)
+                            && now.eq(policies.iter().copied())
+                    })
+                })
+            });
+            if !may_go_on {
+                query.stop_for(StopReason::Revoked);
             }
         }
     }
@@ -140,9 +171,12 @@ impl Engine {
         let stores = FileStores::new(FilePolicy {
             allow_paths: settings.allow_paths.clone(),
             // Whatever is allowed, the server's own files are not.
-            deny_paths: ["topics", "catalog", "scratch", "history", "state"]
-                .map(|own| dir.join(own))
-                .to_vec(),
+            deny_paths: [
+                "topics", "catalog", "scratch", "history", "state", "audit", "tls",
+            ]
+            .map(|own| dir.join(own))
+            .to_vec(),
+            allow_locations: settings.allow_locations.clone(),
             allow_private_network: settings.allow_private_network,
         })?;
         let memory: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(
@@ -176,7 +210,9 @@ impl Engine {
             )),
             closing: CancellationToken::new(),
             dead_letters: DeadLetters::default(),
-            ddl: tokio::sync::Mutex::default(),
+            sign_ins: SignIns::new()?,
+            audit: Audit::open(&dir.join("audit"), settings.auth, Arc::clone(&clock))?,
+            ddl: Arc::default(),
             base_state,
             memory,
             runtime,
@@ -195,9 +231,48 @@ impl Engine {
         Ok(engine)
     }
 
-    /// A new session with the server's defaults.
+    /// Makes the first user, `weir`, with the role `admin` and a token, where people sign in and nobody could yet: the token's value,
+    /// which is not shown again.
+    ///
+    /// # Errors
+    /// When the catalog cannot be written, or the system gives no random bytes.
+    pub fn first_token(&self) -> Result<Option<Secret>> {
+        let has_admin = self.0.catalog.accounts().has_admin();
+        if !self.0.settings.auth || has_admin {
+            return Ok(None);
+        }
+        let (value, hash) = new_token()?;
+        let now_ms = self.0.clock.now_ms();
+        self.0.catalog.change_accounts(|accounts| {
+            let user = match accounts.user(OPERATOR) {
+                Some(user) => user.id,
+                None => accounts.create_account(AccountKind::User, OPERATOR, None, now_ms)?,
+            };
+            accounts.change_account(user, |user| user.may_sign_in = true)?;
+            accounts.grant_role(ADMIN, user)?;
+            let name = format!("first-{now_ms}");
+            accounts.create_token(Token {
+                id: TokenId(0),
+                name,
+                user,
+                hash,
+                scope: None,
+                expires_at_ms: None,
+                created_at_ms: now_ms,
+            })
+        })?;
+        Ok(Some(value))
+    }
+
+    /// A new session of the operator, who may do everything: for the server's own work, and for doors where nobody has to
+    /// sign in ([`Engine::requires_sign_in`]).
     pub fn session(&self) -> Session {
-        Session::new(Arc::clone(&self.0))
+        self.session_of(Principal::operator())
+    }
+
+    /// A new session of somebody who has signed in.
+    pub fn session_of(&self, principal: Principal) -> Session {
+        Session::new(Arc::clone(&self.0), principal)
     }
 
     /// Queries that run, and the last few hundred that ended, in order of arrival.

@@ -8,7 +8,7 @@ use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_plan::PhysicalExpr;
 use weir_base::{Kind, SqlState};
-use weir_catalog::{Body, Entry, ObjectKind, ObjectName};
+use weir_catalog::{Body, Entry, ObjectKind, ObjectName, Privilege};
 use weir_connectors::topic::{
     Change, CsvLayout, IdempotencyKey, OnConflict, RowError, RowSchema, Rows, TopicWriter,
     encode_arrow, encode_csv, encode_ndjson,
@@ -20,6 +20,7 @@ use crate::lanes::panicked;
 use crate::planning::executable;
 use crate::request::{Ingest, IngestFormat, Ingested, IngestedPartition};
 use crate::rows::{expression, row_schema};
+use crate::security::Rights;
 use crate::variables::Variables;
 
 /// What the rows of one stream are checked and written with, kept while its definition stays the same.
@@ -52,11 +53,14 @@ const IDEMPOTENCY_KEY_BYTES_MAX: usize = 64;
 /// Appends rows to a stream.
 pub(crate) async fn ingest(
     engine: Arc<Shared>,
+    rights: &Rights,
     variables: &Variables,
     ingest: Ingest,
 ) -> Result<Ingested> {
     let name = stream_name(&ingest.stream, variables)?;
     let snapshot = engine.catalog.snapshot();
+    let entry = rights.visible(&snapshot).relation(&name)?.clone();
+    rights.require(Privilege::Insert, &entry, &snapshot)?;
     if let Some(entry) = snapshot.get(&name)
         && entry.kind() == ObjectKind::Table
     {
@@ -185,16 +189,60 @@ pub(crate) async fn append(
     })
 }
 
+/// The name that a door gave: `bids`, `schema.bids`, with quotes around a part that has dots itself.
 fn stream_name(text: &str, variables: &Variables) -> Result<ObjectName> {
-    let parts: Vec<&str> = text.split('.').collect();
-    match parts.as_slice() {
-        [name] => Ok(ObjectName::new(variables.schema(), *name)),
-        [schema, name] => Ok(ObjectName::new(*schema, *name)),
+    match name_parts(text).as_deref() {
+        Some([name]) => Ok(ObjectName::new(variables.schema(), name)),
+        Some([schema, name]) => Ok(ObjectName::new(schema, name)),
         _ => Err(Error::new(
             Kind::NotFound,
             format!("{text:?} is not the name of a stream"),
         )
         .with_sqlstate(SqlState::UNDEFINED_TABLE)),
+    }
+}
+
+/// The parts of a name between dots; `None` when a quote is not closed, or closed in the middle of a part.
+fn name_parts(text: &str) -> Option<Vec<String>> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    loop {
+        let part = match rest.strip_prefix('"') {
+            None => {
+                let end = rest.find('.').unwrap_or(rest.len());
+                let (part, after) = rest.split_at(end);
+                rest = after;
+                part.to_owned()
+            }
+            Some(quoted) => {
+                let (part, after) = unquoted(quoted)?;
+                rest = after;
+                part
+            }
+        };
+        parts.push(part);
+        match rest.strip_prefix('.') {
+            Some(after) => rest = after,
+            None if rest.is_empty() => return Some(parts),
+            None => return None,
+        }
+    }
+}
+
+/// What stands before the closing quote, and what comes after it. Two quotes are one that does not close.
+fn unquoted(text: &str) -> Option<(String, &str)> {
+    let mut part = String::new();
+    let mut rest = text;
+    loop {
+        let (before, after) = rest.split_once('"')?;
+        part.push_str(before);
+        match after.strip_prefix('"') {
+            Some(after) => {
+                part.push('"');
+                rest = after;
+            }
+            None => return Some((part, after)),
+        }
     }
 }
 
@@ -329,5 +377,25 @@ pub(crate) fn from_row_error(error: RowError) -> Error {
     match error.row {
         Some(row) => wrong.at_row(row, error.column),
         None => wrong,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_parts_between_dots_and_within_quotes() {
+        let parts = |text: &str| name_parts(text).map(|parts| parts.join("|"));
+        for (text, expected) in [
+            ("bids", Some("bids")),
+            ("sales.bids", Some("sales|bids")),
+            ("\"a.b\".\"c\"\"d\"", Some("a.b|c\"d")),
+            ("x.\"\"", Some("x|")),
+            ("\"open", None),
+            ("\"a\"b", None),
+        ] {
+            assert_eq!(parts(text).as_deref(), expected, "{text}");
+        }
     }
 }

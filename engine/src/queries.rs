@@ -1,6 +1,6 @@
 //! The queries that run now and those that ran lately: who they are, how far they are, and how to stop them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -10,10 +10,13 @@ use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use weir_base::{Clock, Kind, QueryId, SqlState};
+use weir_catalog::ObjectId;
+use weir_catalog::accounts::PolicyId;
 
 use crate::answer::Progress;
 use crate::error::Error;
 use crate::memory::QueryPool;
+use crate::security::Principal;
 
 /// Ended queries that are kept for those who ask what became of them.
 const ENDED_KEPT: usize = 256;
@@ -56,6 +59,8 @@ impl QueryState {
 pub struct QueryInfo {
     /// Its identity.
     pub id: QueryId,
+    /// Whose it is.
+    pub user: String,
     /// Its text, cut at 10,000 characters.
     pub sql: String,
     /// What it is doing.
@@ -84,6 +89,8 @@ pub(crate) enum StopReason {
     ReaderLeft,
     Killed,
     Shutdown,
+    /// What it may read was taken from its user.
+    Revoked,
 }
 
 impl StopReason {
@@ -93,6 +100,11 @@ impl StopReason {
             Self::Killed => Error::new(Kind::Cancelled, "the query was cancelled on request"),
             Self::Shutdown => Error::new(Kind::Unavailable, "the server is shutting down")
                 .with_sqlstate(SqlState::ADMIN_SHUTDOWN),
+            Self::Revoked => Error::new(
+                Kind::Denied,
+                "the query was ended: its user may no longer read what it reads",
+            )
+            .with_sqlstate(SqlState::INSUFFICIENT_PRIVILEGE),
         }
     }
 }
@@ -103,7 +115,10 @@ pub(crate) struct Running {
     pub(crate) id: QueryId,
     pub(crate) pool: Arc<QueryPool>,
     pub(crate) stop: CancellationToken,
+    user: String,
     sql: String,
+    /// What it reads, and with whose rights: a query without end is stopped when they no longer hold.
+    reads: Mutex<Reads>,
     started_at_ms: i64,
     started: Instant,
     rows: AtomicU64,
@@ -111,6 +126,13 @@ pub(crate) struct Running {
     live: AtomicBool,
     truncated: AtomicBool,
     changing: Mutex<Changing>,
+}
+
+#[derive(Debug, Default)]
+struct Reads {
+    principal: Option<Principal>,
+    /// With the policies that hide something of it.
+    objects: BTreeMap<ObjectId, Vec<PolicyId>>,
 }
 
 #[derive(Debug)]
@@ -125,12 +147,14 @@ struct Changing {
 
 impl Running {
     /// A query that nobody has registered: what the engine runs for itself.
-    pub(crate) fn new(sql: &str, pool: Arc<QueryPool>, started_at_ms: i64) -> Self {
+    pub(crate) fn new(sql: &str, user: &str, pool: Arc<QueryPool>, started_at_ms: i64) -> Self {
         Self {
             id: QueryId::new_now(),
             pool,
             stop: CancellationToken::new(),
+            user: user.to_owned(),
             sql: sql.chars().take(SQL_KEPT).collect(),
+            reads: Mutex::default(),
             started_at_ms,
             started: Instant::now(),
             rows: AtomicU64::new(0),
@@ -146,6 +170,24 @@ impl Running {
                 spilled_bytes: 0,
             }),
         }
+    }
+
+    /// Notes that it reads an object with rights of its own user.
+    pub(crate) fn reads(&self, principal: &Principal, object: ObjectId, policies: Vec<PolicyId>) {
+        let mut reads = self.reads.lock();
+        reads.principal.get_or_insert_with(|| principal.clone());
+        reads.objects.insert(object, policies);
+    }
+
+    /// What it reads, and for whom; none of a query that reads nothing with rights of its own.
+    pub(crate) fn read_for(&self) -> Option<(Principal, BTreeMap<ObjectId, Vec<PolicyId>>)> {
+        let reads = self.reads.lock();
+        Some((reads.principal.clone()?, reads.objects.clone()))
+    }
+
+    /// Its text, for lists and logs.
+    pub(crate) fn text(&self) -> &str {
+        &self.sql
     }
 
     pub(crate) fn set_live(&self) {
@@ -237,6 +279,7 @@ impl Running {
             .map_or(changing.spilled_bytes, spilled_bytes);
         QueryInfo {
             id: self.id,
+            user: self.user.clone(),
             sql: self.sql.clone(),
             state: changing.state,
             started_at_ms: self.started_at_ms,
@@ -307,8 +350,13 @@ impl Queries {
     ///
     /// # Errors
     /// When the engine is closing.
-    pub(crate) fn begin(&self, sql: &str, pool: Arc<QueryPool>) -> Result<Arc<Running>, Error> {
-        let running = Arc::new(Running::new(sql, pool, self.clock.now_ms()));
+    pub(crate) fn begin(
+        &self,
+        sql: &str,
+        user: &str,
+        pool: Arc<QueryPool>,
+    ) -> Result<Arc<Running>, Error> {
+        let running = Arc::new(Running::new(sql, user, pool, self.clock.now_ms()));
         let mut known = self.known.lock();
         if known.closed {
             return Err(StopReason::Shutdown.error());
@@ -359,6 +407,17 @@ impl Queries {
         running
             .inspect(|query| query.stop_for(StopReason::Killed))
             .is_some()
+    }
+
+    /// Whose running query of that id is.
+    pub(crate) fn user_of(&self, id: QueryId) -> Option<String> {
+        let known = self.known.lock();
+        known.running.get(&id).map(|query| query.user.clone())
+    }
+
+    /// The queries that run.
+    pub(crate) fn running(&self) -> Vec<Arc<Running>> {
+        self.known.lock().running.values().cloned().collect()
     }
 
     pub(crate) fn count(&self, wanted: impl Fn(&Running) -> bool) -> usize {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use arrow::datatypes::{DataType, SchemaRef};
+use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use datafusion::scalar::ScalarValue;
 use weir_base::ResumeToken;
@@ -15,6 +17,12 @@ pub struct Request {
     pub sql: String,
     /// Values of `$1`, `$2`, …
     pub parameters: Vec<ScalarValue>,
+    /// Types of the parameters, where the client said them: they are planned as such, and not as what their places ask for.
+    pub hints: Vec<Option<DataType>>,
+    /// Whether the door gives out the rows of `COPY … TO STDOUT` in the form that it asks for.
+    pub copies_out: bool,
+    /// The rows of a `COPY … FROM STDIN`.
+    pub copied: Option<Copied>,
     /// A tighter wall clock than the session's.
     pub timeout: Option<Duration>,
     /// The answer ends after so many rows, and says that it is truncated.
@@ -33,6 +41,9 @@ impl Request {
         Self {
             sql: sql.into(),
             parameters: Vec::new(),
+            hints: Vec::new(),
+            copies_out: false,
+            copied: None,
             timeout: None,
             row_limit: None,
             read_only: false,
@@ -40,6 +51,15 @@ impl Request {
             envelope: None,
         }
     }
+}
+
+/// Rows that a client sent with `COPY … FROM STDIN`, with the columns that it names. Texts are read as PostgreSQL reads them.
+#[derive(Debug, Clone)]
+pub struct Copied {
+    /// The columns as [`Session::copy_columns`](crate::Session::copy_columns) gave them.
+    pub schema: SchemaRef,
+    /// The rows, in columns of these or of text.
+    pub batches: Vec<RecordBatch>,
 }
 
 /// How the rows of an [`Ingest`] are written.

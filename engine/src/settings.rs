@@ -12,6 +12,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Local folders that SQL may read and write.
     pub allow_paths: Vec<PathBuf>,
+    /// Where locations on the network begin that SQL may name; none allows all.
+    pub allow_locations: Vec<String>,
     /// Whether SQL may reach loopback, private and link-local addresses.
     pub allow_private_network: bool,
     /// A segment of the topic log that would grow past this is closed, and the next one begun.
@@ -22,6 +24,8 @@ pub struct Settings {
     pub history: HistorySettings,
     /// How often the state of each materialized view is saved: so much of its input is read again after a crash.
     pub checkpoint_interval: Duration,
+    /// Whether nobody gets in without credentials; else everybody is the operator.
+    pub auth: bool,
     /// The bounds on every query.
     pub limits: Limits,
 }
@@ -88,11 +92,13 @@ impl Settings {
         Self {
             data_dir: data_dir.into(),
             allow_paths: Vec::new(),
+            allow_locations: Vec::new(),
             allow_private_network: false,
             segment_bytes: ByteSize(128 << 20),
             upkeep_interval: Duration::from_secs(5),
             history: HistorySettings::default(),
             checkpoint_interval: Duration::from_secs(10),
+            auth: false,
             limits: Limits::default(),
         }
     }

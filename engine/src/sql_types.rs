@@ -2,8 +2,8 @@
 
 use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 
-/// The name of `data_type` in SQL.
-pub(crate) fn sql_name(data_type: &DataType) -> String {
+/// The name of `data_type` in SQL, as `CREATE TABLE` reads it.
+pub fn sql_name(data_type: &DataType) -> String {
     match data_type {
         DataType::Boolean => "BOOLEAN".into(),
         DataType::Int8 => "TINYINT".into(),

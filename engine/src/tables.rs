@@ -59,6 +59,35 @@ impl Shared {
         Ok(table)
     }
 
+    /// Deletes a topic when the last that was stored in it is gone.
+    pub(crate) async fn release_topic(&self, topic: TopicId) {
+        if self.catalog.snapshot().by_topic(topic).is_empty() {
+            self.forget_topic(topic).await;
+        } else {
+            self.forget_table(topic);
+        }
+    }
+
+    /// Deletes a topic that nothing refers to. What fails here is tried again at the next start.
+    pub(crate) async fn forget_topic(&self, topic: TopicId) {
+        self.forget_table(topic);
+        if let Err(error) = self.log.delete_topic(topic).await {
+            tracing::warn!(topic.id = %topic, %error, "cannot delete a topic that is no longer used");
+        }
+    }
+
+    /// Lets go of what definitions that were committed together no longer need.
+    pub(crate) async fn after_definitions(self: &Arc<Self>, dropped: &[Arc<Entry>]) {
+        for entry in dropped {
+            if let Some((_, topic)) = entry.topic() {
+                self.release_topic(topic).await;
+                self.histories.dropped(self, entry).await;
+            }
+        }
+        self.histories.changed();
+        self.tend_dead_letters();
+    }
+
     /// Forgets the state of what changed its definition or is gone; the next to use it builds it anew.
     pub(crate) fn forget_table(&self, topic: TopicId) {
         self.tables.open.lock().remove(&topic);

@@ -1,6 +1,7 @@
 //! The text of a statement: exactly one, and without secrets where it is shown.
 
 use weir_base::SqlState;
+use weir_sql::statement::Access;
 use weir_sql::{Parsed, Statement};
 
 use crate::error::{Error, Result};
@@ -29,13 +30,29 @@ pub(crate) fn parse_one(sql: &str) -> Result<Parsed> {
 
 /// The statement's text for lists and logs.
 pub(crate) fn redacted(parsed: &Parsed) -> String {
-    match &parsed.statement {
+    without_secrets(&parsed.statement).unwrap_or_else(|| parsed.sql.clone())
+}
+
+/// What is shown of a statement that has a secret in it.
+fn without_secrets(statement: &Statement) -> Option<String> {
+    match statement {
         Statement::CreateConnection(create) => {
-            format!("CREATE CONNECTION {} WITH (…)", create.name)
+            Some(format!("CREATE CONNECTION {} WITH (…)", create.name))
+        }
+        Statement::Access(Access::CreateAccount(create)) => {
+            let has_one = matches!(create.options.password, Some(Some(_)));
+            has_one.then(|| format!("CREATE USER {} PASSWORD '***' …", create.name))
+        }
+        Statement::Access(Access::AlterAccount { name, options, .. }) => {
+            let has_one = matches!(options.password, Some(Some(_)));
+            has_one.then(|| format!("ALTER USER {name} PASSWORD '***' …"))
         }
         Statement::Prepared(weir_sql::statement::Prepared::Prepare { statement, .. }) => {
-            redacted(statement)
+            without_secrets(&statement.statement)
         }
-        _ => parsed.sql.clone(),
+        Statement::Explain(explain) => {
+            without_secrets(&explain.statement).map(|statement| format!("EXPLAIN {statement}"))
+        }
+        _ => None,
     }
 }

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use weir_base::{Offset, PartitionId, SqlState, TopicId, TopicName};
-use weir_catalog::{Body, Entry};
+use weir_catalog::{Body, Entry, Privilege, Snapshot};
 use weir_connectors::topic::{OnError, check_records};
 use weir_topics::{BatchView, Topic, TopicConfig};
 
@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::history;
 use crate::ingest::{StreamWriter, stream_writer};
 use crate::request::Request;
+use crate::security::{Rights, denied};
 use crate::session::Session;
 use crate::topic_config;
 
@@ -25,6 +26,16 @@ use crate::topic_config;
 pub struct TopicAccess {
     topic: Topic,
     writes: Writes,
+    rights: TopicRights,
+}
+
+/// What a user may do with a topic: what it may do with each of the streams and tables that are stored there, because records
+/// have no more to tell them apart.
+#[derive(Debug, Clone, Copy)]
+struct TopicRights {
+    reads: bool,
+    writes: bool,
+    owns: bool,
 }
 
 #[derive(Clone)]
@@ -47,6 +58,32 @@ impl TopicAccess {
     /// The topic, to be read.
     pub fn topic(&self) -> &Topic {
         &self.topic
+    }
+
+    /// Refuses who may not read all that is stored there.
+    ///
+    /// # Errors
+    /// 42501.
+    pub fn require_reading(&self) -> Result<()> {
+        self.require(self.rights.reads, Privilege::Select.sql())
+    }
+
+    /// Refuses who may not append.
+    ///
+    /// # Errors
+    /// 42501.
+    pub fn require_writing(&self) -> Result<()> {
+        self.require(self.rights.writes, Privilege::Insert.sql())
+    }
+
+    fn require(&self, is_allowed: bool, what: &str) -> Result<()> {
+        if is_allowed {
+            return Ok(());
+        }
+        Err(denied(format!(
+            "permission denied for topic \"{}\": {what} is not granted on all that is stored there",
+            self.topic.name()
+        )))
     }
 
     /// Whether any batch may be appended, without a look at its records.
@@ -83,8 +120,11 @@ impl TopicAccess {
 }
 
 impl Session {
-    /// The topics of all streams and tables, in order of name.
+    /// The topics of all streams and tables that are there for the user, in order of name; none for a user who may no longer sign in.
     pub fn topics(&self) -> Vec<TopicAccess> {
+        let Ok(rights) = self.rights() else {
+            return Vec::new();
+        };
         let engine = self.engine();
         let snapshot = engine.catalog.snapshot();
         let ids: BTreeSet<TopicId> = snapshot
@@ -94,7 +134,7 @@ impl Session {
             .collect();
         let mut topics: Vec<_> = ids
             .into_iter()
-            .filter_map(|id| access(engine, snapshot.by_topic(id))?.ok())
+            .filter_map(|id| access(engine, &rights, &snapshot, id)?.ok())
             .collect();
         topics.sort_by(|one, other| one.topic.name().cmp(other.topic.name()));
         topics
@@ -114,11 +154,11 @@ impl Session {
     /// The topic of that identity.
     ///
     /// # Errors
-    /// 42P01 when no stream or table has it.
+    /// 42P01 when no stream or table has it, or none that is there for the user.
     pub fn topic_by_id(&self, id: TopicId) -> Result<TopicAccess> {
         let engine = self.engine();
-        let snapshot = engine.catalog.snapshot();
-        access(engine, snapshot.by_topic(id)).ok_or_else(|| unknown(&id.to_string()))?
+        let (snapshot, rights) = (engine.catalog.snapshot(), self.rights()?);
+        access(engine, &rights, &snapshot, id).ok_or_else(|| unknown(&id.to_string()))?
     }
 
     /// Makes a topic, and the stream that shows it in SQL: `CREATE STREAM "name" WITH (format = 'raw', …)`.
@@ -209,6 +249,7 @@ impl Session {
     /// A topic of streams, and the streams.
     fn owners(&self, name: &str) -> Result<(TopicAccess, Vec<Arc<Entry>>)> {
         let topic = self.topic(name)?;
+        topic.require(topic.rights.owns, "ownership")?;
         if matches!(topic.writes, Writes::Refused) {
             return Err(Error::invalid(
                 SqlState::WRONG_OBJECT_TYPE,
@@ -245,13 +286,38 @@ impl Session {
     }
 }
 
-/// The topic that these are stored in; none when nothing is.
-fn access(engine: &Arc<Shared>, stored: &[Arc<Entry>]) -> Option<Result<TopicAccess>> {
+/// A topic as it is for one with these rights; none when nothing is stored there that is there for it.
+fn access(
+    engine: &Arc<Shared>,
+    rights: &Rights,
+    snapshot: &Arc<Snapshot>,
+    id: TopicId,
+) -> Option<Result<TopicAccess>> {
+    let stored = snapshot.by_topic(id);
     let first = stored.first()?;
+    let all = |allowed: &dyn Fn(&Entry) -> bool| stored.iter().all(|entry| allowed(entry));
+    let allowed = match rights.is_admin() {
+        true => TopicRights {
+            reads: true,
+            writes: true,
+            owns: true,
+        },
+        false if !stored.iter().any(|entry| rights.sees(entry, snapshot)) => return None,
+        false => TopicRights {
+            // Records cannot be masked.
+            reads: all(&|entry| {
+                rights.allows(Privilege::Select, entry, snapshot)
+                    && rights.policies_on(entry).is_empty()
+            }),
+            writes: all(&|entry| rights.allows(Privilege::Insert, entry, snapshot)),
+            owns: all(&|entry| rights.owns(entry)),
+        },
+    };
     Some(engine.topic_of(first).and_then(|topic| {
         Ok(TopicAccess {
             topic,
             writes: writes(engine, stored)?,
+            rights: allowed,
         })
     }))
 }

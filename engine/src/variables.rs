@@ -12,6 +12,7 @@ use weir_connectors::files::FileStores;
 
 use crate::error::{Error, Result};
 use crate::settings::Limits;
+use crate::transaction::IDLE_IN_TRANSACTION;
 
 /// One setting: its name, and what it is for.
 struct Variable {
@@ -60,6 +61,89 @@ const VARIABLES: &[Variable] = &[
         },
     },
     Variable {
+        name: "bytea_output",
+        help: "Always hex.",
+        default: |_| "hex".into(),
+        accept: |value, _| one_of(value, &["hex"]).map(|()| "hex".into()),
+    },
+    Variable {
+        name: "check_function_bodies",
+        help: "Always off: there are no functions to check.",
+        default: |_| "off".into(),
+        accept: |value, _| boolean(value).map(|_| "off".into()),
+    },
+    Variable {
+        name: "client_min_messages",
+        help: "Always notice.",
+        default: |_| "notice".into(),
+        accept: |value, _| {
+            let levels = [
+                "notice", "warning", "error", "log", "debug", "debug1", "debug2", "debug3",
+                "debug4", "debug5",
+            ];
+            one_of(value, &levels).map(|()| "notice".into())
+        },
+    },
+    Variable {
+        name: "default_transaction_isolation",
+        help: "What a transaction is asked for; each sees one moment, whatever that is.",
+        default: |_| "repeatable read".into(),
+        accept: |value, _| {
+            let levels = [
+                "repeatable read",
+                "read committed",
+                "read uncommitted",
+                "serializable",
+            ];
+            one_of(value, &levels).map(|()| value.trim().to_ascii_lowercase())
+        },
+    },
+    Variable {
+        name: "default_transaction_read_only",
+        help: "Whether statements may only read, unless a transaction says otherwise.",
+        default: |_| "off".into(),
+        accept: |value, _| boolean(value).map(on_or_off),
+    },
+    Variable {
+        name: "extra_float_digits",
+        help: "Always 1 or more: floats are shown with the digits that read back as the same number.",
+        default: |_| "1".into(),
+        accept: |value, _| integer(value, 1, 3),
+    },
+    Variable {
+        name: "idle_in_transaction_session_timeout",
+        help: "How long a connection may be silent in a transaction, up to 10 minutes; 0 is these.",
+        default: |_| "0".into(),
+        accept: |value, _| {
+            let timeout = parse_duration(value)?;
+            if timeout > IDLE_IN_TRANSACTION {
+                return Err("at most 10 minutes".into());
+            }
+            Ok(format!("{}ms", timeout.as_millis()))
+        },
+    },
+    Variable {
+        name: "integer_datetimes",
+        help: "Always on.",
+        default: |_| "on".into(),
+        accept: |_, _| Err("it cannot be changed".into()),
+    },
+    Variable {
+        name: "intervalstyle",
+        help: "Always postgres.",
+        default: |_| "postgres".into(),
+        accept: |value, _| one_of(value, &["postgres"]).map(|()| "postgres".into()),
+    },
+    Variable {
+        name: "lock_timeout",
+        help: "Always 0: statements wait for one another as long as statement_timeout allows.",
+        default: |_| "0".into(),
+        accept: |value, _| match parse_duration(value)?.is_zero() {
+            true => Ok("0".into()),
+            false => Err("only 0 is supported; set statement_timeout".into()),
+        },
+    },
+    Variable {
         name: "query_memory",
         help: "Memory of one query, up to the server's limit.",
         default: |limits| limits.query_memory.to_string(),
@@ -78,11 +162,7 @@ const VARIABLES: &[Variable] = &[
         name: "read_your_writes",
         help: "Whether a query of materialized views waits until they show all that was acknowledged before it.",
         default: |_| "off".into(),
-        accept: |value, _| match value.trim().to_ascii_lowercase().as_str() {
-            "on" | "true" | "1" | "yes" => Ok("on".into()),
-            "off" | "false" | "0" | "no" => Ok("off".into()),
-            _ => Err("on or off".into()),
-        },
+        accept: |value, _| boolean(value).map(on_or_off),
     },
     Variable {
         name: "row_limit",
@@ -103,6 +183,24 @@ const VARIABLES: &[Variable] = &[
                 .map(str::to_owned)
                 .ok_or_else(|| "names no schema".into())
         },
+    },
+    Variable {
+        name: "server_encoding",
+        help: "Always UTF8.",
+        default: |_| "UTF8".into(),
+        accept: |_, _| Err("it cannot be changed".into()),
+    },
+    Variable {
+        name: "server_version",
+        help: "The version of PostgreSQL whose protocol and catalog clients find here.",
+        default: |_| POSTGRES_VERSION.into(),
+        accept: |_, _| Err("it cannot be changed".into()),
+    },
+    Variable {
+        name: "server_version_num",
+        help: "The same as a number.",
+        default: |_| POSTGRES_VERSION_NUMBER.into(),
+        accept: |_, _| Err("it cannot be changed".into()),
     },
     Variable {
         name: "standard_conforming_strings",
@@ -132,12 +230,33 @@ const VARIABLES: &[Variable] = &[
         accept: |value, _| integer(value, 1, 64),
     },
     Variable {
+        name: "synchronous_commit",
+        help: "Always on: what is acknowledged is on disk.",
+        default: |_| "on".into(),
+        accept: |value, _| {
+            let stricter = [
+                "on",
+                "true",
+                "yes",
+                "1",
+                "local",
+                "remote_write",
+                "remote_apply",
+            ];
+            one_of(value, &stricter).map(|()| "on".into())
+        },
+    },
+    Variable {
         name: "timezone",
         help: "The zone in which timestamps with time zone are read and shown.",
         default: |_| "UTC".into(),
         accept: |value, _| zone(value),
     },
 ];
+
+/// The version of PostgreSQL that Weir tells its clients, whose drivers choose their catalog queries by it.
+pub(crate) const POSTGRES_VERSION: &str = "15.0";
+const POSTGRES_VERSION_NUMBER: &str = "150000";
 
 /// Rows of a batch in execution. Measured: larger batches cost fewer calls, until they leave the cache.
 const DEFAULT_BATCH_SIZE: usize = 16_384;
@@ -163,6 +282,18 @@ fn one_of(value: &str, accepted: &[&str]) -> Result<(), String> {
     }
 }
 
+fn boolean(value: &str) -> Result<bool, String> {
+    match value.trim().to_ascii_lowercase().as_str() {
+        "on" | "true" | "1" | "yes" | "t" | "y" => Ok(true),
+        "off" | "false" | "0" | "no" | "f" | "n" => Ok(false),
+        _ => Err("on or off".into()),
+    }
+}
+
+fn on_or_off(value: bool) -> String {
+    if value { "on" } else { "off" }.to_owned()
+}
+
 fn zone(value: &str) -> Result<String, String> {
     let value = value.trim();
     let value = if value.eq_ignore_ascii_case("utc") || value == "Z" {
@@ -178,7 +309,11 @@ fn zone(value: &str) -> Result<String, String> {
 
 /// The values that a session has set.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Variables(BTreeMap<&'static str, String>);
+pub(crate) struct Variables {
+    own: BTreeMap<&'static str, String>,
+    /// What the session began with, to which `RESET` leads back.
+    brought: BTreeMap<&'static str, String>,
+}
 
 impl Variables {
     /// Sets a variable.
@@ -194,7 +329,7 @@ impl Variables {
             )
             .with_hint(variable.help)
         })?;
-        self.0.insert(variable.name, value);
+        self.own.insert(variable.name, value);
         Ok(())
     }
 
@@ -203,12 +338,16 @@ impl Variables {
     /// # Errors
     /// 42704 when there is none of that name.
     pub(crate) fn reset(&mut self, name: &str) -> Result<()> {
-        self.0.remove(find(name)?.name);
+        let name = find(name)?.name;
+        match self.brought.get(name) {
+            Some(value) => self.own.insert(name, value.clone()),
+            None => self.own.remove(name),
+        };
         Ok(())
     }
 
     pub(crate) fn reset_all(&mut self) {
-        self.0.clear();
+        self.own = self.brought.clone();
     }
 
     /// A variable's value.
@@ -218,7 +357,7 @@ impl Variables {
     pub(crate) fn get(&self, name: &str, limits: &Limits) -> Result<String> {
         let variable = find(name)?;
         Ok(self
-            .0
+            .own
             .get(variable.name)
             .cloned()
             .unwrap_or_else(|| (variable.default)(limits)))
@@ -230,7 +369,7 @@ impl Variables {
             .iter()
             .map(|variable| {
                 let value = self
-                    .0
+                    .own
                     .get(variable.name)
                     .cloned()
                     .unwrap_or_else(|| (variable.default)(limits));
@@ -241,16 +380,16 @@ impl Variables {
 
     /// The same, with names without a schema in this one.
     pub(crate) fn in_schema(mut self, schema: &str) -> Self {
-        self.0.insert("search_path", schema.to_owned());
+        self.own.insert("search_path", schema.to_owned());
         self
     }
 
     pub(crate) fn schema(&self) -> &str {
-        self.0.get("search_path").map_or("public", String::as_str)
+        self.own.get("search_path").map_or("public", String::as_str)
     }
 
     pub(crate) fn timeout(&self, limits: &Limits) -> Duration {
-        self.0
+        self.own
             .get("statement_timeout")
             .and_then(|value| parse_duration(value).ok())
             .filter(|timeout| !timeout.is_zero())
@@ -259,9 +398,33 @@ impl Variables {
 
     /// Whether a query waits for the views that it reads.
     pub(crate) fn reads_own_writes(&self) -> bool {
-        self.0
+        self.own
             .get("read_your_writes")
             .is_some_and(|value| value == "on")
+    }
+
+    /// Makes the values of now those that `RESET` leads back to.
+    pub(crate) fn keep_as_brought(&mut self) {
+        self.brought = self.own.clone();
+    }
+
+    /// The value of a variable that is known to be there; empty for others.
+    pub(crate) fn text(&self, name: &str) -> String {
+        self.get(name, &Limits::default()).unwrap_or_default()
+    }
+
+    /// Whether statements may only read.
+    pub(crate) fn is_read_only(&self) -> bool {
+        let set = self.own.get("default_transaction_read_only");
+        set.is_some_and(|value| value == "on")
+    }
+
+    /// How long a connection may be silent in a transaction.
+    pub(crate) fn idle_in_transaction(&self) -> Duration {
+        let set = self.own.get("idle_in_transaction_session_timeout");
+        let set = set.and_then(|value| parse_duration(value).ok());
+        set.filter(|timeout| !timeout.is_zero())
+            .unwrap_or(IDLE_IN_TRANSACTION)
     }
 
     pub(crate) fn row_limit(&self) -> Option<u64> {
@@ -270,14 +433,14 @@ impl Variables {
 
     pub(crate) fn query_memory(&self, limits: &Limits) -> u64 {
         let set = self
-            .0
+            .own
             .get("query_memory")
             .and_then(|value| value.parse::<ByteSize>().ok());
         set.unwrap_or(limits.query_memory).0
     }
 
     fn number(&self, name: &str) -> Option<u64> {
-        self.0.get(name).and_then(|value| value.parse().ok())
+        self.own.get(name).and_then(|value| value.parse().ok())
     }
 
     /// DataFusion's configuration for this session.
@@ -298,7 +461,7 @@ impl Variables {
         options.sql_parser.support_varchar_with_length = true;
         options.sql_parser.map_string_types_to_utf8view = true;
         options.execution.time_zone = Some(
-            self.0
+            self.own
                 .get("timezone")
                 .cloned()
                 .unwrap_or_else(|| "+00:00".to_owned()),

@@ -3,6 +3,7 @@
 //! All settings are rows of one table in [`settings`], which the file, the environment, `--set` and
 //! [`Config::render`] read. A key that is not in it is an error that names the nearest one.
 
+mod postgres;
 mod settings;
 mod value;
 
@@ -15,6 +16,8 @@ use weir_base::nearest::nearest;
 use weir_engine::{HistorySettings, Limits, Settings};
 
 use crate::error::{Error, Result};
+use crate::tls::TlsSettings;
+pub use postgres::PostgresSettings;
 use settings::{SETTINGS, Setting};
 use value::Given;
 pub use value::{Listen, LogFormat};
@@ -26,6 +29,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Local folders that SQL may read and write.
     pub allow_paths: Vec<PathBuf>,
+    /// Where locations on the network begin that SQL may name.
+    pub allow_locations: Vec<String>,
     /// Whether SQL may reach loopback, private and link-local addresses.
     pub allow_private_network: bool,
     /// Where REST listens.
@@ -46,12 +51,22 @@ pub struct Config {
     pub history: HistorySettings,
     /// How often the state of each materialized view is saved.
     pub checkpoint_interval: Duration,
+    /// Whether nobody gets in without credentials.
+    pub auth: bool,
+    /// How doors speak TLS.
+    pub tls: TlsSettings,
+    /// Whether doors may listen where other machines reach them, without credentials or without TLS.
+    pub dangerously_open_to_the_network: bool,
     /// The bounds on queries.
     pub limits: Limits,
     /// The bounds on HTTP connections and what they keep on the server.
     pub rest: HttpSettings,
     /// The bounds on Kafka connections, and what topics are.
     pub kafka_door: KafkaSettings,
+    /// The bounds on PostgreSQL connections.
+    pub postgres_door: PostgresSettings,
+    /// The bounds on Flight clients and what they keep on the server.
+    pub flight_door: FlightSettings,
     /// What is logged, and how.
     pub log: LogSettings,
     origins: BTreeMap<&'static str, String>,
@@ -109,6 +124,33 @@ pub struct KafkaSettings {
     pub fetch_rate: Option<ByteSize>,
 }
 
+/// The bounds on Flight clients and what they keep on the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlightSettings {
+    /// Connections at once; further ones are closed.
+    pub connections: usize,
+    /// Calls at once on one connection.
+    pub streams: u32,
+    /// How long a connection may take to its first call, and a handshake to its message.
+    pub handshake_timeout: Duration,
+    /// Bytes of a message that rows are sent in; a single row may be larger.
+    pub message_bytes: ByteSize,
+    /// Bytes of one upload: rows that are ingested, or parameters.
+    pub upload_bytes: ByteSize,
+    /// Bytes of all uploads in memory at once; further ones are refused.
+    pub uploads_bytes: ByteSize,
+    /// How long an upload may be silent.
+    pub upload_timeout: Duration,
+    /// Sessions at once.
+    pub sessions: usize,
+    /// A session that no connection has and nobody used for so long is closed.
+    pub session_idle: Duration,
+    /// Answers that wait for their reader at once.
+    pub tickets: usize,
+    /// An answer that nobody came to read for so long is cancelled.
+    pub ticket_expiry: Duration,
+}
+
 /// What is logged, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
@@ -133,6 +175,12 @@ pub struct Overrides {
     pub flight: Option<String>,
     /// `--kafka`.
     pub kafka: Option<String>,
+    /// `--auth`.
+    pub auth: bool,
+    /// `--tls`.
+    pub tls: bool,
+    /// `--dangerously-open-to-the-network`.
+    pub dangerously_open_to_the_network: bool,
     /// `--allow-path`, each replaces nothing and adds one folder.
     pub allow_paths: Vec<PathBuf>,
     /// `--log-level`.
@@ -171,19 +219,25 @@ impl Default for Config {
         Self {
             data_dir: PathBuf::from("./weir-data"),
             allow_paths: Vec::new(),
+            allow_locations: Vec::new(),
             allow_private_network: false,
             http: Listen::At("127.0.0.1:8080".to_owned()),
-            postgres: Listen::Off,
-            flight: Listen::Off,
+            postgres: Listen::At("127.0.0.1:5433".to_owned()),
+            flight: Listen::At("127.0.0.1:8815".to_owned()),
             kafka: Listen::At("127.0.0.1:9092".to_owned()),
             shutdown_grace: Duration::from_secs(30),
             segment_bytes: ByteSize(128 << 20),
             upkeep_interval: Duration::from_secs(5),
             checkpoint_interval: Duration::from_secs(10),
             history: HistorySettings::default(),
+            auth: false,
+            tls: TlsSettings::default(),
+            dangerously_open_to_the_network: false,
             limits: Limits::default(),
             rest: HttpSettings::default(),
             kafka_door: KafkaSettings::default(),
+            postgres_door: PostgresSettings::default(),
+            flight_door: FlightSettings::default(),
             log: LogSettings::default(),
             origins: BTreeMap::new(),
         }
@@ -221,6 +275,25 @@ impl Default for KafkaSettings {
             advertised: String::new(),
             produce_rate: None,
             fetch_rate: None,
+        }
+    }
+}
+
+impl Default for FlightSettings {
+    fn default() -> Self {
+        Self {
+            connections: 1000,
+            streams: 250,
+            handshake_timeout: Duration::from_secs(30),
+            // What clients take that set nothing.
+            message_bytes: ByteSize(4 << 20),
+            upload_bytes: ByteSize(256 << 20),
+            uploads_bytes: ByteSize(512 << 20),
+            upload_timeout: Duration::from_secs(60),
+            sessions: 1000,
+            session_idle: Duration::from_secs(30 * 60),
+            tickets: 100,
+            ticket_expiry: Duration::from_secs(60),
         }
     }
 }
@@ -300,11 +373,13 @@ impl Config {
         Settings {
             data_dir: self.data_dir.clone(),
             allow_paths: self.allow_paths.clone(),
+            allow_locations: self.allow_locations.clone(),
             allow_private_network: self.allow_private_network,
             segment_bytes: self.segment_bytes,
             upkeep_interval: self.upkeep_interval,
             history: self.history.clone(),
             checkpoint_interval: self.checkpoint_interval,
+            auth: self.auth,
             limits: self.limits.clone(),
         }
     }
@@ -396,6 +471,20 @@ impl Config {
         for (key, flag, text) in flags {
             if let Some(text) = text {
                 self.set(find(key, flag)?, Given::One(text.clone()), flag)?;
+            }
+        }
+        let switches = [
+            ("auth.enabled", "--auth", overrides.auth),
+            ("tls.enabled", "--tls", overrides.tls),
+            (
+                "dangerously_open_to_the_network",
+                "--dangerously-open-to-the-network",
+                overrides.dangerously_open_to_the_network,
+            ),
+        ];
+        for (key, flag, is_given) in switches {
+            if is_given {
+                self.set(find(key, flag)?, Given::One("true".to_owned()), flag)?;
             }
         }
         if let Some(path) = &overrides.data_dir {

@@ -1,5 +1,6 @@
 //! TCP connections: how many, how long they may be silent, and how they end.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,9 +11,10 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
@@ -28,9 +30,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Connections that are told so at once.
 const TURNED_AWAY_MAX: usize = 64;
 
+/// The address of who sent a request, in its extensions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
 /// Accepts connections until `close` is cancelled, then lets those that are open end.
 pub(crate) async fn serve(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     rest: Arc<Rest>,
     settings: HttpSettings,
     close: CancellationToken,
@@ -45,8 +52,8 @@ pub(crate) async fn serve(
             accepted = listener.accept() => accepted,
             () = close.cancelled() => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // The peer left before it was accepted, or descriptors ran out; both pass.
                 tracing::info!(%error, "a connection was not accepted");
@@ -56,7 +63,10 @@ pub(crate) async fn serve(
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             rest.metrics.refused();
-            if let Ok(permit) = Arc::clone(&turned_away).try_acquire_owned() {
+            // A client of TLS would take plain words for a broken server, and a handshake costs more than a refusal may.
+            if tls.is_none()
+                && let Ok(permit) = Arc::clone(&turned_away).try_acquire_owned()
+            {
                 open.spawn(turn_away(stream, permit));
             }
             continue;
@@ -68,8 +78,19 @@ pub(crate) async fn serve(
             first_request_within: settings.header_timeout,
             close: close.clone(),
             counted: Counted::new(Arc::clone(&rest), place),
+            peer,
         };
-        open.spawn(connection.run(stream));
+        match tls.clone() {
+            None => drop(open.spawn(connection.run(stream))),
+            Some(tls) => drop(open.spawn(async move {
+                let within = connection.first_request_within;
+                match tokio::time::timeout(within, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => connection.run(stream).await,
+                    Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
+                    Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+                }
+            })),
+        }
     }
     drop(listener);
     open.close();
@@ -161,20 +182,23 @@ struct Connection {
     first_request_within: Duration,
     close: CancellationToken,
     counted: Counted,
+    peer: SocketAddr,
 }
 
 impl Connection {
-    async fn run(self, stream: TcpStream) {
+    async fn run(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let Self {
             router,
             builder,
             first_request_within,
             close,
             counted: _counted,
+            peer,
         } = self;
         let begun = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&begun);
-        let service = service_fn(move |request: Request<Incoming>| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer.ip()));
             seen.store(true, Ordering::Relaxed);
             router.clone().call(request.map(Body::new))
         });

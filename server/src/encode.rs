@@ -5,7 +5,7 @@
 
 mod arrow_stream;
 mod cell;
-mod clock_text;
+pub(crate) mod clock_text;
 mod csv;
 mod decimal_text;
 mod json;
@@ -20,8 +20,10 @@ use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use weir_base::ResumeToken;
 
+pub(crate) use cell::{Cell, cell as cells};
 pub(crate) use json::{Column, columns_document, rows_array};
 pub(crate) use sse::KEEP_ALIVE;
+pub(crate) use types::sql_type;
 use types::unique_names;
 
 use crate::rest::Format;

@@ -18,15 +18,28 @@ pub enum Error {
         /// What to do about it.
         hint: Option<String>,
     },
-    /// The address can be reached from other machines, and nobody has to log in.
+    /// The address can be reached from other machines, and what that asks for is not there.
     #[error(
-        "{door} would listen on {address}, which other machines can reach, and there are no credentials"
+        "{door} would listen on {address}, which other machines can reach, without {}",
+        missing_words(*auth, *tls)
     )]
     PublicBind {
         /// Which front door.
         door: &'static str,
         /// The address asked for.
         address: String,
+        /// Whether people have to sign in.
+        auth: bool,
+        /// Whether doors speak TLS.
+        tls: bool,
+    },
+    /// The certificate cannot be used.
+    #[error("TLS: {reason}")]
+    Tls {
+        /// What is wrong.
+        reason: String,
+        /// What to do about it.
+        hint: Option<&'static str>,
     },
     /// A front door that this version does not have.
     #[error("the {door} door is not built yet")]
@@ -54,6 +67,7 @@ impl Classify for Error {
         match self {
             Self::Config { .. } | Self::NotBuilt { .. } => Kind::Invalid,
             Self::PublicBind { .. } => Kind::Denied,
+            Self::Tls { .. } => Kind::Invalid,
             Self::Bind { .. } => Kind::Unavailable,
             Self::Logging(_) => Kind::Internal,
         }
@@ -63,9 +77,11 @@ impl Classify for Error {
         match self {
             Self::Config { hint, .. } => hint.clone(),
             Self::PublicBind { .. } => Some(
-                "listen on 127.0.0.1 or [::1], and put a proxy that authenticates in front"
+                "set auth.enabled and tls.enabled (--auth --tls), or listen on 127.0.0.1 or [::1]; \
+                 --dangerously-open-to-the-network does without"
                     .to_owned(),
             ),
+            Self::Tls { hint, .. } => hint.map(str::to_owned),
             Self::NotBuilt { .. } => Some("set it to \"off\"".to_owned()),
             Self::Bind { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => Some(
                 "another process listens there; port 0 picks a free one, off closes the door"
@@ -73,5 +89,13 @@ impl Classify for Error {
             ),
             Self::Bind { .. } | Self::Logging(_) => None,
         }
+    }
+}
+
+fn missing_words(auth: bool, tls: bool) -> &'static str {
+    match (auth, tls) {
+        (false, false) => "credentials and TLS",
+        (false, true) => "credentials",
+        (true, _) => "TLS",
     }
 }

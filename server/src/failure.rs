@@ -125,6 +125,17 @@ pub fn http_status(kind: Kind, retry: bool) -> u16 {
     }
 }
 
+/// The gRPC status code of a failure, finer where the SQLSTATE says more than its kind: UNIMPLEMENTED (12) for what Weir
+/// does not do, UNAUTHENTICATED (16) for who is not known, DEADLINE_EXCEEDED (4) for what took too long.
+pub fn grpc_status(kind: Kind, sqlstate: SqlState) -> i32 {
+    match (kind, sqlstate) {
+        (Kind::Invalid, SqlState::FEATURE_NOT_SUPPORTED) => 12,
+        (Kind::Denied, state) if state.0.starts_with("28") => 16,
+        (Kind::LimitExceeded, SqlState::QUERY_CANCELED) => 4,
+        (kind, _) => of(kind).grpc,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,6 +169,27 @@ mod tests {
         Cancelled     cancelled      http 499 sqlstate 57014 grpc  1 kafka  7
         Internal      internal       http 500 sqlstate XX000 grpc 13 kafka -1
         ");
+    }
+
+    #[test]
+    fn grpc_has_codes_for_some_sqlstates() {
+        assert_eq!(
+            grpc_status(Kind::Invalid, SqlState::FEATURE_NOT_SUPPORTED),
+            12
+        );
+        assert_eq!(
+            grpc_status(Kind::Denied, SqlState::INVALID_AUTHORIZATION),
+            16
+        );
+        assert_eq!(
+            grpc_status(Kind::Denied, SqlState::INSUFFICIENT_PRIVILEGE),
+            7
+        );
+        assert_eq!(
+            grpc_status(Kind::LimitExceeded, SqlState::QUERY_CANCELED),
+            4
+        );
+        assert_eq!(grpc_status(Kind::Invalid, SqlState::SYNTAX_ERROR), 3);
     }
 
     #[test]

@@ -25,7 +25,30 @@ pub(crate) struct Metrics {
     connections_refused: Counter,
     sessions: Gauge,
     statements: Gauge,
+    flight_calls: Family<CallLabels, Counter>,
+    flight_connections: Gauge,
+    flight_connections_refused: Counter,
 }
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    call: &'static str,
+    code: i32,
+}
+
+/// The calls of Flight, which become labels; others are counted together.
+const FLIGHT_CALLS: [&str; 10] = [
+    "DoAction",
+    "DoExchange",
+    "DoGet",
+    "DoPut",
+    "GetFlightInfo",
+    "GetSchema",
+    "Handshake",
+    "ListActions",
+    "ListFlights",
+    "PollFlightInfo",
+];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -55,6 +78,9 @@ impl Metrics {
             connections_refused: Counter::default(),
             sessions: Gauge::default(),
             statements: Gauge::default(),
+            flight_calls: Family::default(),
+            flight_connections: Gauge::default(),
+            flight_connections_refused: Counter::default(),
             registry: Registry::default(),
         };
         registry.register("http_requests", "Requests answered", this.requests.clone());
@@ -85,6 +111,21 @@ impl Metrics {
             "statements",
             "Submitted statements kept now",
             this.statements.clone(),
+        );
+        registry.register(
+            "flight_calls",
+            "Flight calls answered, by gRPC status code, as far as that was known before the rows",
+            this.flight_calls.clone(),
+        );
+        registry.register(
+            "flight_connections",
+            "Flight connections now",
+            this.flight_connections.clone(),
+        );
+        registry.register(
+            "flight_connections_refused",
+            "Flight connections beyond the limit",
+            this.flight_connections_refused.clone(),
         );
         registry.register_collector(Box::new(EngineMetrics(engine.clone())));
         Self { registry, ..this }
@@ -134,6 +175,28 @@ impl Metrics {
 
     pub(crate) fn refused(&self) {
         self.connections_refused.inc();
+    }
+
+    /// Counts a Flight call that was answered.
+    pub(crate) fn flight_answered(&self, call: &str, code: tonic::Code) {
+        let known = FLIGHT_CALLS.into_iter().find(|known| *known == call);
+        let labels = CallLabels {
+            call: known.unwrap_or("other"),
+            code: code as i32,
+        };
+        self.flight_calls.get_or_create(&labels).inc();
+    }
+
+    pub(crate) fn flight_connected(&self) {
+        self.flight_connections.inc();
+    }
+
+    pub(crate) fn flight_disconnected(&self) {
+        self.flight_connections.dec();
+    }
+
+    pub(crate) fn flight_refused(&self) {
+        self.flight_connections_refused.inc();
     }
 
     /// Sets the gauges of what is kept between requests.

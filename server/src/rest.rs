@@ -5,6 +5,7 @@
 
 mod arguments;
 mod body;
+mod caller;
 mod compression;
 mod ingest;
 pub(crate) mod layer;
@@ -22,7 +23,6 @@ mod query;
 mod reply;
 mod schemas;
 mod sessions;
-mod spool;
 mod statement_document;
 mod statements;
 mod steps;
@@ -41,13 +41,13 @@ use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 use weir_engine::Engine;
 
-use layer::InFlightCount;
 pub(crate) use negotiation::Format;
 pub use openapi::openapi_json;
 pub(crate) use problem::Problem;
 
 use crate::config::HttpSettings;
 use crate::encode::Column;
+use crate::in_flight::InFlightCount;
 use crate::metrics::Metrics;
 use body::BodyMemory;
 use reply::Replies;
@@ -58,7 +58,7 @@ use statements::Statements;
 #[derive(Debug)]
 pub(crate) struct Rest {
     pub(crate) engine: Engine,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) in_flight: InFlightCount,
     /// Cancelled when the server stops taking requests.
     pub(crate) draining: CancellationToken,
@@ -90,7 +90,7 @@ impl Rest {
         let draining = CancellationToken::new();
         let encoders = std::thread::available_parallelism().map_or(2, usize::from);
         Arc::new(Self {
-            metrics: Metrics::new(&engine),
+            metrics: Arc::new(Metrics::new(&engine)),
             in_flight: InFlightCount::default(),
             sessions: Arc::new(Sessions::new(settings.session_idle, settings.sessions)),
             statements: Statements::new(&settings, engine.scratch_dir()),

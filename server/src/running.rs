@@ -12,8 +12,11 @@ use weir_engine::Engine;
 use crate::config::{Config, KafkaSettings, Listen};
 use crate::connections;
 use crate::error::{Error, Result};
+use crate::flight::{self, Around, Flight};
 use crate::kafka::{self, Kafka};
+use crate::postgres::{self, Postgres};
 use crate::rest::Rest;
+use crate::tls::Tls;
 
 /// How often idle sessions and expired statements are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -29,8 +32,13 @@ pub struct Server;
 pub struct Running {
     /// Where REST listens, when it is open.
     pub http: Option<SocketAddr>,
+    /// Where the PostgreSQL protocol listens, when it is open.
+    pub postgres: Option<SocketAddr>,
     /// Where the Kafka protocol listens, when it is open.
     pub kafka: Option<SocketAddr>,
+    /// Where Flight SQL listens, when it is open.
+    pub flight: Option<SocketAddr>,
+    tls: Option<Arc<Tls>>,
     rest: Arc<Rest>,
     engine: Engine,
     close: CancellationToken,
@@ -42,23 +50,45 @@ impl Server {
     /// Opens the doors of `config` to `engine`. They answer when this returns.
     ///
     /// # Errors
-    /// When a door is not built, its address is taken or not known, or other machines could reach it.
+    /// When a door is not built, its address is taken or not known, other machines could reach it who should not, or the certificate
+    /// cannot be used.
     pub async fn start(config: &Config, engine: Engine) -> Result<Running> {
-        for (door, listen) in [("postgres", &config.postgres), ("flight", &config.flight)] {
-            if *listen != Listen::Off {
-                return Err(Error::NotBuilt { door });
-            }
-        }
-        let rest = Rest::new(engine.clone(), config.rest.clone());
+        let mut settings = config.rest.clone();
+        // The names that are in the certificate are the server's own.
+        settings.allow_hosts.extend_from_slice(&config.tls.names);
+        let rest = Rest::new(engine.clone(), settings);
         let close = CancellationToken::new();
+        let tls = Tls::open(&config.tls, &config.data_dir, &listened_names(config))?;
+        let http_tls = tls
+            .as_ref()
+            .map(|tls| tls.acceptor(&[b"h2", b"http/1.1"]))
+            .transpose()?;
         // All doors are found before any opens.
-        let http = open("http", &config.http).await?;
-        let kafka = open("kafka", &config.kafka).await?;
+        let http = open("http", &config.http, config).await?;
+        let postgres = open("postgres", &config.postgres, config).await?;
+        let kafka = open("kafka", &config.kafka, config).await?;
+        let flight = open("flight", &config.flight, config).await?;
+        let postgres_tls = tls.as_ref().map(|tls| tls.acceptor(&[b"postgresql"]));
+        let postgres_tls = postgres_tls.transpose()?;
         let mut accepting = Vec::new();
+        let flight_tls = tls.as_ref().map(|tls| tls.acceptor(&[b"h2"])).transpose()?;
+        let around = Around {
+            metrics: Arc::clone(&rest.metrics),
+            in_flight: rest.in_flight.clone(),
+            draining: rest.draining.clone(),
+            close: close.clone(),
+        };
+        let flight_door = Flight::new(engine.clone(), config.flight_door.clone(), around)?;
+        let flight = flight.map(|(listener, at)| {
+            let door = Arc::clone(&flight_door);
+            accepting.push(tokio::spawn(flight::serve(listener, flight_tls, door)));
+            at
+        });
         let (http, kafka) = (
             http.map(|(listener, at)| {
                 accepting.push(tokio::spawn(connections::serve(
                     listener,
+                    http_tls,
                     Arc::clone(&rest),
                     config.rest.clone(),
                     close.clone(),
@@ -70,21 +100,37 @@ impl Server {
                 Some((listener, at)) => {
                     let (host, port) = advertised(&config.kafka_door, at)?;
                     let door = Kafka::new(
-                        engine.session(),
+                        engine.clone(),
                         config.kafka_door.clone(),
                         host,
                         port,
                         close.clone(),
                     );
-                    accepting.push(tokio::spawn(kafka::serve(listener, door)));
+                    let tls = tls.as_ref().map(|tls| tls.acceptor(&[])).transpose()?;
+                    accepting.push(tokio::spawn(kafka::serve(listener, tls, door)));
                     Some(at)
                 }
             },
         );
-        let sweeping = tokio::spawn(sweep(Arc::clone(&rest)));
+        let postgres = postgres.map(|(listener, at)| {
+            let door = Postgres::new(
+                engine.clone(),
+                config.postgres_door.clone(),
+                postgres_tls,
+                rest.in_flight.clone(),
+                rest.draining.clone(),
+                close.clone(),
+            );
+            accepting.push(tokio::spawn(postgres::serve(listener, door)));
+            at
+        });
+        let sweeping = tokio::spawn(sweep(Arc::clone(&rest), flight_door, tls.clone()));
         Ok(Running {
             http,
+            postgres,
             kafka,
+            flight,
+            tls,
             rest,
             engine,
             close,
@@ -95,6 +141,20 @@ impl Server {
 }
 
 impl Running {
+    /// Where browsers and clients of REST find it.
+    pub fn url(&self) -> Option<String> {
+        let scheme = match self.tls {
+            Some(_) => "https",
+            None => "http",
+        };
+        self.http.map(|address| format!("{scheme}://{address}"))
+    }
+
+    /// The certificate of the doors, where they speak TLS.
+    pub fn tls(&self) -> Option<&Arc<Tls>> {
+        self.tls.as_ref()
+    }
+
     /// Stops: `/readyz` answers 503 and new requests are refused, live queries end, running requests may go on for
     /// `grace`, then connections are closed and the engine brings everything to disk.
     pub async fn stop(mut self, grace: Duration) {
@@ -133,26 +193,56 @@ impl Drop for Running {
     }
 }
 
-async fn sweep(rest: Arc<Rest>) {
+async fn sweep(rest: Arc<Rest>, flight: Arc<Flight>, tls: Option<Arc<Tls>>) {
     let mut interval = tokio::time::interval(SWEEP);
     loop {
         interval.tick().await;
         rest.expire();
+        flight.expire();
+        if let Some(tls) = &tls {
+            tls.reload_if_changed();
+        }
     }
 }
 
 /// A door's listener and where it listens, unless the door is to stay closed.
-async fn open(door: &'static str, at: &Listen) -> Result<Option<(TcpListener, SocketAddr)>> {
+async fn open(
+    door: &'static str,
+    at: &Listen,
+    config: &Config,
+) -> Result<Option<(TcpListener, SocketAddr)>> {
     let Listen::At(address) = at else {
         return Ok(None);
     };
-    let listener = listen(door, address).await?;
+    let listener = listen(door, address, Exposure::of(config)).await?;
     let at = listener.local_addr().map_err(|source| Error::Bind {
         door,
         address: address.clone(),
         source,
     })?;
     Ok(Some((listener, at)))
+}
+
+/// The hosts that doors listen on, for a certificate.
+fn listened_names(config: &Config) -> Vec<String> {
+    let doors = [
+        &config.http,
+        &config.postgres,
+        &config.flight,
+        &config.kafka,
+    ];
+    doors
+        .into_iter()
+        .filter_map(|listen| match listen {
+            Listen::At(address) => address.rsplit_once(':'),
+            Listen::Off => None,
+        })
+        .map(|(host, _)| host.trim_matches(['[', ']']).to_owned())
+        .filter(|host| {
+            let address = host.parse::<std::net::IpAddr>();
+            address.map_or(true, |address| !address.is_unspecified())
+        })
+        .collect()
 }
 
 /// Where Kafka clients are told to connect.
@@ -170,22 +260,56 @@ fn advertised(settings: &KafkaSettings, at: SocketAddr) -> Result<(String, u16)>
     Ok((host.trim_matches(['[', ']']).to_owned(), port))
 }
 
-/// Listens on `address`, unless other machines could reach it: there are no credentials yet.
-async fn listen(door: &'static str, address: &str) -> Result<TcpListener> {
+/// What protects doors that other machines can reach.
+#[derive(Debug, Clone, Copy)]
+struct Exposure {
+    auth: bool,
+    tls: bool,
+    /// The operator wants it without.
+    is_wanted: bool,
+}
+
+impl Exposure {
+    fn of(config: &Config) -> Self {
+        Self {
+            auth: config.auth,
+            tls: config.tls.enabled,
+            is_wanted: config.dangerously_open_to_the_network,
+        }
+    }
+
+    fn is_protected(self) -> bool {
+        self.auth && self.tls
+    }
+}
+
+/// Listens on `address`, unless other machines could reach it and people need not sign in, or could be overheard.
+async fn listen(door: &'static str, address: &str, exposure: Exposure) -> Result<TcpListener> {
     let failed = |source| Error::Bind {
         door,
         address: address.to_owned(),
         source,
     };
     let addresses: Vec<SocketAddr> = lookup_host(address).await.map_err(failed)?.collect();
-    if addresses
+    let is_public = addresses
         .iter()
-        .any(|address| !address.ip().to_canonical().is_loopback())
-    {
-        return Err(Error::PublicBind {
+        .any(|address| !address.ip().to_canonical().is_loopback());
+    if is_public && !exposure.is_protected() {
+        if !exposure.is_wanted {
+            return Err(Error::PublicBind {
+                door,
+                address: address.to_owned(),
+                auth: exposure.auth,
+                tls: exposure.tls,
+            });
+        }
+        tracing::warn!(
             door,
-            address: address.to_owned(),
-        });
+            address,
+            auth = exposure.auth,
+            tls = exposure.tls,
+            "the door is open to other machines without full protection, as dangerously_open_to_the_network asks for"
+        );
     }
     TcpListener::bind(&addresses[..]).await.map_err(failed)
 }
@@ -194,17 +318,35 @@ async fn listen(door: &'static str, address: &str) -> Result<TcpListener> {
 mod tests {
     use super::*;
 
+    const fn exposure(auth: bool, tls: bool, is_wanted: bool) -> Exposure {
+        Exposure {
+            auth,
+            tls,
+            is_wanted,
+        }
+    }
+
     #[tokio::test]
-    async fn only_loopback_is_listened_on() {
+    async fn other_machines_reach_what_is_protected_alone() {
         for public in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "[::ffff:192.0.2.1]:0"] {
-            let refused = listen("http", public).await;
-            assert!(
-                matches!(refused, Err(Error::PublicBind { .. })),
-                "{public}: {refused:?}"
-            );
+            for weak in [
+                exposure(false, false, false),
+                exposure(true, false, false),
+                exposure(false, true, false),
+            ] {
+                let refused = listen("http", public, weak).await;
+                assert!(
+                    matches!(refused, Err(Error::PublicBind { .. })),
+                    "{public}: {refused:?}"
+                );
+            }
+        }
+        for open in [exposure(true, true, false), exposure(false, false, true)] {
+            assert!(listen("http", "0.0.0.0:0", open).await.is_ok());
         }
         for own in ["127.0.0.1:0", "localhost:0"] {
-            assert!(listen("http", own).await.is_ok(), "{own}");
+            let open = listen("http", own, exposure(false, false, false)).await;
+            assert!(open.is_ok(), "{own}");
         }
     }
 }

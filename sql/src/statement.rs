@@ -4,12 +4,14 @@
 //! them as they are. Everything else is ours. Where the catalog keeps SQL (a view's query, a default, a check), the
 //! statement carries the text that the user wrote beside its tree, because printing a tree moves and drops things.
 
+mod access;
 mod definition;
 mod session;
 
 use datafusion_sql::sqlparser::ast;
 use weir_base::Position;
 
+pub use access::*;
 pub use definition::*;
 pub use session::*;
 
@@ -254,6 +256,21 @@ pub enum SubscribeSource {
     Query(Box<ast::Query>),
 }
 
+/// Whether a statement is about the session that sends it and nothing else.
+pub fn is_of_session(statement: &Statement) -> bool {
+    matches!(
+        statement,
+        Statement::Set(_)
+            | Statement::Reset(_)
+            | Statement::Discard(_)
+            | Statement::Cursor(_)
+            | Statement::Prepared(_)
+            | Statement::Transaction(_)
+            | Statement::Notification(_)
+            | Statement::KillQuery(_)
+    )
+}
+
 impl Statement {
     /// What the statement is, in SQL's words: the command tag without counts.
     pub fn tag(&self) -> &'static str {
@@ -319,15 +336,7 @@ impl Statement {
                 "UNLISTEN" => "UNLISTEN",
                 _ => "NOTIFY",
             },
-            Self::Access(Access::GrantRoles { .. }) => "GRANT ROLE",
-            Self::Access(Access::RevokeRoles { .. }) => "REVOKE ROLE",
-            Self::Access(Access::Other(statement)) => match **statement {
-                ast::Statement::Grant(_) => "GRANT",
-                ast::Statement::Revoke(_) => "REVOKE",
-                ast::Statement::Drop { .. } => "DROP ROLE",
-                ast::Statement::AlterRole { .. } => "ALTER ROLE",
-                _ => "CREATE ROLE",
-            },
+            Self::Access(access) => access.tag(),
         }
     }
 

@@ -55,7 +55,7 @@ pub(crate) fn walk<V: Visitor>(statement: &Statement, visitor: &mut V) -> Contro
         Statement::Describe(Describe::Query(query)) => query.visit(visitor),
         Statement::Explain(explain) => walk(&explain.statement, visitor),
         Statement::Subscribe(subscribe) => in_subscribe(subscribe, visitor),
-        Statement::Cursor(Cursor::Declare { statement, .. }) => walk(statement, visitor),
+        Statement::Cursor(Cursor::Declare { statement, .. }) => walk(&statement.statement, visitor),
         Statement::Prepared(Prepared::Prepare { statement, .. }) => {
             walk(&statement.statement, visitor)
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 pub use reqwest::Method;
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
@@ -31,6 +31,8 @@ pub struct Client {
     http: reqwest::Client,
     url: String,
     session: Option<String>,
+    /// What is sent as `Authorization`.
+    authorization: Option<String>,
 }
 
 /// What a query answered, as JSON.
@@ -144,6 +146,58 @@ impl Client {
             http,
             url: url.trim_end_matches('/').to_owned(),
             session: None,
+            authorization: None,
+        }
+    }
+
+    /// The same client, which trusts one more certificate.
+    ///
+    /// # Panics
+    /// When that is none.
+    #[must_use]
+    pub fn trusting(self, pem: &str) -> Self {
+        let certificate = reqwest::Certificate::from_pem(pem.as_bytes());
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .no_gzip()
+            .no_zstd()
+            .add_root_certificate(certificate.expect("it is a certificate"))
+            .build();
+        Self {
+            http: http.expect("an HTTP client can be built"),
+            ..self
+        }
+    }
+
+    /// The same client, signed in by a token.
+    #[must_use]
+    pub fn with_token(self, token: &str) -> Self {
+        self.with_authorization(format!("Bearer {token}"))
+    }
+
+    /// The same client, signed in by a password.
+    #[must_use]
+    pub fn with_password(self, user: &str, password: &str) -> Self {
+        // As any client does it: the HTTP library makes the header.
+        let request = self
+            .http
+            .get("http://localhost/")
+            .basic_auth(user, Some(password));
+        let request = request.build().expect("a request can be built");
+        let header = request.headers().get(AUTHORIZATION);
+        let value = header
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        self.with_authorization(value.to_owned())
+    }
+
+    /// The same client, which sends this as `Authorization`.
+    #[must_use]
+    pub fn with_authorization(self, value: impl Into<String>) -> Self {
+        Self {
+            authorization: Some(value.into()),
+            session: None,
+            ..self
         }
     }
 
@@ -179,7 +233,11 @@ impl Client {
 
     /// A request to `path`, to be sent with [`Client::send`].
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.url))
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        match &self.authorization {
+            Some(value) => request.header(AUTHORIZATION, value),
+            None => request,
+        }
     }
 
     /// Sends a request.

@@ -24,6 +24,8 @@ pub fn node(script: &str, arguments: &[&str]) -> String {
 pub fn java(source: &str, arguments: &[&str]) -> String {
     let mut command = Command::new("java");
     command
+        // Arrow's memory is outside of what the virtual machine opens by itself.
+        .arg("--add-opens=java.base/java.nio=ALL-UNNAMED")
         .arg("-cp")
         .arg(python::environment().join("jars/*"))
         .arg(binary::workspace().join("tests/java").join(source))

@@ -13,6 +13,7 @@ pub mod live;
 pub mod logs;
 pub mod moto;
 pub mod nexmark;
+pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod python;

@@ -70,6 +70,18 @@ impl ServerBuilder {
         self.arg("--kafka").arg("127.0.0.1:0")
     }
 
+    /// Opens the Flight door, too.
+    #[must_use]
+    pub fn flight(self) -> Self {
+        self.arg("--flight").arg("127.0.0.1:0")
+    }
+
+    /// Opens the PostgreSQL door, too.
+    #[must_use]
+    pub fn postgres(self) -> Self {
+        self.arg("--postgres").arg("127.0.0.1:0")
+    }
+
     /// Lets queries read and write files below `path`.
     #[must_use]
     pub fn allow_path(self, path: impl Into<PathBuf>) -> Self {
@@ -188,6 +200,16 @@ impl ServerBuilder {
         if !self.arguments.iter().any(|argument| argument == "--kafka") {
             command.args(["--kafka", "off"]);
         }
+        if !self.arguments.iter().any(|argument| argument == "--flight") {
+            command.args(["--flight", "off"]);
+        }
+        if !self
+            .arguments
+            .iter()
+            .any(|argument| argument == "--postgres")
+        {
+            command.args(["--postgres", "off"]);
+        }
         if let Some(toml) = &self.config {
             let path = data_dir.join("weir.toml");
             std::fs::write(&path, toml).expect("the data folder is writable");
@@ -248,17 +270,60 @@ impl Server {
     /// # Panics
     /// When it does not say so in time.
     pub fn kafka(&self) -> String {
+        self.door("kafka ")
+    }
+
+    /// Where its Flight door listens, as host:port.
+    ///
+    /// # Panics
+    /// When it does not say so in time.
+    pub fn flight(&self) -> String {
+        self.door("flight ")
+    }
+
+    /// Where its PostgreSQL door listens, as host:port.
+    ///
+    /// # Panics
+    /// When it does not say so in time.
+    pub fn postgres(&self) -> String {
+        self.door("postgres ")
+    }
+
+    fn door(&self, name: &str) -> String {
         let started = Instant::now();
         loop {
             let found = self
                 .output
-                .find(|line| line.strip_prefix("kafka ").map(str::to_owned));
+                .find(|line| line.strip_prefix(name).map(str::to_owned));
             if let Some(address) = found {
                 return address.trim().to_owned();
             }
-            assert!(started.elapsed() < START_BOUND, "no Kafka door was named");
+            assert!(started.elapsed() < START_BOUND, "no {name}door was named");
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// The administrator's token that it printed at its first start.
+    ///
+    /// # Panics
+    /// When it does not print one in time.
+    pub fn token(&self) -> String {
+        let started = Instant::now();
+        loop {
+            let found = self
+                .output
+                .find(|line| line.strip_prefix("token ").map(str::to_owned));
+            if let Some(token) = found {
+                return token.trim().to_owned();
+            }
+            assert!(started.elapsed() < START_BOUND, "no token was printed");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// A client of it with that token.
+    pub fn admin(&self) -> Client {
+        self.client().with_token(&self.token())
     }
 
     /// The folder that holds its data folder (`data`) and configuration.

@@ -53,6 +53,7 @@ pub(crate) fn new_object(name: ObjectName, body: Body) -> NewObject {
         sql: "as given".to_owned(),
         depends_on: BTreeSet::new(),
         created_at_ms: 1_700_000_000_000,
+        owner: None,
     }
 }
 

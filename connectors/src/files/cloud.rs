@@ -12,6 +12,7 @@ use url::Url;
 
 use super::connection::{Access, Azure, AzureKeys, Gcs, S3, Store, Target};
 use super::network::{Connector, Patience};
+use super::policy::FilePolicy;
 use super::web::WebStore;
 use crate::{Error, Result};
 
@@ -19,10 +20,11 @@ use crate::{Error, Result};
 pub(crate) fn build(
     target: &Target,
     root: &str,
-    allow_private_network: bool,
+    policy: &FilePolicy,
 ) -> Result<Arc<dyn ObjectStore>> {
     let connector = Connector {
-        allow_private_network,
+        allow_private_network: policy.allow_private_network,
+        allow_locations: policy.allow_locations.clone(),
         patience: target.patience.clone(),
         headers: match &target.store {
             Store::Http(http) => http.headers.clone(),
@@ -51,9 +53,10 @@ pub(crate) fn build(
 }
 
 /// A web server that needs no connection.
-pub(crate) fn build_web(root: &str, allow_private_network: bool) -> Result<Arc<dyn ObjectStore>> {
+pub(crate) fn build_web(root: &str, policy: &FilePolicy) -> Result<Arc<dyn ObjectStore>> {
     let connector = Connector {
-        allow_private_network,
+        allow_private_network: policy.allow_private_network,
+        allow_locations: policy.allow_locations.clone(),
         patience: Patience::default(),
         headers: HeaderMap::new(),
         credentials: false,

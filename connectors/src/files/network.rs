@@ -20,6 +20,7 @@ use reqwest::redirect;
 use url::{Host, Url};
 use weir_base::Kind;
 
+use super::policy::is_under_one;
 use crate::{Error, Result};
 
 /// How long requests may take and how often they are repeated.
@@ -48,6 +49,8 @@ impl Default for Patience {
 pub(crate) struct Connector {
     pub(crate) allow_private_network: bool,
     pub(crate) patience: Patience,
+    /// Where redirects may lead, see [`super::policy::FilePolicy::allow_locations`]; none allows all.
+    pub(crate) allow_locations: Vec<String>,
     /// Sent with every request; its presence also keeps redirects on the same host.
     pub(crate) headers: HeaderMap,
     /// Whether requests are signed or carry credentials.
@@ -118,6 +121,7 @@ impl Connector {
 
     fn redirects(&self) -> redirect::Policy {
         let (credentials, allow_private) = (self.credentials, self.allow_private_network);
+        let allowed = self.allow_locations.clone();
         redirect::Policy::custom(move |attempt| {
             let denied = |why: &str| {
                 Error::new(
@@ -139,6 +143,10 @@ impl Connector {
             }
             if credentials && from.host() != to.host() {
                 let error = denied("where the connection's credentials must not go");
+                return attempt.error(error);
+            }
+            if !allowed.is_empty() && !is_under_one(&allowed, to.as_str()) {
+                let error = denied("which is not below a location that this server may use");
                 return attempt.error(error);
             }
             if !allow_private && let Err(error) = check_literal(&to) {
@@ -330,6 +338,7 @@ mod tests {
         Connector {
             allow_private_network,
             patience: Patience::default(),
+            allow_locations: Vec::new(),
             headers: HeaderMap::new(),
             credentials: false,
             ca_certificate: None,

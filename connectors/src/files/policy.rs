@@ -13,12 +13,29 @@ pub struct FilePolicy {
     pub allow_paths: Vec<PathBuf>,
     /// Never below these folders, even where they lie in an allowed one (the server's own data).
     pub deny_paths: Vec<PathBuf>,
+    /// Where locations on the network begin that statements may name: `s3://bucket/folder/`, `https://host/`. None allows all.
+    pub allow_locations: Vec<String>,
     /// Whether HTTP stores may be on loopback, private, link-local and other addresses that are not of the public
     /// internet.
     pub allow_private_network: bool,
 }
 
 impl FilePolicy {
+    /// Whether statements may name a location on the network, which is given as a URL without credentials and query.
+    ///
+    /// # Errors
+    /// Denied when the operator allowed others alone.
+    pub(crate) fn check_location(&self, url: &str) -> Result<()> {
+        if self.allow_locations.is_empty() || is_under_one(&self.allow_locations, url) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Denied,
+            format!("{url:?} is not below a location that this server may use"),
+        )
+        .with_hint("the operator allows one with allow_locations"))
+    }
+
     /// The real path of `path`, which may not exist yet: links and `..` are resolved as far as it exists.
     ///
     /// # Errors
@@ -49,6 +66,16 @@ impl FilePolicy {
             error.with_hint("the operator allows a folder by starting weir with --allow-path DIR")
         })
     }
+}
+
+/// Whether a URL is one of these or lies below one: `https://a/b` allows `https://a/b` and `https://a/b/c`, but not
+/// `https://a/bc`.
+pub(crate) fn is_under_one(allowed: &[String], url: &str) -> bool {
+    allowed.iter().any(|allowed| {
+        let folder = allowed.trim_end_matches('/');
+        let rest = url.strip_prefix(folder);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
 }
 
 /// `path` with every link and `..` resolved as far as it exists; what does not exist yet is appended as it is.
@@ -100,6 +127,37 @@ mod tests {
             .unwrap_err();
         assert_eq!(error.kind(), Kind::Denied);
         assert!(error.hint().unwrap().contains("--allow-path"));
+    }
+
+    #[test]
+    fn locations_are_allowed_by_where_they_begin() {
+        let policy = FilePolicy {
+            allow_locations: vec!["s3://lake/open/".into(), "https://data.example".into()],
+            ..FilePolicy::default()
+        };
+        for allowed in [
+            "s3://lake/open/a.csv",
+            "s3://lake/open",
+            "https://data.example/x/y",
+        ] {
+            assert!(policy.check_location(allowed).is_ok(), "{allowed}");
+        }
+        for refused in [
+            "s3://lake/opener/a.csv",
+            "s3://lake/",
+            "s3://other/open/a.csv",
+            "https://data.example.evil/x",
+            "https://data.example:8443/x",
+            "https://data.example@evil/x",
+            "http://data.example/x",
+        ] {
+            assert!(policy.check_location(refused).is_err(), "{refused}");
+        }
+        assert!(
+            FilePolicy::default()
+                .check_location("https://any.where/")
+                .is_ok()
+        );
     }
 
     #[test]

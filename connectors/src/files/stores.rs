@@ -168,6 +168,15 @@ impl FileStores {
                 glob,
                 account,
             } => {
+                let scheme = match kind {
+                    connection::Kind::S3 => "s3://",
+                    connection::Kind::Gcs => "gs://",
+                    connection::Kind::Azure => "az://",
+                    // Its root is a URL.
+                    connection::Kind::Http => "",
+                };
+                let url = format!("{scheme}{}/{path}", root.trim_end_matches('/'));
+                self.inner.policy.check_location(&url)?;
                 let (host, mount) = match connection {
                     Some(spec) => self.connected(kind, spec, &root, &path, account.as_deref())?,
                     None if kind == connection::Kind::Http => self.web(&root)?,
@@ -298,7 +307,7 @@ impl FileStores {
         };
         let label = format!("{}:{}", kind.name(), spec.name);
         self.mounted(key, &label, prefix, target.patience.request_timeout, || {
-            cloud::build(&target, root, self.inner.policy.allow_private_network)
+            cloud::build(&target, root, &self.inner.policy)
         })
     }
 
@@ -316,7 +325,7 @@ impl FileStores {
         };
         let timeout = Patience::default().request_timeout;
         self.mounted(key, "web", shown_root(root), timeout, || {
-            cloud::build_web(root, self.inner.policy.allow_private_network)
+            cloud::build_web(root, &self.inner.policy)
         })
     }
 

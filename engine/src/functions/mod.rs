@@ -32,7 +32,6 @@ use datafusion::prelude::SessionConfig;
 
 use self::define::Definition;
 pub(crate) use self::only_row::OnlyRow;
-pub(crate) use self::version::POSTGRES_VERSION;
 use crate::planning::{Operators, decimals};
 
 /// DataFusion's state with Weir's own functions and rules.

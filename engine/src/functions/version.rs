@@ -6,8 +6,7 @@ use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 
-/// The version of PostgreSQL that Weir tells its clients, whose drivers choose their catalog queries by it.
-pub(crate) const POSTGRES_VERSION: &str = "15.0";
+use crate::variables::POSTGRES_VERSION;
 
 /// `version()`, which begins as PostgreSQL's does: tools read the number behind that word.
 #[derive(Debug, PartialEq, Eq, Hash)]

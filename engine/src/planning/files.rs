@@ -11,12 +11,13 @@ use datafusion::logical_expr::planner::{
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableSource};
 use datafusion::sql::sqlparser::ast;
 use weir_base::SqlState;
-use weir_catalog::{Body, ExternalTable, ObjectKind, ObjectName, Snapshot};
+use weir_catalog::{Body, ExternalTable, ObjectKind, ObjectName, Privilege, Snapshot};
 use weir_connectors::files::{self, ConnectionSpec, CopyTo, FileTable};
 use weir_sql::statement;
 
 use super::Planner;
 use crate::error::{Error, Result};
+use crate::security::Rights;
 use crate::statements::{ident_position, normalized, position_of};
 
 /// Calls of file functions in a statement, opened, by their text.
@@ -37,7 +38,11 @@ impl std::fmt::Debug for Opened {
 
 impl Calls {
     /// Opens those of `factors` that are file functions.
-    pub(super) async fn open(planner: &Planner, factors: &[ast::TableFactor]) -> Result<Self> {
+    pub(super) async fn open(
+        planner: &Planner,
+        factors: &[ast::TableFactor],
+        rights: &Rights,
+    ) -> Result<Self> {
         let mut calls = HashMap::new();
         for factor in factors {
             let ast::TableFactor::Table {
@@ -57,6 +62,9 @@ impl Calls {
             let place = |error: Error| error.with_position(position_of(name));
             let table = files::function_table(&function, &positional, named)
                 .map_err(Error::from)
+                .map_err(place)?;
+            planner
+                .permit_files(rights, table.connection(), "read files")
                 .map_err(place)?;
             let connection = planner.connection(table.connection()).map_err(place)?;
             let provider = files::open_table(
@@ -254,6 +262,7 @@ pub(crate) fn copy_plan(
         partitioned_by: copy.partitioned_by.clone(),
         options: copy.options.iter().cloned().collect::<BTreeMap<_, _>>(),
     };
+    planner.permit_files(&planner.rights, to.connection(), "write files")?;
     let connection = planner.connection(to.connection())?;
     Ok(files::copy_plan(
         &planner.engine.stores,
@@ -264,6 +273,27 @@ pub(crate) fn copy_plan(
 }
 
 impl Planner {
+    /// Refuses who may not use files: through a connection its USAGE is needed, and otherwise FILES on the server.
+    pub(crate) fn permit_files(
+        &self,
+        rights: &Rights,
+        connection: Option<&str>,
+        doing: &str,
+    ) -> Result<()> {
+        let Some(name) = connection else {
+            return rights.require_on_server(Privilege::Files, doing);
+        };
+        match self.snapshot.connection(name) {
+            Some(entry) => rights.require(Privilege::Usage, entry, &self.snapshot),
+            // That it is not there is said where it is looked for; its neighbours are not named to who may not see them.
+            None => rights
+                .visible(&self.snapshot)
+                .require(ObjectKind::Connection, &ObjectName::global(name))
+                .map(|_| ())
+                .map_err(Error::from),
+        }
+    }
+
     fn connection(&self, name: Option<&str>) -> Result<Option<ConnectionSpec>> {
         name.map(|name| connection(&self.snapshot, name))
             .transpose()

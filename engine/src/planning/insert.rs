@@ -13,7 +13,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast;
 use weir_catalog::{Entry, ObjectKind, ObjectName};
 
-use super::{Planner, Text, with_parameters};
+use super::{Planner, with_parameters};
 use crate::error::Result;
 use crate::statements::normalized;
 
@@ -24,9 +24,18 @@ impl Planner {
     /// Plans an `INSERT`, the target's defaults filled in.
     pub(crate) async fn insert(
         &self,
-        mut insert: ast::Insert,
-        target: &Entry,
+        insert: ast::Insert,
+        target: &Arc<Entry>,
         parameters: &[ScalarValue],
+    ) -> Result<LogicalPlan> {
+        with_parameters(self.unbound_insert(insert, target).await?, parameters)
+    }
+
+    /// As [`Self::insert`], parameters left open.
+    pub(crate) async fn unbound_insert(
+        &self,
+        mut insert: ast::Insert,
+        target: &Arc<Entry>,
     ) -> Result<LogicalPlan> {
         let defaults = target.columns().iter().filter_map(|column| {
             let sql = column.default.as_deref()?;
@@ -36,7 +45,8 @@ impl Planner {
             )
         });
         let defaults = defaults.collect::<Result<HashMap<_, _>>>()?;
-        let inner = self.stored(&target.name, false, Text::Own).await?;
+        // That it may be written was asked before, and it is not read here.
+        let inner = self.open_entry(target, false).await?;
         // Where we look for nulls ourselves, DataFusion must not: it does not say in which column one is.
         let schema = match target.kind() {
             ObjectKind::Stream | ObjectKind::Table => nullable(&inner.schema()),
@@ -56,8 +66,7 @@ impl Planner {
         if let Some(source) = &mut insert.source {
             name_apart(&mut source.body);
         }
-        let plan = self.statement(ast::Statement::Insert(insert)).await?;
-        with_parameters(plan, parameters)
+        self.statement(ast::Statement::Insert(insert)).await
     }
 }
 

@@ -35,18 +35,17 @@ impl Planner {
     pub(super) async fn late_rows(
         &self,
         name: &ObjectName,
-        text: Text,
+        text: Text<'_>,
     ) -> Result<Option<Arc<dyn TableProvider>>> {
-        let Some(entry) = view_of_late_rows(&self.snapshot, name) else {
+        let snapshot = self.snapshot_for(text);
+        let Some(entry) = view_of_late_rows(snapshot, name).cloned() else {
             return Ok(None);
         };
+        self.permit(&entry, text)?;
         let Body::MaterializedView(kept) = &entry.body else {
             return Ok(None);
         };
-        if text == Text::Own {
-            self.opened.lock().named.insert(entry.id);
-        }
-        let plan = Box::pin(self.also_closing().view(&kept.view)).await;
+        let plan = Box::pin(self.also_closing().view(entry.owner, &kept.view)).await;
         let plan = plan.map_err(|error| error.in_context(&format!("view \"{}\"", entry.name)))?;
         let late = weir_streaming::late_rows(&plan)?;
         Ok(Some(Arc::new(ViewTable::new(late, None))))
@@ -62,10 +61,15 @@ impl Planner {
             variables: self.variables.clone(),
             reading: self.reading,
             stop: self.stop.clone(),
+            running: self.running.clone(),
+            rights: Arc::clone(&self.rights),
+            visible: Arc::clone(&self.visible),
             expands_kept: self.expands_kept,
             closes_windows: true,
             tells_keys: self.tells_keys,
+            parameter_types: Vec::new(),
             opened: Arc::clone(&self.opened),
+            moment: Arc::clone(&self.moment),
         }
     }
 }

@@ -16,6 +16,9 @@ mod interruptible;
 mod late;
 mod literals;
 mod names;
+mod own_rows;
+mod parameters;
+mod policies;
 mod postgres;
 mod predicates;
 mod references;
@@ -30,9 +33,9 @@ mod windows;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::catalog::TableProvider;
-use datafusion::common::{DFSchema, ParamValues, ScalarValue};
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::TaskContext;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -45,21 +48,22 @@ use datafusion::sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlT
 use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
-use weir_base::{OffsetVector, SqlState, TopicName};
-use weir_catalog::{ObjectId, ObjectName, Snapshot};
+use weir_base::{OffsetVector, SqlState};
+use weir_catalog::{AccountId, ObjectId, ObjectName, Snapshot};
 use weir_connectors::files::FileStores;
-use weir_connectors::topic::TopicHold;
-use weir_streaming::{Positions, stateless_plan};
+use weir_streaming::stateless_plan;
 
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::functions;
 use crate::queries::Running;
+use crate::security::Rights;
 use crate::session::Session;
-use crate::sql_types::sql_name;
-use crate::system::System;
+use crate::system::{Asker, System};
+use crate::transaction::Moment;
 use crate::variables::Variables;
 use context::PlanContext;
+pub(crate) use parameters::{parameter_types, with_parameters, with_unknown_parameters};
 pub(crate) use postgres::columns;
 pub(crate) use postgres::operators::Operators;
 pub(crate) use types::UTC;
@@ -84,33 +88,42 @@ pub(crate) struct Planner {
     variables: Variables,
     reading: Reading,
     stop: CancellationToken,
+    running: Option<Arc<Running>>,
+    /// What the statement's own text may read; that of a view reads with the rights of the view's owner.
+    rights: Arc<Rights>,
+    /// The catalog as it is for the one whose rights these are.
+    visible: Arc<Snapshot>,
     /// Whether rows of windows wait until these close.
     closes_windows: bool,
     /// Whether views that are kept are planned by their text, as others are.
     expands_kept: bool,
     /// Whether tables that are followed are to say what tells their rows apart.
     tells_keys: bool,
+    /// Types of `$1`, `$2`, … as far as the client has said them.
+    parameter_types: Vec<Option<FieldRef>>,
+    /// The session that the statement is of.
+    session: Option<Session>,
     opened: Arc<Mutex<Opened>>,
+    /// Of this statement, or of the transaction that it is in.
+    moment: Arc<Mutex<Moment>>,
 }
 
 /// Whose text is planned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Text {
+#[derive(Debug, Clone, Copy)]
+enum Text<'a> {
     /// The statement's own: what it names is what it depends on.
     Own,
-    /// That of a view that it reads.
-    OfView,
+    /// That of a view that it reads, with the rights of the view's owner.
+    OfView(&'a Rights),
 }
 
 /// What the planner has opened so far.
 #[derive(Default)]
 struct Opened {
-    /// Each topic as it was at the first look: the offsets that it is read up to, and its log kept.
-    held: HashMap<TopicName, TopicHold>,
-    /// Up to where topics are shown, where the statement reads a view that is kept.
-    shown: Option<Arc<Positions>>,
     /// Catalog objects that the statement itself names.
     named: BTreeSet<ObjectId>,
+    /// Whether a policy hides rows or values of something that the statement reads.
+    is_policed: bool,
     /// Relations that only this statement knows.
     own: HashMap<ObjectName, Arc<dyn TableProvider>>,
 }
@@ -122,7 +135,6 @@ impl Planner {
         snapshot: Arc<Snapshot>,
         variables: &Variables,
         reading: Reading,
-        session: Option<&Session>,
     ) -> Self {
         let mut config = FileStores::configure(variables.config(&engine.settings.limits));
         if reading == Reading::Live {
@@ -136,21 +148,17 @@ impl Planner {
         // A copy shares all functions and rules; a `SessionStateBuilder` would register each function again, which costs
         // more than to plan a small query.
         let mut state = engine.base_state.clone();
-        let system = System::of_query(
-            &engine,
-            &snapshot,
-            variables,
-            Some(running.id),
-            session.cloned(),
-        );
-        functions::postgres::in_statement(&mut config, system);
         *state.config_mut() = config;
         // From here on `now()` is one moment.
         state.mark_start_execution();
-        Self {
+        let rights = Arc::new(Rights::operator(engine.catalog.accounts()));
+        let planner = Self {
             variables: variables.clone(),
             engine,
+            visible: Arc::clone(&snapshot),
             snapshot,
+            rights,
+            running: None,
             state,
             runtime: Arc::new(runtime),
             reading,
@@ -158,8 +166,76 @@ impl Planner {
             closes_windows: false,
             expands_kept: false,
             tells_keys: false,
+            parameter_types: Vec::new(),
             opened: Arc::default(),
-        }
+            moment: Arc::default(),
+            session: None,
+        };
+        planner.looking()
+    }
+
+    /// Lets functions look into what the planner sees.
+    fn looking(mut self) -> Self {
+        let system = self.system();
+        functions::postgres::in_statement(self.state.config_mut(), system);
+        self
+    }
+
+    /// What the statement's system tables and functions are made from.
+    fn system(&self) -> System {
+        System::of(
+            &self.engine,
+            &self.visible,
+            &self.variables,
+            &self.rights,
+            Asker {
+                session: self.session.clone(),
+                query: self.running.as_ref().map(|running| running.id),
+            },
+        )
+    }
+
+    /// Plans a statement of this session, whose settings a function may change.
+    #[must_use]
+    pub(crate) fn of_session(mut self, session: &Session) -> Self {
+        self.session = Some(session.clone());
+        self.looking()
+    }
+
+    /// Reads at the moment of a transaction.
+    #[must_use]
+    pub(crate) fn at(mut self, moment: Arc<Mutex<Moment>>) -> Self {
+        self.moment = moment;
+        self
+    }
+
+    /// Plans `$1`, `$2`, … of the statement's own text with these types, where they are known.
+    #[must_use]
+    pub(crate) fn with_parameter_types(mut self, types: &[Option<DataType>]) -> Self {
+        let field = |(at, data_type): (usize, &Option<DataType>)| {
+            let data_type = data_type.clone()?;
+            Some(Arc::new(Field::new(
+                format!("${}", at + 1),
+                data_type,
+                true,
+            )))
+        };
+        self.parameter_types = types.iter().enumerate().map(field).collect();
+        self
+    }
+
+    /// Plans for `running`, with these rights; without them it is the operator's.
+    #[must_use]
+    pub(crate) fn with_rights(mut self, rights: &Arc<Rights>, running: &Arc<Running>) -> Self {
+        self.visible = rights.visible(&self.snapshot);
+        self.rights = Arc::clone(rights);
+        self.running = Some(Arc::clone(running));
+        self.looking()
+    }
+
+    /// Whether a policy hides rows or values of something that was planned so far.
+    pub(crate) fn is_policed(&self) -> bool {
+        self.opened.lock().is_policed
     }
 
     /// Plans windows such that their rows come once these have closed: `EMIT ON WINDOW CLOSE`.
@@ -197,11 +273,18 @@ impl Planner {
         query: &ast::Query,
         parameters: &[ScalarValue],
     ) -> Result<LogicalPlan> {
+        with_parameters(self.unbound(query).await?, parameters)
+    }
+
+    /// Plans a query, its parameters left open.
+    ///
+    /// # Errors
+    /// As [`Self::query`], but for what is wrong with values.
+    pub(crate) async fn unbound(&self, query: &ast::Query) -> Result<LogicalPlan> {
         let plan = self
             .statement(ast::Statement::Query(Box::new(query.clone())))
             .await?;
-        let plan = references::written(plan, &self.state)?;
-        with_parameters(plan, parameters)
+        Ok(references::written(plan, &self.state)?)
     }
 
     /// Plans a statement of DataFusion's: a query or an `INSERT`.
@@ -215,8 +298,12 @@ impl Planner {
         self.opened.lock().own.insert(name, table);
     }
 
-    /// Plans the text of a view on the same snapshot and offsets.
-    pub(crate) async fn view(&self, view: &weir_catalog::View) -> Result<LogicalPlan> {
+    /// Plans the text of a view on the same snapshot and offsets, with the rights of its owner.
+    pub(crate) async fn view(
+        &self,
+        owner: Option<AccountId>,
+        view: &weir_catalog::View,
+    ) -> Result<LogicalPlan> {
         let parsed = crate::text::parse_one(&view.sql)?;
         let query = match parsed.statement {
             weir_sql::Statement::Query(query) => Some(query.query),
@@ -234,14 +321,15 @@ impl Planner {
             )
         })?;
         let statement = ast::Statement::Query(query);
-        let plan = Box::pin(self.plan(statement, Text::OfView, &view.default_schema)).await;
+        let owner = self.rights.of_owner(owner);
+        let plan = Box::pin(self.plan(statement, Text::OfView(&owner), &view.default_schema)).await;
         plan.map_err(Error::without_position)
     }
 
     async fn plan(
         &self,
         mut statement: ast::Statement,
-        text: Text,
+        text: Text<'_>,
         schema: &str,
     ) -> Result<LogicalPlan> {
         windows::expand(&mut statement, self.closes_windows)?;
@@ -256,8 +344,13 @@ impl Planner {
         let mentioned = names::mentioned(&statement);
         let (relations, calls) = self.open(&mentioned, shows_hidden, text, schema).await?;
         let doubtful = predicates::first_doubtful(&statement);
+        let parameters = match text {
+            Text::Own => self.parameter_types.clone(),
+            Text::OfView(_) => Vec::new(),
+        };
+        let mut context = PlannerContext::new().with_prepare_param_data_types(parameters);
         self.with_context(schema, &relations, calls, |sql| {
-            sql.sql_statement_to_plan(statement)
+            sql.sql_statement_to_plan_with_context(statement, &mut context)
                 .and_then(postgres::lateral::unnested)
                 .and_then(columns::restored)
                 .and_then(decimals::doubles_win)
@@ -346,7 +439,7 @@ impl Planner {
     /// The offsets that the topics named so far are read up to.
     pub(crate) fn position(&self) -> OffsetVector {
         let mut position = OffsetVector::new();
-        for (topic, hold) in &self.opened.lock().held {
+        for (topic, hold) in &self.moment.lock().held {
             position.set(topic.clone(), hold.ends().to_vec());
         }
         position
@@ -420,79 +513,4 @@ fn live_config(config: &mut datafusion::execution::config::SessionConfig) {
     options.optimizer.enable_join_dynamic_filter_pushdown = false;
     options.optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     options.optimizer.enable_round_robin_repartition = false;
-}
-
-/// Fills in `$1`, `$2`, …
-///
-/// # Errors
-/// 42P02 when there are fewer values than the text names, 22023 when there are more.
-pub(crate) fn with_parameters(
-    plan: LogicalPlan,
-    parameters: &[ScalarValue],
-) -> Result<LogicalPlan> {
-    let names = plan.get_parameter_names()?;
-    let wanted = names
-        .iter()
-        .filter_map(|name| name.trim_start_matches('$').parse::<usize>().ok())
-        .max()
-        .unwrap_or(0);
-    if let Some(named) = names
-        .iter()
-        .find(|name| name.trim_start_matches('$').parse::<usize>().is_err())
-    {
-        return Err(Error::invalid(
-            SqlState("42P02"),
-            format!("parameter {named} has no number"),
-        )
-        .with_hint("write parameters as $1, $2, …"));
-    }
-    if wanted > parameters.len() {
-        return Err(Error::invalid(
-            SqlState("42P02"),
-            format!(
-                "the statement has parameter ${wanted}, but {} values were given",
-                parameters.len()
-            ),
-        ));
-    }
-    if parameters.len() > wanted {
-        return Err(Error::invalid(
-            SqlState::INVALID_PARAMETER_VALUE,
-            format!(
-                "{} values were given, but the statement has {wanted} parameters",
-                parameters.len()
-            ),
-        ));
-    }
-    if wanted == 0 {
-        return Ok(plan);
-    }
-    // A value takes the type that its place asks for, where the planner knows it.
-    let fields = plan.get_parameter_fields()?;
-    let values = parameters.iter().enumerate().map(|(at, value)| {
-        let number = at + 1;
-        match fields.get(&format!("${number}")) {
-            // Text alone is read as that type; a number is converted by the query's own rules.
-            Some(Some(field))
-                if matches!(value, ScalarValue::Utf8View(Some(_)))
-                    && *field.data_type() != value.data_type() =>
-            {
-                if let Some(bytes) = bytea::of_literal(value, field.data_type())? {
-                    return Ok(bytes);
-                }
-                value.cast_to(field.data_type()).map_err(|_| {
-                    Error::invalid(
-                        SqlState::INVALID_TEXT_REPRESENTATION,
-                        format!(
-                            "parameter ${number} is {value}, which is not a valid {}",
-                            sql_name(field.data_type())
-                        ),
-                    )
-                })
-            }
-            _ => Ok(value.clone()),
-        }
-    });
-    let values = values.collect::<Result<Vec<_>>>()?;
-    Ok(plan.with_param_values(ParamValues::from(values))?)
 }

@@ -9,7 +9,9 @@ use datafusion::datasource::ViewTable;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource, cast};
 use datafusion::sql::sqlparser::ast;
 use weir_base::{Offset, SqlState};
-use weir_catalog::{Body, Entry, MaterializedView, ObjectId, ObjectKind, ObjectName};
+use weir_catalog::{
+    Body, Entry, MaterializedView, ObjectId, ObjectKind, ObjectName, Privilege, Snapshot,
+};
 use weir_connectors::topic::{FollowedTable, MirroredTable, StreamTable, TopicHold};
 use weir_streaming::{WatermarkedStream, unique_key};
 use weir_topics::Topic;
@@ -17,11 +19,13 @@ use weir_topics::Topic;
 use super::files::Calls;
 use super::late::view_of_late_rows;
 use super::names::Mentioned;
-use super::{Planner, Reading, Text};
+use super::{Planner, Reading, Text, own_rows};
 use crate::error::{Error, Result};
 use crate::rows::row_schema;
+use crate::security::Rights;
 use crate::statements::{normalized, position_of};
 use crate::system::{self, System};
+use crate::transaction::Written;
 
 /// Relations by name, for DataFusion's planner.
 pub(super) type Relations = HashMap<ObjectName, Arc<dyn TableSource>>;
@@ -32,7 +36,7 @@ impl Planner {
         &self,
         mentioned: &Mentioned,
         shows_hidden: bool,
-        text: Text,
+        text: Text<'_>,
         schema: &str,
     ) -> Result<(Relations, Calls)> {
         self.settle_views(mentioned, schema).await?;
@@ -50,7 +54,7 @@ impl Planner {
                 Err(error) => return Err(error.with_position(position_of(name))),
             }
         }
-        let calls = Calls::open(self, &mentioned.calls).await?;
+        let calls = Calls::open(self, &mentioned.calls, self.rights_for(text)).await?;
         Ok((relations, calls))
     }
 
@@ -79,7 +83,7 @@ impl Planner {
         &self,
         object: &ObjectName,
         shows_hidden: bool,
-        text: Text,
+        text: Text<'_>,
     ) -> Result<Arc<dyn TableProvider>> {
         if let Some(own) = self.opened.lock().own.get(object) {
             return Ok(Arc::clone(own));
@@ -91,17 +95,16 @@ impl Planner {
         &self,
         object: &ObjectName,
         shows_hidden: bool,
-        text: Text,
+        text: Text<'_>,
     ) -> Result<Arc<dyn TableProvider>> {
-        if let Some(system) = system::table(
-            object,
-            &System::of(&self.engine, &self.snapshot, &self.variables),
-        ) {
+        if let Some(system) = system::table(object, &self.system()) {
             return Ok(system);
         }
-        let entry = match self.snapshot.relation(object) {
+        let entry = match self.snapshot_for(text).relation(object) {
             Ok(entry) => Arc::clone(entry),
             Err(_) if super::files::looks_like_a_file(object) => {
+                let rights = self.rights_for(text);
+                rights.require_on_server(Privilege::Files, "read files")?;
                 return super::files::open_path(self, &object.name).await;
             }
             Err(error) => {
@@ -111,30 +114,68 @@ impl Planner {
                 };
             }
         };
-        if text == Text::Own {
-            self.opened.lock().named.insert(entry.id);
+        self.permit(&entry, text)?;
+        let opened = self.open_entry(&entry, shows_hidden).await?;
+        self.policed(&entry, self.rights_for(text), opened)
+    }
+
+    /// What the relations of a text are looked up in: what a view reads need not be there for its reader.
+    pub(super) fn snapshot_for(&self, text: Text<'_>) -> &Arc<Snapshot> {
+        match text {
+            Text::Own => &self.visible,
+            Text::OfView(_) => &self.snapshot,
         }
+    }
+
+    /// With whose rights a text reads.
+    fn rights_for<'a>(&'a self, text: Text<'a>) -> &'a Rights {
+        match text {
+            Text::Own => &self.rights,
+            Text::OfView(owner) => owner,
+        }
+    }
+
+    /// Refuses to read what a text may not read, and notes what it reads.
+    pub(super) fn permit(&self, entry: &Entry, text: Text<'_>) -> Result<()> {
+        let rights = self.rights_for(text);
+        rights.require(Privilege::Select, entry, &self.snapshot)?;
+        if let Text::Own = text {
+            self.opened.lock().named.insert(entry.id);
+            if let Some(running) = &self.running {
+                let policies = rights.policies_on(entry);
+                let policies = policies.iter().map(|policy| policy.id).collect();
+                running.reads(rights.principal(), entry.id, policies);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn open_entry(
+        &self,
+        entry: &Arc<Entry>,
+        shows_hidden: bool,
+    ) -> Result<Arc<dyn TableProvider>> {
         match &entry.body {
-            Body::Stream(_) => self.stream(&entry, shows_hidden).await,
-            Body::Table(_) => self.table(&entry, shows_hidden).await,
+            Body::Stream(_) => self.stream(entry, shows_hidden).await,
+            Body::Table(_) => self.table(entry, shows_hidden).await,
             Body::ExternalTable(table) => super::files::open_definition(self, table).await,
             Body::MaterializedView(kept) if !self.expands_kept || !is_its_query(kept) => {
                 if self.reading != Reading::Live {
-                    return self.table(&entry, shows_hidden).await;
+                    return self.table(entry, shows_hidden).await;
                 }
-                let table = self.engine.keyed_table(&entry)?;
+                let table = self.engine.keyed_table(entry)?;
                 let mut table = FollowedTable::new(table, shows_hidden);
                 if kept.on_window_close {
                     table = table.that_only_grows();
                 }
                 if self.tells_keys {
-                    table = table.with_key(Box::pin(self.key_of_view(&entry, &kept.view)).await?);
+                    table = table.with_key(Box::pin(self.key_of_view(entry, &kept.view)).await?);
                 }
                 Ok(Arc::new(table))
             }
             Body::View(view)
             | Body::MaterializedView(weir_catalog::MaterializedView { view, .. }) => {
-                let plan = Box::pin(self.view_as_declared(&entry, view)).await?;
+                let plan = Box::pin(self.view_as_declared(entry, view)).await?;
                 Ok(Arc::new(ViewTable::new(plan, Some(view.sql.clone()))))
             }
             Body::Schema | Body::Connection(_) | Body::Sink(_) => Err(Error::invalid(
@@ -173,8 +214,24 @@ impl Planner {
         }
         Ok(match watermark {
             Some(watermark) => Arc::new(WatermarkedStream::new(Arc::new(table), shown, watermark)),
-            None => Arc::new(table),
+            None => match self.written_to(entry, shows_hidden)? {
+                Some(written) => own_rows::over_stream(Arc::new(table), written)?,
+                None => Arc::new(table),
+            },
         })
+    }
+
+    /// What the transaction has written to something itself.
+    fn written_to(&self, entry: &Entry, shows_hidden: bool) -> Result<Option<Written>> {
+        let written = self.moment.lock().written.clone();
+        match written.filter(|written| written.id == entry.id) {
+            Some(_) if shows_hidden => Err(Error::unsupported(format!(
+                "the hidden columns of {} cannot be read after this transaction has written to it",
+                entry.describe()
+            ))
+            .with_hint("commit first")),
+            written => Ok(written),
+        }
     }
 
     async fn table(&self, entry: &Entry, shows_hidden: bool) -> Result<Arc<dyn TableProvider>> {
@@ -185,7 +242,10 @@ impl Planner {
         let topic = self.engine.topic_of(entry)?;
         let hold = self.hold(topic);
         let end = hold.ends().first().copied().unwrap_or(Offset::ZERO);
-        Ok(table.snapshot(end, shows_hidden).await?)
+        match self.written_to(entry, shows_hidden)? {
+            Some(written) => own_rows::over_table(table.snapshot(end, true).await?, entry, written),
+            None => Ok(table.snapshot(end, shows_hidden).await?),
+        }
     }
 
     /// Which columns of a view that is kept tell its rows apart. Its own key does not: it is a hash of the row.
@@ -201,10 +261,10 @@ impl Planner {
     /// `topic` as this statement reads it: up to what was stable when it was first named; or, where the statement reads a view that is
     /// kept, up to where the view has come.
     fn hold(&self, topic: Topic) -> TopicHold {
-        let mut opened = self.opened.lock();
-        let shown = opened.shown.as_ref();
+        let mut moment = self.moment.lock();
+        let shown = moment.shown.as_ref();
         let shown = shown.and_then(|shown| shown.get(&topic.id())).cloned();
-        let held = opened.held.entry(topic.name().clone());
+        let held = moment.held.entry(topic.name().clone());
         let held = held.or_insert_with(|| match shown {
             Some(ends) => TopicHold::now(topic).up_to(ends),
             None => TopicHold::now(topic),
@@ -214,7 +274,7 @@ impl Planner {
 
     /// Waits for the views that are kept among what a statement reads, and fixes one moment for all that they show.
     async fn settle_views(&self, mentioned: &Mentioned, schema: &str) -> Result<()> {
-        if self.reading == Reading::Live || self.opened.lock().shown.is_some() {
+        if self.reading == Reading::Live || self.moment.lock().shown.is_some() {
             return Ok(());
         }
         let mut views = Vec::new();
@@ -247,7 +307,7 @@ impl Planner {
         if self.variables.reads_own_writes() {
             self.engine.views.flush(&self.engine).await;
         }
-        self.opened.lock().shown = Some(self.engine.views.positions());
+        self.moment.lock().shown = Some(self.engine.views.positions());
         Ok(())
     }
 
@@ -257,7 +317,7 @@ impl Planner {
         entry: &Entry,
         view: &weir_catalog::View,
     ) -> Result<LogicalPlan> {
-        let plan = self.view(view).await;
+        let plan = self.view(entry.owner, view).await;
         let plan = plan.map_err(|error| error.in_context(&format!("view \"{}\"", entry.name)))?;
         as_declared(plan, entry)
     }

@@ -6,7 +6,7 @@ use arrow::compute::can_cast_types;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
 use weir_base::{Kind, SqlState};
-use weir_catalog::{Body, Entry, Sink};
+use weir_catalog::{AccountId, Body, Entry, Sink};
 use weir_streaming::{Feed, Holds, Job, unique_key};
 
 use super::target;
@@ -25,7 +25,7 @@ pub(crate) async fn feed(engine: &Arc<Shared>, entry: &Entry, holds: Holds) -> R
     let planner = views::planner(engine, &sink.query.sql, false, memory)
         .expanding_kept(sink.expands_kept)
         .telling_keys();
-    let plan = plan(&planner, entry, sink).await?;
+    let plan = plan(&planner, entry, entry.owner, sink).await?;
     let store = Some(engine.checkpoints.of(entry.id.0, 0)?);
     let (plan, dataflow) = planner.followed(plan, store).await?;
     let dataflow = match target::unique_key(engine, sink)? {
@@ -44,13 +44,18 @@ fn is_known(plan: &LogicalPlan, key: &[usize]) -> bool {
     unique_key(plan).is_some_and(|known| known.iter().all(|column| key.contains(column)))
 }
 
-/// The plan of a sink's query, whose rows have the columns of where they go.
-pub(crate) async fn plan(planner: &Planner, entry: &Entry, sink: &Sink) -> Result<LogicalPlan> {
+/// The plan of a sink's query, whose rows have the columns of where they go, with the rights of the sink's owner.
+pub(crate) async fn plan(
+    planner: &Planner,
+    entry: &Entry,
+    owner: Option<AccountId>,
+    sink: &Sink,
+) -> Result<LogicalPlan> {
     match target::written_into(sink) {
         None => planner.view_as_declared(entry, &sink.query).await,
         Some(id) => {
             let target = planner.snapshot.require_id(id)?;
-            let plan = planner.view(&sink.query).await?;
+            let plan = planner.view(owner, &sink.query).await?;
             as_rows_of(planner, plan, target, &sink.target_columns)
         }
     }

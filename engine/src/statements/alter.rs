@@ -34,10 +34,11 @@ impl Execution {
             .await?;
             return Ok(self.done(tag));
         }
-        let _ddl = self.engine.ddl.lock().await;
+        let _ddl = self.may_define().await?;
         let snapshot = self.snapshot();
         let name = self.object_name(alter.kind, &alter.name)?;
-        let entry = match snapshot.require(kind, &name) {
+        let visible = self.rights.visible(&snapshot);
+        let entry = match visible.require(kind, &name) {
             Ok(entry) => std::sync::Arc::clone(entry),
             Err(weir_catalog::Error::NotFound { .. }) if alter.if_exists => {
                 return Ok(self.done(tag));
@@ -123,6 +124,9 @@ impl Execution {
             self.check_schema(&changes)?;
         }
         self.commit(&snapshot, changes).await?;
+        if self.transaction.is_some() {
+            return Ok(self.done(tag));
+        }
         if let Some((_, topic)) = entry.topic() {
             self.engine.forget_table(topic);
             self.engine.histories.changed();
@@ -302,7 +306,7 @@ impl Execution {
     }
 
     pub(super) async fn comment_on(&self, comment: statement::CommentOn) -> Result<Answer> {
-        let _ddl = self.engine.ddl.lock().await;
+        let _ddl = self.may_define().await?;
         let snapshot = self.snapshot();
         let entry = match comment.kind {
             Some(kind) => {

@@ -13,7 +13,6 @@ use weir_base::{Kind, SqlState};
 use weir_catalog::{Entry, ObjectKind, ObjectName, quote_ident};
 use weir_connectors::topic::{Change, TableWriter};
 
-use super::write::commit;
 use super::{Execution, normalized, position_of};
 use crate::answer::Answer;
 use crate::error::{Error, Result};
@@ -58,7 +57,8 @@ impl Execution {
         let (keys, rows) = split_keys(found, &entry)?;
         Checks::of(&self.engine, &entry)?.check(&rows, &entry)?;
         let rows = self.encode(&entry, rows).await?;
-        let updated = commit(writer, vec![Change::Update { keys, rows }]).await?;
+        let changes = vec![Change::Update { keys, rows }];
+        let updated = self.change_table(&entry, writer, changes, true).await?;
         self.wrote("UPDATE", updated)
     }
 
@@ -101,7 +101,8 @@ impl Execution {
         );
         let writer = self.engine.keyed_table(&entry)?.writer().await?;
         let keys = keys_of(self.find(&sql, &entry, &writer).await?.column(0))?;
-        let deleted = commit(writer, vec![Change::Delete { keys }]).await?;
+        let changes = vec![Change::Delete { keys }];
+        let deleted = self.change_table(&entry, writer, changes, true).await?;
         self.wrote("DELETE", deleted)
     }
 
@@ -123,13 +124,14 @@ impl Execution {
             let sql = format!("SELECT {alias}.{KEY} FROM {} AS {alias}", entry.name.sql());
             let writer = self.engine.keyed_table(&entry)?.writer().await?;
             let keys = keys_of(self.find(&sql, &entry, &writer).await?.column(0))?;
-            commit(writer, vec![Change::Delete { keys }]).await?;
+            let changes = vec![Change::Delete { keys }];
+            self.change_table(&entry, writer, changes, true).await?;
         }
         Ok(self.done("TRUNCATE TABLE"))
     }
 
     /// The table that a statement changes, and the name by which its expressions know it.
-    fn table_to_change(
+    pub(super) fn table_to_change(
         &self,
         relation: &ast::TableFactor,
         verb: &str,
@@ -250,7 +252,7 @@ impl Execution {
 }
 
 /// The table's columns after the key's.
-fn with_key(entry: &Entry) -> SchemaRef {
+pub(super) fn with_key(entry: &Entry) -> SchemaRef {
     let key = Arc::new(Field::new(KEY, DataType::Binary, true));
     let columns = entry
         .columns()
@@ -262,7 +264,10 @@ fn with_key(entry: &Entry) -> SchemaRef {
 }
 
 /// What each assigned column becomes.
-fn assignments(assignments: &[ast::Assignment], entry: &Entry) -> Result<Vec<(String, ast::Expr)>> {
+pub(super) fn assignments(
+    assignments: &[ast::Assignment],
+    entry: &Entry,
+) -> Result<Vec<(String, ast::Expr)>> {
     let mut assigned: Vec<(String, ast::Expr)> = Vec::with_capacity(assignments.len());
     for assignment in assignments {
         let ast::AssignmentTarget::ColumnName(target) = &assignment.target else {

@@ -38,7 +38,7 @@ impl Execution {
                 .with_position(position_of(&create.name)));
             }
         };
-        let _ddl = self.engine.ddl.lock().await;
+        let _ddl = self.may_define().await?;
         let if_exists = if create.if_not_exists {
             IfExists::Keep
         } else {
@@ -79,7 +79,7 @@ impl Execution {
             return Err(Error::unsupported("a table has no WATERMARK")
                 .with_hint("streams have: CREATE STREAM"));
         }
-        let ddl = self.engine.ddl.lock().await;
+        let ddl = self.may_define().await?;
         let snapshot = self.snapshot();
         let if_exists = if_exists(create.or_replace, create.if_not_exists)?;
         if self.exists(&name, ObjectKind::Table, if_exists)? {
@@ -107,8 +107,10 @@ impl Execution {
         }
         let primary_key = self.key_columns(&mut columns, &create.primary_key)?;
         let checks = self.checks(&name.name, &columns, implied, &create.checks)?;
-        let replaces = snapshot.get(&name).is_some();
-        let topic = self.free_topic_name(topic_name(&name)?, replaces)?;
+        let topic = topic_name(&name)?;
+        // A table that was renamed, or that a transaction has dropped, may still have the topic of that name.
+        let is_taken = snapshot.get(&name).is_some() || self.is_of_a_table(&topic);
+        let topic = self.free_topic_name(topic, is_taken)?;
         let made = self
             .engine
             .log
@@ -172,7 +174,7 @@ impl Execution {
         sql: String,
     ) -> Result<Answer> {
         let name = self.name(&create.name)?;
-        let _ddl = self.engine.ddl.lock().await;
+        let _ddl = self.may_define().await?;
         let snapshot = self.snapshot();
         let if_exists = if_exists(create.or_replace, create.if_not_exists)?;
         if self.exists(&name, ObjectKind::ExternalTable, if_exists)? {
@@ -241,6 +243,7 @@ impl Execution {
             partitioned_by,
             options,
         };
+        planner.permit_files(&self.rights, table.connection.as_deref(), "read files")?;
         // Opening it finds what is wrong now rather than at the first query, and tells the columns.
         let provider = crate::planning::files::open_definition(&planner, &table).await?;
         if table.columns.is_none() {
@@ -273,7 +276,7 @@ impl Execution {
         if create.temporary {
             return Err(Error::unsupported("temporary views are not supported yet"));
         }
-        let _ddl = self.engine.ddl.lock().await;
+        let _ddl = self.may_define().await?;
         let snapshot = self.snapshot();
         let if_exists = if_exists(create.or_replace, create.if_not_exists)?;
         if self.exists(&name, ObjectKind::View, if_exists)? {
@@ -320,7 +323,7 @@ impl Execution {
             .with_position(position_of(&create.name)));
         };
         let name = part.as_ident().map(normalized).unwrap_or_default();
-        let _ddl = self.engine.ddl.lock().await;
+        let _ddl = self.may_define().await?;
         let if_exists = if_exists(create.or_replace, create.if_not_exists)?;
         if if_exists == IfExists::Keep && self.snapshot().connection(&name).is_some() {
             return Ok(self.done("CREATE CONNECTION"));
@@ -349,6 +352,7 @@ impl Execution {
             sql: String::new(),
             depends_on: BTreeSet::new(),
             created_at_ms: self.engine.clock.now_ms(),
+            owner: self.session.principal().account(),
         }
     }
 
@@ -412,6 +416,9 @@ impl Execution {
     ) -> Result<()> {
         match self.create(new, if_exists).await {
             Ok(created) => {
+                if let Some(transaction) = &self.transaction {
+                    transaction.made_topic(topic);
+                }
                 self.release_replaced(&created).await;
                 Ok(())
             }
@@ -424,26 +431,36 @@ impl Execution {
 
     /// Lets go of the topic of what was replaced.
     pub(super) async fn release_replaced(&self, created: &Created) {
-        if let Some((_, old)) = created.replaced.as_ref().and_then(|entry| entry.topic()) {
+        let Some(old) = &created.replaced else {
+            return;
+        };
+        if let Some(transaction) = &self.transaction {
+            return transaction.dropped(std::sync::Arc::clone(old));
+        }
+        if let Some((_, old)) = old.topic() {
             self.release_topic(old).await;
         }
     }
 
     /// Deletes a topic when the last that was stored in it is gone.
     pub(super) async fn release_topic(&self, topic: weir_base::TopicId) {
-        if self.snapshot().by_topic(topic).is_empty() {
-            self.forget_topic(topic).await;
-        } else {
-            self.engine.forget_table(topic);
-        }
+        self.engine.release_topic(topic).await;
     }
 
-    /// Deletes a topic that nothing refers to. What fails here is tried again at the next start.
+    /// Deletes a topic that nothing refers to.
     pub(super) async fn forget_topic(&self, topic: weir_base::TopicId) {
-        self.engine.forget_table(topic);
-        if let Err(error) = self.engine.log.delete_topic(topic).await {
-            tracing::warn!(topic.id = %topic, %error, "cannot delete a topic that is no longer used");
-        }
+        self.engine.forget_topic(topic).await;
+    }
+
+    /// Whether a topic is one that a table keeps its rows in.
+    fn is_of_a_table(&self, topic: &TopicName) -> bool {
+        let known = self.engine.log.topic(topic);
+        let entries = known.map(|topic| topic.id());
+        let snapshot = self.engine.catalog.snapshot();
+        entries.is_some_and(|id| {
+            let stored = snapshot.by_topic(id);
+            !stored.is_empty() && stored.iter().all(|entry| entry.kind() == ObjectKind::Table)
+        })
     }
 
     pub(super) fn free_topic_name(&self, wanted: TopicName, may_change: bool) -> Result<TopicName> {
@@ -462,7 +479,7 @@ impl Execution {
 
 impl Planner {
     /// The field of one declared type.
-    pub(super) fn field_of(&self, data_type: &ast::DataType) -> Result<arrow::datatypes::FieldRef> {
+    pub(crate) fn field_of(&self, data_type: &ast::DataType) -> Result<arrow::datatypes::FieldRef> {
         let column = ast::ColumnDef {
             name: ast::Ident::new("c"),
             data_type: data_type.clone(),

@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field};
 use weir_base::{Options, SqlState, TopicId, TopicName};
 use weir_catalog::{
     Body, Column, DEFAULT_SCHEMA, Entry, IfExists, NewObject, ObjectId, ObjectKind, ObjectName,
-    Snapshot, Stream, Watermark,
+    Privilege, Snapshot, Stream, Watermark,
 };
 use weir_connectors::topic::{Format, OnError, RAW_COLUMN, RecordFormat};
 use weir_sql::statement;
@@ -56,6 +56,9 @@ impl Execution {
         }
         let key_columns = key_columns(&mut options)?;
         let place = self.place(&snapshot, &name, named_topic.as_ref())?;
+        if let Place::There(topic) = &place {
+            self.authorise_topic(topic.id(), &snapshot)?;
+        }
         let topic = match &place {
             Place::There(topic) => topic.name().clone(),
             Place::New(topic) => topic.clone(),
@@ -267,7 +270,10 @@ impl Execution {
                 .iter()
                 .find(|entry| crate::rows::is_raw(entry));
             return match raw {
-                Some(entry) => Ok(entry.id),
+                Some(entry) => {
+                    self.rights.require(Privilege::Insert, entry, &snapshot)?;
+                    Ok(entry.id)
+                }
                 None => Err(Error::invalid(
                     SqlState::WRONG_OBJECT_TYPE,
                     format!("topic \"{topic}\" does not take records of any form"),

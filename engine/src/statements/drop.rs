@@ -12,17 +12,20 @@ impl Execution {
     pub(super) async fn drop_objects(&self, drop: statement::Drop) -> Result<Answer> {
         let tag = statement::Statement::Drop(drop.clone()).tag();
         let kind = catalog_kind(drop.kind)?;
-        let _ddl = self.engine.ddl.lock().await;
+        let _ddl = self.may_define().await?;
         let snapshot = self.snapshot();
+        let visible = self.rights.visible(&snapshot);
         let mut doomed = Vec::with_capacity(drop.names.len());
         for name in &drop.names {
-            match snapshot.require(kind, &self.object_name(drop.kind, name)?) {
+            match visible.require(kind, &self.object_name(drop.kind, name)?) {
                 Ok(entry) => doomed.push(entry.id),
                 Err(weir_catalog::Error::NotFound { .. }) if drop.if_exists => {}
                 Err(error) => return Err(Error::from(error).with_position(position_of(name))),
             }
         }
         let changes = snapshot.remove(&doomed, drop.cascade)?;
+        // Before jobs are ended.
+        self.authorise_changes(&snapshot, &changes)?;
         let removed = changes.iter().filter_map(|change| match change {
             Change::Remove(id) => snapshot.by_id(*id),
             Change::Put(_) => None,
@@ -41,9 +44,17 @@ impl Execution {
             .filter(|(entry, _)| entry.kind() == ObjectKind::MaterializedView)
             .map(|(entry, _)| entry.id)
             .collect();
-        self.end_sinks(&sinks).await;
-        self.end_views(&views).await;
+        if self.transaction.is_none() {
+            self.end_sinks(&sinks).await;
+            self.end_views(&views).await;
+        }
         self.commit(&snapshot, changes).await?;
+        if let Some(transaction) = &self.transaction {
+            for (entry, _) in removed {
+                transaction.dropped(entry);
+            }
+            return Ok(self.done(tag));
+        }
         self.forget_sinks(&sinks).await;
         for (entry, topic) in removed {
             self.release_topic(topic).await;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arrow::array::StringArray;
-use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::format::ExplainFormat;
 use datafusion::logical_expr::{
@@ -154,10 +153,7 @@ impl Execution {
     }
 
     fn plans(&self, rows: &[(&str, String)]) -> Result<Answer> {
-        let schema = Arc::new(Schema::new(vec![
-            Field::new("plan_type", DataType::Utf8, false),
-            Field::new("plan", DataType::Utf8, false),
-        ]));
+        let schema = LogicalPlan::explain_schema();
         let kinds = StringArray::from_iter_values(rows.iter().map(|(kind, _)| kind));
         let plans = StringArray::from_iter_values(rows.iter().map(|(_, plan)| plan));
         Ok(self.rows(RecordBatch::try_new(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::compute::concat_batches;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
@@ -20,7 +20,8 @@ use crate::answer::Answer;
 use crate::changelog::{Changelog, Envelope};
 use crate::error::{Error, Result};
 use crate::execution::{Bounds, run_live};
-use crate::planning::{Planner, Reading};
+use crate::planning::{Planner, Reading, parameter_types, with_unknown_parameters};
+use crate::queries::StopReason;
 
 /// Where a live query starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +104,7 @@ impl Execution {
         let plan = planner.query(&query, &self.request.parameters).await?;
         check_repeatable(&plan, "a live query")?;
         let bounds = self.live_bounds(limit);
+        self.end_with_token();
         let stateless = match planner.closes_windows() {
             true => None,
             false => planner.stateless(&plan).await?,
@@ -117,6 +119,52 @@ impl Execution {
                     .await
             }
         }
+    }
+
+    /// The types of a live query's parameters, and the columns of its answer where nothing is asked of its form.
+    pub(super) async fn live_shape(
+        &self,
+        query: &ast::Query,
+        emit: Emit,
+    ) -> Result<(Vec<DataType>, SchemaRef)> {
+        let (query, _) = without_limit(query)?;
+        let planner = self.planner(self.snapshot(), Reading::Live).telling_keys();
+        let planner = match emit {
+            Emit::Changes => planner,
+            Emit::OnWindowClose => planner.closing_windows(),
+        };
+        let plan = planner.unbound(&query).await?;
+        let parameters = parameter_types(&plan, &self.request.hints)?;
+        let plan = with_unknown_parameters(plan, &parameters)?;
+        check_repeatable(&plan, "a live query")?;
+        if !planner.closes_windows()
+            && let Some(plan) = planner.stateless(&plan).await?
+        {
+            return Ok((parameters, plan.schema()));
+        }
+        let (plan, dataflow) = planner.followed(plan, None).await?;
+        let plain = Arc::clone(dataflow.schema());
+        if planner.closes_windows() {
+            return Ok((parameters, plain));
+        }
+        let changes = Changelog::new(Envelope::Changelog, &plain, unique_key(&plan), false)?;
+        Ok((parameters, Arc::clone(changes.schema())))
+    }
+
+    /// Ends the query when the token expires that its user signed in by.
+    fn end_with_token(&self) {
+        let Some(at_ms) = self.rights.expire_at_ms() else {
+            return;
+        };
+        let left = at_ms.saturating_sub(self.engine.clock.now_ms());
+        let left = std::time::Duration::from_millis(u64::try_from(left).unwrap_or(0));
+        let running = Arc::clone(&self.running);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = running.stop.cancelled() => {}
+                () = tokio::time::sleep(left) => running.stop_for(StopReason::Revoked),
+            }
+        });
     }
 
     /// The bounds of a live query, which ends after so many rows, if at all.

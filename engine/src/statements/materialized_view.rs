@@ -125,8 +125,10 @@ impl Execution {
     /// Plans the query of a view that is to be kept: as it is stored, and what it depends on.
     async fn kept_view(&self, kept: KeptQuery<'_>) -> Result<(View, BTreeSet<ObjectId>)> {
         let planner = views::planner(&self.engine, &kept.sql, kept.on_window_close, usize::MAX)
-            .in_schema(self.variables.schema());
+            .in_schema(self.variables.schema())
+            .with_rights(&self.rights, &self.running);
         let plan = planner.query(kept.query, &[]).await?;
+        self.refuse_policed_source(&planner, "a materialized view")?;
         check_repeatable(&plan, "a materialized view")?;
         check_followed(&plan, "a materialized view")?;
         if kept.on_window_close {
@@ -161,7 +163,8 @@ impl Execution {
     ) -> Result<()> {
         let snapshot = self.snapshot();
         let named = self.name(name)?;
-        let entry = match snapshot.require(ObjectKind::MaterializedView, &named) {
+        let visible = self.rights.visible(&snapshot);
+        let entry = match visible.require(ObjectKind::MaterializedView, &named) {
             Ok(entry) => Arc::clone(entry),
             Err(weir_catalog::Error::NotFound { .. }) if if_exists => return Ok(()),
             Err(error) => return Err(Error::from(error).with_position(position_of(name))),
@@ -179,6 +182,7 @@ impl Execution {
 
     /// Gives a view another query with the same columns. It is computed beside the one that runs, which is shown until then.
     async fn replace_query(&self, entry: &Arc<Entry>, query: KeptQuery<'_>) -> Result<()> {
+        self.rights.require_owner(entry, &self.snapshot())?;
         let position = position_of(query.name);
         let (on_window_close, options) = (query.on_window_close, query.options.cloned());
         let (view, depends_on) = self.kept_view(query).await?;

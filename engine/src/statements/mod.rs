@@ -1,12 +1,15 @@
 //! Statements: each is carried out by one function of [`Execution`], in the file of its kind.
 
+mod access;
 mod alter;
+mod authorise;
 mod change;
 mod columns;
 mod copy;
 mod create;
 mod create_stream;
 mod definitions;
+mod describe;
 mod drop;
 mod explain;
 mod live;
@@ -15,6 +18,7 @@ mod query;
 mod session;
 mod show;
 mod sink;
+mod transaction;
 mod write;
 
 use std::sync::Arc;
@@ -26,7 +30,7 @@ use datafusion::sql::sqlparser::ast;
 use tokio::time::Instant;
 use weir_base::{Classify, Position, SqlState};
 use weir_catalog::{Change, ObjectName, Snapshot};
-use weir_sql::{Parsed, Statement};
+use weir_sql::{Parsed, Statement, statement};
 
 pub(crate) use self::create_stream::DEAD_LETTER_TOPIC;
 use crate::answer::{Answer, AnswerKind};
@@ -36,16 +40,21 @@ use crate::execution::run_ready;
 use crate::planning::{Planner, Reading};
 use crate::queries::Running;
 use crate::request::Request;
+use crate::security::{AuditEvent, Rights};
 use crate::session::Session;
+use crate::transaction::{Transaction, read_only};
 use crate::variables::Variables;
 
 /// One statement on its way.
 pub(crate) struct Execution {
     pub(crate) engine: Arc<Shared>,
     pub(crate) session: Session,
+    pub(crate) rights: Arc<Rights>,
     pub(crate) running: Arc<Running>,
     pub(crate) request: Request,
     pub(crate) variables: Variables,
+    /// The transaction that it is in.
+    pub(crate) transaction: Option<Arc<Transaction>>,
     /// When it must be done, and how long that is after its arrival.
     pub(crate) deadline: (Instant, Duration),
 }
@@ -64,8 +73,26 @@ impl Execution {
             )
             .with_hint("send it with POST"));
         }
+        if self.variables.is_read_only()
+            && !statement.reads_only()
+            && !statement::is_of_session(&statement)
+            && self
+                .transaction
+                .as_ref()
+                .is_none_or(|open| open.read_only() != Some(false))
+        {
+            return Err(read_only(&statement));
+        }
+        if let Some(transaction) = &self.transaction {
+            transaction.check(&statement)?;
+            transaction.check_writes(&statement)?;
+            if !matches!(statement, Statement::Transaction(_)) {
+                transaction.fix(&self.engine);
+            }
+        }
         self.refuse_ignored(&statement)?;
         self.refuse_unread(&statement)?;
+        self.authorise(&statement)?;
         let tag = statement.tag();
         match statement {
             Statement::Query(query) => self.query(query).await,
@@ -89,7 +116,7 @@ impl Execution {
             Statement::Drop(drop) => self.drop_objects(drop).await,
             Statement::Alter(alter) => self.alter(alter, tag).await,
             Statement::CommentOn(comment) => self.comment_on(comment).await,
-            Statement::Show(show) => self.show(show).await,
+            Statement::Show(show) => self.show(show),
             Statement::Describe(describe) => self.describe(describe).await,
             Statement::Set(set) => self.set(&set),
             Statement::Reset(reset) => self.reset(&reset),
@@ -99,18 +126,19 @@ impl Execution {
                 self.engine.views.flush(&self.engine).await;
                 Ok(self.done("FLUSH"))
             }
+            Statement::Access(access) => self.access(access, tag).await,
             Statement::Subscribe(subscribe) => self.subscribe(subscribe).await,
             Statement::CreateMaterializedView(create) => {
                 self.create_materialized_view(create, parsed.sql).await
             }
             Statement::CreateSink(create) => self.create_sink(create, parsed.sql).await,
-            Statement::CopyFrom(_) => Err(Error::unsupported("COPY … FROM is not supported yet")
-                .with_hint("INSERT INTO t SELECT * FROM read_csv('…'), or POST the rows to /v1/topics/{name}/records")),
-            Statement::Cursor(_)
-            | Statement::Prepared(_)
-            | Statement::Transaction(_)
-            | Statement::Notification(_)
-            | Statement::Access(_) => {
+            Statement::CopyFrom(copy) => self.copy_from(copy).await,
+            Statement::Transaction(transaction) => self.transaction(transaction, tag).await,
+            Statement::Cursor(_) | Statement::Prepared(_) => Err(Error::unsupported(format!(
+                "{tag} is not supported by this protocol"
+            ))
+            .with_hint("the PostgreSQL protocol has cursors and prepared statements")),
+            Statement::Notification(_) => {
                 Err(Error::unsupported(format!("{tag} is not supported yet")))
             }
         }
@@ -178,21 +206,49 @@ impl Execution {
         Ok(())
     }
 
-    /// The catalog as of now.
+    /// The catalog as of now, with what the transaction has defined.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
-        self.engine.catalog.snapshot()
+        match &self.transaction {
+            Some(transaction) => transaction.catalog(&self.engine),
+            None => self.engine.catalog.snapshot(),
+        }
     }
 
-    /// A planner on one catalog snapshot.
+    /// Waits for the right to define something; a transaction keeps it.
+    pub(crate) async fn may_define(&self) -> Result<Option<tokio::sync::MutexGuard<'_, ()>>> {
+        match &self.transaction {
+            Some(transaction) => {
+                transaction.may_define(&self.engine).await?;
+                Ok(None)
+            }
+            None => Ok(Some(self.engine.ddl.lock().await)),
+        }
+    }
+
+    /// The catalog as it is for the session's user.
+    pub(crate) fn visible(&self) -> Arc<Snapshot> {
+        self.rights.visible(&self.snapshot())
+    }
+
+    /// A planner on one catalog snapshot, with the rights of the session's user.
     pub(crate) fn planner(&self, snapshot: Arc<Snapshot>, reading: Reading) -> Planner {
-        Planner::new(
+        let planner = Planner::new(
             Arc::clone(&self.engine),
             &self.running,
             snapshot,
             &self.variables,
             reading,
-            Some(&self.session),
         )
+        .of_session(&self.session)
+        .with_rights(&self.rights, &self.running)
+        .with_parameter_types(&self.request.hints);
+        match &self.transaction {
+            // What is live goes on past every moment.
+            Some(transaction) if reading == Reading::Bounded => {
+                planner.at(Arc::clone(&transaction.moment))
+            }
+            _ => planner,
+        }
     }
 
     /// The catalog's name for a name in the statement.
@@ -223,11 +279,16 @@ impl Execution {
     /// Commits changes that were planned on `snapshot`, off the async threads.
     pub(crate) async fn commit(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &Arc<Snapshot>,
         changes: Vec<Change>,
     ) -> Result<Arc<Snapshot>> {
         if changes.is_empty() {
             return Ok(self.snapshot());
+        }
+        self.authorise_changes(snapshot, &changes)?;
+        self.note_change();
+        if let Some(transaction) = &self.transaction {
+            return transaction.define(snapshot, &changes);
         }
         let (engine, version) = (Arc::clone(&self.engine), snapshot.version());
         let committed =
@@ -235,6 +296,14 @@ impl Execution {
         committed
             .map_err(crate::lanes::panicked)?
             .map_err(|error| Error::from_classified(&error))
+    }
+
+    /// Notes in the audit log that the statement changes what exists, or who may use it.
+    pub(crate) fn note_change(&self) {
+        self.engine.audit.note(AuditEvent::Changed {
+            user: self.rights.principal().user(),
+            statement: self.running.text(),
+        });
     }
 
     /// The answer of a command without rows.

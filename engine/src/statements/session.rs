@@ -9,15 +9,27 @@ use crate::error::{Error, Result};
 
 impl Execution {
     pub(super) fn set(&self, set: &statement::Set) -> Result<Answer> {
-        if set.local {
-            return Err(Error::unsupported(
-                "SET LOCAL needs transactions, which are not supported yet",
-            )
-            .with_hint("use SET"));
-        }
         let limits = &self.engine.settings.limits;
+        let is_of_transaction = matches!(
+            set.name.as_str(),
+            "transaction_isolation" | "transaction_read_only"
+        );
+        if is_of_transaction {
+            return self.set_of_transaction(set);
+        }
+        if set.local && self.transaction.is_none() {
+            self.session.standing().notice(
+                SqlState("25P01"),
+                "SET LOCAL can only be used in transaction blocks",
+            );
+            return Ok(self.done("SET"));
+        }
         self.session
             .change_variables(|variables| variables.set(&set.name, &set.value, limits))?;
+        if let Some(transaction) = self.transaction.as_ref().filter(|_| !set.local) {
+            transaction
+                .change_settings(|variables| variables.set(&set.name, &set.value, limits))?;
+        }
         Ok(self.done("SET"))
     }
 
@@ -29,7 +41,32 @@ impl Execution {
             }
             statement::Reset::Name(name) => variables.reset(name),
         })?;
+        if let Some(transaction) = &self.transaction {
+            let settings = self.session.variables();
+            transaction.change_settings(|variables| *variables = settings);
+        }
         Ok(self.done("RESET"))
+    }
+
+    /// `SET transaction_isolation = …`: as `SET TRANSACTION`.
+    fn set_of_transaction(&self, set: &statement::Set) -> Result<Answer> {
+        let Some(transaction) = &self.transaction else {
+            self.session.standing().notice(
+                SqlState("25P01"),
+                "SET TRANSACTION can only be used in transaction blocks",
+            );
+            return Ok(self.done("SET"));
+        };
+        if set.name == "transaction_isolation" {
+            transaction.set_modes(None, Some(set.value.to_lowercase()))?;
+        } else {
+            let read_only = matches!(
+                set.value.to_lowercase().as_str(),
+                "on" | "true" | "1" | "yes"
+            );
+            transaction.set_modes(Some(read_only), None)?;
+        }
+        Ok(self.done("SET"))
     }
 
     /// A session has settings only; there are no plans, sequences or temporary tables to discard.
@@ -49,7 +86,12 @@ impl Execution {
             )
             .with_hint("SHOW QUERIES lists them")
         })?;
-        if !self.engine.queries.cancel(query) {
+        // Those of others are not there for who is no admin.
+        let is_known =
+            self.engine.queries.user_of(query).is_some_and(|user| {
+                self.rights.is_admin() || user == self.rights.principal().user()
+            });
+        if !is_known || !self.engine.queries.cancel(query) {
             return Err(
                 Error::new(Kind::NotFound, format!("no query {id} is running"))
                     .with_hint("SHOW QUERIES lists them"),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::record_batch::RecordBatch;
 use weir_sql::statement::{self, Describe, Show};
 
 use super::alter::catalog_kind;
@@ -9,24 +10,38 @@ use super::{Execution, normalized, position_of};
 use crate::answer::Answer;
 use crate::error::{Error, Result};
 use crate::planning::Reading;
-use crate::system::{self, System};
+use crate::system::{self, Asker, System};
 
 impl Execution {
-    pub(super) async fn show(&self, show: Show) -> Result<Answer> {
-        let snapshot = self.snapshot();
-        let system = System::of(&self.engine, &snapshot, &self.variables);
-        let batch = match show {
+    pub(super) fn show(&self, show: Show) -> Result<Answer> {
+        Ok(self.rows(self.shown(show)?))
+    }
+
+    /// The rows of a `SHOW`.
+    pub(super) fn shown(&self, show: Show) -> Result<RecordBatch> {
+        let snapshot = self.visible();
+        let system = System::of(
+            &self.engine,
+            &snapshot,
+            &self.variables,
+            &self.rights,
+            Asker {
+                session: Some(self.session.clone()),
+                query: Some(self.running.id),
+            },
+        );
+        match show {
             Show::List { what, schema, like } => {
                 let schema = schema.as_ref().map(normalized);
-                system::show(what, schema.as_deref(), like.as_deref(), &system)?
+                system::show(what, schema.as_deref(), like.as_deref(), &system)
             }
             Show::Columns { name, like } => match self.system_schema(&name, &system) {
-                Some(schema) => system::describe_schema(&schema, like.as_deref())?,
+                Some(schema) => system::describe_schema(&schema, like.as_deref()),
                 None => {
                     let entry = snapshot.relation(&self.name(&name)?);
                     let entry = entry
                         .map_err(|error| Error::from(error).with_position(position_of(&name)))?;
-                    system::describe_entry(entry, like.as_deref())?
+                    system::describe_entry(entry, like.as_deref())
                 }
             },
             Show::Create { kind, name } => {
@@ -39,27 +54,25 @@ impl Execution {
                 let entry =
                     entry.map_err(|error| Error::from(error).with_position(position_of(&name)))?;
                 let topic = self.engine.topic_of(entry);
-                system::show_create(entry, topic.ok().as_ref(), &snapshot)?
+                system::show_create(entry, topic.ok().as_ref(), &snapshot)
             }
-            Show::Variable(name) => system::show_variable(
-                &name,
-                &self.variables.get(&name, &self.engine.settings.limits)?,
-            )?,
-            Show::All => system::show_all(system.facts.settings())?,
-        };
-        Ok(self.rows(batch))
+            Show::Variable(name) => system::show_variable(&name, &self.session.setting(&name)?),
+            Show::All => system::show_all(system.facts.settings()),
+        }
     }
 
     pub(super) async fn describe(&self, describe: Describe) -> Result<Answer> {
+        Ok(self.rows(self.described(describe).await?))
+    }
+
+    /// The rows of a `DESCRIBE`.
+    pub(super) async fn described(&self, describe: Describe) -> Result<RecordBatch> {
         match describe {
-            Describe::Object(name) => {
-                self.show(statement::Show::Columns { name, like: None })
-                    .await
-            }
+            Describe::Object(name) => self.shown(statement::Show::Columns { name, like: None }),
             Describe::Query(query) => {
                 let planner = self.planner(self.snapshot(), Reading::Bounded);
                 let plan = planner.query(&query, &self.request.parameters).await?;
-                Ok(self.rows(system::describe_schema(plan.schema().as_arrow(), None)?))
+                system::describe_schema(plan.schema().as_arrow(), None)
             }
         }
     }

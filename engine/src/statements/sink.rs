@@ -6,7 +6,8 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast;
 use weir_base::{Kind, Options, SqlState, TopicName};
 use weir_catalog::{
-    Body, Entry, IfExists, NewObject, ObjectId, ObjectKind, ObjectName, Sink, Snapshot, View,
+    Body, Entry, IfExists, NewObject, ObjectId, ObjectKind, ObjectName, Privilege, Sink, Snapshot,
+    View,
 };
 use weir_connectors::topic::Envelope;
 use weir_sql::statement::{self, Emit, SinkSource};
@@ -148,6 +149,7 @@ impl Execution {
             let planner = self.planner(self.snapshot(), Reading::Live);
             let planner = planner.expanding_kept(expands_kept);
             let plan = planner.query(query, &[]).await?;
+            self.refuse_policed_source(&planner, "a sink")?;
             check_repeatable(&plan, "a sink")?;
             check_followed(&plan, "a sink")?;
             let columns = query_columns(&roomy(&plan), &[])?;
@@ -243,7 +245,13 @@ impl Execution {
         draft.depends_on.insert(target.id);
         let planner = self.planner(Arc::clone(&snapshot), Reading::Live);
         let planner = planner.expanding_kept(draft.sink.expands_kept);
-        let plan = sinks::plan(&planner, target, &draft.sink).await?;
+        let plan = sinks::plan(
+            &planner,
+            target,
+            self.rights.principal().account(),
+            &draft.sink,
+        )
+        .await?;
         check_repeatable(&plan, "a sink")
     }
 
@@ -323,7 +331,9 @@ impl Execution {
                     .with_hint("leave option \"partitions\" out"));
                 }
                 options.finish()?;
-                self.refuse_circle(&self.snapshot(), draft, stream)?;
+                let snapshot = self.snapshot();
+                self.rights.require(Privilege::Insert, stream, &snapshot)?;
+                self.refuse_circle(&snapshot, draft, stream)?;
                 stream.id
             }
             None => {
@@ -366,7 +376,13 @@ impl Execution {
             )
             .with_hint("write rows that only come, or the changes themselves into a topic: connector = 'topic', envelope = 'changelog'"));
         }
-        if let Some(connection) = options.take::<String>("connection")? {
+        let connection = options.take::<String>("connection")?;
+        self.planner(self.snapshot(), Reading::Live).permit_files(
+            &self.rights,
+            connection.as_deref(),
+            "write files",
+        )?;
+        if let Some(connection) = connection {
             let snapshot = self.snapshot();
             let connection = ObjectName::global(connection);
             let connection = snapshot.require(ObjectKind::Connection, &connection)?;

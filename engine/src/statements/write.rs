@@ -6,15 +6,17 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, SchemaRef};
 use arrow::record_batch::RecordBatch;
+use datafusion::catalog::TableProvider;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::logical_expr::{DmlStatement, LogicalPlan};
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 use weir_base::{Kind, SqlState};
-use weir_catalog::{Body, Entry, ObjectKind};
+use weir_catalog::{Body, Entry, ObjectKind, ObjectName};
 use weir_connectors::topic::{Change, OnConflict, Rows, TableWriter, encode_batch};
 use weir_sql::statement;
 
+use super::copy::COPIED;
 use super::{Execution, ident_position, normalized, position_of};
 use crate::answer::Answer;
 use crate::error::{Error, Result};
@@ -25,6 +27,16 @@ use crate::rows::row_schema;
 
 impl Execution {
     pub(super) async fn insert(&self, insert: statement::Insert) -> Result<Answer> {
+        self.insert_from(insert, None, "INSERT").await
+    }
+
+    /// An `INSERT` whose query may read rows that the client sent.
+    pub(super) async fn insert_from(
+        &self,
+        insert: statement::Insert,
+        copied: Option<Arc<dyn TableProvider>>,
+        tag: &str,
+    ) -> Result<Answer> {
         let ast::Statement::Insert(mut ast) = *insert.insert else {
             return Err(Error::new(Kind::Internal, "an INSERT that is none"));
         };
@@ -56,10 +68,24 @@ impl Execution {
         refuse_mirror(&entry).map_err(|error| error.with_position(position_of(&target)))?;
         fill_in_defaults(&mut ast, &entry)?;
         let planner = self.planner(snapshot, Reading::Bounded);
+        if let Some(copied) = copied {
+            let name = ObjectName::new(self.variables.schema(), COPIED);
+            planner.also_knows(name, copied);
+        }
         let plan = planner
             .insert(ast, &entry, &self.request.parameters)
             .await?;
         let rows = match entry.kind() {
+            ObjectKind::ExternalTable if self.transaction.is_some() => {
+                return Err(Error::invalid(
+                    SqlState("25001"),
+                    format!(
+                        "rows for {} cannot be written inside a transaction block",
+                        entry.describe()
+                    ),
+                )
+                .with_hint("files cannot be taken back: write them outside of the transaction"));
+            }
             ObjectKind::ExternalTable => self.run_to_count(&planner, &plan).await?,
             ObjectKind::Stream => {
                 let batch = self
@@ -67,8 +93,13 @@ impl Execution {
                     .await?;
                 let writer = stream_writer(&self.engine, &entry.name)?;
                 writer.checks.check(&batch, &entry)?;
-                let rows = self.encode(&entry, batch).await?;
-                append(&writer, &rows, None).await?.rows
+                match &self.transaction {
+                    Some(transaction) => transaction.keep_rows(&entry, batch)?,
+                    None => {
+                        let rows = self.encode(&entry, batch).await?;
+                        append(&writer, &rows, None).await?.rows
+                    }
+                }
             }
             ObjectKind::Table => {
                 let batch = self
@@ -85,7 +116,26 @@ impl Execution {
                 .with_position(position_of(&target)));
             }
         };
-        self.wrote("INSERT", rows)
+        self.wrote(tag, rows)
+    }
+
+    /// Does changes of a table, or has the transaction keep them. `reads` tells whether they were computed from its rows.
+    pub(super) async fn change_table(
+        &self,
+        entry: &Arc<Entry>,
+        writer: TableWriter,
+        changes: Vec<Change>,
+        reads: bool,
+    ) -> Result<u64> {
+        match &self.transaction {
+            Some(transaction) if transaction.is_own(entry) => {
+                let rows = commit(writer, changes).await?;
+                transaction.wrote_own(entry);
+                Ok(rows)
+            }
+            Some(transaction) => transaction.keep_changes(entry, &writer, changes, reads),
+            None => commit(writer, changes).await,
+        }
     }
 
     async fn insert_into_table(
@@ -122,7 +172,8 @@ impl Execution {
         };
         let rows = self.encode(entry, batch).await?;
         let writer = self.engine.keyed_table(entry)?.writer().await?;
-        commit(writer, vec![Change::Insert { rows, on_conflict }]).await
+        let changes = vec![Change::Insert { rows, on_conflict }];
+        self.change_table(entry, writer, changes, false).await
     }
 
     /// `ON CONFLICT DO UPDATE`: rows whose key is there are computed anew from both rows, the others are inserted.
@@ -152,7 +203,7 @@ impl Execution {
                 rows: self.encode(entry, rows).await?,
             });
         }
-        commit(writer, changes).await
+        self.change_table(entry, writer, changes, true).await
     }
 
     /// Runs a plan and gives all its rows as one batch in `schema`, within the query's memory.
@@ -293,7 +344,7 @@ fn dml_input(plan: LogicalPlan) -> Result<LogicalPlan> {
 }
 
 /// Writes out what `DEFAULT` stands for, and leaves out the columns that a short list of values does not reach.
-fn fill_in_defaults(ast: &mut ast::Insert, entry: &Entry) -> Result<()> {
+pub(super) fn fill_in_defaults(ast: &mut ast::Insert, entry: &Entry) -> Result<()> {
     let columns = entry.columns();
     let default_of = |name: &str| -> Result<ast::Expr> {
         match columns

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use weir_base::{QueryId, SqlState};
-use weir_catalog::{ObjectId, ObjectKind, Snapshot};
+use weir_catalog::accounts::{ADMIN, PUBLIC};
+use weir_catalog::{ObjectId, ObjectKind, Privilege, Snapshot};
 use weir_connectors::topic::HistoryFile;
 
 use super::facts::{
@@ -16,6 +17,7 @@ use super::{OWNER, System};
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::queries::QueryInfo;
+use crate::security::{Principal, Rights};
 use crate::session::Session;
 use crate::variables::Variables;
 use crate::views::ViewStatus;
@@ -24,41 +26,49 @@ use crate::views::ViewStatus;
 struct EngineFacts {
     engine: Arc<Shared>,
     variables: Variables,
-    /// The query that asks.
-    query: Option<QueryId>,
-    /// The session whose settings a function may change.
-    session: Option<Session>,
+    catalog: Arc<Snapshot>,
+    rights: Arc<Rights>,
+    asker: Asker,
+}
+
+/// The statement that asks.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asker {
+    /// Its session, whose settings a function may change.
+    pub(crate) session: Option<Session>,
+    pub(crate) query: Option<QueryId>,
 }
 
 impl System {
-    /// What a session of `engine` sees on `catalog`.
-    pub(crate) fn of(engine: &Arc<Shared>, catalog: &Arc<Snapshot>, variables: &Variables) -> Self {
-        Self::of_query(engine, catalog, variables, None, None)
-    }
-
-    /// What a query of `session` sees.
-    pub(crate) fn of_query(
+    /// What a session of `engine` with these rights sees on `catalog`, which has what is there for it.
+    pub(crate) fn of(
         engine: &Arc<Shared>,
         catalog: &Arc<Snapshot>,
         variables: &Variables,
-        query: Option<QueryId>,
-        session: Option<Session>,
+        rights: &Arc<Rights>,
+        asker: Asker,
     ) -> Self {
         Self {
             catalog: Arc::clone(catalog),
             facts: Arc::new(EngineFacts {
                 engine: Arc::clone(engine),
                 variables: variables.clone(),
-                query,
-                session,
+                catalog: Arc::clone(catalog),
+                rights: Arc::clone(rights),
+                asker,
             }),
+            rights: Arc::clone(rights),
         }
     }
 }
 
 impl Facts for EngineFacts {
     fn topics(&self, with_segments: bool) -> Vec<TopicFacts> {
-        topic_facts(&self.engine.log, with_segments)
+        let mut topics = topic_facts(&self.engine.log, with_segments);
+        if !self.rights.is_admin() {
+            topics.retain(|topic| !self.catalog.by_topic(topic.id).is_empty());
+        }
+        topics
     }
 
     fn history(&self, stream: ObjectId) -> Vec<HistoryFile> {
@@ -75,7 +85,12 @@ impl Facts for EngineFacts {
     }
 
     fn queries(&self) -> Vec<QueryInfo> {
-        self.engine.queries.list()
+        let mut queries = self.engine.queries.list();
+        if !self.rights.is_admin() {
+            let user = self.rights.principal().user();
+            queries.retain(|query| query.user == user);
+        }
+        queries
     }
 
     fn settings(&self) -> Vec<SettingFacts> {
@@ -96,9 +111,9 @@ impl Facts for EngineFacts {
 
     fn session(&self) -> SessionFacts {
         SessionFacts {
-            user: OWNER.to_owned(),
+            user: self.rights.principal().user().to_owned(),
             schema: self.variables.schema().to_owned(),
-            process: self.query.map_or(0, process_number),
+            process: self.asker.query.map_or(0, process_number),
             now_ms: self.engine.clock.now_ms(),
             started_ms: self.engine.started_ms,
         }
@@ -109,10 +124,10 @@ impl Facts for EngineFacts {
     }
 
     fn set(&self, name: &str, value: &str) -> Result<()> {
-        let session = self.session.as_ref().ok_or_else(|| {
+        let session = self.asker.session.as_ref().ok_or_else(|| {
             Error::invalid(
                 SqlState("25P01"),
-                "a setting can only be set by a query of a session",
+                "a setting can only be set by a statement of a session",
             )
         })?;
         let limits = &self.engine.settings.limits;
@@ -120,27 +135,84 @@ impl Facts for EngineFacts {
     }
 
     fn cancel(&self, process: i32) -> bool {
-        let queries = self.engine.queries.list().into_iter();
-        let mut found = queries.filter(|query| process_number(query.id) == process);
-        found.any(|query| self.engine.queries.cancel(query.id))
+        let mut found = self.queries().into_iter();
+        found.any(|query| {
+            process_number(query.id) == process && self.engine.queries.cancel(query.id)
+        })
     }
 
     fn roles(&self) -> Vec<RoleFacts> {
-        vec![RoleFacts {
-            name: OWNER.to_owned(),
-            is_admin: true,
-            may_sign_in: true,
-            valid_until_ms: None,
-            member_of: Vec::new(),
-        }]
+        let accounts = self.rights.accounts();
+        let admin = accounts.roles_of(ADMIN);
+        let shown = accounts.all().filter(|account| {
+            account.id != PUBLIC && (self.rights.is_admin() || self.rights.has_role(account.id))
+        });
+        let mut roles: Vec<RoleFacts> = shown
+            .map(|account| RoleFacts {
+                name: account.name.clone(),
+                is_admin: admin.contains(&account.id)
+                    || accounts.roles_of(account.id).contains(&ADMIN),
+                may_sign_in: account.may_sign_in,
+                valid_until_ms: account.valid_until_ms,
+                member_of: account
+                    .roles
+                    .iter()
+                    .filter_map(|role| Some(accounts.account(*role)?.name.clone()))
+                    .collect(),
+            })
+            .collect();
+        // The operator has no account where nobody signs in.
+        if accounts.named(OWNER).is_none() {
+            let operator = RoleFacts {
+                name: OWNER.to_owned(),
+                is_admin: true,
+                may_sign_in: true,
+                valid_until_ms: None,
+                member_of: Vec::new(),
+            };
+            roles.insert(0, operator);
+        }
+        roles
     }
 
     fn has_role(&self, user: &str, role: &str) -> bool {
-        user == role
+        let accounts = self.rights.accounts();
+        let role = accounts.named(role).map(|role| role.id);
+        let roles = accounts.named(user).map(|user| accounts.roles_of(user.id));
+        match (roles, role) {
+            (Some(roles), Some(role)) => roles.contains(&role),
+            _ => user == OWNER,
+        }
     }
 
-    fn may(&self, _user: &str, right: Right, relation: Relation<'_>) -> bool {
-        can(right, relation)
+    fn may(&self, user: &str, right: Right, relation: Relation<'_>) -> bool {
+        if !can(right, relation) {
+            return false;
+        }
+        let (Some(entry), Some(privilege)) = (relation.entry(), privilege(right)) else {
+            return true;
+        };
+        if user == self.rights.principal().user() {
+            return self.rights.allows(privilege, entry, &self.catalog);
+        }
+        let accounts = self.rights.accounts();
+        let Some(account) = accounts.named(user) else {
+            return user == OWNER;
+        };
+        let other = Principal::new(user, account.id, None, Vec::new());
+        let now_ms = self.engine.clock.now_ms();
+        Rights::of(&other, Arc::clone(accounts), now_ms)
+            .is_ok_and(|rights| rights.allows(privilege, entry, &self.catalog))
+    }
+}
+
+fn privilege(right: Right) -> Option<Privilege> {
+    match right {
+        Right::Select => Some(Privilege::Select),
+        Right::Insert => Some(Privilege::Insert),
+        Right::Update => Some(Privilege::Update),
+        Right::Delete => Some(Privilege::Delete),
+        Right::Other => None,
     }
 }
 

@@ -5,6 +5,7 @@
 //! written beside what fills them (`rows::Definition`); those of the other two are PostgreSQL's ([`crate::postgres`]).
 //! To wire it in: [`System::of`], then [`table`] for a name in `FROM`, and [`show`] and its kin for statements.
 
+mod access;
 pub(crate) mod definition;
 mod engine_facts;
 pub(crate) mod facts;
@@ -21,12 +22,17 @@ mod tables;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use weir_catalog::{ObjectId, ObjectName, Snapshot};
 
 use crate::postgres::facts as facts_of_postgres;
+use crate::security::Rights;
+pub(crate) use engine_facts::Asker;
 use facts::Facts;
+pub(crate) use information_schema::all_columns;
 pub(crate) use keywords::keywords;
+use objects::Relation;
 pub(crate) use pg_catalog::server_setting;
 use provider::SystemTable;
 pub(crate) use show::{
@@ -46,6 +52,8 @@ pub(crate) struct System {
     pub(crate) catalog: Arc<Snapshot>,
     /// What the catalog does not have.
     pub(crate) facts: Arc<dyn Facts>,
+    /// Those of its reader.
+    pub(crate) rights: Arc<Rights>,
 }
 
 /// The system table of this name, if there is one.
@@ -61,9 +69,12 @@ pub(crate) fn table(name: &ObjectName, system: &System) -> Option<Arc<dyn TableP
             system.clone(),
         ));
     }
-    let own = (name.schema == "weir").then_some(&tables::TABLES);
-    let definition = own.and_then(|own| own.iter().find(|it| it.name == name.name));
-    definition.map(|definition| SystemTable::provider(definition, system.clone()))
+    let mut own = objects::weir_tables();
+    let own = own.find(|it| name.schema == it.schema() && name.name == it.name());
+    match own? {
+        Relation::Weir(definition, _) => Some(SystemTable::provider(definition, system.clone())),
+        Relation::Own(_) | Relation::System(_) => None,
+    }
 }
 
 /// The schema of a relation that a statement names without one: PostgreSQL looks into its catalog first.
@@ -87,6 +98,13 @@ impl System {
             })
             .collect()
     }
+}
+
+/// All system tables: their schemas, their names, their columns.
+pub(crate) fn tables() -> impl Iterator<Item = (&'static str, &'static str, SchemaRef)> {
+    let standard = facts_of_postgres::relations().iter().map(Relation::System);
+    let all = standard.chain(objects::weir_tables());
+    all.map(|relation| (relation.schema(), relation.name(), relation.arrow_schema()))
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! All relations as PostgreSQL's catalogs see them, those of users and those that the server fills, by name and by number.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
+use arrow::datatypes::{Schema as ArrowSchema, SchemaRef};
 use weir_catalog::{Body, Entry, ObjectId, ObjectKind, ObjectName};
 
 use super::information_schema::all_columns;
 use super::rows::Definition;
-use super::{DATABASE, System, tables};
+use super::{DATABASE, OWNER, System, access, tables};
 use crate::postgres::facts::{self, SystemRelation};
 use crate::postgres::{TypeRef, oids, type_of_field};
 
@@ -145,6 +147,19 @@ impl<'a> Relation<'a> {
                     })
                     .collect()
             }
+        }
+    }
+
+    /// Its columns as Arrow has them.
+    pub(crate) fn arrow_schema(self) -> SchemaRef {
+        match self {
+            Self::Own(entry) => entry.arrow_schema(),
+            Self::System(relation) => {
+                let columns = relation.columns.iter();
+                let fields = columns.map(|column| column.pg_type.field(column.name));
+                Arc::new(ArrowSchema::new(fields.collect::<Vec<_>>()))
+            }
+            Self::Weir(definition, _) => definition.schema(),
         }
     }
 
@@ -294,6 +309,13 @@ impl System {
         found == Some(relation.oid())
     }
 
+    /// The name of who owns a relation.
+    pub(crate) fn owner(&self, relation: Relation<'_>) -> String {
+        let owner = relation.entry().and_then(|entry| entry.owner);
+        let account = owner.and_then(|owner| self.rights.accounts().account(owner));
+        account.map_or_else(|| OWNER.to_owned(), |account| account.name.clone())
+    }
+
     /// The one database.
     pub(crate) fn database(&self) -> &'static str {
         DATABASE
@@ -301,9 +323,9 @@ impl System {
 }
 
 /// The tables of the schema `weir`.
-fn weir_tables<'a>() -> impl Iterator<Item = Relation<'a>> {
+pub(super) fn weir_tables<'a>() -> impl Iterator<Item = Relation<'a>> {
     let numbers = oids::WEIR_TABLES..;
-    let tables = tables::TABLES.iter().zip(numbers);
+    let tables = tables::TABLES.iter().chain(&access::TABLES).zip(numbers);
     tables.map(|(definition, oid)| Relation::Weir(definition, oid))
 }
 

@@ -343,6 +343,7 @@ pub(super) const QUERY_COLUMNS: &[(&str, Type)] = &[
     ("memory_bytes", BigInt),
     ("spilled_bytes", BigInt),
     ("error", Text),
+    ("user", Text),
     ("sql", Text),
 ];
 
@@ -651,6 +652,7 @@ pub(super) fn queries(system: &System, rows: &mut Rows) -> Result<()> {
             ("memory_bytes", query.memory_bytes.into()),
             ("spilled_bytes", query.spilled_bytes.into()),
             ("error", query.error.into()),
+            ("user", query.user.into()),
             ("sql", query.sql.into()),
         ])?;
     }

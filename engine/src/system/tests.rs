@@ -94,6 +94,7 @@ impl Facts for Fixed {
     fn queries(&self) -> Vec<QueryInfo> {
         vec![QueryInfo {
             id: QueryId(uuid::Uuid::from_u128(9)),
+            user: "weir".to_owned(),
             sql: "SELECT 1".to_owned(),
             state: QueryState::Running,
             started_at_ms: 0,
@@ -172,6 +173,7 @@ fn create(system: &mut System, name: ObjectName, body: Body, depends_on: &[Objec
         sql: String::new(),
         depends_on: depends_on.iter().copied().collect(),
         created_at_ms: 1_700_000_000_000,
+        owner: None,
     };
     let created = system.catalog.create(new, IfExists::Refuse).unwrap();
     system.catalog = Arc::new(system.catalog.apply(&created.changes).unwrap());
@@ -182,6 +184,7 @@ fn system() -> System {
     let mut system = System {
         catalog: Arc::new(Snapshot::initial()),
         facts: Arc::new(Fixed),
+        rights: Arc::new(crate::security::Rights::operator(Arc::default())),
     };
     let public = ObjectName::public;
     create(&mut system, ObjectName::global("Sales"), Body::Schema, &[]);
@@ -367,14 +370,15 @@ fn with_a_kept_view(mut system: System) -> System {
 async fn every_system_table_fills_its_columns() {
     let empty = System {
         catalog: Arc::new(Snapshot::initial()),
-        facts: Arc::new(Fixed),
+        ..system()
     };
     let mut filled = 0;
     for name in names() {
         rows_of(&name, &empty).await;
         let rows = rows_of(&name, &with_a_kept_view(system())).await;
         filled += usize::from(rows.num_rows() > 0);
-        if name.schema == "weir" {
+        let is_of_accounts = access::TABLES.iter().any(|it| it.name == name.name);
+        if name.schema == "weir" && !is_of_accounts {
             assert!(rows.num_rows() > 0, "{name}");
         }
     }

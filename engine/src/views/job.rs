@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::memory::QueryPool;
 use crate::planning::{Planner, Reading};
 use crate::queries::Running;
+use crate::security::OPERATOR;
 use crate::settings::Limits;
 use crate::variables::Variables;
 
@@ -112,23 +113,23 @@ pub(super) async fn job(engine: &Arc<Shared>, entry: &Entry, has: Table) -> Resu
     };
     let mut dataflow = begin().await?;
     let sink = if has == Table::Anothers {
-        ViewSink::of_unknown(table)?
+        ViewSink::of_unknown(table, dataflow.only_grows())?
     } else if table.stable_offset() == Offset::ZERO {
-        ViewSink::new(table)?
+        ViewSink::new(table, dataflow.only_grows())?
     } else {
         // What came since the checkpoint may be in the table already: up to where it says.
         let written = table.written_from().await?;
         match written.filter(|written| dataflow.is_restored() && dataflow.reaches(written)) {
             Some(written) => {
                 dataflow.go_to(&written).await?;
-                ViewSink::new(table)?
+                ViewSink::new(table, dataflow.only_grows())?
             }
             None => {
                 if dataflow.is_restored() {
                     store.clear()?;
                     dataflow = begin().await?;
                 }
-                ViewSink::of_unknown(table)?
+                ViewSink::of_unknown(table, dataflow.only_grows())?
             }
         }
     };
@@ -153,14 +154,13 @@ pub(crate) fn planner(
     memory: usize,
 ) -> Planner {
     let pool = Arc::new(QueryPool::new(memory, Arc::clone(&engine.memory)));
-    let running = Running::new(sql, pool, engine.clock.now_ms());
+    let running = Running::new(sql, OPERATOR, pool, engine.clock.now_ms());
     let planner = Planner::new(
         Arc::clone(engine),
         &running,
         engine.catalog.snapshot(),
         &Variables::default(),
         Reading::Live,
-        None,
     );
     match on_window_close {
         true => planner.closing_windows(),

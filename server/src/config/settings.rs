@@ -49,6 +49,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         allow_paths
     ),
     setting!(
+        "allow_locations",
+        "Where locations on the network begin that SQL may name, such as s3://lake/open/ or https://data.example/. None allows all that are public.",
+        allow_locations
+    ),
+    setting!(
         "allow_private_network",
         "Whether SQL may reach loopback, private and link-local addresses (a local object store, say).",
         allow_private_network
@@ -60,12 +65,12 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting!(
         "postgres",
-        "Where the PostgreSQL protocol listens. Not built yet: off.",
+        "Where the PostgreSQL protocol listens: host:port, or off.",
         postgres
     ),
     setting!(
         "flight",
-        "Where Flight SQL listens. Not built yet: off.",
+        "Where Flight SQL listens: host:port, or off.",
         flight
     ),
     setting!(
@@ -77,6 +82,32 @@ pub(super) const SETTINGS: &[Setting] = &[
         "shutdown_grace",
         "How long running requests may go on after SIGTERM.",
         shutdown_grace
+    ),
+    setting!(
+        "dangerously_open_to_the_network",
+        "Whether doors may listen where other machines reach them although nobody has to sign in, or all can be read on the way.",
+        dangerously_open_to_the_network
+    ),
+    setting!(
+        "auth.enabled",
+        "Whether nobody gets in without credentials. The first start with it makes the user weir and prints its token, once.",
+        auth
+    ),
+    setting!(
+        "tls.enabled",
+        "Whether doors speak TLS, and nothing else.",
+        tls.enabled
+    ),
+    setting!(
+        "tls.certificate",
+        "The certificate chain, as PEM. Not set: one is made and kept in tls/certificate.pem of the data folder.",
+        tls.certificate
+    ),
+    setting!("tls.key", "The key of the certificate, as PEM.", tls.key),
+    setting!(
+        "tls.names",
+        "Names and addresses in a certificate that is made, besides localhost and where doors listen.",
+        tls.names
     ),
     setting!(
         "topics.segment_bytes",
@@ -240,6 +271,46 @@ pub(super) const SETTINGS: &[Setting] = &[
         rest.allow_hosts
     ),
     setting!(
+        "postgres_door.connections",
+        "PostgreSQL connections at once; further ones are told that there are too many.",
+        postgres_door.connections
+    ),
+    setting!(
+        "postgres_door.startup_timeout",
+        "How long a PostgreSQL connection may take to start.",
+        postgres_door.startup_timeout
+    ),
+    setting!(
+        "postgres_door.message_bytes",
+        "Bytes of one message of the PostgreSQL protocol; a larger one closes its connection.",
+        postgres_door.message_bytes
+    ),
+    setting!(
+        "postgres_door.messages_bytes",
+        "Bytes of all large messages in memory at once; further ones are read when there is room.",
+        postgres_door.messages_bytes
+    ),
+    setting!(
+        "postgres_door.copy_bytes",
+        "Bytes of the rows of one COPY FROM STDIN, which are written together.",
+        postgres_door.copy_bytes
+    ),
+    setting!(
+        "postgres_door.cursor_bytes",
+        "Bytes on disk of the rows of one cursor, or of a portal that is read in parts.",
+        postgres_door.cursor_bytes
+    ),
+    setting!(
+        "postgres_door.idle",
+        "A PostgreSQL connection that is silent for so long outside of a transaction is closed.",
+        postgres_door.idle
+    ),
+    setting!(
+        "postgres_door.stall",
+        "A PostgreSQL connection that does not read its answers for so long is closed.",
+        postgres_door.stall
+    ),
+    setting!(
         "kafka_door.connections",
         "Kafka connections at once; further ones are closed.",
         kafka_door.connections
@@ -278,6 +349,61 @@ pub(super) const SETTINGS: &[Setting] = &[
         "kafka_door.fetch_rate",
         "Bytes a second that one client id may fetch; faster clients are throttled.",
         kafka_door.fetch_rate
+    ),
+    setting!(
+        "flight_door.connections",
+        "Flight connections at once; further ones are closed.",
+        flight_door.connections
+    ),
+    setting!(
+        "flight_door.streams",
+        "Calls at once on one Flight connection.",
+        flight_door.streams
+    ),
+    setting!(
+        "flight_door.handshake_timeout",
+        "How long a Flight connection may take to its first call, and a handshake to its message.",
+        flight_door.handshake_timeout
+    ),
+    setting!(
+        "flight_door.message_bytes",
+        "Bytes of a message that rows are sent in; a single row may be larger.",
+        flight_door.message_bytes
+    ),
+    setting!(
+        "flight_door.upload_bytes",
+        "Bytes of one upload by DoPut: rows that are ingested, or parameters.",
+        flight_door.upload_bytes
+    ),
+    setting!(
+        "flight_door.uploads_bytes",
+        "Bytes of all uploads in memory at once; further ones are refused.",
+        flight_door.uploads_bytes
+    ),
+    setting!(
+        "flight_door.upload_timeout",
+        "How long an upload may be silent.",
+        flight_door.upload_timeout
+    ),
+    setting!(
+        "flight_door.sessions",
+        "Flight sessions at once.",
+        flight_door.sessions
+    ),
+    setting!(
+        "flight_door.session_idle",
+        "A Flight session that no connection has and nobody used for so long is closed.",
+        flight_door.session_idle
+    ),
+    setting!(
+        "flight_door.tickets",
+        "Answers that wait for their reader at once.",
+        flight_door.tickets
+    ),
+    setting!(
+        "flight_door.ticket_expiry",
+        "An answer that nobody came to read for so long is cancelled.",
+        flight_door.ticket_expiry
     ),
     setting!(
         "log.level",

@@ -237,6 +237,15 @@ impl Value for PathBuf {
     }
 }
 
+impl Value for Option<PathBuf> {
+    fn read(given: Given) -> Result<Self, String> {
+        Option::<String>::read(given).map(|text| text.map(PathBuf::from))
+    }
+    fn show(&self) -> Option<String> {
+        self.as_ref().and_then(Value::show)
+    }
+}
+
 impl<T: Value> Value for Vec<T> {
     fn read(given: Given) -> Result<Self, String> {
         given

@@ -20,7 +20,7 @@ use super::types::is_json;
 use super::{EncodeError, moments, nested};
 
 /// The values of one column.
-pub(super) trait Cell {
+pub(crate) trait Cell {
     /// The value in plain text, which is nothing for null.
     fn text(&self, row: usize, out: &mut Vec<u8>);
 
@@ -36,7 +36,7 @@ pub(super) trait Cell {
 }
 
 /// A column's cells.
-pub(super) fn cell<'a>(
+pub(crate) fn cell<'a>(
     array: &'a dyn Array,
     field: &Field,
 ) -> Result<Box<dyn Cell + 'a>, EncodeError> {

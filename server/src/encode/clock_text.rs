@@ -58,7 +58,7 @@ pub(super) fn zone_offset(seconds: i32, out: &mut Vec<u8>) {
 }
 
 /// PostgreSQL's form: `1 year 2 mons -3 days +04:05:06.789`.
-pub(super) fn interval(months: i64, days: i64, nanos: i128, out: &mut Vec<u8>) {
+pub(crate) fn interval(months: i64, days: i64, nanos: i128, out: &mut Vec<u8>) {
     let start = out.len();
     let mut after_negative = false;
     for (value, unit) in [(months / 12, "year"), (months % 12, "mon"), (days, "day")] {
@@ -110,7 +110,8 @@ fn fraction(value: u64, width: usize, out: &mut Vec<u8>) {
     padded(value, width, out);
 }
 
-fn padded(value: u64, width: usize, out: &mut Vec<u8>) {
+/// Digits, at least so many.
+pub(crate) fn padded(value: u64, width: usize, out: &mut Vec<u8>) {
     let mut digits = [b'0'; 20];
     let mut at = digits.len();
     let mut rest = value;
@@ -123,7 +124,7 @@ fn padded(value: u64, width: usize, out: &mut Vec<u8>) {
 }
 
 /// Year, month and day of a day number since 1970-01-01 (Howard Hinnant, "chrono-compatible low-level date algorithms").
-fn civil(days: i64) -> (i64, u64, u64) {
+pub(crate) fn civil(days: i64) -> (i64, u64, u64) {
     let shifted = days.saturating_add(719_468);
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);

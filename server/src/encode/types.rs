@@ -69,7 +69,7 @@ fn extension(field: &Field) -> Option<&str> {
 }
 
 /// A column's type as SQL writes it.
-pub(super) fn sql_type(field: &Field) -> String {
+pub(crate) fn sql_type(field: &Field) -> String {
     match extension(field) {
         Some("arrow.json") => return "JSON".to_owned(),
         Some("weir.uuid" | "arrow.uuid") => return "UUID".to_owned(),

@@ -19,7 +19,7 @@ use super::gather::{Gather, Piece, Records};
 pub(super) type Frame = VecDeque<Piece>;
 
 /// The APIs that are answered: key, first and last version.
-pub(super) const SUPPORTED: [(ApiKey, i16, i16); 32] = [
+pub(super) const SUPPORTED: [(ApiKey, i16, i16); 34] = [
     (ApiKey::Produce, 3, 13),
     (ApiKey::Fetch, 4, 17),
     (ApiKey::ListOffsets, 1, 9),
@@ -33,6 +33,7 @@ pub(super) const SUPPORTED: [(ApiKey, i16, i16); 32] = [
     (ApiKey::SyncGroup, 0, 5),
     (ApiKey::DescribeGroups, 0, 6),
     (ApiKey::ListGroups, 0, 5),
+    (ApiKey::SaslHandshake, 0, 1),
     (ApiKey::ApiVersions, 0, 4),
     (ApiKey::CreateTopics, 2, 7),
     (ApiKey::DeleteTopics, 1, 6),
@@ -44,6 +45,7 @@ pub(super) const SUPPORTED: [(ApiKey, i16, i16); 32] = [
     (ApiKey::EndTxn, 0, 5),
     (ApiKey::TxnOffsetCommit, 0, 5),
     (ApiKey::DescribeConfigs, 1, 4),
+    (ApiKey::SaslAuthenticate, 0, 2),
     (ApiKey::CreatePartitions, 0, 3),
     (ApiKey::DeleteGroups, 0, 2),
     (ApiKey::IncrementalAlterConfigs, 0, 1),
@@ -64,6 +66,8 @@ pub(super) enum Broken {
     Short(usize),
     #[error("API key {key} in version {version} is not answered here")]
     Unsupported { key: i16, version: i16 },
+    #[error("a request of API {0:?} came before its client had signed in")]
+    SignedOut(ApiKey),
     #[error("a request of API {api:?}, version {version}, does not decode: {reason}")]
     Malformed {
         api: ApiKey,

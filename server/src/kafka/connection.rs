@@ -1,6 +1,7 @@
 //! Connections: frames come in, answers go out in the same order.
 
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,18 +11,22 @@ use futures::stream::FuturesOrdered;
 use futures::{FutureExt, StreamExt};
 use kafka_protocol::messages::ApiKey;
 use rustix::fs::sendfile;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest, WriteHalf};
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
+use weir_engine::Principal;
 use weir_topics::StoredStretch;
 
 use super::api::{self, Broken, Frame, Request};
 use super::gather::Piece;
 use super::produce::{Turn, Turns};
 use super::quotas::Mute;
+use super::sasl::{Sasl, Then};
 use super::{Kafka, Peer};
 use crate::connections::prepare;
 
@@ -29,6 +34,10 @@ use crate::connections::prepare;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The most that is sent from a file at once.
 const SEND_BYTES: u64 = 1 << 20;
+/// The most that is encrypted at once.
+const TLS_BYTES: usize = 256 << 10;
+/// How long a TLS handshake may take, and signing in after it.
+const SIGN_IN_WITHIN: Duration = Duration::from_secs(30);
 /// Requests of one connection that are worked on at once; a client sends five by default.
 const IN_FLIGHT_MAX: usize = 64;
 /// Room for small frames, several at a time.
@@ -39,7 +48,7 @@ const SMALL_BYTES: usize = 64 << 10;
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// Accepts connections until the door is closed, then lets those that are open finish what they were asked.
-pub(crate) async fn serve(listener: TcpListener, kafka: Arc<Kafka>) {
+pub(crate) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, kafka: Arc<Kafka>) {
     let places = Arc::new(Semaphore::new(kafka.settings.connections));
     let open = TaskTracker::new();
     loop {
@@ -63,11 +72,12 @@ pub(crate) async fn serve(listener: TcpListener, kafka: Arc<Kafka>) {
         prepare(&stream);
         let peer = Peer {
             address: format!("/{}", address.ip()),
+            ip: address.ip(),
             mute: Mute::default(),
         };
-        let kafka = Arc::clone(&kafka);
+        let (kafka, tls) = (Arc::clone(&kafka), tls.clone());
         open.spawn(async move {
-            match run(kafka, stream, peer).await {
+            match greet(kafka, stream, tls, peer).await {
                 Ok(()) => {}
                 // Clients that go away are everyday.
                 Err(Ended::Io(error)) => {
@@ -101,13 +111,45 @@ enum Ended {
     Paused(Duration),
     #[error("it was silent for {0:?}")]
     Idle(Duration),
+    #[error("{0}")]
+    SignedOut(String),
     #[error("it did not read its answers for {0:?}")]
     Stalled(Duration),
 }
 
-async fn run(kafka: Arc<Kafka>, stream: TcpStream, peer: Peer) -> Result<(), Ended> {
-    let (read, mut write) = stream.into_split();
+/// Makes TLS of a connection where the door speaks it, and answers what comes.
+async fn greet(
+    kafka: Arc<Kafka>,
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    peer: Peer,
+) -> Result<(), Ended> {
+    let Some(tls) = tls else {
+        let (read, write) = stream.into_split();
+        return run(kafka, read, Write::Plain(write), peer).await;
+    };
+    let greeted = tokio::time::timeout(SIGN_IN_WITHIN, tls.accept(stream)).await;
+    let stream = greeted.map_err(|_| Ended::Idle(SIGN_IN_WITHIN))??;
+    let (read, write) = tokio::io::split(stream);
+    run(kafka, read, Write::Tls(Box::new(write)), peer).await
+}
+
+async fn run(
+    mut kafka: Arc<Kafka>,
+    read: impl AsyncRead + Unpin,
+    mut write: Write,
+    peer: Peer,
+) -> Result<(), Ended> {
     let mut frames = Frames::new(read, &kafka);
+    if kafka.engine.requires_sign_in() {
+        let signing_in = sign_in(&kafka, &mut frames, &mut write, &peer);
+        let signed_in = tokio::time::timeout(SIGN_IN_WITHIN, signing_in).await;
+        match signed_in.map_err(|_| Ended::Idle(SIGN_IN_WITHIN))?? {
+            Some(principal) => kafka = kafka.for_user(principal),
+            None => return Ok(()),
+        }
+    }
+    frames.admit_large(&kafka);
     let mut turns = Turns::default();
     let mut fetches = Turns::default();
     let mut answers: FuturesOrdered<BoxFuture<'static, Result<Answer, Broken>>> =
@@ -140,6 +182,8 @@ async fn run(kafka: Arc<Kafka>, stream: TcpStream, peer: Peer) -> Result<(), End
                         answers.push_back(futures::future::ready(answer).boxed());
                     }
                     Request::Known(head, body) => {
+                        // A user who may no longer sign in is not answered any more either.
+                        kafka.session.rights().map_err(|error| Ended::SignedOut(error.to_string()))?;
                         let turn = turns.next();
                         let mut fetch = (head.api == ApiKey::Fetch).then(|| fetches.next());
                         let answer = Arc::clone(&kafka).answer(peer.clone(), head, body, turn);
@@ -161,13 +205,86 @@ async fn run(kafka: Arc<Kafka>, stream: TcpStream, peer: Peer) -> Result<(), End
     }
 }
 
-/// Sends an answer, and what is stored of it from the page cache.
-async fn send(write: &mut OwnedWriteHalf, frame: Frame) -> io::Result<()> {
-    for piece in frame {
-        match piece {
-            Piece::Memory(mut chunks) => write.write_all_buf(&mut chunks).await?,
-            Piece::Stored(stretch) => send_stored(write.as_ref(), &stretch).await?,
+/// Goes through SASL; none of a client that leaves, or is turned away.
+async fn sign_in(
+    kafka: &Kafka,
+    frames: &mut Frames<impl AsyncRead + Unpin>,
+    write: &mut Write,
+    peer: &Peer,
+) -> Result<Option<Principal>, Ended> {
+    let mut sasl = Sasl::new(kafka.engine.clone(), peer.ip);
+    loop {
+        let frame = tokio::select! {
+            frame = frames.next() => frame?,
+            () = kafka.close.cancelled() => return Ok(None),
+        };
+        let Some((frame, _)) = frame else {
+            return Ok(None);
+        };
+        let step = sasl.step(frame).await?;
+        if let Some(answer) = step.answer {
+            send(write, answer).await?;
         }
+        match step.then {
+            Then::Wait => {}
+            Then::Welcome(principal) => return Ok(Some(principal)),
+            Then::Close => return Ok(None),
+        }
+    }
+}
+
+/// Where answers go.
+enum Write {
+    /// To the socket itself, so that the kernel can send from files.
+    Plain(OwnedWriteHalf),
+    /// Through TLS.
+    Tls(Box<WriteHalf<TlsStream<TcpStream>>>),
+}
+
+/// Sends an answer, and what is stored of it from the page cache.
+async fn send(write: &mut Write, frame: Frame) -> io::Result<()> {
+    for piece in frame {
+        match (piece, &mut *write) {
+            (Piece::Memory(mut chunks), Write::Plain(write)) => {
+                write.write_all_buf(&mut chunks).await?;
+            }
+            (Piece::Memory(mut chunks), Write::Tls(write)) => {
+                write.write_all_buf(&mut chunks).await?;
+            }
+            (Piece::Stored(stretch), Write::Plain(write)) => {
+                send_stored(write.as_ref(), &stretch).await?;
+            }
+            (Piece::Stored(stretch), Write::Tls(write)) => send_read(write, &stretch).await?,
+        }
+    }
+    match write {
+        Write::Plain(_) => Ok(()),
+        // What TLS keeps back until its buffer is full is the end of this answer.
+        Write::Tls(write) => write.flush().await,
+    }
+}
+
+/// As [`send_stored`], where each byte has to pass through this process.
+async fn send_read(
+    write: &mut (impl AsyncWrite + Unpin),
+    stretch: &StoredStretch,
+) -> io::Result<()> {
+    let (file, range) = stretch.place();
+    let mut buffer = vec![
+        0;
+        usize::try_from(range.end - range.start)
+            .unwrap_or(TLS_BYTES)
+            .min(TLS_BYTES)
+    ];
+    let mut at = range.start;
+    while at < range.end {
+        let most = usize::try_from(range.end - at)
+            .unwrap_or(TLS_BYTES)
+            .min(buffer.len());
+        let chunk = buffer.get_mut(..most).unwrap_or_default();
+        tokio::task::block_in_place(|| file.read_exact_at(chunk, at))?;
+        write.write_all(chunk).await?;
+        at += most as u64;
     }
     Ok(())
 }
@@ -190,8 +307,8 @@ async fn send_stored(socket: &TcpStream, stretch: &StoredStretch) -> io::Result<
 }
 
 /// Frames as they come in: a length of four bytes, then as many.
-struct Frames {
-    read: OwnedReadHalf,
+struct Frames<R> {
+    read: R,
     buffer: BytesMut,
     most: usize,
     memory: Arc<Semaphore>,
@@ -201,16 +318,22 @@ struct Frames {
     held: Option<OwnedSemaphorePermit>,
 }
 
-impl Frames {
-    fn new(read: OwnedReadHalf, kafka: &Kafka) -> Self {
+impl<R: AsyncRead + Unpin> Frames<R> {
+    /// Only small ones, until [`Self::admit_large`].
+    fn new(read: R, kafka: &Kafka) -> Self {
         Self {
             read,
             buffer: BytesMut::with_capacity(BUFFER_BYTES),
-            most: usize::try_from(kafka.settings.request_bytes.0).unwrap_or(usize::MAX),
+            most: SMALL_BYTES,
             memory: Arc::clone(&kafka.request_memory),
             pause: kafka.settings.idle.min(PAUSE_MAX),
             held: None,
         }
+    }
+
+    /// From now on frames may be as large as requests may.
+    fn admit_large(&mut self, kafka: &Kafka) {
+        self.most = usize::try_from(kafka.settings.request_bytes.0).unwrap_or(usize::MAX);
     }
 
     /// The next frame, and what it holds of the memory for requests; none at the end. It may be dropped and called again:

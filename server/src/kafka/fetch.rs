@@ -1,5 +1,6 @@
 //! Fetch: whole batches as they are stored, up to what is on disk. A fetch that finds too little waits without a thread.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::FuturesUnordered;
@@ -15,7 +16,7 @@ use weir_base::{Offset, PartitionId};
 use weir_topics::{Aborted, Partition, StoredBatches, StoredStretch};
 
 use super::gather::Records;
-use super::{Kafka, code};
+use super::{Kafka, code, may_read};
 
 /// The most bytes of records in one answer, whatever a client asks for.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -77,7 +78,8 @@ impl Kafka {
                 let access = match version {
                     13.. => self.identified(topic.topic_id),
                     _ => self.named(&topic.topic),
-                };
+                }
+                .and_then(may_read);
                 let partitions = topic.partitions.iter();
                 let partitions = partitions.map(|wanted| {
                     let partition = access.as_ref().map_err(|code| *code);
@@ -95,6 +97,7 @@ impl Kafka {
                 }
             })
             .collect();
+        let rights = self.session.rights().ok();
         loop {
             // Those who look before they read miss nothing: what comes later wakes them.
             let mut moved: Vec<_> = topics
@@ -127,6 +130,16 @@ impl Kafka {
                 .map(|found| found.records.size_bytes())
                 .sum();
             let failed = found.iter().flatten().any(|found| found.code != code::NONE);
+            // What was allowed when the wait began may not be any more; the next fetch says what is.
+            if !self
+                .session
+                .rights()
+                .ok()
+                .zip(rights.as_ref())
+                .is_some_and(|(now, then)| Arc::ptr_eq(&now, then))
+            {
+                return (FetchResponse::default(), Vec::new());
+            }
             if bytes >= bytes_min || failed || Instant::now() >= deadline || moved.is_empty() {
                 return answer(topics, found, version);
             }

@@ -60,6 +60,15 @@ pub(super) struct Chunks {
     bytes: usize,
 }
 
+impl From<Bytes> for Chunks {
+    fn from(bytes: Bytes) -> Self {
+        Self {
+            bytes: bytes.len(),
+            chunks: VecDeque::from([bytes]),
+        }
+    }
+}
+
 impl Records {
     pub(super) fn none() -> Self {
         Self::Read(Bytes::new())

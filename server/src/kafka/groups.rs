@@ -35,6 +35,13 @@ impl Kafka {
     ) -> JoinGroupResponse {
         let session_timeout_ms = request.session_timeout_ms;
         let member_id = request.member_id.to_string();
+        if !self.may_read_all(&request.group_id) {
+            let mut response = JoinGroupResponse::default()
+                .with_error_code(code::GROUP_AUTHORIZATION_FAILED)
+                .with_generation_id(-1);
+            response.protocol_name = (version < 7).then(StrBytes::default);
+            return response.with_member_id(text(&member_id));
+        }
         let joined = self.groups.join(JoinRequest {
             group_id: request.group_id.to_string(),
             member_id: member_id.clone(),
@@ -184,6 +191,21 @@ impl Kafka {
         response.with_members(members.collect())
     }
 
+    /// Whether the user may read all topics that a group has read: a group belongs to who reads the same.
+    fn may_read_all(&self, group_id: &str) -> bool {
+        if self.is_admin() {
+            return true;
+        }
+        let committed = self.groups.committed(group_id).into_iter();
+        committed.map(|(topic, _, _)| topic).all(|topic| {
+            // What was dropped is no secret any more.
+            self.is_gone(topic)
+                || self
+                    .identified(topic.0)
+                    .is_ok_and(|access| access.require_reading().is_ok())
+        })
+    }
+
     /// All groups, or those in some states.
     pub(super) fn list_groups(
         &self,
@@ -199,7 +221,7 @@ impl Kafka {
         let is_type = types.is_empty() || types.iter().any(|t| t.eq_ignore_ascii_case(CLASSIC));
         let groups = self.groups.list().into_iter();
         let groups = groups
-            .filter(|group| is_type && is_wanted(group.state))
+            .filter(|group| is_type && is_wanted(group.state) && self.may_read_all(&group.group_id))
             .map(|group| {
                 let mut listed = ListedGroup::default()
                     .with_group_id(text(&group.group_id).into())
@@ -223,6 +245,11 @@ impl Kafka {
     ) -> DescribeGroupsResponse {
         let groups = request.groups.iter().map(|group_id| {
             let group = self.groups.describe(group_id);
+            if !self.may_read_all(group_id) {
+                return DescribedGroup::default()
+                    .with_group_id(group_id.clone())
+                    .with_error_code(code::GROUP_AUTHORIZATION_FAILED);
+            }
             let is_unknown = group.state == GroupState::Dead;
             let mut described = described(group, version).with_group_id(group_id.clone());
             if is_unknown && version >= 6 {
@@ -240,9 +267,17 @@ impl Kafka {
     pub(super) async fn delete_groups(&self, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
         let mut results = Vec::with_capacity(request.groups_names.len());
         for group_id in request.groups_names {
-            let code = match self.groups.delete(&group_id).await {
+            let deleted = match self.may_read_all(&group_id) {
+                true => self
+                    .groups
+                    .delete(&group_id)
+                    .await
+                    .map_err(|error| code::of_group(&error)),
+                false => Err(code::GROUP_AUTHORIZATION_FAILED),
+            };
+            let code = match deleted {
                 Ok(()) => code::NONE,
-                Err(error) => code::of_group(&error),
+                Err(code) => code,
             };
             results.push(
                 DeletableGroupResult::default()

@@ -18,18 +18,23 @@ mod groups;
 mod offsets;
 mod produce;
 mod quotas;
+mod sasl;
 mod topics;
 mod transactions;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, BrokerId};
+use kafka_protocol::messages::{
+    ApiKey, ApiVersionsRequest, BrokerId, SaslAuthenticateRequest, SaslAuthenticateResponse,
+    SaslHandshakeRequest, SaslHandshakeResponse,
+};
 use kafka_protocol::protocol::StrBytes;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use weir_base::TopicId;
-use weir_engine::{Session, TopicAccess};
+use weir_engine::{Engine, Principal, Session, TopicAccess};
 use weir_topics::groups::Groups;
 use weir_topics::transactions::Transactions;
 
@@ -48,16 +53,18 @@ const LEADER_EPOCH: i32 = 0;
 /// What clients may compare clusters by.
 const CLUSTER_ID: &str = "weir";
 
-/// What all connections share.
+/// What answers requests: what all connections share, and the session of one user.
+#[derive(Clone)]
 pub(crate) struct Kafka {
+    engine: Engine,
     session: Session,
     groups: Groups,
     transactions: Transactions,
-    settings: KafkaSettings,
+    settings: Arc<KafkaSettings>,
     host: String,
     port: u16,
     close: CancellationToken,
-    quotas: Quotas,
+    quotas: Arc<Quotas>,
     /// Permits for the bytes of large requests in memory, a permit a KiB.
     request_memory: Arc<Semaphore>,
 }
@@ -66,6 +73,7 @@ pub(crate) struct Kafka {
 #[derive(Debug, Clone)]
 struct Peer {
     address: String,
+    ip: IpAddr,
     /// Its connection.
     mute: Mute,
 }
@@ -73,23 +81,33 @@ struct Peer {
 impl Kafka {
     /// A door that clients reach at `host` and `port`.
     pub(crate) fn new(
-        session: Session,
+        engine: Engine,
         settings: KafkaSettings,
         host: String,
         port: u16,
         close: CancellationToken,
     ) -> Arc<Self> {
         let permits = usize::try_from(settings.requests_bytes.0 >> 10).unwrap_or(usize::MAX);
+        let session = engine.session();
         Arc::new(Self {
+            engine,
             groups: session.groups(),
             transactions: session.transactions(),
             session,
             host,
             port,
             close,
-            quotas: Quotas::new(settings.produce_rate, settings.fetch_rate),
+            quotas: Arc::new(Quotas::new(settings.produce_rate, settings.fetch_rate)),
             request_memory: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
-            settings,
+            settings: Arc::new(settings),
+        })
+    }
+
+    /// The same door for somebody who has signed in.
+    fn for_user(&self, principal: Principal) -> Arc<Self> {
+        Arc::new(Self {
+            session: self.engine.session_of(principal),
+            ..self.clone()
         })
     }
 
@@ -191,6 +209,17 @@ impl Kafka {
                 ask!(async |request| self.describe_transactions(&request))
             }
             ApiKey::DescribeProducers => ask!(async |request| self.describe_producers(request)),
+            // Whoever is here has signed in, or need not.
+            ApiKey::SaslHandshake => {
+                let _: SaslHandshakeRequest = api::body(&head, body)?;
+                let response = SaslHandshakeResponse::default();
+                api::answer(&head, &response.with_error_code(code::ILLEGAL_SASL_STATE)).map(Some)
+            }
+            ApiKey::SaslAuthenticate => {
+                let _: SaslAuthenticateRequest = api::body(&head, body)?;
+                let response = SaslAuthenticateResponse::default();
+                api::answer(&head, &response.with_error_code(code::ILLEGAL_SASL_STATE)).map(Some)
+            }
             ApiKey::ApiVersions => {
                 let _: ApiVersionsRequest = api::body(&head, body)?;
                 api::answer(&head, &api::versions(version)).map(Some)
@@ -213,11 +242,47 @@ impl Kafka {
             .map_err(|_| code::UNKNOWN_TOPIC_OR_PARTITION)
     }
 
+    /// As [`Self::named`], of one that the user may read.
+    fn readable(&self, name: &str) -> Result<TopicAccess, i16> {
+        self.named(name).and_then(may_read)
+    }
+
+    /// As [`Self::named`], of one that the user may write.
+    fn writable(&self, name: &str) -> Result<TopicAccess, i16> {
+        self.named(name).and_then(may_write)
+    }
+
+    /// Whether no topic has this identity any more.
+    fn is_gone(&self, id: TopicId) -> bool {
+        self.engine.topics().topic_by_id(id).is_none()
+    }
+
+    /// Whether the user may do everything.
+    fn is_admin(&self) -> bool {
+        self.session.rights().is_ok_and(|rights| rights.is_admin())
+    }
+
     /// The topic of an identity, or the code that says why not.
     fn identified(&self, id: uuid::Uuid) -> Result<TopicAccess, i16> {
         self.session
             .topic_by_id(TopicId(id))
             .map_err(|_| code::UNKNOWN_TOPIC_ID)
+    }
+}
+
+/// The topic, if its user may read it.
+fn may_read(access: TopicAccess) -> Result<TopicAccess, i16> {
+    match access.require_reading() {
+        Ok(()) => Ok(access),
+        Err(error) => Err(code::of_engine(&error)),
+    }
+}
+
+/// The topic, if its user may write it.
+fn may_write(access: TopicAccess) -> Result<TopicAccess, i16> {
+    match access.require_writing() {
+        Ok(()) => Ok(access),
+        Err(error) => Err(code::of_engine(&error)),
     }
 }
 

@@ -116,7 +116,7 @@ impl Kafka {
     }
 
     pub(super) fn partition(&self, name: &str, index: i32) -> Result<Partition, i16> {
-        partition_of(&self.named(name)?, index)
+        partition_of(&self.readable(name)?, index)
     }
 
     /// The first offset at or after a time.
@@ -191,7 +191,7 @@ impl Kafka {
         let mut offsets = Vec::new();
         let mut topics = Vec::with_capacity(request.topics.len());
         for topic in request.topics {
-            let access = self.named(&topic.name);
+            let access = self.readable(&topic.name);
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for committed in topic.partitions {
                 let known = access.as_ref().map_err(|code| *code).and_then(|access| {
@@ -320,7 +320,7 @@ impl Kafka {
         let mut wanted = Vec::new();
         let mut topics = Vec::new();
         for topic in request.topics {
-            let access = self.named(&topic.name);
+            let access = self.readable(&topic.name);
             let partitions: Vec<(i32, Option<usize>)> = topic
                 .partitions
                 .iter()
@@ -412,7 +412,7 @@ impl Kafka {
     }
 }
 
-fn partition_of(access: &TopicAccess, index: i32) -> Result<Partition, i16> {
+pub(super) fn partition_of(access: &TopicAccess, index: i32) -> Result<Partition, i16> {
     let number = u32::try_from(index).map_err(|_| code::UNKNOWN_TOPIC_OR_PARTITION)?;
     let partition = access.topic().partition(PartitionId(number));
     partition.cloned().map_err(|error| code::of_log(&error))

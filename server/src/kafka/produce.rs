@@ -14,7 +14,7 @@ use weir_topics::{Appended, BatchView, EncodedBatch};
 use weir_topics::transactions::TransactionVersion;
 
 use super::transactions::{producer, rules};
-use super::{Kafka, code, text};
+use super::{Kafka, code, may_write, text};
 
 /// Batches whose records are looked at are looked at here and now when they are no larger; others on a thread of their own.
 const INLINE_BYTES: usize = 64 << 10;
@@ -122,7 +122,8 @@ impl Kafka {
             let access = match version {
                 13.. => self.identified(topic.topic_id),
                 _ => self.named(&topic.name),
-            };
+            }
+            .and_then(may_write);
             let mut partitions = Vec::with_capacity(topic.partition_data.len());
             for data in topic.partition_data {
                 let index = data.index;

@@ -270,6 +270,10 @@ impl Kafka {
                     let deleted = self.session.delete_topic(&name).await;
                     deleted.map_err(|error| match error.kind() {
                         Kind::NotFound => (code::UNKNOWN_TOPIC_OR_PARTITION, None),
+                        Kind::Denied => (
+                            code::TOPIC_AUTHORIZATION_FAILED,
+                            Some(error.message().to_owned()),
+                        ),
                         _ => (code::POLICY_VIOLATION, Some(error.message().to_owned())),
                     })
                 }

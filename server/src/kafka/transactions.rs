@@ -145,7 +145,7 @@ impl Kafka {
             .iter()
             .map(|topic| {
                 let partitions = topic.partitions.iter().map(|index| {
-                    let place = self.place(&topic.name, *index);
+                    let place = self.place(self.writable(&topic.name), *index);
                     is_whole &= place.is_ok();
                     place.map(|place| {
                         places.push(place);
@@ -233,7 +233,7 @@ impl Kafka {
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for wanted in topic.partitions {
                 let metadata = wanted.committed_metadata.unwrap_or_default();
-                let code = match self.place(&topic.name, wanted.partition_index) {
+                let code = match self.place(self.readable(&topic.name), wanted.partition_index) {
                     Ok(_) if metadata.len() > OFFSET_METADATA_BYTES_MAX => {
                         code::OFFSET_METADATA_TOO_LARGE
                     }
@@ -340,7 +340,12 @@ impl Kafka {
                     || producers.contains(&ProducerId(listed.producer.producer_id)))
                 && (request.duration_filter < 0 || age_ms > request.duration_filter)
         };
-        let listed = self.transactions.list().into_iter().filter(is_wanted);
+        // They belong to no topic, so that only who may do everything sees those of others.
+        let all = match self.is_admin() {
+            true => self.transactions.list(),
+            false => Vec::new(),
+        };
+        let listed = all.into_iter().filter(is_wanted);
         let listed = listed.map(|listed| {
             ListedTransaction::default()
                 .with_transactional_id(TransactionalId(text(&listed.transactional_id)))
@@ -359,7 +364,8 @@ impl Kafka {
     ) -> DescribeTransactionsResponse {
         let described = request.transactional_ids.iter().map(|id| {
             let described = DescribedTransaction::default().with_transactional_id(id.clone());
-            let Some(known) = self.transactions.describe(id) else {
+            let known = self.transactions.describe(id);
+            let Some(known) = known.filter(|_| self.is_admin()) else {
                 return described.with_error_code(code::TRANSACTIONAL_ID_NOT_FOUND);
             };
             let mut topics: BTreeMap<TopicId, Vec<i32>> = BTreeMap::new();
@@ -419,10 +425,10 @@ impl Kafka {
         DescribeProducersResponse::default().with_topics(topics.collect())
     }
 
-    fn place(&self, topic: &str, index: i32) -> Result<Place, i16> {
-        let topic_id = self.named(topic)?.topic().id();
-        let partition = self.partition(topic, index)?;
-        Ok((topic_id, partition.id()))
+    fn place(&self, topic: Result<TopicAccess, i16>, index: i32) -> Result<Place, i16> {
+        let topic = topic?;
+        let partition = partition_of(&topic, index)?;
+        Ok((topic.topic().id(), partition.id()))
     }
 }
 

@@ -14,6 +14,7 @@ use weir_engine::{Ingest, IngestFormat};
 
 use super::arguments::{Arguments, header_text, media_type};
 use super::body::discard;
+use super::caller::Caller;
 use super::problem::Problem;
 use super::{Rest, path_problem};
 
@@ -61,10 +62,10 @@ pub(crate) async fn post(
             return Err(problem);
         }
     };
+    let caller = Caller::of(&parts.extensions)?;
     let body = rest.bodies.read(&parts.headers, body).await?;
-    let ingested = rest
-        .engine
-        .session()
+    let ingested = caller
+        .session(&rest)?
         .ingest(Ingest {
             stream,
             format,

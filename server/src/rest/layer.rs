@@ -1,8 +1,7 @@
 //! What is around every request: its id, who may ask from a browser, metrics, logs, and the form of failures.
 
-use std::pin::Pin;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
 use axum::body::Body;
@@ -10,15 +9,15 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use futures::FutureExt;
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use tokio::sync::watch;
 use uuid::Uuid;
 use weir_base::{Kind, SqlState};
 
 use super::Rest;
+use super::caller::{self, Caller};
 use super::problem::Problem;
+use crate::connections::Peer;
+use crate::in_flight::Tracked;
 
 /// A request's id: the client's, if it sent a usable one.
 #[derive(Debug, Clone)]
@@ -47,43 +46,6 @@ impl RequestId {
     }
 }
 
-/// Counts what is going on, so that a stopping server knows when to end.
-#[derive(Debug, Clone)]
-pub(crate) struct InFlightCount(Arc<watch::Sender<usize>>);
-
-/// Something that is going on.
-#[derive(Debug)]
-pub(crate) struct InFlight(InFlightCount);
-
-impl Default for InFlightCount {
-    fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(0)))
-    }
-}
-
-impl InFlightCount {
-    pub(crate) fn enter(&self) -> InFlight {
-        self.0.send_modify(|count| *count += 1);
-        InFlight(self.clone())
-    }
-
-    pub(crate) fn now(&self) -> usize {
-        *self.0.borrow()
-    }
-
-    /// Returns when nothing is going on.
-    pub(crate) async fn idle(&self) {
-        // The sender lives as long as `self`, so this cannot fail.
-        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.0.send_modify(|count| *count -= 1);
-    }
-}
-
 /// Wraps every request.
 pub(crate) async fn around(
     State(rest): State<Arc<Rest>>,
@@ -100,23 +62,35 @@ pub(crate) async fn around(
         .map_or_else(|| "other".to_owned(), |path| path.as_str().to_owned());
     let origin = request.headers().get(header::ORIGIN).cloned();
     request.extensions_mut().insert(id.clone());
-    let mut response = match admit(&rest, &route, &request) {
-        Err(problem) => problem.into_response(),
-        Ok(()) if method == Method::OPTIONS && origin.is_some() => preflight(),
-        Ok(()) => match std::panic::AssertUnwindSafe(next.run(request))
-            .catch_unwind()
+    let from = request.extensions().get::<Peer>();
+    let from = from.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+    let admitted = match admit(&rest, &route, &request) {
+        Ok(()) if method == Method::OPTIONS && origin.is_some() => Ok(None),
+        Ok(()) => known(&rest, &route, &method, request.headers(), from)
             .await
-        {
-            Ok(response) => response,
-            Err(panic) => Problem::new(
-                Kind::Internal,
-                format!("panic: {}", panic_text(panic.as_ref())),
-            )
-            .into_response(),
-        },
+            .map(Some),
+        Err(problem) => Err(problem),
+    };
+    let mut response = match admitted {
+        Err(problem) => problem.into_response(),
+        Ok(None) => preflight(),
+        Ok(Some(caller)) => {
+            match std::panic::AssertUnwindSafe(next.run(called_by(request, caller)))
+                .catch_unwind()
+                .await
+            {
+                Ok(response) => response,
+                Err(panic) => Problem::new(
+                    Kind::Internal,
+                    format!("panic: {}", panic_text(panic.as_ref())),
+                )
+                .into_response(),
+            }
+        }
     };
     let status = response.status();
     finish_problem(&mut response, &id.0, &route);
+    guard(response.headers_mut());
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert("x-request-id", value);
     }
@@ -137,6 +111,24 @@ pub(crate) async fn around(
             _in_flight: in_flight,
         })
     })
+}
+
+/// Who sent the request, where that one may ask for this route.
+async fn known(
+    rest: &Rest,
+    route: &str,
+    method: &Method,
+    headers: &HeaderMap,
+    from: IpAddr,
+) -> Result<Caller, Problem> {
+    let caller = caller::identify(rest, route, method, headers, from).await?;
+    caller::admit(rest, &caller, route, method)?;
+    Ok(caller)
+}
+
+fn called_by(mut request: Request, caller: Caller) -> Request {
+    request.extensions_mut().insert(caller);
+    request
 }
 
 /// Refuses what a browser was tricked into, and new work on a server that stops.
@@ -214,6 +206,31 @@ fn is_allowed_origin(rest: &Rest, origin: &HeaderValue) -> bool {
         .any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
 }
 
+/// Tells browsers what not to do with an answer: to guess what it is, to show it within another page, and to load into a page what
+/// the page's own handler does not allow.
+fn guard(headers: &mut HeaderMap) {
+    let plain = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ];
+    for (name, value) in plain {
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
+    }
+    let is_page = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    if is_page {
+        headers
+            .entry(header::CONTENT_SECURITY_POLICY)
+            .or_insert(HeaderValue::from_static(
+                "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+            ));
+    }
+}
+
 fn preflight() -> Response {
     let headers = [
         (
@@ -222,7 +239,7 @@ fn preflight() -> Response {
         ),
         (
             header::ACCESS_CONTROL_ALLOW_HEADERS,
-            "accept, content-type, content-encoding, idempotency-key, last-event-id, x-request-id",
+            "accept, authorization, content-type, content-encoding, idempotency-key, last-event-id, x-request-id",
         ),
         (header::ACCESS_CONTROL_MAX_AGE, "600"),
     ];
@@ -262,39 +279,6 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("without a message")
-}
-
-/// A body that counts its bytes, and whose request is in flight until it ends.
-struct Tracked {
-    body: Body,
-    counted: prometheus_client::metrics::counter::Counter,
-    _in_flight: InFlight,
-}
-
-impl HttpBody for Tracked {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(data) = frame.data_ref()
-        {
-            self.counted.inc_by(data.len() as u64);
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 #[cfg(test)]

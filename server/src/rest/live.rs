@@ -21,6 +21,7 @@ use weir_engine::Chunk;
 
 use super::Rest;
 use super::arguments::Arguments;
+use super::caller::Caller;
 use super::layer::RequestId;
 use super::live_messages::{FromClient, News, NotUnderstood, ToClient, Wish};
 use super::live_queries::{Event, Name, Queries, Query};
@@ -37,7 +38,12 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// How often a quiet connection is asked whether it is still there; one that does not answer the second time is closed.
 const PING: Duration = Duration::from_secs(15);
 
+/// The protocol of the messages.
+const PROTOCOL: &str = "weir";
+
 /// Opens a WebSocket for live queries.
+///
+/// A page in a browser, which can set no header, sends a token as a second protocol: `weir` and `weir.bearer.TOKEN`.
 #[utoipa::path(get, path = "/v1/live", tag = "sql", operation_id = "live",
     responses((status = 101, description = "The connection is a WebSocket now; messages are JSON. The client sends \
         `{\"type\": \"query\", \"id\"?, \"query\", \"parameters\"?, \"resume\"?, \"envelope\"?, …}` and `{\"type\": \"cancel\", \"id\"?}`; \
@@ -56,7 +62,10 @@ pub(crate) async fn get(
         .with_header(header::UPGRADE, HeaderValue::from_static("websocket"))
     })?;
     let request_id = RequestId::of(request.extensions());
+    let caller = Caller::of(request.extensions())?;
     Ok(upgrade
+        // Who sends a token among the protocols must be answered with one of them.
+        .protocols([PROTOCOL])
         // A message that is larger is answered with a close code; one that is much larger breaks the connection.
         .max_message_size(2 * MESSAGE_BYTES_MAX)
         .on_upgrade(move |socket| async move {
@@ -65,6 +74,7 @@ pub(crate) async fn get(
                 rest,
                 socket,
                 request_id,
+                caller,
                 queries: Queries::default(),
                 unanswered: 0,
             }
@@ -77,6 +87,7 @@ struct Conversation {
     rest: Arc<Rest>,
     socket: WebSocket,
     request_id: String,
+    caller: Caller,
     queries: Queries,
     /// Pings since the client was last heard of.
     unanswered: u32,
@@ -175,7 +186,7 @@ impl Conversation {
             request,
             session,
             in_use,
-        } = document.prepare(&self.rest, None, false)?;
+        } = document.prepare(&self.rest, &self.caller, None, false)?;
         let planning = async move { session.execute(request).await };
         Ok(Query::new(name.clone(), planning, in_use))
     }

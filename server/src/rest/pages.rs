@@ -10,7 +10,7 @@ use weir_base::Kind;
 use weir_engine::{Chunk, Error};
 
 use super::pump::Rows;
-use super::spool::Spool;
+use crate::spool::Spool;
 
 pub(crate) struct Pages {
     chunks: BoxStream<'static, Result<Chunk, Error>>,

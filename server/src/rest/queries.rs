@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use chrono::DateTime;
 use serde::Serialize;
 use utoipa::ToSchema;
 use weir_base::{Kind, QueryId};
 use weir_engine::QueryInfo;
 
+use super::caller::Caller;
 use super::problem::Problem;
 use super::{Rest, path_problem};
 
@@ -26,6 +27,8 @@ pub(crate) struct QueriesDocument {
 pub(crate) struct QueryInfoDocument {
     /// Its id.
     id: String,
+    /// Whose it is.
+    user: String,
     /// Its text.
     sql: String,
     /// queued, running, finished, failed or cancelled.
@@ -53,6 +56,7 @@ impl From<QueryInfo> for QueryInfoDocument {
     fn from(info: QueryInfo) -> Self {
         Self {
             id: info.id.to_string(),
+            user: info.user,
             sql: info.sql,
             state: info.state.as_str(),
             started_at: DateTime::from_timestamp_millis(info.started_at_ms)
@@ -77,10 +81,14 @@ pub(crate) fn millis(span: std::time::Duration) -> u64 {
 /// Lists queries.
 #[utoipa::path(get, path = "/v1/queries", tag = "queries", operation_id = "listQueries",
     responses((status = 200, description = "Queries in order of arrival.", body = QueriesDocument)))]
-pub(crate) async fn list(State(rest): State<Arc<Rest>>) -> Json<QueriesDocument> {
-    Json(QueriesDocument {
-        queries: rest.engine.queries().into_iter().map(Into::into).collect(),
-    })
+pub(crate) async fn list(
+    State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<QueriesDocument>, Problem> {
+    let queries = caller.session(&rest)?.queries()?;
+    Ok(Json(QueriesDocument {
+        queries: queries.into_iter().map(Into::into).collect(),
+    }))
 }
 
 /// Tells about one query.
@@ -89,14 +97,16 @@ pub(crate) async fn list(State(rest): State<Arc<Rest>>) -> Json<QueriesDocument>
     responses((status = 200, description = "The query.", body = QueryInfoDocument)))]
 pub(crate) async fn get(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<QueryInfoDocument>, Problem> {
     let Path(id) = id.map_err(path_problem)?;
-    let info = id
-        .parse()
-        .ok()
-        .and_then(|id| rest.engine.query(id))
-        .ok_or_else(|| unknown(&id))?;
+    let session = caller.session(&rest)?;
+    let info = match id.parse() {
+        Ok(id) => session.query(id)?,
+        Err(_) => None,
+    };
+    let info = info.ok_or_else(|| unknown(&id))?;
     Ok(Json(info.into()))
 }
 
@@ -106,12 +116,14 @@ pub(crate) async fn get(
     responses((status = 204, description = "The query is asked to stop, or had ended already.")))]
 pub(crate) async fn cancel(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Problem> {
     let Path(text) = id.map_err(path_problem)?;
     let id: QueryId = text.parse().map_err(|_| unknown(&text))?;
     // One that has ended needs no stopping.
-    if rest.engine.cancel(id) || rest.engine.query(id).is_some() {
+    let session = caller.session(&rest)?;
+    if session.cancel(id)? || session.query(id)?.is_some() {
         return Ok(StatusCode::NO_CONTENT);
     }
     Err(unknown(&text))

@@ -14,6 +14,7 @@ use weir_base::{ResumeToken, SqlState};
 use weir_engine::{Answer, Envelope, Request, Session, parameter_from_json};
 
 use super::arguments::{Arguments, header_text, media_type};
+use super::caller::Caller;
 use super::layer::RequestId;
 use super::negotiation::{Format, FormatName};
 use super::problem::Problem;
@@ -134,6 +135,7 @@ impl QueryDocument {
     pub(crate) fn prepare(
         self,
         rest: &Rest,
+        caller: &Caller,
         last_event_id: Option<&str>,
         read_only: bool,
     ) -> Result<Prepared, Problem> {
@@ -164,10 +166,10 @@ impl QueryDocument {
             .collect::<Result<_, _>>()?;
         let (session, in_use) = match &self.session {
             Some(id) => {
-                let (session, in_use) = rest.sessions.get(id)?;
+                let (session, in_use) = rest.sessions.get(id, caller)?;
                 (session, Some(in_use))
             }
-            None => (rest.engine.session(), None),
+            None => (caller.session(rest)?, None),
         };
         let request = Request {
             parameters,
@@ -255,7 +257,12 @@ pub(crate) async fn post(
     let wanted = Wanted::of(&parts.headers, arguments.take("format")?, &Format::ALL)?;
     let document = read_document(&rest, &parts.headers, body, &mut arguments).await?;
     arguments.finish()?;
-    let prepared = document.prepare(&rest, header_text(&parts.headers, "last-event-id")?, false)?;
+    let prepared = document.prepare(
+        &rest,
+        &Caller::of(&parts.extensions)?,
+        header_text(&parts.headers, "last-event-id")?,
+        false,
+    )?;
     answer(&rest, prepared, &wanted, RequestId::of(&parts.extensions)).await
 }
 
@@ -292,7 +299,12 @@ pub(crate) async fn get(
     };
     let document = document.merge(&mut arguments)?;
     arguments.finish()?;
-    let prepared = document.prepare(&rest, header_text(&parts.headers, "last-event-id")?, true)?;
+    let prepared = document.prepare(
+        &rest,
+        &Caller::of(&parts.extensions)?,
+        header_text(&parts.headers, "last-event-id")?,
+        true,
+    )?;
     answer(&rest, prepared, &wanted, RequestId::of(&parts.extensions)).await
 }
 

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::time::Instant;
@@ -18,6 +18,7 @@ use weir_base::{Kind, SqlState};
 use weir_engine::Session;
 
 use super::Rest;
+use super::caller::Caller;
 use super::problem::Problem;
 
 /// All open sessions.
@@ -92,13 +93,20 @@ impl Sessions {
     /// The session of an id, and what keeps it from expiring while it is used.
     ///
     /// # Errors
-    /// 404 when there is none, or it expired.
-    pub(crate) fn get(self: &Arc<Self>, id: &str) -> Result<(Session, InUse), Problem> {
+    /// 404 when there is none, it expired, or it is another user's.
+    pub(crate) fn get(
+        self: &Arc<Self>,
+        id: &str,
+        caller: &Caller,
+    ) -> Result<(Session, InUse), Problem> {
         let missing = || unknown(id);
         let uuid: Uuid = id.parse().map_err(|_| missing())?;
         let mut all = self.open.lock();
         self.expire(&mut all);
-        let open = all.get_mut(&uuid).ok_or_else(missing)?;
+        let open = all
+            .get_mut(&uuid)
+            .filter(|open| caller.is_of(&open.session))
+            .ok_or_else(missing)?;
         open.in_use += 1;
         open.last_used = Instant::now();
         let session = open.session.clone();
@@ -110,12 +118,17 @@ impl Sessions {
         Ok((session, in_use))
     }
 
-    fn close(&self, id: &str) -> Result<(), Problem> {
-        let removed = id
-            .parse::<Uuid>()
-            .ok()
-            .and_then(|id| self.open.lock().remove(&id));
-        removed.map(drop).ok_or_else(|| unknown(id))
+    fn close(&self, id: &str, caller: &Caller) -> Result<(), Problem> {
+        let uuid: Uuid = id.parse().map_err(|_| unknown(id))?;
+        let mut all = self.open.lock();
+        let is_own = all
+            .get(&uuid)
+            .is_some_and(|open| caller.is_of(&open.session));
+        if !is_own {
+            return Err(unknown(id));
+        }
+        all.remove(&uuid);
+        Ok(())
     }
 
     /// Closes what nobody has used for too long.
@@ -148,8 +161,11 @@ pub(crate) struct SessionDocument {
 #[utoipa::path(post, path = "/v1/sessions", tag = "sessions", operation_id = "openSession", responses(
     (status = 201, description = "The session is open.", body = SessionDocument, headers(("location" = String, description = "The session's resource."))),
 ))]
-pub(crate) async fn open(State(rest): State<Arc<Rest>>) -> Result<Response, Problem> {
-    let id = rest.sessions.open(rest.engine.session())?.to_string();
+pub(crate) async fn open(
+    State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, Problem> {
+    let id = rest.sessions.open(caller.session(&rest)?)?.to_string();
     let location = HeaderValue::from_str(&format!("/v1/sessions/{id}"))
         .map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
     let document = Json(SessionDocument { session: id });
@@ -167,9 +183,10 @@ pub(crate) async fn open(State(rest): State<Arc<Rest>>) -> Result<Response, Prob
     responses((status = 204, description = "The session is closed.")))]
 pub(crate) async fn close(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Problem> {
     let Path(id) = id.map_err(super::path_problem)?;
-    rest.sessions.close(&id)?;
+    rest.sessions.close(&id, &caller)?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, Request as HttpRequest, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use futures::StreamExt;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -21,17 +21,19 @@ use weir_base::{Kind, QueryId, SqlState};
 use weir_engine::{Answer, AnswerKind, Error, Progress};
 
 use super::arguments::Arguments;
-use super::layer::{InFlight, RequestId};
+use super::caller::Caller;
+use super::layer::RequestId;
 use super::negotiation::{Format, PageFormatName};
 use super::pages::Pages;
 use super::problem::Problem;
 use super::query::{Prepared, QueryDocument, read_document};
 use super::reply::Head;
-use super::spool::Spool;
 use super::statement_document::{self as document, StatementDocument};
 use super::wanted::Wanted;
 use super::{Rest, path_problem};
 use crate::config::HttpSettings;
+use crate::in_flight::InFlight;
+use crate::spool::Spool;
 
 /// Rows of a page, unless the client says otherwise.
 const PAGE_ROWS: u64 = 10_000;
@@ -95,7 +97,7 @@ impl Statements {
         }
     }
 
-    fn submit(&self, sql: String) -> Result<Arc<Statement>, Problem> {
+    fn submit(&self, sql: String, session: Session) -> Result<Arc<Statement>, Problem> {
         let mut known = self.known.lock();
         self.expire(&mut known);
         if known.len() >= self.count_max {
@@ -107,6 +109,7 @@ impl Statements {
         let statement = Arc::new(Statement {
             id,
             sql,
+            session,
             spool: Spool::create(&self.folder, &id.to_string(), self.bytes_max)?,
             submitted: Instant::now(),
             outcome: watch::Sender::new(Outcome::default()),
@@ -117,21 +120,20 @@ impl Statements {
         Ok(statement)
     }
 
-    fn get(&self, id: &str) -> Result<Arc<Statement>, Problem> {
+    fn get(&self, id: &str, caller: &Caller) -> Result<Arc<Statement>, Problem> {
         let mut known = self.known.lock();
         self.expire(&mut known);
         let found = id.parse().ok().and_then(|id: Uuid| known.get(&id).cloned());
-        let statement = found.ok_or_else(|| unknown(id))?;
+        let statement = found
+            .filter(|statement| caller.is_of(&statement.session))
+            .ok_or_else(|| unknown(id))?;
         *statement.last_used.lock() = Instant::now();
         Ok(statement)
     }
 
-    fn remove(&self, id: &str) -> Result<(), Problem> {
-        let removed = id
-            .parse()
-            .ok()
-            .and_then(|id: Uuid| self.known.lock().remove(&id));
-        let statement = removed.ok_or_else(|| unknown(id))?;
+    fn remove(&self, id: &str, caller: &Caller) -> Result<(), Problem> {
+        let statement = self.get(id, caller)?;
+        self.known.lock().remove(&statement.id);
         statement.stop.cancel();
         Ok(())
     }
@@ -246,16 +248,19 @@ pub(crate) async fn submit(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let mut arguments = Arguments::of(&parts.uri)?;
+    let caller = Caller::of(&parts.extensions)?;
     let document = read_document(&rest, &parts.headers, body, &mut arguments).await?;
     arguments.finish()?;
-    let prepared = document.prepare(&rest, None, false)?;
+    let prepared = document.prepare(&rest, &caller, None, false)?;
     if prepared.request.resume.is_some() || prepared.request.envelope.is_some() {
         return Err(Problem::invalid(
             "a submitted statement is not live: it has no \"resume\" and no \"envelope\"",
         )
         .with_sqlstate(SqlState::FEATURE_NOT_SUPPORTED));
     }
-    let statement = rest.statements.submit(prepared.request.sql.clone())?;
+    let statement = rest
+        .statements
+        .submit(prepared.request.sql.clone(), prepared.session.clone())?;
     let location = HeaderValue::from_str(&format!("/v1/statements/{}", statement.id))
         .map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
     tokio::spawn(Arc::clone(&statement).run(
@@ -281,6 +286,7 @@ pub(crate) async fn submit(
     responses((status = 200, description = "The statement.", body = StatementDocument)))]
 pub(crate) async fn get(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     id: Result<Path<String>, PathRejection>,
     request: HttpRequest<Body>,
 ) -> Result<Json<StatementDocument>, Problem> {
@@ -288,7 +294,7 @@ pub(crate) async fn get(
     let mut arguments = Arguments::of(request.uri())?;
     let wait = arguments.take::<u64>("wait_ms")?.map(Duration::from_millis);
     arguments.finish()?;
-    let statement = rest.statements.get(&id)?;
+    let statement = rest.statements.get(&id, &caller)?;
     if let Some(wait) = wait {
         let mut outcome = statement.outcome.subscribe();
         let ended = outcome.wait_for(|outcome| outcome.ended.is_some());
@@ -317,6 +323,7 @@ pub(crate) async fn get(
         headers(("link" = String, description = "The next page.")))))]
 pub(crate) async fn rows(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     id: Result<Path<String>, PathRejection>,
     request: HttpRequest<Body>,
 ) -> Result<Response, Problem> {
@@ -330,7 +337,7 @@ pub(crate) async fn rows(
     if limit == 0 {
         return Err(Problem::invalid("limit must be at least 1"));
     }
-    let statement = rest.statements.get(&id)?;
+    let statement = rest.statements.get(&id, &caller)?;
     let outcome = statement.outcome.borrow().clone();
     if let Some(failure) = outcome
         .ended
@@ -387,9 +394,10 @@ pub(crate) async fn rows(
     responses((status = 204, description = "The statement is stopped and its rows are gone.")))]
 pub(crate) async fn remove(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Problem> {
     let Path(id) = id.map_err(path_problem)?;
-    rest.statements.remove(&id)?;
+    rest.statements.remove(&id, &caller)?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -28,12 +28,10 @@ const OPERATIONS: [&str; 9] = [
 
 impl Parser<'_, '_> {
     pub(super) fn drop(&mut self) -> Result<Statement> {
-        let start = self.at;
         self.bump();
         let Some(kind) = self.object_kind() else {
-            if ["ROLE", "USER"].iter().any(|word| self.peek_words(&[word])) {
-                self.at = start;
-                return self.access();
+            if self.is_access_object() {
+                return self.drop_access();
             }
             return Err(self.no_kind("DROP"));
         };
@@ -52,12 +50,10 @@ impl Parser<'_, '_> {
     }
 
     pub(super) fn alter(&mut self) -> Result<Statement> {
-        let start = self.at;
         self.bump();
         let Some(kind) = self.object_kind() else {
-            if ["ROLE", "USER"].iter().any(|word| self.peek_words(&[word])) {
-                self.at = start;
-                return self.access();
+            if self.is_access_object() {
+                return self.alter_access();
             }
             return Err(self.no_kind("ALTER"));
         };

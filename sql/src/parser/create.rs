@@ -32,7 +32,6 @@ const CREATABLE: [&str; 12] = [
 
 impl Parser<'_, '_> {
     pub(super) fn create(&mut self) -> Result<Statement> {
-        let start = self.at;
         self.bump();
         let or_replace = self.take(&["OR", "REPLACE"]);
         let mut temporary = false;
@@ -41,9 +40,8 @@ impl Parser<'_, '_> {
         }
         let position = self.position();
         let Some(kind) = self.object_kind() else {
-            if ["ROLE", "USER"].iter().any(|word| self.peek_words(&[word])) {
-                self.at = start;
-                return self.access();
+            if self.is_access_object() && !or_replace && !temporary {
+                return self.create_access();
             }
             return Err(self.not_creatable());
         };

@@ -1,6 +1,7 @@
 //! From tokens to statements: the leading words decide, and each statement's clauses are cut out of the token list, so that
 //! the query parser is given a query and nothing else.
 
+mod access;
 mod alter;
 mod columns;
 mod create;
@@ -144,7 +145,7 @@ impl<'s, 'a> Parser<'s, 'a> {
             | "RELEASE" => self.transaction(),
             "DISCARD" => self.discard(),
             "LISTEN" | "UNLISTEN" | "NOTIFY" => self.notification(),
-            "GRANT" | "REVOKE" => self.access(),
+            "GRANT" | "REVOKE" => self.grant_or_revoke(),
             "PAUSE" | "RESUME" => Err(self.unsupported(
                 &word,
                 Some("write ALTER MATERIALIZED VIEW v PAUSE, or ALTER SINK s RESUME"),
@@ -276,6 +277,11 @@ impl<'s, 'a> Parser<'s, 'a> {
             self.position(),
         )
         .or_hint(|| clause_meant(&word?.value))
+    }
+
+    /// As [`Self::expected`], where what was found may be a secret.
+    fn expected_without_text(&self, what: &str) -> Error {
+        Error::syntax(format!("expected {what}"), self.position())
     }
 
     fn unsupported(&self, what: &str, hint: Option<&str>) -> Error {

@@ -1,14 +1,11 @@
 //! Statements about the session: settings, transactions, cursors, prepared statements, users and rights.
 
-use datafusion_sql::sqlparser::ast::{self, Ident};
-use datafusion_sql::sqlparser::keywords::Keyword;
+use datafusion_sql::sqlparser::ast::Ident;
 use datafusion_sql::sqlparser::tokenizer::Token;
 
 use super::Parser;
 use crate::error::{Error, Result};
-use crate::statement::{
-    Access, Cursor, FetchDirection, Prepared, Reset, Set, Statement, Transaction,
-};
+use crate::statement::{Cursor, FetchDirection, Prepared, Reset, Set, Statement, Transaction};
 
 const ISOLATION_LEVELS: [&[&str]; 4] = [
     &["SERIALIZABLE"],
@@ -229,11 +226,12 @@ impl Parser<'_, '_> {
             self.take(&["WITHOUT", "HOLD"]);
         }
         self.expect(&["FOR"])?;
-        let statement = Box::new(if self.peek_words(&["SUBSCRIBE"]) {
-            Statement::Subscribe(self.subscribe()?)
-        } else {
-            self.query_statement()?
-        });
+        let allowed = ["SELECT", "WITH", "VALUES", "TABLE", "SUBSCRIBE"];
+        if *self.peek() != Token::LParen && !allowed.iter().any(|word| self.peek_words(&[word])) {
+            return Err(self.expected("a query, or SUBSCRIBE"));
+        }
+        let statement = Box::new(Parser::new(self.source, self.at, self.end).parsed()?);
+        self.at = self.end;
         Ok(Statement::Cursor(Cursor::Declare {
             name,
             binary,
@@ -418,67 +416,5 @@ impl Parser<'_, '_> {
             self.string("a message")?;
         }
         Ok(Statement::Notification(word))
-    }
-
-    /// Users are roles that log in, as in PostgreSQL.
-    pub(super) fn access(&mut self) -> Result<Statement> {
-        if self.peek_words(&["GRANT"]) || self.peek_words(&["REVOKE"]) {
-            let on = self.find(|at| super::words_end(self.source, at, self.end, &["ON"]).is_some());
-            if on.is_none() {
-                return self.membership().map(Statement::Access);
-            }
-        }
-        let unsupported = self.unsupported("this form of the statement", None);
-        let mut tokens = self.source.tokens(self.at, self.end).to_vec();
-        let mut words = tokens
-            .iter_mut()
-            .filter_map(|token| match &mut token.token {
-                Token::Word(word) => Some(word),
-                _ => None,
-            });
-        let creates = words
-            .next()
-            .is_some_and(|word| word.keyword == Keyword::CREATE);
-        let mut user = false;
-        if let Some(word) = words.next()
-            && word.keyword == Keyword::USER
-        {
-            "ROLE".clone_into(&mut word.value);
-            word.keyword = Keyword::ROLE;
-            user = true;
-        }
-        let mut statement = self.read_tokens(tokens, super::read::a_statement)?;
-        match &mut statement {
-            ast::Statement::CreateRole(role) if creates => {
-                if user && role.login.is_none() {
-                    role.login = Some(true);
-                }
-            }
-            ast::Statement::Grant(_)
-            | ast::Statement::Revoke(_)
-            | ast::Statement::AlterRole { .. } => {}
-            ast::Statement::Drop {
-                object_type: ast::ObjectType::Role,
-                ..
-            } => {}
-            _ => return Err(unsupported),
-        }
-        self.at = self.end;
-        Ok(Statement::Access(Access::Other(Box::new(statement))))
-    }
-
-    /// `GRANT role TO role`: without `ON`.
-    fn membership(&mut self) -> Result<Access> {
-        let grant = self.take(&["GRANT"]);
-        if !grant {
-            self.expect(&["REVOKE"])?;
-        }
-        let roles = self.idents("the name of a role, or a right and ON")?;
-        self.expect(&[if grant { "TO" } else { "FROM" }])?;
-        let whom = self.idents("the name of a role")?;
-        Ok(match grant {
-            true => Access::GrantRoles { roles, to: whom },
-            false => Access::RevokeRoles { roles, from: whom },
-        })
     }
 }

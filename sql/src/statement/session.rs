@@ -2,7 +2,7 @@
 
 use datafusion_sql::sqlparser::ast;
 
-use super::{Parsed, Statement};
+use super::Parsed;
 
 /// `SET [SESSION | LOCAL] name = | TO value, …`; `SET TIME ZONE z`.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,8 +37,8 @@ pub enum Cursor {
         scroll: Option<bool>,
         /// `WITH HOLD`.
         hold: bool,
-        /// A [`Statement::Query`] or a [`Statement::Subscribe`].
-        statement: Box<Statement>,
+        /// A query or a `SUBSCRIBE`, with its text.
+        statement: Box<Parsed>,
     },
     /// `FETCH [direction] [FROM | IN] name`.
     Fetch {
@@ -94,28 +94,6 @@ pub enum Prepared {
     },
     /// `DEALLOCATE [PREPARE] name`; `None` is `ALL`.
     Deallocate(Option<ast::Ident>),
-}
-
-/// Users, roles and rights.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Access {
-    /// `CREATE ROLE`, `ALTER ROLE`, `DROP ROLE`, and the same of `USER`, which is a role that logs in; `GRANT … ON …`,
-    /// `REVOKE … ON …`; as the parser gives them.
-    Other(Box<ast::Statement>),
-    /// `GRANT role, … TO role, …`.
-    GrantRoles {
-        /// What is granted.
-        roles: Vec<ast::Ident>,
-        /// To whom.
-        to: Vec<ast::Ident>,
-    },
-    /// `REVOKE role, … FROM role, …`.
-    RevokeRoles {
-        /// What is taken away.
-        roles: Vec<ast::Ident>,
-        /// From whom.
-        from: Vec<ast::Ident>,
-    },
 }
 
 /// Transactions.

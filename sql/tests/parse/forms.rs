@@ -403,8 +403,8 @@ fn operation() {
 
 #[test]
 fn cursors() {
-    is!("DECLARE c CURSOR FOR SUBSCRIBE v", Statement::Cursor(Cursor::Declare { statement, hold: false, .. }) if matches!(*statement, Statement::Subscribe(_)));
-    is!("DECLARE c BINARY NO SCROLL CURSOR WITH HOLD FOR SELECT 1 EMIT CHANGES", Statement::Cursor(Cursor::Declare { binary: true, scroll: Some(false), hold: true, statement, .. }) if matches!(*statement, Statement::Query(_)));
+    is!("DECLARE c CURSOR FOR SUBSCRIBE v", Statement::Cursor(Cursor::Declare { statement, hold: false, .. }) if matches!(statement.statement, Statement::Subscribe(_)) && statement.sql == "SUBSCRIBE v");
+    is!("DECLARE c BINARY NO SCROLL CURSOR WITH HOLD FOR SELECT 1 EMIT CHANGES", Statement::Cursor(Cursor::Declare { binary: true, scroll: Some(false), hold: true, statement, .. }) if matches!(statement.statement, Statement::Query(_)));
     for (sql, direction) in [
         ("", FetchDirection::Relative(1)),
         ("NEXT FROM ", FetchDirection::Relative(1)),
@@ -508,19 +508,101 @@ fn transactions() {
 
 #[test]
 fn users_and_rights() {
-    is!("CREATE USER ann WITH PASSWORD 'x'", Statement::Access(Access::Other(statement)) if matches!(&*statement, ast::Statement::CreateRole(role) if role.login == Some(true)));
-    for sql in [
-        "CREATE ROLE r",
-        "ALTER USER ann WITH PASSWORD 'y'",
-        "DROP USER IF EXISTS ann",
-        "DROP ROLE r",
-        "GRANT SELECT, INSERT ON TABLE a, b TO ann",
-        "REVOKE SELECT ON a FROM ann",
-    ] {
-        is!(sql, Statement::Access(Access::Other(_)));
-    }
+    is!("CREATE USER ann WITH PASSWORD 'x' IN ROLE reader, ops VALID UNTIL '2030-01-01'", Statement::Access(Access::CreateAccount(create)) if create.is_user && create.in_roles.len() == 2 && create.options.password == Some(Some(Password("x".to_owned()))));
+    is!("CREATE ROLE r", Statement::Access(Access::CreateAccount(create)) if !create.is_user);
+    is!("CREATE ROLE IF NOT EXISTS r LOGIN", Statement::Access(Access::CreateAccount(create)) if create.is_user && create.if_not_exists);
+    is!("ALTER USER ann WITH PASSWORD 'y' NOLOGIN", Statement::Access(Access::AlterAccount { options, .. }) if options.login == Some(false));
+    is!("ALTER ROLE ann PASSWORD NULL", Statement::Access(Access::AlterAccount { options, .. }) if options.password == Some(None));
+    is!(
+        "ALTER ROLE ann RENAME TO bob",
+        Statement::Access(Access::AlterAccount {
+            rename_to: Some(_),
+            ..
+        })
+    );
+    is!("DROP USER IF EXISTS ann, bob", Statement::Access(Access::DropAccounts { names, if_exists: true }) if names.len() == 2);
+    is!("GRANT SELECT, INSERT ON TABLE a, b TO ann", Statement::Access(Access::Grant(rights)) if matches!(&rights.on, RightsOn::Relations(None, names) if names.len() == 2));
+    is!("GRANT ALL PRIVILEGES ON a TO GROUP ann, PUBLIC", Statement::Access(Access::Grant(rights)) if rights.privileges.is_none() && rights.whom.len() == 2);
+    is!("GRANT SELECT ON MATERIALIZED VIEW a TO ann", Statement::Access(Access::Grant(rights)) if matches!(rights.on, RightsOn::Relations(Some(ObjectKind::MaterializedView), _)));
+    is!("GRANT CREATE ON SCHEMA a TO ann", Statement::Access(Access::Grant(rights)) if matches!(rights.on, RightsOn::Schemas(_)));
+    is!("GRANT SELECT ON ALL STREAMS IN SCHEMA a, b TO ann", Statement::Access(Access::Grant(rights)) if matches!(&rights.on, RightsOn::AllIn(Some(ObjectKind::Stream), schemas) if schemas.len() == 2));
+    is!("GRANT USAGE ON CONNECTION c TO ann", Statement::Access(Access::Grant(rights)) if matches!(rights.on, RightsOn::Connections(_)));
+    is!("GRANT FILES ON SERVER TO ann", Statement::Access(Access::Grant(rights)) if rights.on == RightsOn::Server);
+    is!(
+        "REVOKE SELECT ON a FROM ann CASCADE",
+        Statement::Access(Access::Revoke(_))
+    );
+    is!("CREATE TOKEN t FOR ann SCOPE SELECT, INSERT EXPIRES INTERVAL '30 days'", Statement::Access(Access::CreateToken { user: Some(_), scope: Some(scope), expires: Some(_), .. }) if scope.len() == 2);
+    is!(
+        "CREATE TOKEN t",
+        Statement::Access(Access::CreateToken {
+            user: None,
+            scope: None,
+            expires: None,
+            ..
+        })
+    );
+    is!(
+        "DROP TOKEN IF EXISTS t FOR ann",
+        Statement::Access(Access::DropToken {
+            user: Some(_),
+            if_exists: true,
+            ..
+        })
+    );
+    is!(
+        "REVOKE TOKEN t",
+        Statement::Access(Access::DropToken { user: None, .. })
+    );
+    is!("CREATE POLICY p ON s.t FOR SELECT TO ann, ops USING (region = 'eu' AND f(1, 2) > 0) MASK (email AS left(email, 1) || '…', card AS NULL)", Statement::Access(Access::CreatePolicy(policy)) if policy.to.len() == 2 && policy.masks.len() == 2 && policy.rows.is_some());
+    is!(
+        "DROP POLICY IF EXISTS p ON t",
+        Statement::Access(Access::DropPolicy {
+            if_exists: true,
+            ..
+        })
+    );
     is!("GRANT reader, writer TO ann", Statement::Access(Access::GrantRoles { roles, to }) if (roles.len(), to.len()) == (2, 1));
     is!("REVOKE reader FROM ann, bob", Statement::Access(Access::RevokeRoles { from, .. }) if from.len() == 2);
+    for (sql, what) in [
+        ("GRANT SELECT (a) ON t TO ann", "a privilege on columns"),
+        (
+            "GRANT SELECT ON t TO ann WITH GRANT OPTION",
+            "WITH GRANT OPTION",
+        ),
+        ("CREATE USER ann SUPERUSER", "SUPERUSER"),
+        (
+            "CREATE POLICY p ON t FOR INSERT TO ann USING (true)",
+            "a policy FOR anything but SELECT",
+        ),
+        (
+            "CREATE POLICY p ON t AS PERMISSIVE TO ann USING (true)",
+            "AS PERMISSIVE or RESTRICTIVE",
+        ),
+        ("GRANT INSERT ON TOPIC c TO ann", "GRANT ON TOPIC"),
+        ("ALTER TOKEN t", "ALTER TOKEN"),
+    ] {
+        let error = parse(sql).unwrap_err().to_string();
+        assert!(error.contains(what), "{sql}: {error}");
+    }
+}
+
+/// What is wrong with a statement is said without what stands in it.
+#[test]
+fn passwords_are_not_repeated() {
+    for sql in [
+        "CREATE USER ann PASSWORD 's3cret' 's3cret'",
+        "ALTER USER ann 's3cret'",
+        "ALTER USER ann PASSWORD 'a' PASSWORD 's3cret'",
+    ] {
+        let error = parse(sql).unwrap_err();
+        assert!(
+            !format!("{error} {error:?}").contains("s3cret"),
+            "{error:?}"
+        );
+    }
+    let parsed = parse("CREATE USER ann PASSWORD 's3cret'").unwrap();
+    assert!(!format!("{:?}", parsed[0].statement).contains("s3cret"));
 }
 
 #[test]

@@ -1,16 +1,17 @@
 //! The rows of a view, in a keyed table.
 //!
-//! A row's key is what it is: a hash of it, and a number that tells apart those that are equal. So whoever computes the view
-//! again finds the rows that are there already, and writes only what is different.
+//! A row's name is what it is: a hash of it, and a number that tells apart those that are equal. So whoever computes the view
+//! again finds the rows that are there already, and writes only what is different. Where rows go, they lie under their names. Where
+//! rows only come, nobody looks for one, and each lies under its own offset, which costs nothing to find out and nothing to remember.
 
-use arrow::array::{BinaryArray, RecordBatch};
+use arrow::array::{Array, BinaryArray, RecordBatch};
 use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
 use weir_base::{Offset, OffsetVector};
-use weir_connectors::topic::{Change, KeyedTable, TableWriter, encode_batch};
+use weir_connectors::topic::{Change, KeyedTable, OnConflict, Rows, TableWriter, encode_batch};
 
 use crate::delta::Delta;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::state::RowCodec;
 
 /// 128 bits of SHA-256 (FIPS 180-4): that two rows of a view share them is not to be expected.
@@ -26,6 +27,7 @@ const ROW_OVERHEAD: usize = 48;
 pub struct ViewSink {
     table: KeyedTable,
     codec: RowCodec,
+    only_grows: bool,
     /// Rows that were gathered, by their bytes, and how often each has come, or gone.
     gathered: HashMap<Vec<u8>, i64>,
     gathered_bytes: usize,
@@ -34,13 +36,14 @@ pub struct ViewSink {
 }
 
 impl ViewSink {
-    /// A sink for a table that has what the view had at the beginning of the first change.
+    /// A sink for a table that has what the view had at the beginning of the first change, and whose rows never go if it `only_grows`.
     ///
     /// # Errors
     /// When the table's rows cannot be compared.
-    pub fn new(table: KeyedTable) -> Result<Self> {
+    pub fn new(table: KeyedTable, only_grows: bool) -> Result<Self> {
         Ok(Self {
             codec: RowCodec::new(table.schema().read_schema())?,
+            only_grows,
             table,
             gathered: HashMap::new(),
             gathered_bytes: 0,
@@ -52,10 +55,10 @@ impl ViewSink {
     ///
     /// # Errors
     /// When the table's rows cannot be compared.
-    pub fn of_unknown(table: KeyedTable) -> Result<Self> {
+    pub fn of_unknown(table: KeyedTable, only_grows: bool) -> Result<Self> {
         Ok(Self {
             is_unknown: true,
-            ..Self::new(table)?
+            ..Self::new(table, only_grows)?
         })
     }
 
@@ -143,6 +146,13 @@ impl ViewSink {
             return Ok(self.table.stable_offset());
         }
         let writer = self.table.writer().await?.from_position(position);
+        if self.only_grows {
+            if !delta.minus.is_empty() {
+                return Err(Error::Internal("a row of a view went that only grows"));
+            }
+            let rows = delta.plus.iter().map(|batch| insert(&self.table, batch));
+            return commit(writer, rows.collect::<Result<_>>()?).await;
+        }
         let mut counts: HashMap<RowHash, u64> = HashMap::new();
         let mut keys = Vec::new();
         for batch in &delta.minus {
@@ -187,13 +197,30 @@ impl ViewSink {
         let follower = self.table.follow();
         let there = follower.changes(self.table.stable_offset()).await?;
         let mut superfluous = Vec::new();
+        let mut seen: HashMap<RowHash, u64> = HashMap::new();
+        let columns: Vec<usize> = (0..self.codec.schema().fields().len()).collect();
         for batch in &there.added {
-            let keys = batch
-                .column_by_name("_key")
-                .map(|keys| BinaryArray::from(keys.to_data()));
-            for key in keys.iter().flat_map(|keys| keys.iter().flatten()) {
-                if missing.remove(key).is_none() {
-                    superfluous.push(key.to_vec());
+            let keys = batch.column_by_name("_key").map(Array::to_data);
+            let Some(keys) = keys.map(BinaryArray::from) else {
+                return Err(Error::Internal("rows of a view have no keys"));
+            };
+            let rows = match self.only_grows {
+                true => Some(self.codec.encode(&batch.project(&columns)?)?),
+                false => None,
+            };
+            for (row, key_there) in keys.iter().flatten().enumerate() {
+                let is_missing = match &rows {
+                    // Under whatever keys they lie, as many as there are.
+                    Some(rows) => {
+                        let hash = hash(rows.get(row));
+                        let number = seen.entry(hash).or_default();
+                        *number += 1;
+                        missing.remove(&key(hash, *number - 1)).is_some()
+                    }
+                    None => missing.remove(key_there).is_some(),
+                };
+                if !is_missing {
+                    superfluous.push(key_there.to_vec());
                 }
             }
         }
@@ -206,21 +233,35 @@ impl ViewSink {
         let mut keys = missing.iter().map(|(key, _)| key.clone());
         for batch in &rows {
             let keys = keys.by_ref().take(batch.num_rows()).collect();
-            changes.push(put(&self.table, keys, batch)?);
+            changes.push(match self.only_grows {
+                true => insert(&self.table, batch)?,
+                false => put(&self.table, keys, batch)?,
+            });
         }
         let writer = self.table.writer().await?.from_position(position);
         commit(writer, changes).await
     }
 }
 
+fn insert(table: &KeyedTable, batch: &RecordBatch) -> Result<Change> {
+    Ok(Change::Insert {
+        rows: rows(table, batch)?,
+        on_conflict: OnConflict::Error,
+    })
+}
+
 fn put(table: &KeyedTable, keys: Vec<Vec<u8>>, batch: &RecordBatch) -> Result<Change> {
+    Ok(Change::Put {
+        keys: BinaryArray::from_iter_values(keys),
+        rows: rows(table, batch)?,
+    })
+}
+
+fn rows(table: &KeyedTable, batch: &RecordBatch) -> Result<Rows> {
     let schema = table.schema();
     // The same columns, under the view's names.
     let batch = batch.clone().with_schema(schema.read_schema().clone())?;
-    Ok(Change::Put {
-        keys: BinaryArray::from_iter_values(keys),
-        rows: encode_batch(schema, &batch).map_err(weir_connectors::Error::from)?,
-    })
+    Ok(encode_batch(schema, &batch).map_err(weir_connectors::Error::from)?)
 }
 
 async fn commit(writer: TableWriter, changes: Vec<Change>) -> Result<Offset> {

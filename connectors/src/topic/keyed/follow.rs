@@ -171,7 +171,7 @@ impl TableFollower {
         }
         let chunks = self.table.chunks_between(from, to).await?;
         let mut changes = TableChanges::default();
-        for chunk in &chunks {
+        for chunk in chunks.iter().filter(|chunk| !chunk.is_still_from(from)) {
             for (wanted, into) in [
                 (chunk.between(from, to), &mut changes.added),
                 (chunk.between(to, from), &mut changes.removed),

@@ -320,6 +320,7 @@ fn empty_state(
 ) -> State {
     State::new(
         rows.schema_with_hidden(),
+        rows.key().is_empty(),
         partition.start_offset(),
         partition.head().given_up,
         MemoryConsumer::new(format!("table {:?}", topic.name().as_str())).register(memory),

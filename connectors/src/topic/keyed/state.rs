@@ -23,8 +23,8 @@ use crate::{Error, Result};
 
 /// A version that nothing has replaced.
 pub(super) const CURRENT: i64 = i64::MAX;
-/// Chunks are merged up to this many rows.
-const CHUNK_ROWS_MAX: usize = 64 * 1024;
+/// Chunks are merged up to this many rows: two batches of a query, so that what comes in batches is copied once at most.
+const CHUNK_ROWS_MAX: usize = 16 * 1024;
 /// Fewer dead versions than this are not worth a pass.
 const DEAD_ROWS_MIN: usize = 4096;
 
@@ -37,6 +37,8 @@ pub(super) struct Chunk {
     keys: BinaryArray,
     /// For each version, the offset of the record that replaced or deleted it.
     superseded: Vec<AtomicI64>,
+    /// No version was replaced at or after it, so that whole chunks are known to be as they were.
+    touched: AtomicI64,
 }
 
 impl Chunk {
@@ -56,9 +58,11 @@ impl Chunk {
         let (Some(offsets), Some(keys)) = (column("_offset"), column("_key")) else {
             return Err(internal("a chunk of table rows has no offsets or keys"));
         };
+        let last = load(&superseded).filter(|by| *by != CURRENT).max();
         Ok(Self {
             offsets: Int64Array::from(offsets),
             keys: BinaryArray::from(keys),
+            touched: AtomicI64::new(last.map_or(i64::MIN, |last| last + 1)),
             superseded,
             batch,
         })
@@ -80,8 +84,17 @@ impl Chunk {
         self.offsets.values().last().copied().unwrap_or(i64::MIN)
     }
 
+    /// Whether readers from `at` on are shown all versions, or the same of them.
+    pub(super) fn is_still_from(&self, at: Offset) -> bool {
+        self.last_offset() < at.0 && self.touched.load(Ordering::Acquire) <= at.0
+    }
+
     /// Which versions a reader at `at` is shown; none when it is all of them.
     pub(super) fn visible(&self, at: Offset) -> Option<BooleanArray> {
+        let untouched = self.touched.load(Ordering::Acquire) == i64::MIN;
+        if untouched && self.last_offset() < at.0 {
+            return None;
+        }
         let shown = |row: usize| self.is_visible(row, at);
         if (0..self.rows()).all(shown) {
             return None;
@@ -98,6 +111,19 @@ impl Chunk {
         self.offsets.value(row) < at.0 && superseded >= at.0
     }
 
+    /// The version at `row` was replaced or deleted by the record at `by`.
+    fn supersede(&self, row: usize, by: i64) {
+        if let Some(superseded) = self.superseded.get(row) {
+            superseded.store(by, Ordering::Release);
+            self.touched.fetch_max(by + 1, Ordering::AcqRel);
+        }
+    }
+
+    fn is_current(&self, row: usize) -> bool {
+        let superseded = self.superseded.get(row);
+        superseded.is_some_and(|by| by.load(Ordering::Acquire) == CURRENT)
+    }
+
     fn row_of(&self, offset: i64) -> Option<usize> {
         self.offsets.values().binary_search(&offset).ok()
     }
@@ -112,8 +138,12 @@ impl Chunk {
 pub(super) struct State {
     schema: SchemaRef,
     chunks: Vec<Arc<Chunk>>,
-    /// The offsets of current versions, by key.
+    /// The offsets of current versions, by key; not of those whose key is their own offset, which says where they are.
     index: HashTable<i64>,
+    /// Whether rows may have their own offset as their key: there is no primary key.
+    is_keyless: bool,
+    /// How many versions are current.
+    current: usize,
     hasher: DefaultHashBuilder,
     /// Every record before it is in.
     pub(super) end: Offset,
@@ -130,9 +160,10 @@ pub(super) struct State {
 }
 
 impl State {
-    /// An empty table. `schema` is that of chunks; the log has given up records `given_up` times.
+    /// An empty table, without a primary key if `is_keyless`. `schema` is that of chunks; the log has given up records `given_up` times.
     pub(super) fn new(
         schema: SchemaRef,
+        is_keyless: bool,
         start: Offset,
         given_up: u64,
         reservation: MemoryReservation,
@@ -142,6 +173,8 @@ impl State {
             schema,
             chunks: Vec::new(),
             index: HashTable::new(),
+            is_keyless,
+            current: 0,
             hasher: DefaultHashBuilder::default(),
             end: start,
             durable: start,
@@ -196,7 +229,7 @@ impl State {
             format!(
                 "{} does not fit into memory: it has {} rows in {} MB, and no more is free",
                 self.reservation.consumer().name(),
-                self.index.len(),
+                self.current,
                 self.memory_bytes() >> 20
             ),
         )
@@ -207,9 +240,20 @@ impl State {
     /// The offset of a key's current version.
     pub(super) fn find(&self, key: &[u8]) -> Option<i64> {
         let hash = self.hasher.hash_one(key);
-        self.index
-            .find(hash, |offset| key_at(&self.chunks, *offset) == Some(key))
-            .copied()
+        let found = self
+            .index
+            .find(hash, |offset| key_at(&self.chunks, *offset) == Some(key));
+        found.copied().or_else(|| self.own(key))
+    }
+
+    /// The offset that a key is, if the version there has it and is current.
+    fn own(&self, key: &[u8]) -> Option<i64> {
+        if !self.is_keyless {
+            return None;
+        }
+        let offset = i64::from_be_bytes(key.try_into().ok()?);
+        let (chunk, row) = self.locate(offset)?;
+        (chunk.is_current(row) && chunk.keys.value(row) == key).then_some(offset)
     }
 
     /// The chunk and row of a version.
@@ -229,18 +273,27 @@ impl State {
 
     /// The version at `offset` is now the key's current one.
     pub(super) fn put(&mut self, key: &[u8], offset: i64) {
+        if self.is_keyless && *key == offset.to_be_bytes() {
+            self.current += 1;
+            return;
+        }
+        let own = self.own(key);
         let hash = self.hasher.hash_one(key);
         let (chunks, hasher) = (&self.chunks, &self.hasher);
         let rehash = |offset: &i64| hasher.hash_one(key_at(chunks, *offset).unwrap_or_default());
         let same = |offset: &i64| key_at(chunks, *offset) == Some(key);
-        match self.index.entry(hash, same, rehash) {
+        let replaced = match self.index.entry(hash, same, rehash) {
             hashbrown::hash_table::Entry::Occupied(mut entry) => {
-                supersede(chunks, *entry.get(), offset);
-                *entry.get_mut() = offset;
+                Some(std::mem::replace(entry.get_mut(), offset))
             }
             hashbrown::hash_table::Entry::Vacant(entry) => {
                 entry.insert(offset);
+                own
             }
+        };
+        match replaced {
+            Some(old) => supersede(chunks, old, offset),
+            None => self.current += 1,
         }
     }
 
@@ -248,12 +301,13 @@ impl State {
     pub(super) fn delete(&mut self, key: &[u8], offset: i64) {
         let hash = self.hasher.hash_one(key);
         let chunks = &self.chunks;
-        if let Ok(entry) = self
+        let entry = self
             .index
-            .find_entry(hash, |offset| key_at(chunks, *offset) == Some(key))
-        {
-            let (old, _) = entry.remove();
-            supersede(chunks, old, offset);
+            .find_entry(hash, |offset| key_at(chunks, *offset) == Some(key));
+        let removed = entry.ok().map(|entry| entry.remove().0);
+        if let Some(old) = removed.or_else(|| self.own(key)) {
+            supersede(&self.chunks, old, offset);
+            self.current -= 1;
         }
     }
 
@@ -271,6 +325,7 @@ impl State {
                 let offset = chunk.offsets.value(row);
                 let by = superseded.load(Ordering::Acquire);
                 if offset >= to {
+                    self.current -= usize::from(by == CURRENT);
                     let hash = hasher.hash_one(chunk.keys.value(row));
                     if let Ok(entry) = self.index.find_entry(hash, |at| *at == offset) {
                         entry.remove();
@@ -329,8 +384,8 @@ impl State {
 
     /// Whether enough versions are dead for [`Self::thinned`] to be worth its time.
     pub(super) fn is_thick(&self) -> bool {
-        let dead = self.rows - self.index.len().min(self.rows);
-        dead >= DEAD_ROWS_MIN && dead > self.index.len()
+        let dead = self.rows - self.current.min(self.rows);
+        dead >= DEAD_ROWS_MIN && dead > self.current
     }
 
     /// The chunks without the versions that no reader at `horizon` or later is shown.
@@ -367,6 +422,7 @@ impl State {
             offsets: Int64Array::from(Vec::<i64>::new()),
             keys: BinaryArray::from(Vec::<&[u8]>::new()),
             superseded: Vec::new(),
+            touched: AtomicI64::new(i64::MIN),
         }
     }
 }
@@ -384,9 +440,9 @@ fn key_at(chunks: &[Arc<Chunk>], offset: i64) -> Option<&[u8]> {
 }
 
 fn supersede(chunks: &[Arc<Chunk>], old: i64, by: i64) {
-    let place = chunk_at(chunks, old).and_then(|chunk| chunk.superseded.get(chunk.row_of(old)?));
-    if let Some(superseded) = place {
-        superseded.store(by, Ordering::Release);
+    let chunk = chunk_at(chunks, old);
+    if let Some((chunk, row)) = chunk.and_then(|chunk| Some((chunk, chunk.row_of(old)?))) {
+        chunk.supersede(row, by);
     }
 }
 

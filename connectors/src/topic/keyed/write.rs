@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BinaryArray, Int32Array, Int64Array, ListArray, RecordBatch,
+    Array, ArrayRef, BinaryArray, BinaryBuilder, Int32Array, Int64Array, ListArray, RecordBatch,
     RecordBatchOptions, TimestampMillisecondArray, UInt32Array, new_null_array,
 };
 use arrow::buffer::OffsetBuffer;
@@ -85,6 +85,17 @@ pub struct Conflicts {
     pub given: UInt32Array,
     /// For each of `given`, the row that is there, with the hidden columns after the table's own.
     pub existing: RecordBatch,
+}
+
+/// What changes come to before they are done.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    /// The keys of rows that are changed, or gone.
+    pub touched: BinaryArray,
+    /// The rows that take their place, and those that are new.
+    pub rows: RecordBatch,
+    /// For each change, how many rows it affects.
+    pub affected: Vec<u64>,
 }
 
 /// A statement that is on its way to the disk.
@@ -267,6 +278,47 @@ impl TableWriter {
         })
     }
 
+    /// Where the log stands for this writer: the offset after the last record that it knows of.
+    pub fn stands_at(&self) -> Offset {
+        self.head.next
+    }
+
+    /// What some changes come to, if they were done now.
+    ///
+    /// # Errors
+    /// As [`Self::commit`], but for what is wrong with the log.
+    pub fn preview(&self, changes: &[Change]) -> Result<Preview> {
+        let (ops, affected) = self.ops(changes)?;
+        let empty = RecordBatch::new_empty(Arc::clone(self.table.0.rows.read_schema()));
+        let rows_of = |change: &Change| match change {
+            Change::Insert { rows, .. }
+            | Change::Update { rows, .. }
+            | Change::Put { rows, .. } => rows.batch().clone(),
+            Change::Delete { .. } => empty.clone(),
+        };
+        let batches: Vec<RecordBatch> = changes.iter().map(rows_of).collect();
+        let mut touched: Vec<&[u8]> = Vec::new();
+        let mut places = Vec::new();
+        for (key, op) in ops.ops.iter().flatten() {
+            touched.extend(key.as_deref());
+            if let Op::Put { change, row } = op {
+                places.push((*change, *row));
+            }
+        }
+        let rows = match places.is_empty() {
+            true => empty.clone(),
+            false => {
+                let batches: Vec<&RecordBatch> = batches.iter().collect();
+                interleave_record_batch(&batches, &places).map_err(unfit)?
+            }
+        };
+        Ok(Preview {
+            touched: BinaryArray::from_iter_values(touched),
+            rows,
+            affected,
+        })
+    }
+
     /// Does all of a statement's changes, in order, in one record batch, and lets the next writer in. Nothing has happened
     /// when it fails. What it did is seen by readers when it is [durable](Commit::durable).
     ///
@@ -440,7 +492,7 @@ impl TableWriter {
                     };
                     puts.places.push((*change, *row));
                     puts.offsets.push(offset);
-                    puts.keys.push(key.into());
+                    puts.keys.append_value(key);
                     rows.value(*row)
                 }
             };
@@ -533,11 +585,11 @@ impl TableWriter {
 struct Puts {
     places: Vec<(usize, usize)>,
     offsets: Vec<i64>,
-    keys: Vec<Box<[u8]>>,
+    keys: BinaryBuilder,
 }
 
 impl Puts {
-    fn chunk(self, schema: &SchemaRef, changes: &[Change], timestamp_ms: i64) -> Result<Chunk> {
+    fn chunk(mut self, schema: &SchemaRef, changes: &[Change], timestamp_ms: i64) -> Result<Chunk> {
         let count = self.places.len();
         let rows = self.gather(changes)?;
         let mut columns: Vec<ArrayRef> = match &rows {
@@ -558,7 +610,7 @@ impl Puts {
         columns.push(Arc::new(
             TimestampMillisecondArray::from_value(timestamp_ms, count).with_timezone("UTC"),
         ));
-        columns.push(Arc::new(BinaryArray::from_iter_values(self.keys)));
+        columns.push(Arc::new(self.keys.finish()));
         columns.push(Arc::new(headers));
         columns.push(new_null_array(Hidden::Error.field().data_type(), count));
         let options = RecordBatchOptions::new().with_row_count(Some(count));

@@ -29,7 +29,7 @@ fn yes_or_no(yes: bool) -> Value {
 }
 
 /// A relation's columns, and after them those that its folders' names give.
-pub(super) fn all_columns(entry: &Entry) -> impl Iterator<Item = &weir_catalog::Column> {
+pub(crate) fn all_columns(entry: &Entry) -> impl Iterator<Item = &weir_catalog::Column> {
     let partitions = match &entry.body {
         Body::ExternalTable(table) => table.partitioned_by.as_slice(),
         _ => &[],

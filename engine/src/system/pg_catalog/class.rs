@@ -54,7 +54,7 @@ fn classes(system: &System, rows: &mut Rows) -> Result<()> {
             ("relname", relation.name().to_owned().into()),
             ("relnamespace", system.schema_oid(relation.schema()).into()),
             ("reltype", relation.row_type().into()),
-            ("relowner", oids::OWNER.into()),
+            ("relowner", oids::role(&system.owner(relation)).into()),
             ("relam", if is_stored { oids::HEAP } else { 0 }.into()),
             ("relfilenode", if is_stored { oid } else { 0 }.into()),
             ("reltuples", Value::Float(row_estimate(kind, count))),

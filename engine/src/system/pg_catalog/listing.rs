@@ -6,8 +6,8 @@ use chrono_tz::{OffsetComponents, OffsetName, TZ_VARIANTS};
 use datafusion::common::Result;
 
 use super::super::System;
+use super::super::definition;
 use super::super::objects::{Relation, key_name};
-use super::super::{OWNER, definition};
 use super::rows::{Fill, Rows};
 use crate::postgres::values::Value;
 
@@ -34,7 +34,7 @@ fn tables(system: &System, rows: &mut Rows) -> Result<()> {
         rows.push([
             ("schemaname", relation.schema().to_owned().into()),
             ("tablename", relation.name().to_owned().into()),
-            ("tableowner", OWNER.into()),
+            ("tableowner", system.owner(relation).into()),
             (
                 "hasindexes",
                 entry
@@ -54,7 +54,7 @@ fn views(system: &System, rows: &mut Rows) -> Result<()> {
         rows.push([
             ("schemaname", relation.schema().to_owned().into()),
             ("viewname", relation.name().to_owned().into()),
-            ("viewowner", OWNER.into()),
+            ("viewowner", system.owner(relation).into()),
             (
                 "definition",
                 relation.view_sql().map(definition::view).into(),
@@ -69,7 +69,7 @@ fn materialized_views(system: &System, rows: &mut Rows) -> Result<()> {
         rows.push([
             ("schemaname", relation.schema().to_owned().into()),
             ("matviewname", relation.name().to_owned().into()),
-            ("matviewowner", OWNER.into()),
+            ("matviewowner", system.owner(relation).into()),
             ("hasindexes", false.into()),
             ("ispopulated", true.into()),
             (

@@ -4,7 +4,6 @@ use datafusion::common::Result;
 
 use super::super::System;
 use super::rows::{Fill, Rows};
-use crate::functions::POSTGRES_VERSION;
 
 pub(super) fn fill(name: &str) -> Option<Fill> {
     (name == "pg_settings").then_some(settings as Fill)
@@ -78,11 +77,6 @@ const FIXED: &[(&str, &str, &str)] = &[
     ),
     ("server_encoding", "UTF8", "The encoding of text."),
     (
-        "server_version",
-        POSTGRES_VERSION,
-        "The version of PostgreSQL whose catalogs these are.",
-    ),
-    (
         "session_replication_role",
         "origin",
         "Whether triggers fire.",
@@ -102,19 +96,8 @@ const FIXED: &[(&str, &str, &str)] = &[
 
 /// The value of a setting that is fixed.
 pub(crate) fn server_setting(name: &str) -> Option<String> {
-    if name == "server_version_num" {
-        return Some(version_number());
-    }
     let found = FIXED.iter().find(|(fixed, ..)| *fixed == name);
     found.map(|(_, value, _)| (*value).to_owned())
-}
-
-/// The version as one number: 15.0 is 150000.
-fn version_number() -> String {
-    let mut parts = POSTGRES_VERSION.split('.');
-    let mut part = || parts.next().and_then(|part| part.parse::<u32>().ok());
-    let (major, minor) = (part().unwrap_or_default(), part().unwrap_or_default());
-    (major * 10_000 + minor).to_string()
 }
 
 fn settings(system: &System, rows: &mut Rows) -> Result<()> {
@@ -123,16 +106,9 @@ fn settings(system: &System, rows: &mut Rows) -> Result<()> {
     let own = own
         .into_iter()
         .map(|it| (it.name, it.value, it.description, "user"));
-    let version = [(
-        "server_version_num",
-        version_number(),
-        "The same as one number.",
-    )];
-    let version = version.into_iter();
     let fixed = FIXED
         .iter()
         .map(|(name, value, help)| (*name, (*value).to_owned(), *help))
-        .chain(version)
         .filter(|(name, ..)| !own_names.iter().any(|own| own == name))
         .map(|(name, value, help)| (name.to_owned(), value, help.to_owned(), "internal"));
     let mut all: Vec<_> = own.chain(fixed).collect();

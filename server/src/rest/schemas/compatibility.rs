@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -12,6 +13,7 @@ use weir_engine::registry::VersionRef;
 use super::documents::{CompatibilityDocument, GivenSchema};
 use super::{Rest, path, with_body};
 use crate::rest::Problem;
+use crate::rest::caller::Caller;
 
 /// Says whether a schema may follow those versions of a subject that its level asks for.
 #[utoipa::path(post, path = "/compatibility/subjects/{subject}/versions", tag = "schemas", operation_id = "checkCompatibility",
@@ -59,12 +61,13 @@ async fn check(
     place: Result<Path<(String, Option<String>)>, PathRejection>,
     request: HttpRequest<Body>,
 ) -> Result<Response, Problem> {
+    let caller = Caller::of(request.extensions())?;
     let (mut asked, given) = with_body::<GivenSchema>(rest, request).await?;
     let (subject, version) = path(place)?;
     let version: Option<VersionRef> = version.map(|text| text.parse()).transpose()?;
     let (normalize, verbose) = (asked.flag("normalize")?, asked.flag("verbose")?);
     let answering = asked.finish()?;
-    let session = rest.engine.session();
+    let session = caller.session(rest)?;
     let checked = session.ask_registry(move |registry| {
         let schema = given.definition(registry)?;
         registry.check_compatible(&subject, version, &schema, normalize)

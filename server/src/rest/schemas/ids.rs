@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -10,6 +11,7 @@ use weir_engine::registry::{Registry, SchemaKind};
 use super::documents::{Format, PlaceDocument, SchemaDocument, VersionDocument};
 use super::{Asked, Rest, path, schema_id};
 use crate::rest::Problem;
+use crate::rest::caller::Caller;
 
 type Named = Result<Path<String>, PathRejection>;
 
@@ -25,13 +27,14 @@ type Named = Result<Path<String>, PathRejection>;
     responses((status = 200, description = "Versions.", content((Vec<VersionDocument> = "application/vnd.schemaregistry.v1+json"), (Vec<VersionDocument> = "application/json")))))]
 pub(crate) async fn list(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     mut asked: Asked,
 ) -> Result<Response, Problem> {
     let prefix = asked.text("subjectPrefix")?.unwrap_or_default();
     let latest_only = asked.flag("latestOnly")?;
     let (deleted, page) = (asked.deleted()?, asked.page()?);
     let answering = asked.finish()?;
-    let session = rest.engine.session();
+    let session = caller.session(&rest)?;
     let listed = session.ask_registry(move |registry| {
         let all = registry.registered_all(&prefix, deleted, latest_only)?;
         let shown = page.of(&all).into_iter();
@@ -62,6 +65,7 @@ pub(crate) async fn types(asked: Asked) -> Result<Response, Problem> {
     responses((status = 200, description = "The schema.", content((SchemaDocument = "application/vnd.schemaregistry.v1+json"), (SchemaDocument = "application/json")))))]
 pub(crate) async fn by_id(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     id: Named,
     mut asked: Asked,
 ) -> Result<Response, Problem> {
@@ -70,7 +74,7 @@ pub(crate) async fn by_id(
     let fetch_max_id = asked.flag("fetchMaxId")?;
     let format = asked.format()?;
     let answering = asked.finish()?;
-    let session = rest.engine.session();
+    let session = caller.session(&rest)?;
     let found = session.ask_registry(move |registry| {
         let max_id = fetch_max_id.then(|| registry.max_id()).flatten();
         let found = registry.schema(id)?;
@@ -88,13 +92,14 @@ pub(crate) async fn by_id(
     responses((status = 200, description = "The schema.", content((SchemaDocument = "application/vnd.schemaregistry.v1+json"), (SchemaDocument = "application/json")))))]
 pub(crate) async fn by_guid(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     guid: Named,
     mut asked: Asked,
 ) -> Result<Response, Problem> {
     let guid = path(guid)?;
     let format = asked.format()?;
     let answering = asked.finish()?;
-    let session = rest.engine.session();
+    let session = caller.session(&rest)?;
     let found = session.ask_registry(move |registry| {
         let found = registry.schema_by_guid(&guid)?;
         Ok(SchemaDocument::new(&found, format, None))
@@ -112,6 +117,7 @@ pub(crate) async fn by_guid(
     responses((status = 200, description = "The schema.", content((String = "application/vnd.schemaregistry.v1+json"), (String = "application/json")))))]
 pub(crate) async fn text(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     id: Named,
     mut asked: Asked,
 ) -> Result<Response, Problem> {
@@ -119,9 +125,8 @@ pub(crate) async fn text(
     let _any_subject = asked.text("subject")?;
     let format = asked.format()?;
     let answering = asked.finish()?;
-    let found = rest
-        .engine
-        .session()
+    let found = caller
+        .session(&rest)?
         .ask_registry(move |it| it.schema(id))
         .await?;
     Ok(answering.text(format.text(&found.schema, &found.parsed)))
@@ -139,11 +144,12 @@ pub(crate) async fn text(
     responses((status = 200, description = "Names of subjects.", content((Vec<String> = "application/vnd.schemaregistry.v1+json"), (Vec<String> = "application/json")))))]
 pub(crate) async fn subjects(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     id: Named,
     asked: Asked,
 ) -> Result<Response, Problem> {
     let used = Used::of(id, asked)?;
-    let registry = rest.engine.session().registry();
+    let registry = caller.session(&rest)?.registry();
     let mut subjects: Vec<String> = used.places(&registry)?.map(|it| it.subject).collect();
     subjects.dedup();
     used.answering.json(&used.page.of(subjects))
@@ -161,11 +167,12 @@ pub(crate) async fn subjects(
     responses((status = 200, description = "Versions.", content((Vec<PlaceDocument> = "application/vnd.schemaregistry.v1+json"), (Vec<PlaceDocument> = "application/json")))))]
 pub(crate) async fn versions(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     id: Named,
     asked: Asked,
 ) -> Result<Response, Problem> {
     let used = Used::of(id, asked)?;
-    let registry = rest.engine.session().registry();
+    let registry = caller.session(&rest)?.registry();
     used.answering.json(&used.page.of(used.places(&registry)?))
 }
 

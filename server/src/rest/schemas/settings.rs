@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -12,6 +13,7 @@ use weir_engine::registry::{Level, Mode};
 use super::documents::{GivenLevel, LevelDocument, ModeDocument, refuse_others};
 use super::{Asked, Rest, path, with_body};
 use crate::rest::Problem;
+use crate::rest::caller::Caller;
 
 type Named = Result<Path<String>, PathRejection>;
 
@@ -20,9 +22,10 @@ type Named = Result<Path<String>, PathRejection>;
     responses((status = 200, description = "The level.", content((LevelDocument = "application/vnd.schemaregistry.v1+json"), (LevelDocument = "application/json")))))]
 pub(crate) async fn level(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     asked: Asked,
 ) -> Result<Response, Problem> {
-    let level = rest.engine.session().registry().level(None);
+    let level = caller.session(&rest)?.registry().level(None);
     asked.finish()?.json(&level_document(level))
 }
 
@@ -42,10 +45,11 @@ pub(crate) async fn set_level(
     responses((status = 200, description = "The level that held.", content((LevelDocument = "application/vnd.schemaregistry.v1+json"), (LevelDocument = "application/json")))))]
 pub(crate) async fn unset_level(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     asked: Asked,
 ) -> Result<Response, Problem> {
     let answering = asked.finish()?;
-    let session = rest.engine.session();
+    let session = caller.session(&rest)?;
     let before = session.change_registry(|registry| registry.set_level(None, None));
     answering.json(&level_document(before.await?))
 }
@@ -59,13 +63,14 @@ pub(crate) async fn unset_level(
     responses((status = 200, description = "The level.", content((LevelDocument = "application/vnd.schemaregistry.v1+json"), (LevelDocument = "application/json")))))]
 pub(crate) async fn subject_level(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     subject: Named,
     mut asked: Asked,
 ) -> Result<Response, Problem> {
     let subject = path(subject)?;
     let or_global = asked.flag("defaultToGlobal")?;
     let answering = asked.finish()?;
-    let registry = rest.engine.session().registry();
+    let registry = caller.session(&rest)?.registry();
     let level = if or_global {
         registry.level(Some(&subject))
     } else {
@@ -93,12 +98,13 @@ pub(crate) async fn set_subject_level(
     responses((status = 200, description = "The level that held.", content((LevelDocument = "application/vnd.schemaregistry.v1+json"), (LevelDocument = "application/json")))))]
 pub(crate) async fn unset_subject_level(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     subject: Named,
     asked: Asked,
 ) -> Result<Response, Problem> {
     let subject = path(subject)?;
     let answering = asked.finish()?;
-    let session = rest.engine.session();
+    let session = caller.session(&rest)?;
     let before = session.change_registry(move |it| it.set_level(Some(&subject), None));
     answering.json(&level_document(before.await?))
 }
@@ -106,8 +112,12 @@ pub(crate) async fn unset_subject_level(
 /// Tells what may be done where a subject has no mode of its own.
 #[utoipa::path(get, path = "/mode", tag = "schemas", operation_id = "getMode",
     responses((status = 200, description = "The mode.", content((ModeDocument = "application/vnd.schemaregistry.v1+json"), (ModeDocument = "application/json")))))]
-pub(crate) async fn mode(State(rest): State<Arc<Rest>>, asked: Asked) -> Result<Response, Problem> {
-    let mode = rest.engine.session().registry().mode(None);
+pub(crate) async fn mode(
+    State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
+    asked: Asked,
+) -> Result<Response, Problem> {
+    let mode = caller.session(&rest)?.registry().mode(None);
     asked.finish()?.json(&mode_document(mode))
 }
 
@@ -132,13 +142,14 @@ pub(crate) async fn set_mode(
     responses((status = 200, description = "The mode.", content((ModeDocument = "application/vnd.schemaregistry.v1+json"), (ModeDocument = "application/json")))))]
 pub(crate) async fn subject_mode(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     subject: Named,
     mut asked: Asked,
 ) -> Result<Response, Problem> {
     let subject = path(subject)?;
     let or_global = asked.flag("defaultToGlobal")?;
     let answering = asked.finish()?;
-    let registry = rest.engine.session().registry();
+    let registry = caller.session(&rest)?.registry();
     let mode = if or_global {
         registry.mode(Some(&subject))
     } else {
@@ -169,12 +180,13 @@ pub(crate) async fn set_subject_mode(
     responses((status = 200, description = "The mode that held.", content((ModeDocument = "application/vnd.schemaregistry.v1+json"), (ModeDocument = "application/json")))))]
 pub(crate) async fn unset_subject_mode(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     subject: Named,
     asked: Asked,
 ) -> Result<Response, Problem> {
     let subject = path(subject)?;
     let answering = asked.finish()?;
-    let session = rest.engine.session();
+    let session = caller.session(&rest)?;
     let before = session.change_registry(move |it| it.set_mode(Some(&subject), None, false));
     answering.json(&mode_document(before.await?))
 }
@@ -184,12 +196,13 @@ async fn change_level(
     subject: Option<Named>,
     request: HttpRequest<Body>,
 ) -> Result<Response, Problem> {
+    let caller = Caller::of(request.extensions())?;
     let (asked, given) = with_body::<GivenLevel>(rest, request).await?;
     let subject = subject.map(path).transpose()?;
     let answering = asked.finish()?;
     refuse_others(&given.others)?;
     let level: Level = given.compatibility.parse()?;
-    let session = rest.engine.session();
+    let session = caller.session(rest)?;
     let set = session.change_registry(move |it| it.set_level(subject.as_deref(), Some(level)));
     set.await?;
     answering.json(&GivenLevel {
@@ -203,12 +216,13 @@ async fn change_mode(
     subject: Option<Named>,
     request: HttpRequest<Body>,
 ) -> Result<Response, Problem> {
+    let caller = Caller::of(request.extensions())?;
     let (mut asked, given) = with_body::<ModeDocument>(rest, request).await?;
     let subject = subject.map(path).transpose()?;
     let force = asked.flag("force")?;
     let answering = asked.finish()?;
     let mode: Mode = given.mode.parse()?;
-    let session = rest.engine.session();
+    let session = caller.session(rest)?;
     let set = session.change_registry(move |it| it.set_mode(subject.as_deref(), Some(mode), force));
     set.await?;
     answering.json(&mode_document(mode))

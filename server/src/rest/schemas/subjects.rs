@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -12,6 +13,7 @@ use weir_engine::registry::VersionRef;
 use super::documents::{Format, GivenSchema, IdDocument, VersionDocument};
 use super::{Asked, Rest, path, with_body};
 use crate::rest::Problem;
+use crate::rest::caller::Caller;
 
 type Named = Result<Path<String>, PathRejection>;
 type Versioned = Result<Path<(String, String)>, PathRejection>;
@@ -28,12 +30,13 @@ type Versioned = Result<Path<(String, String)>, PathRejection>;
     responses((status = 200, description = "Names of subjects.", content((Vec<String> = "application/vnd.schemaregistry.v1+json"), (Vec<String> = "application/json")))))]
 pub(crate) async fn list(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     mut asked: Asked,
 ) -> Result<Response, Problem> {
     let prefix = asked.text("subjectPrefix")?.unwrap_or_default();
     let (deleted, page) = (asked.deleted()?, asked.page()?);
     let answering = asked.finish()?;
-    let registry = rest.engine.session().registry();
+    let registry = caller.session(&rest)?.registry();
     answering.json(&page.of(registry.subjects(&prefix, deleted)))
 }
 
@@ -49,15 +52,15 @@ pub(crate) async fn list(
     responses((status = 200, description = "Numbers of versions.", content((Vec<u32> = "application/vnd.schemaregistry.v1+json"), (Vec<u32> = "application/json")))))]
 pub(crate) async fn versions(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     subject: Named,
     mut asked: Asked,
 ) -> Result<Response, Problem> {
     let subject = path(subject)?;
     let (deleted, page) = (asked.deleted()?, asked.page()?);
     let answering = asked.finish()?;
-    let versions = rest
-        .engine
-        .session()
+    let versions = caller
+        .session(&rest)?
         .registry()
         .versions(&subject, deleted)?;
     answering.json(&page.of(versions))
@@ -73,6 +76,7 @@ pub(crate) async fn versions(
     responses((status = 200, description = "What it is registered as.", content((IdDocument = "application/vnd.schemaregistry.v1+json"), (IdDocument = "application/json")))))]
 pub(crate) async fn register(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     subject: Named,
     request: HttpRequest<Body>,
 ) -> Result<Response, Problem> {
@@ -81,7 +85,7 @@ pub(crate) async fn register(
     let normalize = asked.flag("normalize")?;
     let answering = asked.finish()?;
     let (id, version) = given.wanted()?;
-    let session = rest.engine.session();
+    let session = caller.session(&rest)?;
     let registered = session.change_registry(move |registry| {
         let schema = given.definition(registry)?;
         registry.register(&subject, &schema, normalize, id, version)
@@ -106,6 +110,7 @@ pub(crate) async fn register(
     responses((status = 200, description = "The version.", content((VersionDocument = "application/vnd.schemaregistry.v1+json"), (VersionDocument = "application/json")))))]
 pub(crate) async fn lookup(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     subject: Named,
     request: HttpRequest<Body>,
 ) -> Result<Response, Problem> {
@@ -114,7 +119,7 @@ pub(crate) async fn lookup(
     let (normalize, deleted) = (asked.flag("normalize")?, asked.deleted()?);
     let format = asked.format()?;
     let answering = asked.finish()?;
-    let session = rest.engine.session();
+    let session = caller.session(&rest)?;
     let found = session.ask_registry(move |registry| {
         let schema = given.definition(registry)?;
         let found = registry.lookup(&subject, &schema, normalize, deleted)?;
@@ -132,13 +137,14 @@ pub(crate) async fn lookup(
     responses((status = 200, description = "The versions that it had.", content((Vec<u32> = "application/vnd.schemaregistry.v1+json"), (Vec<u32> = "application/json")))))]
 pub(crate) async fn remove(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     subject: Named,
     mut asked: Asked,
 ) -> Result<Response, Problem> {
     let subject = path(subject)?;
     let permanent = asked.flag("permanent")?;
     let answering = asked.finish()?;
-    let session = rest.engine.session();
+    let session = caller.session(&rest)?;
     let removed = session.change_registry(move |it| it.delete_subject(&subject, permanent));
     answering.json(&removed.await?)
 }
@@ -154,6 +160,7 @@ pub(crate) async fn remove(
     responses((status = 200, description = "The version.", content((VersionDocument = "application/vnd.schemaregistry.v1+json"), (VersionDocument = "application/json")))))]
 pub(crate) async fn version(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     place: Versioned,
     mut asked: Asked,
 ) -> Result<Response, Problem> {
@@ -162,7 +169,7 @@ pub(crate) async fn version(
     let deleted = asked.deleted()?;
     let format = asked.format()?;
     let answering = asked.finish()?;
-    let session = rest.engine.session();
+    let session = caller.session(&rest)?;
     let found = session.ask_registry(move |registry| {
         let found = registry.version(&subject, version, deleted)?;
         VersionDocument::new(&found, registry, format)
@@ -181,6 +188,7 @@ pub(crate) async fn version(
     responses((status = 200, description = "The schema.", content((String = "application/vnd.schemaregistry.v1+json"), (String = "application/json")))))]
 pub(crate) async fn text(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     place: Versioned,
     mut asked: Asked,
 ) -> Result<Response, Problem> {
@@ -189,7 +197,7 @@ pub(crate) async fn text(
     let deleted = asked.deleted()?;
     let format: Format = asked.format()?;
     let answering = asked.finish()?;
-    let session = rest.engine.session();
+    let session = caller.session(&rest)?;
     let text = session.ask_registry(move |registry| {
         let found = registry.version(&subject, version, deleted)?;
         Ok(format.text(&found.schema, &*registry.parsed(found.id)?))
@@ -208,6 +216,7 @@ pub(crate) async fn text(
     responses((status = 200, description = "Ids of schemas.", content((Vec<u32> = "application/vnd.schemaregistry.v1+json"), (Vec<u32> = "application/json")))))]
 pub(crate) async fn referenced_by(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     place: Versioned,
     mut asked: Asked,
 ) -> Result<Response, Problem> {
@@ -215,7 +224,7 @@ pub(crate) async fn referenced_by(
     let version: VersionRef = version.parse()?;
     let page = asked.page()?;
     let answering = asked.finish()?;
-    let registry = rest.engine.session().registry();
+    let registry = caller.session(&rest)?.registry();
     answering.json(&page.of(registry.referenced_by(&subject, version)?))
 }
 
@@ -229,6 +238,7 @@ pub(crate) async fn referenced_by(
     responses((status = 200, description = "The version.", content((u32 = "application/vnd.schemaregistry.v1+json"), (u32 = "application/json")))))]
 pub(crate) async fn remove_version(
     State(rest): State<Arc<Rest>>,
+    Extension(caller): Extension<Caller>,
     place: Versioned,
     mut asked: Asked,
 ) -> Result<Response, Problem> {
@@ -236,7 +246,7 @@ pub(crate) async fn remove_version(
     let version: VersionRef = version.parse()?;
     let permanent = asked.flag("permanent")?;
     let answering = asked.finish()?;
-    let session = rest.engine.session();
+    let session = caller.session(&rest)?;
     let removed =
         session.change_registry(move |it| it.delete_version(&subject, version, permanent));
     answering.json(&removed.await?)

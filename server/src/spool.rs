@@ -1,4 +1,4 @@
-//! The rows of a submitted statement, in a bounded file.
+//! The rows of an answer that its client reads in parts, in a bounded file.
 //!
 //! The file holds Arrow IPC streams, one a batch, so that each can be read alone and while later ones are still written.
 //! Where each lies is kept in memory. The file is removed when the spool is dropped.
@@ -88,7 +88,7 @@ impl Spool {
         if at.saturating_add(bytes.len() as u64) > self.bytes_max {
             return Err(
                 Error::new(Kind::LimitExceeded, format!("the result is larger than {} bytes", self.bytes_max))
-                    .with_hint("ask for fewer rows, read it as a stream from POST /v1/sql, or raise rest.statement_bytes"),
+                    .with_hint("ask for fewer rows, read it as a stream from POST /v1/sql, or let the operator raise rest.statement_bytes or postgres_door.cursor_bytes"),
             );
         }
         self.file.write_all_at(&bytes, at).map_err(failed)?;

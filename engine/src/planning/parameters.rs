@@ -1,0 +1,181 @@
+//! `$1`, `$2`, … in a plan: which types their places ask for, and their values filled in.
+
+use std::collections::BTreeMap;
+
+use arrow::datatypes::{DataType, Field};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::logical_expr::expr::{Placeholder, ScalarFunction};
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use weir_base::SqlState;
+
+use super::bytea;
+use crate::error::{Error, Result};
+use crate::sql_types::sql_name;
+
+/// The type of each parameter of a plan, in order: what the client said, else what its first place asks for, else text.
+///
+/// # Errors
+/// 42P02 for a parameter that has no number.
+pub(crate) fn parameter_types(
+    plan: &LogicalPlan,
+    hints: &[Option<DataType>],
+) -> Result<Vec<DataType>> {
+    let wanted = wanted(plan)?.max(hints.len());
+    let mut inferred = inferred(plan)?;
+    Ok((1..=wanted)
+        .map(|number| {
+            let hint = hints.get(number - 1).cloned().flatten();
+            hint.or_else(|| inferred.remove(&number))
+                .unwrap_or(DataType::Utf8View)
+        })
+        .collect())
+}
+
+/// A plan whose parameters are nulls of these types: it has the columns that it would have with values.
+pub(crate) fn with_unknown_parameters(
+    plan: LogicalPlan,
+    types: &[DataType],
+) -> Result<LogicalPlan> {
+    if types.is_empty() {
+        return Ok(plan);
+    }
+    let nulls = types.iter().map(ScalarValue::try_from);
+    let nulls = nulls.collect::<datafusion::common::Result<Vec<_>>>()?;
+    Ok(plan.with_param_values(ParamValues::from(nulls))?)
+}
+
+/// The highest number of a parameter.
+fn wanted(plan: &LogicalPlan) -> Result<usize> {
+    let names = plan.get_parameter_names()?;
+    let mut highest = 0;
+    for name in &names {
+        let number = number(name).ok_or_else(|| {
+            Error::invalid(SqlState("42P02"), format!("parameter {name} has no number"))
+                .with_hint("write parameters as $1, $2, …")
+        })?;
+        highest = highest.max(number);
+    }
+    Ok(highest)
+}
+
+fn number(name: &str) -> Option<usize> {
+    name.strip_prefix('$')?.parse().ok()
+}
+
+/// The types that the places of parameters ask for. Where one stands in several places the first counts, as in PostgreSQL.
+fn inferred(plan: &LogicalPlan) -> Result<BTreeMap<usize, DataType>> {
+    let mut types = BTreeMap::new();
+    let mut note = |placeholder: &Placeholder, data_type: Option<DataType>| {
+        if let (Some(number), Some(data_type)) = (number(&placeholder.id), data_type)
+            && data_type != DataType::Null
+        {
+            types.entry(number).or_insert(data_type);
+        }
+    };
+    plan.apply_with_subqueries(|plan| {
+        if let LogicalPlan::Limit(limit) = plan {
+            for bound in [&limit.skip, &limit.fetch].into_iter().flatten() {
+                bound.apply(|expr| {
+                    if let Expr::Placeholder(placeholder) = expr {
+                        note(placeholder, Some(DataType::Int64));
+                    }
+                    Ok(TreeNodeRecursion::Continue)
+                })?;
+            }
+        }
+        plan.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                match expr {
+                    Expr::Placeholder(placeholder) => {
+                        let field = placeholder.field.as_ref();
+                        note(placeholder, field.map(|field| field.data_type().clone()));
+                    }
+                    // `x = ANY($1)`
+                    Expr::ScalarFunction(ScalarFunction { func, args })
+                        if func.name() == "array_has" =>
+                    {
+                        if let [Expr::Placeholder(array), item] = args.as_slice()
+                            && array.field.is_none()
+                        {
+                            note(array, list_of(item, plan));
+                        }
+                    }
+                    _ => {}
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(types)
+}
+
+/// The type of arrays of what an expression gives.
+fn list_of(item: &Expr, plan: &LogicalPlan) -> Option<DataType> {
+    use datafusion::logical_expr::ExprSchemable;
+    let inputs = plan.inputs();
+    let mut schemas = inputs.iter().map(|input| input.schema());
+    let item = schemas.find_map(|schema| item.get_type(schema).ok())?;
+    let is_known = item != DataType::Null;
+    is_known.then(|| DataType::List(Field::new_list_field(item, true).into()))
+}
+
+/// Fills in `$1`, `$2`, …
+///
+/// # Errors
+/// 42P02 when there are fewer values than the text names, 22023 when there are more.
+pub(crate) fn with_parameters(
+    plan: LogicalPlan,
+    parameters: &[ScalarValue],
+) -> Result<LogicalPlan> {
+    let wanted = wanted(&plan)?;
+    if wanted > parameters.len() {
+        return Err(Error::invalid(
+            SqlState("42P02"),
+            format!(
+                "the statement has parameter ${wanted}, but {} values were given",
+                parameters.len()
+            ),
+        ));
+    }
+    if parameters.len() > wanted {
+        return Err(Error::invalid(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!(
+                "{} values were given, but the statement has {wanted} parameters",
+                parameters.len()
+            ),
+        ));
+    }
+    if wanted == 0 {
+        return Ok(plan);
+    }
+    // A value takes the type that its place asks for, where the planner knows it.
+    let types = inferred(&plan)?;
+    let values = parameters.iter().enumerate().map(|(at, value)| {
+        let number = at + 1;
+        match types.get(&number) {
+            // Text alone is read as that type; a number is converted by the query's own rules.
+            Some(wanted)
+                if matches!(value, ScalarValue::Utf8View(Some(_)))
+                    && *wanted != value.data_type() =>
+            {
+                if let Some(bytes) = bytea::of_literal(value, wanted)? {
+                    return Ok(bytes);
+                }
+                value.cast_to(wanted).map_err(|_| {
+                    Error::invalid(
+                        SqlState::INVALID_TEXT_REPRESENTATION,
+                        format!(
+                            "parameter ${number} is {value}, which is not a valid {}",
+                            sql_name(wanted)
+                        ),
+                    )
+                })
+            }
+            _ => Ok(value.clone()),
+        }
+    });
+    let values = values.collect::<Result<Vec<_>>>()?;
+    Ok(plan.with_param_values(ParamValues::from(values))?)
+}
