@@ -13,6 +13,7 @@ help:
 	@echo "make soak    the long runs of the same tests"
 	@echo "make fuzz    ten minutes each of the fuzz targets (nightly Rust and cargo-fuzz)"
 	@echo "make lint    formatting and lints"
+	@echo "make web     the console anew, from web/ into web/dist"
 	@echo "make bench   what is measured, as a table (full release build first)"
 
 demo:
@@ -44,5 +45,7 @@ bench: setup
 	$(CARGO) build --locked --release --workspace
 	$(TARGET)/release/weir-bench
 
-web:
-	@echo "the console is not part of this version; / answers a plain page" && false
+# What is built is committed, so that a build of the server needs no npm. The types are those of a server of this source.
+web: setup
+	$(CARGO) build --locked -p weir-cli
+	bash web/build.sh $(TARGET)/debug/weir

@@ -4,6 +4,7 @@
 
 mod cli;
 mod clients;
+mod console;
 mod dependency_direction;
 mod flight;
 mod http;
@@ -17,6 +18,8 @@ mod recovery;
 mod s3;
 mod security;
 mod slt;
+#[path = "postgres/sql_agreement.rs"]
+mod sql_agreement;
 mod views;
 
 /// A query that keeps the cores busy for longer than any test waits, and answers one row.

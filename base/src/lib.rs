@@ -10,6 +10,7 @@ pub mod ids;
 pub mod nearest;
 pub mod offsets;
 pub mod options;
+pub mod priority;
 pub mod resume;
 pub mod size;
 
@@ -18,5 +19,6 @@ pub use error::{Classify, Kind, Position, SqlState};
 pub use ids::{PartitionId, QueryId, TopicId, TopicName};
 pub use offsets::{Offset, OffsetVector};
 pub use options::{OptionError, Options};
+pub use priority::lower_priority;
 pub use resume::{Origin, ResumeToken};
 pub use size::{ByteSize, parse_duration};

@@ -396,6 +396,9 @@ pub struct Sink {
     /// Whether views that are kept are read by their text, from their own sources: so where rows only come.
     #[serde(default)]
     pub expands_kept: bool,
+    /// Whether it gives rows of windows that have closed, and never changes one.
+    #[serde(default)]
+    pub on_window_close: bool,
     /// The stream or table that it writes to, if it is one.
     #[serde(default)]
     pub target: Option<ObjectId>,

@@ -170,8 +170,12 @@ fn create_sink(name: &str, sink: &Sink, snapshot: &Snapshot) -> String {
     if let Some(from) = sink.from.and_then(name_of) {
         return format!("CREATE SINK {name}{into} FROM {from}{options}");
     }
+    let emit = match sink.on_window_close {
+        true => "\nEMIT ON WINDOW CLOSE",
+        false => "",
+    };
     let statement = format!(
-        "CREATE SINK {name}{into}{options} AS\n{}",
+        "CREATE SINK {name}{into}{options} AS\n{}{emit}",
         sink.query.sql.trim()
     );
     meant_in(&sink.query, statement)

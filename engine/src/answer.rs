@@ -11,7 +11,7 @@ use futures::Stream;
 use tokio::sync::mpsc;
 use weir_base::{QueryId, ResumeToken};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::queries::{Running, StopReason};
 
 /// The answer to one statement.
@@ -72,11 +72,23 @@ pub struct Progress {
 pub struct RowStream {
     chunks: mpsc::Receiver<Result<Chunk>>,
     running: Arc<Running>,
+    /// The schema that the reader sees, where columns share a name.
+    shown: Option<SchemaRef>,
 }
 
 impl RowStream {
     pub(crate) fn new(chunks: mpsc::Receiver<Result<Chunk>>, running: Arc<Running>) -> Self {
-        Self { chunks, running }
+        Self {
+            chunks,
+            running,
+            shown: None,
+        }
+    }
+
+    /// Gives batches in this schema, which differs from theirs in names only.
+    pub(crate) fn showing(mut self, shown: Option<SchemaRef>) -> Self {
+        self.shown = shown;
+        self
     }
 
     /// After the end: whether rows were left out because of a row limit.
@@ -98,6 +110,17 @@ impl Stream for RowStream {
         let end =
             |running: &Running| (!running.has_ended()).then(|| Err(StopReason::Shutdown.error()));
         let chunk = std::task::ready!(self.chunks.poll_recv(context));
+        let chunk = match (&self.shown, chunk) {
+            (Some(shown), Some(Ok(mut chunk))) => Some(
+                RecordBatch::try_new(Arc::clone(shown), chunk.batch.columns().to_vec())
+                    .map(|batch| {
+                        chunk.batch = batch;
+                        chunk
+                    })
+                    .map_err(Error::from),
+            ),
+            (_, chunk) => chunk,
+        };
         Poll::Ready(chunk.or_else(|| end(&self.running)))
     }
 }

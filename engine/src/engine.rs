@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool, TrackConsumersPool};
@@ -11,8 +12,8 @@ use datafusion::execution::session_state::SessionState;
 use tokio_util::sync::CancellationToken;
 use weir_base::{Classify, Clock, Kind, QueryId, SqlState, TopicId, TopicName};
 use weir_catalog::accounts::{ADMIN, AccountKind, Token, TokenId};
-use weir_catalog::{Body, Catalog, Entry, ObjectId, Privilege, Secret};
-use weir_connectors::files::{FilePolicy, FileStores};
+use weir_catalog::{Body, Catalog, Entry, ObjectId, Privilege, Secret, Snapshot};
+use weir_connectors::files::{FilePolicy, FileStores, ObjectFolder};
 use weir_connectors::topic::DecodedRows;
 use weir_streaming::Checkpoints;
 use weir_topics::is_internal;
@@ -23,16 +24,19 @@ use crate::dead_letters::DeadLetters;
 use crate::error::{Error, Result};
 use crate::functions;
 use crate::history::Histories;
-use crate::lanes::Lanes;
+use crate::lanes::{Lane, Lanes};
 use crate::metrics::{Counters, MetricsSnapshot};
 use crate::queries::{Queries, QueryInfo, Running, StopReason};
 use crate::security::{Audit, OPERATOR, Principal, Rights, SignIns, new_token};
 use crate::session::Session;
-use crate::settings::Settings;
+use crate::settings::{CopySettings, Settings};
 use crate::sinks::Sinks;
 use crate::tables::Tables;
 use crate::variables::Variables;
 use crate::views::Views;
+
+/// How long a close waits until the last checkpoints are copied.
+const COPY_GRACE: Duration = Duration::from_secs(5);
 
 /// A running engine. Clones share it.
 #[derive(Debug, Clone)]
@@ -162,7 +166,6 @@ impl Engine {
         )
         .await?;
         let catalog = Arc::new(Catalog::open(dir.join("catalog"))?);
-        let checkpoints = open_checkpoints(&dir.join("state"), &catalog)?;
         let scratch = dir.join("scratch");
         empty_folder(&scratch)?;
         remove_orphans(&catalog, &log).await;
@@ -179,6 +182,8 @@ impl Engine {
             allow_locations: settings.allow_locations.clone(),
             allow_private_network: settings.allow_private_network,
         })?;
+        let checkpoints = open_checkpoints(&dir.join("state"), &catalog)?;
+        let checkpoints = with_copies(checkpoints, &settings.checkpoint_copies, &catalog, &stores)?;
         let memory: Arc<dyn MemoryPool> = Arc::new(TrackConsumersPool::new(
             GreedyMemoryPool::new(usize::try_from(limits.memory.0).unwrap_or(usize::MAX)),
             std::num::NonZeroUsize::MIN.saturating_add(4),
@@ -224,9 +229,12 @@ impl Engine {
             clock,
             settings,
         }));
-        Histories::start(&engine.0);
         Sinks::start(&engine.0);
         Views::start(&engine.0);
+        // What sinks and views go on from is held by now.
+        engine.0.log.begin_upkeep();
+        Histories::start(&engine.0);
+        sweep_copies(&engine.0);
         engine.0.tend_dead_letters();
         Ok(engine)
     }
@@ -373,31 +381,77 @@ impl Engine {
         self.0.dead_letters.close();
         self.0.sinks.close().await;
         self.0.views.close().await;
+        self.0.checkpoints.settle_copies(COPY_GRACE).await;
         if let Err(error) = self.0.log.close().await {
             tracing::error!(%error, "the topic log did not close cleanly; it repairs itself at the next start");
         }
     }
 }
 
-/// Opens the state of the jobs of a catalog. What cannot be read can be computed again.
+/// Opens the state of the jobs of a catalog. What is damaged can be computed again; what only cannot be read now is not thrown away.
 fn open_checkpoints(folder: &Path, catalog: &Catalog) -> Result<Checkpoints> {
     let checkpoints = match Checkpoints::open(folder) {
         Ok(checkpoints) => checkpoints,
-        Err(error) => {
-            tracing::warn!(%error, "the state of materialized views cannot be read: they are computed again");
+        Err(error) if error.is_damage() => {
+            tracing::warn!(%error, "the state of materialized views is damaged: they are computed again");
             empty_folder(folder)?;
             Checkpoints::open(folder)?
         }
+        Err(error) => return Err(error.into()),
     };
     let snapshot = catalog.snapshot();
-    checkpoints.retain(|job, generation| {
-        let entry = snapshot.by_id(ObjectId(job));
-        entry.is_some_and(|entry| match &entry.body {
-            Body::MaterializedView(kept) => kept.generation == generation,
-            _ => true,
-        })
-    })?;
+    checkpoints.retain(|job, generation| has_job(&snapshot, job, generation))?;
     Ok(checkpoints)
+}
+
+/// Whether there is a job whose state this is.
+fn has_job(snapshot: &Snapshot, job: u64, generation: u32) -> bool {
+    let entry = snapshot.by_id(ObjectId(job));
+    entry.is_some_and(|entry| match &entry.body {
+        Body::MaterializedView(kept) => kept.generation == generation,
+        _ => true,
+    })
+}
+
+/// Has checkpoints copied to where the settings say.
+fn with_copies(
+    checkpoints: Checkpoints,
+    settings: &CopySettings,
+    catalog: &Arc<Catalog>,
+    stores: &FileStores,
+) -> Result<Checkpoints> {
+    let Some(location) = settings.location.clone() else {
+        return Ok(checkpoints);
+    };
+    let snapshot = catalog.snapshot();
+    let views = snapshot.relations().filter_map(|entry| match &entry.body {
+        Body::MaterializedView(kept) => Some((entry.id.0, kept.generation)),
+        _ => None,
+    });
+    let connection = settings.connection.clone();
+    let (catalog, stores) = (Arc::clone(catalog), stores.clone());
+    let folder = move || {
+        let name = connection.as_deref().unwrap_or_default();
+        let connection = crate::planning::files::connection(&catalog.snapshot(), name);
+        let connection = connection
+            .map_err(|error| weir_connectors::Error::new(error.kind(), error.to_string()))?;
+        ObjectFolder::new(&stores, &location, Some(&connection))
+    };
+    Ok(checkpoints.with_copies(folder, views.collect::<Vec<_>>())?)
+}
+
+/// Removes the copies of what is gone, in its own time.
+fn sweep_copies(engine: &Arc<Shared>) {
+    let weak = Arc::downgrade(engine);
+    engine.lanes.spawn(Lane::Heavy, async move {
+        let Some(engine) = weak.upgrade() else { return };
+        let catalog = Arc::clone(&engine.catalog);
+        let is_kept = move |job, generation| has_job(&catalog.snapshot(), job, generation);
+        // A place that cannot be reached is said by who copies.
+        if let Err(error) = engine.checkpoints.retain_copies(is_kept).await {
+            tracing::debug!(%error, "the place of checkpoints' copies was not looked through");
+        }
+    });
 }
 
 /// Deletes topics that were made for a stream or table which then was not committed, or whose deletion was cut off.

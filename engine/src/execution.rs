@@ -18,6 +18,7 @@ use crate::answer::{Answer, AnswerKind, Chunk, RowStream};
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::lanes::{AbortOnDrop, Lane, defect};
+use crate::planning::columns;
 use crate::queries::{Running, StopReason};
 
 /// Chunks between a query and its reader. A reader that is slower than its query stops it after so many. More were measured:
@@ -126,11 +127,12 @@ fn ready(
         }));
     }
     engine.ended(running, Ok(()));
+    let shown = columns::shown(&schema);
     Answer {
         query_id: running.id,
-        schema,
+        schema: shown.clone().unwrap_or(schema),
         kind,
-        rows: RowStream::new(receiver, Arc::clone(running)),
+        rows: RowStream::new(receiver, Arc::clone(running)).showing(shown),
     }
 }
 
@@ -189,7 +191,8 @@ fn answer(
     batches: Batches,
 ) -> Answer {
     let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
-    let stream = RowStream::new(receiver, Arc::clone(running));
+    let shown = columns::shown(&schema);
+    let stream = RowStream::new(receiver, Arc::clone(running)).showing(shown.clone());
     let task = {
         let (engine, running) = (Arc::clone(engine), Arc::clone(running));
         async move {
@@ -206,7 +209,7 @@ fn answer(
     engine.lanes.spawn(Lane::Interactive, task);
     Answer {
         query_id: running.id,
-        schema,
+        schema: shown.unwrap_or(schema),
         kind,
         rows: stream,
     }

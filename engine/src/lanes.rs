@@ -50,7 +50,7 @@ impl Lanes {
             .worker_threads(threads.max(1))
             .thread_name("weir-query")
             .thread_stack_size(8 << 20)
-            .on_thread_start(lower_priority)
+            .on_thread_start(|| weir_base::lower_priority(HEAVY_NICE))
             .enable_all()
             .build()
             .map_err(fail)?;
@@ -136,16 +136,3 @@ impl Drop for Lanes {
         }
     }
 }
-
-#[cfg(target_os = "linux")]
-fn lower_priority() {
-    // SAFETY: plain system calls on the calling thread's own id; on Linux PRIO_PROCESS with a thread id sets that thread's
-    // nice value. Failing changes nothing, and raising one's own nice value needs no privilege.
-    unsafe {
-        let thread = libc::gettid();
-        libc::setpriority(libc::PRIO_PROCESS, thread.unsigned_abs(), HEAVY_NICE);
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn lower_priority() {}

@@ -217,7 +217,8 @@ impl Session {
     pub async fn ingest(&self, ingest: Ingest) -> Result<Ingested> {
         let engine = Arc::clone(&self.0.engine);
         let variables = self.0.variables.read().clone();
-        crate::ingest::ingest(engine, &self.rights()?, &variables, ingest).await
+        let rights = self.rights()?;
+        crate::ingest::ingest(engine, &rights, &variables, ingest).await
     }
 
     /// The schemas and relations that its user sees, as of now.

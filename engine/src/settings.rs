@@ -24,10 +24,21 @@ pub struct Settings {
     pub history: HistorySettings,
     /// How often the state of each materialized view is saved: so much of its input is read again after a crash.
     pub checkpoint_interval: Duration,
+    /// Where checkpoints of views are copied to.
+    pub checkpoint_copies: CopySettings,
     /// Whether nobody gets in without credentials; else everybody is the operator.
     pub auth: bool,
     /// The bounds on every query.
     pub limits: Limits,
+}
+
+/// Where checkpoints of views are copied to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CopySettings {
+    /// A folder of an object store, such as `s3://bucket/checkpoints/`, which no other server uses; `None` makes no copies.
+    pub location: Option<String>,
+    /// The connection, as `CREATE CONNECTION` made it, that leads to `location`.
+    pub connection: Option<String>,
 }
 
 /// Where and how closed segments of streams are kept as Parquet.
@@ -98,6 +109,7 @@ impl Settings {
             upkeep_interval: Duration::from_secs(5),
             history: HistorySettings::default(),
             checkpoint_interval: Duration::from_secs(10),
+            checkpoint_copies: CopySettings::default(),
             auth: false,
             limits: Limits::default(),
         }

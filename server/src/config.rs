@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use weir_base::ByteSize;
 use weir_base::nearest::nearest;
-use weir_engine::{HistorySettings, Limits, Settings};
+use weir_engine::{CopySettings, HistorySettings, Limits, Settings};
 
 use crate::error::{Error, Result};
 use crate::tls::TlsSettings;
@@ -51,6 +51,8 @@ pub struct Config {
     pub history: HistorySettings,
     /// How often the state of each materialized view is saved.
     pub checkpoint_interval: Duration,
+    /// Where checkpoints of materialized views are copied to.
+    pub checkpoint_copies: CopySettings,
     /// Whether nobody gets in without credentials.
     pub auth: bool,
     /// How doors speak TLS.
@@ -87,6 +89,8 @@ pub struct HttpSettings {
     pub body_timeout: Duration,
     /// How often a quiet event stream carries a comment, so that proxies keep it open.
     pub event_keep_alive: Duration,
+    /// A WebSocket whose client does not take a message for so long is closed.
+    pub websocket_send_timeout: Duration,
     /// Sessions at once.
     pub sessions: usize,
     /// A session unused for so long is closed.
@@ -229,6 +233,7 @@ impl Default for Config {
             segment_bytes: ByteSize(128 << 20),
             upkeep_interval: Duration::from_secs(5),
             checkpoint_interval: Duration::from_secs(10),
+            checkpoint_copies: CopySettings::default(),
             history: HistorySettings::default(),
             auth: false,
             tls: TlsSettings::default(),
@@ -253,6 +258,7 @@ impl Default for HttpSettings {
             header_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(60),
             event_keep_alive: Duration::from_secs(15),
+            websocket_send_timeout: Duration::from_secs(60),
             sessions: 1000,
             session_idle: Duration::from_secs(30 * 60),
             statements: 200,
@@ -379,6 +385,7 @@ impl Config {
             upkeep_interval: self.upkeep_interval,
             history: self.history.clone(),
             checkpoint_interval: self.checkpoint_interval,
+            checkpoint_copies: self.checkpoint_copies.clone(),
             auth: self.auth,
             limits: self.limits.clone(),
         }

@@ -41,12 +41,6 @@ pub enum Error {
         /// What to do about it.
         hint: Option<&'static str>,
     },
-    /// A front door that this version does not have.
-    #[error("the {door} door is not built yet")]
-    NotBuilt {
-        /// Which front door.
-        door: &'static str,
-    },
     /// The address cannot be listened on.
     #[error("{door} cannot listen on {address}: {source}")]
     Bind {
@@ -65,7 +59,7 @@ pub enum Error {
 impl Classify for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::Config { .. } | Self::NotBuilt { .. } => Kind::Invalid,
+            Self::Config { .. } => Kind::Invalid,
             Self::PublicBind { .. } => Kind::Denied,
             Self::Tls { .. } => Kind::Invalid,
             Self::Bind { .. } => Kind::Unavailable,
@@ -82,7 +76,6 @@ impl Classify for Error {
                     .to_owned(),
             ),
             Self::Tls { hint, .. } => hint.map(str::to_owned),
-            Self::NotBuilt { .. } => Some("set it to \"off\"".to_owned()),
             Self::Bind { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => Some(
                 "another process listens there; port 0 picks a free one, off closes the door"
                     .to_owned(),

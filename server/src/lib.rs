@@ -9,6 +9,7 @@
 
 mod config;
 mod connections;
+mod console;
 mod encode;
 mod error;
 pub mod failure;

@@ -1,5 +1,7 @@
 //! What the server counts, for Prometheus.
 
+mod jobs;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -348,6 +350,6 @@ impl Collector for EngineMetrics {
                 encoder.encode_descriptor(name, help, unit.as_ref(), gauge.metric_type())?;
             gauge.encode(metric)?;
         }
-        Ok(())
+        jobs::encode(&mut encoder, &self.0.job_metrics())
     }
 }

@@ -15,6 +15,7 @@ mod live_queries;
 mod negotiation;
 mod openapi;
 mod operations;
+mod page;
 mod pages;
 mod problem;
 mod pump;
@@ -46,6 +47,7 @@ pub use openapi::openapi_json;
 pub(crate) use problem::Problem;
 
 use crate::config::HttpSettings;
+use crate::console::Console;
 use crate::encode::Column;
 use crate::in_flight::InFlightCount;
 use crate::metrics::Metrics;
@@ -66,6 +68,7 @@ pub(crate) struct Rest {
     sessions: Arc<Sessions>,
     statements: Statements,
     bodies: BodyMemory,
+    console: Console,
     replies: Replies,
 }
 
@@ -95,6 +98,7 @@ impl Rest {
             sessions: Arc::new(Sessions::new(settings.session_idle, settings.sessions)),
             statements: Statements::new(&settings, engine.scratch_dir()),
             bodies: BodyMemory::new(&settings),
+            console: Console::new(),
             replies: Replies {
                 drain: draining.clone(),
                 encoding: Arc::new(Semaphore::new(encoders)),
@@ -116,7 +120,9 @@ impl Rest {
 /// All routes.
 pub(crate) fn router(rest: Arc<Rest>) -> Router {
     Router::new()
-        .route("/", get(operations::index))
+        .route("/", get(page::index))
+        .route("/icon.svg", get(page::icon))
+        .route("/assets/{file}", get(page::asset))
         .route("/livez", get(operations::livez))
         .route("/readyz", get(operations::readyz))
         .route("/metrics", get(operations::metrics))

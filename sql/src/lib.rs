@@ -7,6 +7,7 @@
 //! statements are ours. Whatever is in a query's tree and DataFusion's planner would pass over in silence is found by
 //! [`unsupported::first_ignored`] and [`calls::decorated_calls`].
 
+pub mod asof;
 mod balance;
 pub mod calls;
 pub mod dialect;

@@ -6,6 +6,7 @@ use datafusion_sql::sqlparser::tokenizer::{
 };
 use weir_base::Position;
 
+use crate::asof;
 use crate::dialect::dialect;
 use crate::error::{Error, Result};
 
@@ -40,7 +41,8 @@ impl<'a> Source<'a> {
     }
 
     fn with_tokens(text: &'a str, tokens: Vec<TokenWithSpan>) -> Self {
-        let tokens = split_closing_angles(tokens);
+        let mut tokens = question_marks(split_closing_angles(tokens));
+        asof::settle(&mut tokens);
         let mut starts = Vec::with_capacity(tokens.len() + 1);
         let (mut line, mut column) = (1, 1);
         let mut chars = text.char_indices().peekable();
@@ -145,6 +147,30 @@ fn split_closing_angles(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
                 if matches!(word.keyword, Keyword::ARRAY | Keyword::STRUCT | Keyword::MAP));
         }
         out.push(token);
+    }
+    out
+}
+
+/// Makes operators of JSON of question marks, `?`, `?|` and `?&`: parameters are written `$1`.
+fn question_marks(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    for token in tokens {
+        let joined = match (out.last().map(|last| &last.token), &token.token) {
+            (Some(Token::Question), Token::Pipe) => Some(Token::QuestionPipe),
+            (Some(Token::Question), Token::Ampersand) => Some(Token::QuestionAnd),
+            _ => None,
+        };
+        if let (Some(joined), Some(last)) = (joined, out.last_mut())
+            && last.span.end == token.span.start
+        {
+            *last = TokenWithSpan::new(joined, last.span.union(&token.span));
+            continue;
+        }
+        let is_mark = matches!(&token.token, Token::Placeholder(text) if text == "?");
+        out.push(match is_mark {
+            true => TokenWithSpan::new(Token::Question, token.span),
+            false => token,
+        });
     }
     out
 }

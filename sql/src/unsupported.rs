@@ -7,9 +7,9 @@
 use std::ops::ControlFlow::{self, Break, Continue};
 
 use datafusion_sql::sqlparser::ast::{
-    self, Expr, FunctionArg, FunctionArguments, GroupByExpr, Ident, NamedWindowExpr, OrderByKind,
-    Query, Select, SetExpr, SetOperator, Spanned, TableAlias, TableFactor, TableVersion, Visit,
-    Visitor, WindowType,
+    self, Expr, FunctionArg, FunctionArguments, GroupByExpr, Ident, OrderByKind, Query, Select,
+    SetExpr, SetOperator, Spanned, TableAlias, TableFactor, TableVersion, Visit, Visitor,
+    WindowType,
 };
 use weir_base::Position;
 
@@ -203,13 +203,14 @@ impl Visitor for Finder<'_> {
                 named_window(expr, "DISTINCT ON")?;
             }
         }
-        for ast::NamedWindowDefinition(name, window) in &select.named_window {
-            if let NamedWindowExpr::WindowSpec(spec) = window {
-                extended_window(spec, place_of(name))?;
-            }
-        }
         for join in select.from.iter().flat_map(|from| &from.joins) {
-            refuse(join.global, "GLOBAL JOIN", place(&join.relation))?;
+            // Of these it has another meaning.
+            let is_asof = matches!(join.join_operator, ast::JoinOperator::AsOf { .. });
+            refuse(
+                join.global && !is_asof,
+                "GLOBAL JOIN",
+                place(&join.relation),
+            )?;
         }
         Continue(())
     }
@@ -244,13 +245,18 @@ impl Visitor for Finder<'_> {
                 }
                 refuse(!with_hints.is_empty(), "a table hint, WITH (…)", here)?;
                 refuse(!index_hints.is_empty(), "an index hint", here)?;
-                refuse(*with_ordinality, "WITH ORDINALITY", here)?;
+                // Of a function the engine plans it.
+                refuse(*with_ordinality && args.is_none(), "WITH ORDINALITY", here)?;
                 refuse(!partitions.is_empty(), "PARTITION (…) after a table", here)?;
                 refuse(json_path.is_some(), "a path after a table", here)?;
                 refuse(sample.is_some(), "TABLESAMPLE", here)?;
                 let settings = args.as_ref().is_some_and(|args| args.settings.is_some());
                 refuse(settings, "SETTINGS of a table function", here)?;
-                alias(its_alias.as_ref())
+                match args {
+                    // Its columns may be declared: `json_to_record(…) AS t (a INT)`.
+                    Some(_) => alias_of_function(its_alias.as_ref()),
+                    None => alias(its_alias.as_ref()),
+                }
             }
             TableFactor::Derived {
                 alias: its_alias,
@@ -264,16 +270,14 @@ impl Visitor for Finder<'_> {
             TableFactor::Function {
                 name,
                 args,
-                with_ordinality,
                 alias: its_alias,
                 ..
             } => {
-                refuse(*with_ordinality, "WITH ORDINALITY", place(name))?;
                 let named = args
                     .iter()
                     .any(|arg| !matches!(arg, FunctionArg::Unnamed(_)));
                 refuse(named, "a named argument of a LATERAL function", place(name))?;
-                alias(its_alias.as_ref())
+                alias_of_function(its_alias.as_ref())
             }
             TableFactor::UNNEST {
                 alias: its_alias, ..
@@ -293,14 +297,11 @@ impl Visitor for Finder<'_> {
                 let parametric = function.parameters != FunctionArguments::None;
                 refuse(parametric, "a second list of arguments", here)?;
                 refuse_with(
-                    matches!(function.args, FunctionArguments::Subquery(_)),
+                    matches!(function.args, FunctionArguments::Subquery(_)) && !is_array(function),
                     "a query as the argument of a function",
                     here,
-                    Some("for ARRAY(SELECT x …) write (SELECT array_agg(x) …)"),
+                    Some("write it in brackets of its own: f((SELECT …))"),
                 )?;
-                if let Some(WindowType::WindowSpec(spec)) = &function.over {
-                    extended_window(spec, here)?;
-                }
                 Continue(())
             }
             Expr::Trim {
@@ -373,7 +374,7 @@ impl Visitor for Finder<'_> {
     }
 }
 
-fn alias(alias: Option<&TableAlias>) -> Found {
+fn alias_of_function(alias: Option<&TableAlias>) -> Found {
     let Some(alias) = alias else {
         return Continue(());
     };
@@ -381,7 +382,14 @@ fn alias(alias: Option<&TableAlias>) -> Found {
         alias.at.is_some(),
         "AT after an alias",
         place_of(&alias.name),
-    )?;
+    )
+}
+
+fn alias(alias: Option<&TableAlias>) -> Found {
+    alias_of_function(alias)?;
+    let Some(alias) = alias else {
+        return Continue(());
+    };
     let typed = alias
         .columns
         .iter()
@@ -394,15 +402,9 @@ fn alias(alias: Option<&TableAlias>) -> Found {
     )
 }
 
-/// `WINDOW w2 AS (w1 ORDER BY …)`, `OVER (w1 ORDER BY …)`.
-fn extended_window(spec: &ast::WindowSpec, here: Option<Position>) -> Found {
-    let at = spec.window_name.as_ref().and_then(place_of).or(here);
-    refuse_with(
-        spec.window_name.is_some(),
-        "a window that extends another",
-        at,
-        Some("write the whole window in OVER (…)"),
-    )
+/// `ARRAY(SELECT …)`, which the engine plans.
+fn is_array(function: &ast::Function) -> bool {
+    function.name.to_string().eq_ignore_ascii_case("array")
 }
 
 /// Names of windows are looked up in the list of columns only; elsewhere the `OVER` would be dropped.
@@ -489,7 +491,7 @@ mod tests {
                 (1, 15),
             ),
             (
-                "SELECT * FROM f(1) WITH ORDINALITY",
+                "SELECT * FROM f WITH ORDINALITY",
                 "WITH ORDINALITY",
                 (1, 15),
             ),
@@ -499,26 +501,11 @@ mod tests {
                 (1, 26),
             ),
             (
-                "SELECT * FROM f(1) AS x (a INT)",
+                "SELECT * FROM f AS x (a INT)",
                 "a type in a list of column names",
-                (1, 26),
+                (1, 23),
             ),
             ("SELECT a INTO b FROM c", "SELECT … INTO", (1, 1)),
-            (
-                "SELECT ARRAY(SELECT 1)",
-                "a query as the argument of a function",
-                (1, 8),
-            ),
-            (
-                "SELECT sum(a) OVER (w ORDER BY b) FROM c WINDOW w AS (PARTITION BY d)",
-                "a window that extends another",
-                (1, 21),
-            ),
-            (
-                "SELECT 1 FROM c WINDOW w AS (), v AS (w ORDER BY b)",
-                "a window that extends another",
-                (1, 39),
-            ),
             (
                 "SELECT a FROM c WINDOW w AS () ORDER BY sum(a) OVER w",
                 "OVER and the name of a window in ORDER BY",
@@ -570,6 +557,8 @@ mod tests {
         for sql in [
             "SELECT DISTINCT ON (a) a, sum(b) FILTER (WHERE c) OVER w FROM d WINDOW w AS (ORDER BY e) ORDER BY a LIMIT 1 OFFSET 2",
             "WITH x (a, b) AS MATERIALIZED (SELECT 1, 2) SELECT * EXCLUDE (a) FROM x AS y (c, d), LATERAL (SELECT c) z",
+            "SELECT ARRAY(SELECT a FROM b), sum(a) OVER (w ORDER BY b) FROM json_to_record('{}') AS c (a INT, b INT) WINDOW w AS (), v AS (w ORDER BY b)",
+            "SELECT * FROM unnest(ARRAY[1]) WITH ORDINALITY AS a (b, c)",
             "SELECT * FROM TUMBLE(TABLE bids, at, size => INTERVAL '1 minute') GROUP BY ROLLUP (a, b)",
             "SELECT /*+ a hint is a comment */ trim(both 'x' from a), ARRAY[1, 2][1], {'a': 1} FROM b NATURAL JOIN c",
             "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT * FROM r ORDER BY n LIMIT 5",

@@ -11,11 +11,11 @@ use datafusion::datasource::source_as_provider;
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
-use weir_base::{OffsetVector, Origin, ResumeToken, TopicId};
+use weir_base::{Offset, OffsetVector, Origin, ResumeToken, TopicId};
 use weir_connectors::topic::FollowedTable;
 use weir_topics::{Pin, Topic};
 
-use crate::checkpoint::{JobStore, Manifest, Saving, Shelf};
+use crate::checkpoint::{CopyState, Flight, JobStore, Manifest, Saving, Shelf};
 use crate::delta::Delta;
 use crate::error::{Error, Result};
 use crate::event_time::{self, EventTime};
@@ -43,7 +43,9 @@ pub struct Dataflow {
     store: Option<JobStore>,
     /// What describes its state in a checkpoint.
     manifest: Manifest,
-    /// Whether it moved since the last checkpoint.
+    /// The checkpoint that is being written.
+    taken: Option<Taken>,
+    /// Whether it moved since the last checkpoint was taken.
     moved: bool,
     on_error: OnRowError,
     /// What came into the tables that it reads since the last checkpoint must be there to be told again.
@@ -52,6 +54,13 @@ pub struct Dataflow {
     gone: OffsetVector,
     /// Where its first step is to begin: what changes on the way there is not given.
     unseen_to: Option<OffsetVector>,
+}
+
+/// A checkpoint that is being written, and what holds when it is there.
+struct Taken {
+    flight: Flight,
+    manifest: Manifest,
+    pins: Vec<Pin>,
 }
 
 impl std::fmt::Debug for Dataflow {
@@ -108,6 +117,7 @@ impl Dataflow {
                         begun: true,
                         store: Some(store.clone()),
                         manifest: found,
+                        taken: None,
                         moved: false,
                         on_error: OnRowError::Fail,
                         unseen_to: None,
@@ -119,7 +129,7 @@ impl Dataflow {
             }
         }
         if let Some(store) = &store {
-            store.clear()?;
+            store.clear().await?;
         }
         let restored = Restored {
             store: store.clone(),
@@ -146,6 +156,7 @@ impl Dataflow {
             step_rows: STEP_ROWS,
             begun: false,
             store,
+            taken: None,
             moved: false,
             on_error: OnRowError::Fail,
             unseen_to: None,
@@ -218,6 +229,17 @@ impl Dataflow {
         self.sources.rows_read()
     }
 
+    /// How the copies of its checkpoints do, where there are some.
+    pub(crate) fn copies(&self) -> CopyState {
+        let copies = self.store.as_ref().and_then(JobStore::copies);
+        copies.unwrap_or_default()
+    }
+
+    /// Where the topic of the view ended that the state it went on from belongs to.
+    pub fn restored_shown(&self) -> Option<Offset> {
+        self.manifest.shown
+    }
+
     /// What its state takes on the disk, in bytes.
     pub(crate) fn disk_bytes(&self) -> u64 {
         self.store.as_ref().map_or(0, JobStore::disk_bytes)
@@ -230,6 +252,7 @@ impl Dataflow {
             skipped.fetch_add(self.manifest.skipped, Ordering::Relaxed);
         }
         on_row_error(self.root.as_mut(), &on_error);
+        self.event_time.on_row_error(&on_error);
         self.on_error = on_error;
         self
     }
@@ -259,6 +282,11 @@ impl Dataflow {
             root: Box::new(Unique::new(self.root, key, shelf)?),
             ..self
         })
+    }
+
+    /// As [`Dataflow::with_step_rows`].
+    pub(crate) fn set_step_rows(&mut self, rows: i64) {
+        self.step_rows = rows.max(1);
     }
 
     /// Whether its rows only come.
@@ -380,12 +408,23 @@ impl Dataflow {
         self.begun && self.sources.is_at(&ends)
     }
 
-    /// Waits for rows of topics that are not among `others`.
+    /// Waits for rows of topics that are not among `others`, or until a checkpoint is written.
     ///
     /// # Errors
     /// When a source was dropped, or has got more partitions.
     pub(crate) async fn ready_but(&mut self, others: &[TopicId]) -> Result<()> {
-        self.sources.ready_but(others).await
+        let taken = &mut self.taken;
+        let saved = async {
+            match taken {
+                Some(taken) => taken.flight.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            ready = self.sources.ready_but(others) => ready,
+            () = saved => Ok(()),
+        }
     }
 
     /// The end of all that is there, but of some topics no more than what is shown.
@@ -427,30 +466,80 @@ impl Dataflow {
         Some(self.manifest.made_ms).filter(|made| *made > 0)
     }
 
-    /// Makes a checkpoint of where it stands, if it has a store and moved since the last.
+    /// Takes a checkpoint of where it stands, if it has a store and moved since the last, and has it written while it goes on. One that
+    /// is being written is waited for. Says whether there was anything to take.
     ///
     /// # Errors
-    /// When it cannot be written: then the last one holds, and no other can be made by this dataflow.
-    pub async fn checkpoint(&mut self, now_ms: i64) -> Result<()> {
+    /// When it cannot be taken, or the one before it could not be written: then the last one that was written holds, and no other can be
+    /// made by this dataflow.
+    pub async fn begin_checkpoint(&mut self, now_ms: i64) -> Result<bool> {
+        self.begin_checkpoint_of(now_ms, None).await
+    }
+
+    /// As [`Dataflow::begin_checkpoint`], of a view whose topic ends at `shown`.
+    pub(crate) async fn begin_checkpoint_of(
+        &mut self,
+        now_ms: i64,
+        shown: Option<Offset>,
+    ) -> Result<bool> {
+        self.end_checkpoint().await?;
         let Some(store) = &self.store else {
-            return Ok(());
+            return Ok(false);
         };
         // What has not begun has yet to give what does not change.
         if !self.begun || (!self.moved && self.manifest.made_ms > 0) {
-            return Ok(());
+            return Ok(false);
         }
         let mut saving = store.begin()?;
-        save(self.root.as_mut(), &mut saving).inspect_err(|_| store.break_off())?;
         let mut manifest = self.manifest.at(self.sources.position(), now_ms);
         manifest.skipped = self.rows_skipped();
-        saving.commit(&manifest).await?;
-        self.manifest = manifest;
+        manifest.shown = shown;
+        let launched =
+            save(self.root.as_mut(), &mut saving).and_then(|()| saving.launch(&manifest));
+        // What was taken is taken for saved.
+        let flight = launched.inspect_err(|_| store.break_off())?;
+        self.taken = Some(Taken {
+            flight,
+            manifest,
+            pins: self.sources.pins(),
+        });
         self.moved = false;
-        self.pins = self.sources.pins();
+        Ok(true)
+    }
+
+    /// Waits for the checkpoint that is being written, if there is one.
+    ///
+    /// # Errors
+    /// When it cannot be written: then the last one holds, and no other can be made by this dataflow.
+    pub async fn end_checkpoint(&mut self) -> Result<()> {
+        // It stays where it is until it has ended: whoever waits may be broken off.
+        if let Some(taken) = &mut self.taken {
+            taken.flight.ended().await;
+        }
+        let Some(taken) = self.taken.take() else {
+            return Ok(());
+        };
+        taken.flight.landed().await?;
+        self.manifest = taken.manifest;
+        self.pins = taken.pins;
         Ok(())
     }
 
-    /// Lets go of state in memory that the last checkpoint has; it is read again when it is needed.
+    /// Whether a checkpoint is being written, and whether that has ended.
+    pub(crate) fn checkpoint_on_its_way(&self) -> Option<bool> {
+        self.taken.as_ref().map(|taken| taken.flight.has_ended())
+    }
+
+    /// Takes a checkpoint, and waits until it is written.
+    ///
+    /// # Errors
+    /// As [`Dataflow::begin_checkpoint`] and [`Dataflow::end_checkpoint`].
+    pub async fn checkpoint(&mut self, now_ms: i64) -> Result<()> {
+        self.begin_checkpoint(now_ms).await?;
+        self.end_checkpoint().await
+    }
+
+    /// Lets go of state in memory that the last checkpoint has, also one that is being written; it is read again when it is needed.
     pub fn release(&mut self) {
         if self.store.as_ref().is_none_or(JobStore::is_broken) {
             return;

@@ -23,6 +23,14 @@ pub enum Error {
         /// What to do about it.
         hint: &'static str,
     },
+    /// What a join by time asks for cannot be told.
+    #[error("{message}")]
+    AsOf {
+        /// What is wrong.
+        message: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
     /// Nothing that the plan reads can change.
     #[error("this query reads no stream, so nothing can change in it")]
     ReadsNoStream,
@@ -93,11 +101,37 @@ pub enum Error {
     Connector(#[from] weir_connectors::Error),
 }
 
+impl Error {
+    /// Whether what is stored makes no sense, so that trying again would find the same.
+    pub fn is_damage(&self) -> bool {
+        use std::io::ErrorKind;
+        let Self::Store(error) = self else {
+            return false;
+        };
+        if matches!(error, fjall::Error::Locked | fjall::Error::Poisoned) {
+            return false;
+        }
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<std::io::Error>() {
+                // What is missing, cut off or garbled; not what cannot be read now.
+                return matches!(
+                    error.kind(),
+                    ErrorKind::NotFound | ErrorKind::UnexpectedEof | ErrorKind::InvalidData
+                );
+            }
+            cause = error.source();
+        }
+        true
+    }
+}
+
 impl Classify for Error {
     fn kind(&self) -> Kind {
         match self {
             Self::NeedsState(_)
             | Self::Windows { .. }
+            | Self::AsOf { .. }
             | Self::WrongPosition(_)
             | Self::ReadsNoStream
             | Self::KeyNotUnique { .. } => Kind::Invalid,
@@ -113,9 +147,10 @@ impl Classify for Error {
 
     fn sqlstate(&self) -> SqlState {
         match self {
-            Self::NeedsState(_) | Self::Windows { .. } | Self::ReadsNoStream => {
-                SqlState::FEATURE_NOT_SUPPORTED
-            }
+            Self::NeedsState(_)
+            | Self::Windows { .. }
+            | Self::AsOf { .. }
+            | Self::ReadsNoStream => SqlState::FEATURE_NOT_SUPPORTED,
             Self::WrongPosition(_) => SqlState::INVALID_PARAMETER_VALUE,
             Self::Dropped(_) => SqlState::UNDEFINED_TABLE,
             Self::KeyNotUnique { .. } => SqlState::UNIQUE_VIOLATION,
@@ -135,7 +170,7 @@ impl Classify for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Windows { hint, .. } => Some((*hint).to_owned()),
+            Self::Windows { hint, .. } | Self::AsOf { hint, .. } => Some((*hint).to_owned()),
             Self::WrongPosition(_) => {
                 Some("start without a token to read from the beginning".to_owned())
             }

@@ -1,6 +1,7 @@
 //! The law: after every step, the sum of all changes that a dataflow gave is what the same SQL gives, as a batch, over the
 //! prefix that it has read.
 
+mod asof;
 mod gone;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringViewArr
 use arrow::datatypes::{DataType, Field};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::execution::memory_pool::UnboundedMemoryPool;
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use proptest::prelude::*;
 use weir_base::{Clock, ManualClock, OffsetVector, TopicName};
@@ -19,8 +21,8 @@ use weir_connectors::topic::{
 };
 use weir_topics::{BatchBuilder, LogSettings, RecordRef, Topic, TopicConfig, TopicLog, TopicSpec};
 
-use crate::checkpoint::JobStore;
-use crate::{Checkpoints, Dataflow, Delta, unique_key};
+use crate::checkpoint::{Barrier, JobStore};
+use crate::{AsOfPlanner, Checkpoints, Dataflow, Delta, unique_key};
 
 /// Streams `a` and `b`, tables `t` and `u`, and the table `m` that somebody else owns, all of `(id BIGINT, v BIGINT, name TEXT)`; `id`
 /// is the tables' key.
@@ -29,6 +31,7 @@ struct World {
     tables: Vec<KeyedTable>,
     mirrored: Topic,
     checkpoints: Checkpoints,
+    flights: Barrier,
     log: TopicLog,
     _dir: tempfile::TempDir,
 }
@@ -98,11 +101,14 @@ impl World {
             tables.push(KeyedTable::new(topic, columns(true), Arc::clone(&clock), memory).unwrap());
         }
         let mirrored = make("m", 2, false).await;
+        let checkpoints = Checkpoints::open(&dir.path().join("state")).unwrap();
+        let (checkpoints, flights) = Barrier::before(checkpoints);
         Self {
             streams,
             tables,
             mirrored,
-            checkpoints: Checkpoints::open(&dir.path().join("state")).unwrap(),
+            checkpoints,
+            flights,
             log,
             _dir: dir,
         }
@@ -167,7 +173,14 @@ impl World {
         let config = SessionConfig::new()
             .with_target_partitions(1)
             .with_batch_size(16);
-        let context = SessionContext::new_with_config(config);
+        let state = SessionStateBuilder::new_with_default_features()
+            .with_config(config)
+            .with_query_planner(Arc::new(AsOfPlanner))
+            .build();
+        let context = SessionContext::new_with_state(state);
+        context
+            .register_relation_planner(Arc::new(asof::ByTime))
+            .unwrap();
         for writer in &self.streams {
             let topic = writer.topic().clone();
             let name = topic.name().clone();
@@ -226,7 +239,7 @@ impl World {
 
     /// A dataflow, which goes on from the last checkpoint, and what tells its rows apart.
     async fn dataflow(&self, sql: &str) -> (Dataflow, Option<Vec<usize>>) {
-        self.dataflow_with(sql, Some(self.checkpoints.of(1, 0).unwrap()))
+        self.dataflow_with(sql, Some(self.checkpoints.of(1, 0).await.unwrap()))
             .await
     }
 
@@ -313,7 +326,7 @@ impl Choice {
         if depth == 0 {
             return self.of(&["a", "b", "t", "u", "m"]).to_owned();
         }
-        match self.below(14) {
+        match self.below(15) {
             0..=4 => self.relation(0),
             5 => format!(
                 "(SELECT id, v, name FROM {} WHERE {})",
@@ -376,6 +389,7 @@ impl Choice {
                     "(SELECT id, v, name FROM {left} AS l WHERE {exists} (SELECT 1 FROM {right} AS r WHERE r.id = l.id AND r.v > 1))"
                 )
             }
+            13 => self.by_time(depth - 1),
             _ => {
                 let (left, right) = (self.relation(depth - 1), self.relation(0));
                 format!(
@@ -400,7 +414,8 @@ impl Choice {
     fn query(&mut self) -> String {
         let r = self.relation(2);
         let n = self.number();
-        match self.below(18) {
+        match self.below(20) {
+            18 | 19 => format!("SELECT * FROM {} AS q", self.by_time(1)),
             0 => format!("SELECT * FROM {r} AS q"),
             1 => {
                 format!("SELECT id + {n} AS x, upper(name) AS y FROM {r} AS q WHERE v IS NOT NULL")
@@ -482,12 +497,16 @@ enum Act {
     Delete(usize, Vec<i64>),
     Mirror(Vec<(i64, Option<Row>)>),
     Step,
-    /// A checkpoint, after which state is let go or not.
+    /// A checkpoint, after which state is let go or not. One that flies is on its way until it lands.
     Checkpoint {
         release: bool,
+        flies: bool,
     },
-    /// A crash: all goes on from the last checkpoint.
-    Restart,
+    Land,
+    /// A crash: all goes on from the last checkpoint. One that is on its way is lost or not.
+    Restart {
+        loses: bool,
+    },
     /// Another one goes on, which knows of the first no more than its token.
     Resume,
 }
@@ -519,8 +538,9 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
             2 => (0..2usize, prop::collection::vec(0..12i64, 1..4)).prop_map(|(table, ids)| Act::Delete(table, ids)),
             2 => prop::collection::vec((0..12i64, prop::option::weighted(0.7, row())), 1..12).prop_map(Act::Mirror),
             4 => Just(Act::Step),
-            2 => any::<bool>().prop_map(|release| Act::Checkpoint { release }),
-            1 => Just(Act::Restart),
+            2 => any::<[bool; 2]>().prop_map(|[release, flies]| Act::Checkpoint { release, flies }),
+            1 => Just(Act::Land),
+            1 => any::<bool>().prop_map(|loses| Act::Restart { loses }),
             1 => Just(Act::Resume),
         ],
         1..18,
@@ -586,6 +606,8 @@ async fn holds(query: u64, partitions: [u32; 2], step_rows: u32, acts: &[Act]) {
     };
     // What a restart goes back to.
     let mut saved = (Multiset::new(), false);
+    // What it goes back to when the checkpoint has landed that is on its way.
+    let mut flying = None;
     // One that only has a token has no checkpoints.
     let mut is_kept = true;
     let begin = async |store| {
@@ -599,19 +621,43 @@ async fn holds(query: u64, partitions: [u32; 2], step_rows: u32, acts: &[Act]) {
             Act::Delete(table, ids) => world.delete(*table, ids).await,
             Act::Mirror(changes) => world.mirror(changes).await,
             Act::Step => follower.step(&world, &sql, 1).await,
-            Act::Checkpoint { release } if follower.begun => {
-                follower.dataflow.checkpoint(1).await.unwrap();
-                if is_kept {
-                    saved = (follower.rows.clone(), true);
+            Act::Checkpoint { release, flies } if follower.begun => {
+                world.flights.open();
+                follower.dataflow.end_checkpoint().await.unwrap();
+                saved = flying.take().unwrap_or(saved);
+                if *flies {
+                    world.flights.hold();
+                    follower.dataflow.begin_checkpoint(1).await.unwrap();
+                    flying = is_kept.then(|| (follower.rows.clone(), true));
+                } else {
+                    follower.dataflow.checkpoint(1).await.unwrap();
+                    if is_kept {
+                        saved = (follower.rows.clone(), true);
+                    }
                 }
                 if *release {
                     follower.dataflow.release();
                 }
             }
             Act::Checkpoint { .. } => {}
-            Act::Restart => {
+            Act::Land => {
+                world.flights.open();
+                follower.dataflow.end_checkpoint().await.unwrap();
+                saved = flying.take().unwrap_or(saved);
+            }
+            Act::Restart { loses } => {
                 drop(follower.dataflow);
-                follower.dataflow = begin(Some(world.checkpoints.of(1, 0).unwrap())).await;
+                match (flying.take(), loses) {
+                    (Some(flying), false) => {
+                        world.flights.open();
+                        saved = flying;
+                    }
+                    _ => world.flights.lose(),
+                }
+                // It is waited for, whatever becomes of it.
+                let store = world.checkpoints.of(1, 0).await.unwrap();
+                world.flights.open();
+                follower.dataflow = begin(Some(store)).await;
                 is_kept = true;
                 (follower.rows, follower.begun) = saved.clone();
                 assert_eq!(follower.begun, follower.dataflow.is_restored());
@@ -619,6 +665,8 @@ async fn holds(query: u64, partitions: [u32; 2], step_rows: u32, acts: &[Act]) {
             Act::Resume if follower.begun => {
                 let token = follower.dataflow.token().to_string();
                 drop(follower.dataflow);
+                world.flights.open();
+                saved = flying.take().unwrap_or(saved);
                 follower.dataflow = begin(None).await;
                 is_kept = false;
                 follower.dataflow.resume(&token.parse().unwrap()).unwrap();

@@ -10,6 +10,7 @@
 //! change) by one kept plan. [`Dataflow`] runs all others, by operators that remember what they need. The crate never sees SQL text
 //! or a socket.
 
+mod asof;
 mod checkpoint;
 mod dataflow;
 mod delta;
@@ -29,7 +30,8 @@ mod law;
 #[cfg(test)]
 mod tests;
 
-pub use checkpoint::{Checkpoints, JobStore};
+pub use asof::{AsOfJoin, AsOfPlanner, Nearest};
+pub use checkpoint::{Checkpoints, CopyState, JobStore};
 pub use dataflow::Dataflow;
 pub use delta::Delta;
 pub use error::{Error, Result};

@@ -4,7 +4,6 @@ mod bounds;
 mod hostile;
 mod protocol;
 mod users;
-mod users;
 
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use tonic::transport::{Channel, Endpoint};

@@ -301,6 +301,40 @@ async fn a_closed_socket_stops_its_query() {
 }
 
 #[tokio::test]
+async fn a_client_that_does_not_read_is_left() {
+    let server = Server::builder()
+        .config("[rest]\nwebsocket_send_timeout = \"500ms\"\n")
+        .start();
+    let client = server.client();
+    client.run(&["CREATE STREAM s (n BIGINT, text TEXT)"]).await;
+    // It has little room for what comes, so that it is the server that has to wait.
+    let stream = tokio::net::TcpSocket::new_v4().unwrap();
+    stream.set_recv_buffer_size(4096).unwrap();
+    let stream = stream.connect(server.address().parse().unwrap()).await;
+    let url = format!("ws://{}/v1/live", server.address());
+    let opened = tokio_tungstenite::client_async(url, stream.unwrap()).await;
+    let (mut silent, _) = opened.unwrap();
+    for name in ["a", "b"] {
+        let query = json!({ "type": "query", "id": name, "query": "SELECT * FROM s EMIT CHANGES" });
+        silent.send(Message::text(query.to_string())).await.unwrap();
+    }
+    wait::eventually("both run", async || {
+        let running = client.running("EMIT CHANGES").await.len();
+        wait::check(running == 2, format!("{running} run"))
+    })
+    .await;
+    let rows = "INSERT INTO s SELECT n, repeat('x', 1000) FROM generate_series(1, 20000) AS g(n)";
+    client.run(&[rows]).await;
+    wait::eventually("both have ended", async || {
+        let running = client.running("EMIT CHANGES").await;
+        wait::check(running.is_empty(), format!("{running:?}"))
+    })
+    .await;
+    drop(silent);
+    server.stop();
+}
+
+#[tokio::test]
 async fn a_page_from_elsewhere_gets_no_socket() {
     use tokio_tungstenite::tungstenite::client::IntoClientRequest;
     let server = Server::start();

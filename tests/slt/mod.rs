@@ -13,7 +13,8 @@ use sqllogictest::{AsyncDB, MakeConnection, Record, Runner, parse_file};
 use weir_tests::postgres::PostgresClient;
 use weir_tests::{Server, binary, files, logs};
 
-use driver::{Kind, Rest};
+pub(crate) use driver::Kind;
+use driver::Rest;
 use postgres::Postgres;
 
 /// Two servers at a time: as many as the smallest machine has cores.

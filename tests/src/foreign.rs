@@ -13,8 +13,18 @@ pub fn node(script: &str, arguments: &[&str]) -> String {
     command
         .arg(binary::workspace().join("tests/node").join(script))
         .args(arguments)
-        .env("NODE_PATH", python::environment().join("node/node_modules"));
+        .env("NODE_PATH", node_path());
     python::output(command, script)
+}
+
+/// Where scripts find the packages of the clients and of the browser's driver.
+fn node_path() -> String {
+    let folder = |name: &str| python::environment().join(name).join("node_modules");
+    format!(
+        "{}:{}",
+        folder("node").display(),
+        folder("browser").display()
+    )
 }
 
 /// Runs a program of one file of `tests/java/` and gives what it printed.

@@ -1,6 +1,7 @@
 //! Whole benchmarks as materialized views: each view is what its query gives, while data comes and goes and after a restart.
 
 mod nexmark;
+mod operation;
 mod tpch;
 
 use serde_json::Value;

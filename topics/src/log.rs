@@ -77,7 +77,7 @@ struct Inner {
     /// Held while topics are made, changed or deleted.
     changing: Mutex<()>,
     writers: Mutex<Vec<JoinHandle<()>>>,
-    upkeep: Mutex<Option<JoinHandle<()>>>,
+    upkeep: Mutex<Vec<JoinHandle<()>>>,
     producer_ids: ProducerIds,
     /// The folder's lock, until the log is closed.
     lock: Mutex<Option<File>>,
@@ -176,14 +176,21 @@ impl TopicLog {
     }
 
     /// Looks after all topics once: closes segments that are due, moves starts by retention, compacts, and removes files that
-    /// nobody holds any more. A thread of the log does the same every `upkeep_interval_ms`. `now_ms` is the time in
-    /// milliseconds since the epoch.
+    /// nobody holds any more. After [`TopicLog::begin_upkeep`] a thread of the log does the same every `upkeep_interval_ms`.
+    /// `now_ms` is the time in milliseconds since the epoch.
     ///
     /// # Errors
     /// The first one that was met, when all partitions have been looked at.
     pub async fn maintain(&self, now_ms: i64) -> Result<()> {
         let log = self.clone();
         blocking(move || maintain(&log.0.shared, &log.0.topics, now_ms)).await
+    }
+
+    /// From now on, a thread of the log does what [`TopicLog::maintain`] does, every `upkeep_interval_ms`. Before this call nothing
+    /// that was kept is taken away, so that who goes on from where it was can hold what it needs first.
+    pub fn begin_upkeep(&self) {
+        let interval = Duration::from_millis(self.0.shared.settings.upkeep_interval_ms);
+        self.0.shared.upkeep.begin_rounds(interval);
     }
 
     /// A number for an idempotent producer, which none had before.
@@ -272,6 +279,7 @@ impl TopicLog {
         });
         let upkeep = upkeep.map_err(|error| {
             shared.begin_close();
+            shared.upkeep.begin_close();
             Error::io("start", "the topic log's upkeep", error)
         })?;
         Ok(Self(Arc::new_cyclic(|log| {
@@ -288,7 +296,7 @@ impl TopicLog {
                 shared,
                 topics,
                 changing: Mutex::default(),
-                upkeep: Mutex::new(Some(upkeep)),
+                upkeep: Mutex::new(upkeep),
                 writers: Mutex::new(writers),
                 producer_ids,
                 lock: Mutex::new(Some(lock)),
@@ -455,7 +463,7 @@ impl Inner {
         }
         // After them, so that all that they wrote is synced.
         self.shared.upkeep.begin_close();
-        if let Some(upkeep) = self.upkeep.lock().take() {
+        for upkeep in self.upkeep.lock().drain(..) {
             let _ = upkeep.join();
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <folder>/day=2024-01-01/<writer>-<commit>-<n>.parquet    what readers see
-//! <folder>/_weir/<writer>/<commit>.json                    the commit: its files, and the position that it leads to
+//! <folder>/_weir/<writer>/<commit>.json                    the commit: its files, and the position that it leads to; the last, and those of an hour
 //! <folder>/_weir/<writer>/staged/<commit>-<n>              files before their commit
 //! ```
 //!
@@ -10,10 +10,11 @@
 //! leaves of it the next start ends or removes: files of a commit are brought to their places, others are deleted. Whoever lists the
 //! folder sees each row once, at the latest after that start; whoever reads the commits sees it from the moment of the commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use datafusion::arrow::array::{AsArray, RecordBatch, UInt32Array};
@@ -37,6 +38,9 @@ use super::table::internal;
 use super::write::{self, Target, partition_keys};
 use crate::{Error, Result};
 
+/// How long a commit is kept that others have come after. Nobody needs it but a late write of an earlier attempt, which must find that
+/// its number is taken.
+const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
 /// The folder of commits, which readers of tables pass over.
 const LOG: &str = "_weir";
 
@@ -52,6 +56,8 @@ pub struct FolderWriter {
     name: String,
     /// The number of the last commit; 0 before the first.
     last: u64,
+    /// The commits that are kept, in order, and when each was made.
+    kept: VecDeque<(u64, SystemTime)>,
 }
 
 impl fmt::Debug for FolderWriter {
@@ -137,6 +143,7 @@ impl FolderWriter {
             compression,
             name,
             last: 0,
+            kept: VecDeque::new(),
         })
     }
 
@@ -145,8 +152,8 @@ impl FolderWriter {
     /// # Errors
     /// When the store cannot be reached, or holds what is no commit.
     pub async fn recover(&mut self) -> Result<Option<String>> {
-        let commits = self.commits().await?;
-        let Some(last) = commits.last().copied() else {
+        self.kept = self.commits().await?.into();
+        let Some((last, _)) = self.kept.back().copied() else {
             self.last = 0;
             self.sweep().await?;
             return Ok(None);
@@ -155,6 +162,12 @@ impl FolderWriter {
         self.last = last;
         self.publish(last, &manifest).await?;
         self.sweep().await?;
+        for path in self.outdated() {
+            match self.place.mount.delete(&path).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(self.failed(&error)),
+            }
+        }
         Ok(Some(manifest.position))
     }
 
@@ -201,7 +214,13 @@ impl FolderWriter {
         put.await.map_err(|error| self.failed(&error))?;
         self.sync(vec![to]).await?;
         self.last = commit;
-        self.publish(commit, &manifest).await
+        self.kept.push_back((commit, SystemTime::now()));
+        self.publish(commit, &manifest).await?;
+        let staged = (0..manifest.files.len()).map(|number| self.staged(commit, number));
+        let mut done: Vec<Path> = staged.collect();
+        done.extend(self.outdated());
+        self.delete_in_background(done);
+        Ok(())
     }
 
     /// The rows of each folder.
@@ -299,19 +318,28 @@ impl FolderWriter {
             placed.push(to);
         }
         self.sync(placed).await?;
-        // Nobody waits for that: what is left, a start removes.
-        let staged: Vec<Path> = (0..manifest.files.len())
-            .map(|number| self.staged(commit, number))
-            .collect();
+        Ok(())
+    }
+
+    /// The manifests of commits that nobody needs any more, which are forgotten.
+    fn outdated(&mut self) -> Vec<Path> {
+        let outdated = outdated(&mut self.kept, SystemTime::now());
+        let paths = outdated
+            .into_iter()
+            .map(|commit| self.manifest_path(commit));
+        paths.collect()
+    }
+
+    /// Deletes files that nobody waits for: what is left, a start removes.
+    fn delete_in_background(&self, files: Vec<Path>) {
         let mount = Arc::clone(&self.place.mount);
         tokio::spawn(async move {
-            for file in staged {
+            for file in files {
                 if let Err(error) = mount.delete(&file).await {
-                    tracing::debug!(location = %mount.show(&file), %error, "a staged file was left behind");
+                    tracing::debug!(location = %mount.show(&file), %error, "a file of a sink's log was left behind");
                 }
             }
         });
-        Ok(())
     }
 
     /// Removes what was staged and is of no commit.
@@ -333,8 +361,8 @@ impl FolderWriter {
         Ok(())
     }
 
-    /// The numbers of all commits, in order.
-    async fn commits(&self) -> Result<Vec<u64>> {
+    /// The numbers of all commits, in order, and when each was made.
+    async fn commits(&self) -> Result<Vec<(u64, SystemTime)>> {
         let listed = self
             .place
             .mount
@@ -345,11 +373,12 @@ impl FolderWriter {
             Err(object_store::Error::NotFound { .. }) => Vec::new(),
             Err(error) => return Err(self.failed(&error)),
         };
-        let mut commits: Vec<u64> = listed
+        let mut commits: Vec<(u64, SystemTime)> = listed
             .iter()
             .filter_map(|file| {
                 let name = file.location.filename()?;
-                name.strip_suffix(".json")?.parse().ok()
+                let number = name.strip_suffix(".json")?.parse().ok()?;
+                Some((number, file.last_modified.into()))
             })
             .collect();
         commits.sort_unstable();
@@ -411,6 +440,20 @@ impl FolderWriter {
             Error::new(Kind::Unavailable, message)
         })
     }
+}
+
+/// Takes those commits out that were made long ago; the last one stays, whenever that was.
+fn outdated(kept: &mut VecDeque<(u64, SystemTime)>, now: SystemTime) -> Vec<u64> {
+    let mut outdated = Vec::new();
+    while kept.len() > 1
+        && let Some((commit, made)) = kept.front().copied()
+        // A clock that has gone back makes nothing old.
+        && now.duration_since(made).is_ok_and(|age| age > KEPT_FOR)
+    {
+        outdated.push(commit);
+        kept.pop_front();
+    }
+    outdated
 }
 
 /// The place was right when the writer was made: what is wrong with it now, somebody may mend.

@@ -39,8 +39,8 @@ pub use history::{Conversion, History, HistoryFile, HistoryPlace, HistoryView};
 pub use hold::TopicHold;
 pub use ingest::{CsvLayout, Rows, encode_arrow, encode_batch, encode_csv, encode_ndjson};
 pub use keyed::{
-    Change, Commit, Conflicts, FollowedTable, KeyedTable, OnConflict, TableChanges, TableFollower,
-    TableWriter,
+    Change, Commit, Conflicts, FollowedTable, KeyedTable, OnConflict, Preview, TableChanges,
+    TableFollower, TableWriter,
 };
 pub use mirror::{MirroredTable, Newest, Renewed};
 pub use partition::partition_for_key;

@@ -199,7 +199,7 @@ impl SourceProgress {
         let broken = || {
             let message = format!("the offsets of group {:?} make no position", self.group_id);
             Error::new(Kind::Corrupt, message)
-                .with_hint("somebody has changed them; delete the group to begin anew")
+                .with_hint("somebody has changed them: what was written is not known any more; drop the sink, and create it anew with another target")
         };
         let (mut position, mut next) = (OffsetVector::new(), OffsetVector::new());
         let (mut is_first, mut announces) = (false, false);

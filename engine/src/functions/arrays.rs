@@ -8,7 +8,8 @@ use arrow::array::{
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::kernels::cmp;
-use arrow::compute::{cast, interleave, like, take};
+use arrow::compute::kernels::comparison::{ilike, like, nilike, nlike};
+use arrow::compute::{cast, interleave, take};
 use arrow::datatypes::{DataType, Field, Fields, Float64Type};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
@@ -43,20 +44,20 @@ pub(super) const QUANTIFIED: [Definition; 20] = quantified! {
     "any_le", (cmp::lt_eq as Compare), true;
     "any_gt", (cmp::gt as Compare), true;
     "any_ge", (cmp::gt_eq as Compare), true;
-    "any_like", (like::like as Compare), true;
-    "any_notlike", (like::nlike as Compare), true;
-    "any_ilike", (like::ilike as Compare), true;
-    "any_notilike", (like::nilike as Compare), true;
+    "any_like", (like as Compare), true;
+    "any_notlike", (nlike as Compare), true;
+    "any_ilike", (ilike as Compare), true;
+    "any_notilike", (nilike as Compare), true;
     "all_eq", (cmp::eq as Compare), false;
     "all_ne", (cmp::neq as Compare), false;
     "all_lt", (cmp::lt as Compare), false;
     "all_le", (cmp::lt_eq as Compare), false;
     "all_gt", (cmp::gt as Compare), false;
     "all_ge", (cmp::gt_eq as Compare), false;
-    "all_like", (like::like as Compare), false;
-    "all_notlike", (like::nlike as Compare), false;
-    "all_ilike", (like::ilike as Compare), false;
-    "all_notilike", (like::nilike as Compare), false;
+    "all_like", (like as Compare), false;
+    "all_notlike", (nlike as Compare), false;
+    "all_ilike", (ilike as Compare), false;
+    "all_notilike", (nilike as Compare), false;
 };
 
 /// The other functions of this file.

@@ -12,6 +12,8 @@ mod numbers;
 mod only_row;
 mod patterns;
 pub(crate) mod postgres;
+pub(crate) mod read_moment;
+mod regexes;
 mod series;
 pub(crate) mod shown;
 mod sum;
@@ -29,6 +31,7 @@ use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{AggregateUDF, Expr, ScalarUDF};
 use datafusion::prelude::SessionConfig;
+use weir_streaming::AsOfPlanner;
 
 use self::define::Definition;
 pub(crate) use self::only_row::OnlyRow;
@@ -40,6 +43,7 @@ pub(crate) fn state(runtime: Arc<RuntimeEnv>, config: SessionConfig) -> Result<S
         .with_runtime_env(runtime)
         .with_config(config)
         .with_analyzer_rule(Arc::new(decimals::Values))
+        .with_query_planner(Arc::new(AsOfPlanner))
         .build();
     state.register_expr_planner(Arc::new(Operators))?;
     state.register_expr_planner(Arc::new(decimals::Division))?;
@@ -66,12 +70,13 @@ pub(crate) fn call(name: &str, args: Vec<Expr>) -> Result<Expr> {
 type Functions = HashMap<String, Arc<ScalarUDF>>;
 
 static OWN: LazyLock<Functions> = LazyLock::new(|| {
-    const ALL: [&[Definition]; 8] = [
+    const ALL: [&[Definition]; 9] = [
         &arrays::QUANTIFIED,
         &arrays::FUNCTIONS,
         &dates::FUNCTIONS,
         &numbers::FUNCTIONS,
         &patterns::FUNCTIONS,
+        &regexes::FUNCTIONS,
         &series::FUNCTIONS,
         &shown::FUNCTIONS,
         &texts::FUNCTIONS,

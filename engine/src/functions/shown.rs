@@ -21,7 +21,8 @@ use super::define::{Arguments, Definition, function, is_null, takes};
 pub(super) const FUNCTIONS: [Definition; 1] =
     [function("text_of_value", &[takes(&[Any], Text, texts)])];
 
-/// Whether a cast of this type to text is done here, because Arrow's text is another.
+/// Whether a cast of this type to text is done here, because Arrow's text is another. (Bytes are read as UTF-8: it is how records
+/// of raw streams are looked at.)
 pub(crate) fn is_shown_here(data_type: &DataType) -> bool {
     matches!(
         data_type,
@@ -36,7 +37,6 @@ pub(crate) fn is_shown_here(data_type: &DataType) -> bool {
             | DataType::LargeList(_)
             | DataType::FixedSizeList(..)
             | DataType::Struct(_)
-            | DataType::Binary
     )
 }
 

@@ -17,7 +17,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use super::checked::checked;
 use super::rewrite::{self, Scope};
 use super::rounded::rounded;
-use super::{bytea, from_text};
+use super::{bytea, from_text, spans};
 
 /// The digits after the point that a quotient gets where there is room: as many significant ones as PostgreSQL gives at
 /// least (`select_div_scale`, `NUMERIC_MIN_SIG_DIGITS`).
@@ -204,6 +204,9 @@ pub(super) fn mixed(mut expr: Expr, scope: &Scope<'_>) -> Result<Transformed<Exp
         Expr::ScalarFunction(call) if UNIFYING.contains(&call.func.name()) => {
             agree(&mut call.args, scope)
         }
+        Expr::AggregateFunction(call) if call.func.name() == "avg" => {
+            averaged(&mut call.params.args, scope)
+        }
         _ => false,
     };
     Ok(if changed {
@@ -211,6 +214,23 @@ pub(super) fn mixed(mut expr: Expr, scope: &Scope<'_>) -> Result<Transformed<Exp
     } else {
         Transformed::no(expr)
     })
+}
+
+/// Gives the mean of decimals as many digits as a quotient has.
+fn averaged(args: &mut [Expr], scope: &Scope<'_>) -> bool {
+    let [value] = args else { return false };
+    let is_decimal = |data_type: &DataType| data_type.is_decimal();
+    let wider = scope
+        .type_of(value)
+        .filter(is_decimal)
+        .and_then(|data_type| dividend(&data_type, &DataType::Int8));
+    match wider {
+        Some(wider) => {
+            *value = cast(std::mem::take(value), wider);
+            true
+        }
+        None => false,
+    }
 }
 
 /// Makes doubles of the decimals among `operands`, if there is a double among them too.
@@ -284,6 +304,7 @@ impl AnalyzerRule for Values {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        let plan = plan.transform_up_with_subqueries(spans::sorted).data()?;
         rewrite::expressions(plan, settled)
     }
 }
@@ -293,7 +314,8 @@ fn settled(expr: Expr, scope: &Scope<'_>) -> Result<Transformed<Expr>> {
         .transform_data(bytea::read)?
         .transform_data(|expr| checked(expr, scope))?
         .transform_data(|expr| rounded(expr, scope))?
-        .transform_data(|expr| from_text::read(expr, scope))
+        .transform_data(|expr| from_text::read(expr, scope))?
+        .transform_data(|expr| spans::compared(expr, scope))
 }
 
 /// An expression over the columns of `schema`, planned and made ready by `coerce`, which settles its types.

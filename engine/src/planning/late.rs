@@ -8,6 +8,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::ViewTable;
 use weir_catalog::{Body, Entry, ObjectName, Snapshot};
 
+use super::relations::leaves_out;
 use super::{Planner, Text};
 use crate::error::Result;
 
@@ -45,14 +46,16 @@ impl Planner {
         let Body::MaterializedView(kept) = &entry.body else {
             return Ok(None);
         };
-        let plan = Box::pin(self.also_closing().view(entry.owner, &kept.view)).await;
+        let closing = self.also_closing(leaves_out(kept));
+        let plan = Box::pin(closing.view(entry.owner, &kept.view)).await;
         let plan = plan.map_err(|error| error.in_context(&format!("view \"{}\"", entry.name)))?;
         let late = weir_streaming::late_rows(&plan)?;
         Ok(Some(Arc::new(ViewTable::new(late, None))))
     }
 
-    /// A planner for the same statement, on the same offsets, in which windows close.
-    fn also_closing(&self) -> Self {
+    /// A planner for the same statement, on the same offsets, in which windows close; and in which rows without a watermark are left
+    /// out, or not.
+    fn also_closing(&self, leaves_out: bool) -> Self {
         Self {
             engine: Arc::clone(&self.engine),
             snapshot: Arc::clone(&self.snapshot),
@@ -66,6 +69,7 @@ impl Planner {
             visible: Arc::clone(&self.visible),
             expands_kept: self.expands_kept,
             closes_windows: true,
+            leaves_out,
             tells_keys: self.tells_keys,
             parameter_types: Vec::new(),
             opened: Arc::clone(&self.opened),

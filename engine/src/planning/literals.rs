@@ -205,6 +205,19 @@ fn spell_out(value: &mut Expr) {
 
 /// The text with its clock in words, if it has one.
 pub(super) fn spelled_out(text: &str) -> Option<String> {
+    if let Some(words) = iso_duration(text.trim()) {
+        return Some(words);
+    }
+    if let Some(past) = text.trim().strip_suffix("ago") {
+        let words = spelled_out(past).unwrap_or_else(|| past.to_owned());
+        let words = words.split_ascii_whitespace().map(|word| {
+            match word.starts_with(|c: char| c.is_ascii_digit()) {
+                true => format!("-{word}"),
+                false => word.trim_start_matches('-').to_owned(),
+            }
+        });
+        return Some(words.collect::<Vec<_>>().join(" "));
+    }
     let words = text.split_ascii_whitespace().map(|word| {
         let negative = word.starts_with('-');
         let plain = word.trim_start_matches(['+', '-']);
@@ -228,6 +241,34 @@ pub(super) fn spelled_out(text: &str) -> Option<String> {
     });
     let words = words.collect::<Option<Vec<_>>>()?;
     text.contains([':', '+']).then(|| words.join(" "))
+}
+
+/// `P1Y2M3DT4H5M6S` in words.
+fn iso_duration(text: &str) -> Option<String> {
+    let rest = text.strip_prefix('P')?;
+    let (mut words, mut number, mut in_time) = (Vec::new(), String::new(), false);
+    for character in rest.chars() {
+        let unit = match (character, in_time) {
+            ('T', _) if number.is_empty() => {
+                in_time = true;
+                continue;
+            }
+            ('0'..='9' | '.' | '-' | '+', _) => {
+                number.push(character);
+                continue;
+            }
+            ('Y', false) => "years",
+            ('M', false) => "mons",
+            ('W', false) => "weeks",
+            ('D', false) => "days",
+            ('H', true) => "hours",
+            ('M', true) => "minutes",
+            ('S', true) => "seconds",
+            _ => return None,
+        };
+        words.push(format!("{} {unit}", std::mem::take(&mut number)));
+    }
+    (!words.is_empty() && number.is_empty()).then(|| words.join(" "))
 }
 
 fn as_double(number: &ValueWithSpan) -> Result<Option<Expr>> {
@@ -311,7 +352,11 @@ mod tests {
         for (text, spelled) in [
             ("1 day", None),
             ("1 hour x:y", None),
-            ("P1DT2H", None),
+            (
+                "P1Y2M3DT4H5M6.5S",
+                Some("1 years 2 mons 3 days 4 hours 5 minutes 6.5 seconds"),
+            ),
+            ("1 week ago", Some("-1 week")),
             ("04:05", Some("04 hours 05 minutes 0 seconds")),
             (
                 "-1 mons +1 day -00:00:01.5",

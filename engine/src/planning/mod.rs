@@ -3,6 +3,7 @@
 //! A [`Planner`] serves one statement. It opens every relation that the statement names (views by planning their own
 //! text), hands them to DataFusion's SQL planner as [`context::PlanContext`], and never looks at the catalog again.
 
+mod asof;
 mod bytea;
 mod checked;
 mod closing;
@@ -25,6 +26,7 @@ mod references;
 mod relations;
 mod rewrite;
 mod rounded;
+mod spans;
 mod subqueries;
 mod types;
 mod watermarks;
@@ -62,6 +64,7 @@ use crate::session::Session;
 use crate::system::{Asker, System};
 use crate::transaction::Moment;
 use crate::variables::Variables;
+pub(crate) use asof::is_versioned;
 use context::PlanContext;
 pub(crate) use parameters::{parameter_types, with_parameters, with_unknown_parameters};
 pub(crate) use postgres::columns;
@@ -95,6 +98,8 @@ pub(crate) struct Planner {
     visible: Arc<Snapshot>,
     /// Whether rows of windows wait until these close.
     closes_windows: bool,
+    /// Whether a row whose watermark cannot be computed is left out, where a stream with a watermark is read once.
+    leaves_out: bool,
     /// Whether views that are kept are planned by their text, as others are.
     expands_kept: bool,
     /// Whether tables that are followed are to say what tells their rows apart.
@@ -164,6 +169,7 @@ impl Planner {
             reading,
             stop: running.stop.clone(),
             closes_windows: false,
+            leaves_out: false,
             expands_kept: false,
             tells_keys: false,
             parameter_types: Vec::new(),
@@ -333,13 +339,14 @@ impl Planner {
         schema: &str,
     ) -> Result<LogicalPlan> {
         windows::expand(&mut statement, self.closes_windows)?;
-        postgres::settle(&mut statement)?;
+        postgres::settle(&mut statement, &|name| self.stored_columns(name, schema))?;
         let shows_hidden = hidden::is_mentioned(&statement);
         if shows_hidden {
             hidden::exclude_hidden(&mut statement, &|name| {
                 self.has_hidden_columns(name, schema)
             });
         }
+        self.settle_joins_by_time(&mut statement, text, schema)?;
         literals::settle(&mut statement)?;
         let mentioned = names::mentioned(&statement);
         let (relations, calls) = self.open(&mentioned, shows_hidden, text, schema).await?;
@@ -351,6 +358,7 @@ impl Planner {
         let mut context = PlannerContext::new().with_prepare_param_data_types(parameters);
         self.with_context(schema, &relations, calls, |sql| {
             sql.sql_statement_to_plan_with_context(statement, &mut context)
+                .and_then(postgres::first_rows::numbered)
                 .and_then(postgres::lateral::unnested)
                 .and_then(columns::restored)
                 .and_then(decimals::doubles_win)
@@ -396,8 +404,12 @@ impl Planner {
             default_schema,
             relations,
             relation_planners: match self.closes_windows {
-                true => vec![Arc::new(calls), Arc::new(closing::ClosingWindows)],
-                false => vec![Arc::new(calls)],
+                true => vec![
+                    Arc::new(calls),
+                    Arc::new(asof::JoinsByTime),
+                    Arc::new(closing::ClosingWindows),
+                ],
+                false => vec![Arc::new(calls), Arc::new(asof::JoinsByTime)],
             },
             time_zone: self
                 .state
@@ -457,7 +469,7 @@ pub(crate) fn plan_expression(
     mut expr: ast::Expr,
     schema: &DFSchema,
 ) -> Result<Expr> {
-    postgres::settle(&mut expr)?;
+    postgres::settle(&mut expr, &|_| vec![])?;
     literals::settle(&mut expr)?;
     let relations = HashMap::new();
     let context = PlanContext {

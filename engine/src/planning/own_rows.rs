@@ -65,7 +65,7 @@ pub(super) fn over_stream(
 
 /// The transaction's own rows.
 fn own(schema: &SchemaRef, batches: Vec<RecordBatch>) -> Result<LogicalPlan> {
-    let as_declared = |batch: RecordBatch| {
+    let as_declared = |batch: RecordBatch| -> Result<RecordBatch> {
         let columns = batch.columns().iter().zip(schema.fields());
         let columns =
             columns.map(|(column, field)| Ok(arrow::compute::cast(column, field.data_type())?));

@@ -13,7 +13,7 @@ use weir_catalog::{
     Body, Entry, MaterializedView, ObjectId, ObjectKind, ObjectName, Privilege, Snapshot,
 };
 use weir_connectors::topic::{FollowedTable, MirroredTable, StreamTable, TopicHold};
-use weir_streaming::{WatermarkedStream, unique_key};
+use weir_streaming::{OnRowError, WatermarkedStream, unique_key};
 use weir_topics::Topic;
 
 use super::files::Calls;
@@ -65,6 +65,20 @@ impl Planner {
                 .is_some_and(|ident| mentioned.ctes.contains(&normalized(ident))),
             _ => false,
         }
+    }
+
+    /// The columns of a relation of the catalog; none of anything else.
+    pub(super) fn stored_columns(&self, name: &ast::ObjectName, schema: &str) -> Vec<String> {
+        let entry = object(name, schema)
+            .ok()
+            .and_then(|object| self.snapshot.get(&object).cloned());
+        entry.map_or_else(Vec::new, |entry| {
+            entry
+                .columns()
+                .iter()
+                .map(|column| column.name.clone())
+                .collect()
+        })
     }
 
     pub(super) fn has_hidden_columns(&self, name: &ast::ObjectName, schema: &str) -> bool {
@@ -212,13 +226,22 @@ impl Planner {
             let schema = entry.arrow_schema();
             return Ok(Arc::new(MirroredTable::new(table, rows, schema)?));
         }
-        Ok(match watermark {
-            Some(watermark) => Arc::new(WatermarkedStream::new(Arc::new(table), shown, watermark)),
-            None => match self.written_to(entry, shows_hidden)? {
-                Some(written) => own_rows::over_stream(Arc::new(table), written)?,
-                None => Arc::new(table),
-            },
-        })
+        let table: Arc<dyn TableProvider> = match watermark {
+            Some(watermark) => {
+                let stream = WatermarkedStream::new(Arc::new(table), shown, watermark);
+                // Of a view they are counted by its job.
+                let on_error = match self.leaves_out {
+                    true => OnRowError::Skip(Arc::default()),
+                    false => OnRowError::Fail,
+                };
+                Arc::new(stream.with_on_row_error(on_error))
+            }
+            None => Arc::new(table),
+        };
+        match self.written_to(entry, shows_hidden)? {
+            Some(written) => own_rows::over_stream(table, written),
+            None => Ok(table),
+        }
     }
 
     /// What the transaction has written to something itself.
@@ -361,7 +384,7 @@ fn same_type(a: &Field, b: &Field) -> bool {
 }
 
 /// The catalog's name for a name in `FROM`.
-fn object(name: &ast::ObjectName, default_schema: &str) -> Result<ObjectName> {
+pub(super) fn object(name: &ast::ObjectName, default_schema: &str) -> Result<ObjectName> {
     let parts: Vec<String> = name
         .0
         .iter()
@@ -385,9 +408,11 @@ fn object(name: &ast::ObjectName, default_schema: &str) -> Result<ObjectName> {
 
 /// Whether a view that is kept has the rows of its query as it stands: none waits, and none is left out.
 fn is_its_query(kept: &MaterializedView) -> bool {
-    let leaves_out = kept
-        .options
-        .get("on_error")
-        .is_some_and(|policy| policy == "skip");
-    !kept.on_window_close && !leaves_out
+    !kept.on_window_close && !leaves_out(kept)
+}
+
+/// Whether rows that cannot be computed are left out of a view that is kept.
+pub(super) fn leaves_out(kept: &MaterializedView) -> bool {
+    let policy = kept.options.get("on_error");
+    policy.is_some_and(|policy| policy == "skip")
 }

@@ -18,6 +18,18 @@ use super::rewrite::Scope;
 /// `expr` with each number with a fraction rounded before it is cast to a whole one.
 pub(super) fn rounded(expr: Expr, scope: &Scope<'_>) -> Result<Transformed<Expr>> {
     expr.transform_up(|mut expr| {
+        if let Expr::ScalarFunction(call) = &mut expr
+            && call.func.name() == "round"
+            && let [number] = call.args.as_mut_slice()
+            && scope
+                .type_of(number)
+                .is_some_and(|data_type| data_type.is_floating())
+        {
+            // Of a double, half to even.
+            let number = std::mem::take(number);
+            let call = ScalarFunction::new_udf(Arc::clone(&NEAREST), vec![number]);
+            return Ok(Transformed::yes(Expr::ScalarFunction(call)));
+        }
         let (Expr::Cast(Cast { expr: inner, field })
         | Expr::TryCast(TryCast { expr: inner, field })) = &mut expr
         else {

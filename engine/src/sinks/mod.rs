@@ -3,7 +3,7 @@
 mod open;
 mod target;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -15,15 +15,18 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_base::{Classify, Kind, TopicId};
-use weir_catalog::{Body, Entry, ObjectId, ObjectKind, Snapshot};
+use weir_catalog::{Body, Entry, ObjectId, Snapshot};
 use weir_streaming::{Feed, Holds, JobStatus, Positions};
 
 pub(crate) use open::{feed, plan};
+pub use target::is_of_sink;
 pub(crate) use target::{FILES, envelope_of, files, group_id, record_schema};
 
 use crate::engine::Shared;
 use crate::error::Error;
 use crate::lanes::{Lane, defect};
+use crate::rate::RATE;
+use crate::reads::tables_read;
 use crate::views::{Failure, ViewState, ViewStatus};
 
 /// The first and the longest wait after a failure of a target.
@@ -148,11 +151,10 @@ impl Sinks {
             // It reads streams alone.
             return;
         }
-        for id in tables_read(snapshot, entry) {
-            let topic = snapshot.by_id(id).map(|table| engine.topic_of(table));
-            if let Some(Ok(topic)) = topic {
-                holds.hold(&topic);
-            }
+        let read = entry.depends_on.iter().copied();
+        let read = read.filter(|id| Some(*id) != sink.target);
+        for topic in tables_read(engine, snapshot, read) {
+            holds.hold(&topic);
         }
     }
 
@@ -179,32 +181,6 @@ impl RunningSink {
             tracing::error!(%error, "the task of a sink has ended");
         }
     }
-}
-
-/// The tables, and the views that are kept, whose rows a sink reads, also through views that are not.
-fn tables_read(snapshot: &Snapshot, entry: &Entry) -> BTreeSet<ObjectId> {
-    let Body::Sink(sink) = &entry.body else {
-        return BTreeSet::new();
-    };
-    let own = entry.depends_on.iter().copied();
-    let mut open: Vec<ObjectId> = own.filter(|id| Some(*id) != sink.target).collect();
-    let (mut seen, mut tables) = (BTreeSet::new(), BTreeSet::new());
-    while let Some(id) = open.pop() {
-        let Some(entry) = snapshot.by_id(id).filter(|_| seen.insert(id)) else {
-            continue;
-        };
-        match &entry.body {
-            Body::Table(_) | Body::MaterializedView(_) => {
-                tables.insert(id);
-            }
-            Body::Stream(stream) if stream.is_changelog() => {
-                tables.insert(id);
-            }
-            Body::View(_) => open.extend(&entry.depends_on),
-            _ => {}
-        }
-    }
-    tables
 }
 
 /// As [`follow`]; a panic fails the sink, and ends nothing else.
@@ -336,6 +312,11 @@ impl Life {
                 }
             }
             feed.tend().await?;
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Ok(()),
+                () = feed.turn() => {}
+            }
             let Some(engine) = self.engine.upgrade() else {
                 return Ok(());
             };
@@ -471,10 +452,12 @@ async fn open(engine: &Arc<Shared>, entry: &Entry) -> Result<(Feed, Vec<TopicId>
     feed.open().await?;
     let snapshot = engine.catalog.snapshot();
     let is_view = |id: TopicId| {
-        let stored = snapshot.by_topic(id).iter();
-        stored
-            .map(|entry| entry.kind())
-            .any(|kind| kind == ObjectKind::MaterializedView)
+        let mut stored = snapshot.by_topic(id).iter();
+        stored.any(|entry| match &entry.body {
+            // One with a rate is shown as it is.
+            Body::MaterializedView(kept) => !kept.options.contains_key(RATE),
+            _ => false,
+        })
     };
     let topics = feed.job().reads().map(weir_topics::Topic::id);
     let views = topics.filter(|id| is_view(*id)).collect();

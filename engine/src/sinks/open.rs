@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::compute::can_cast_types;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
-use weir_base::{Kind, SqlState};
+use weir_base::{Kind, Options, SqlState};
 use weir_catalog::{AccountId, Body, Entry, Sink};
 use weir_streaming::{Feed, Holds, Job, unique_key};
 
@@ -13,7 +13,7 @@ use super::target;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::planning::Planner;
-use crate::views;
+use crate::{rate, views};
 
 /// What feeds a sink, at the beginning.
 pub(crate) async fn feed(engine: &Arc<Shared>, entry: &Entry, holds: Holds) -> Result<Feed> {
@@ -22,11 +22,11 @@ pub(crate) async fn feed(engine: &Arc<Shared>, entry: &Entry, holds: Holds) -> R
     };
     let memory = engine.settings.limits.view_memory.0;
     let memory = usize::try_from(memory).unwrap_or(usize::MAX);
-    let planner = views::planner(engine, &sink.query.sql, false, memory)
+    let planner = views::planner(engine, &sink.query.sql, sink.on_window_close, memory)
         .expanding_kept(sink.expands_kept)
         .telling_keys();
     let plan = plan(&planner, entry, entry.owner, sink).await?;
-    let store = Some(engine.checkpoints.of(entry.id.0, 0)?);
+    let store = Some(engine.checkpoints.uncopied(entry.id.0, 0).await?);
     let (plan, dataflow) = planner.followed(plan, store).await?;
     let dataflow = match target::unique_key(engine, sink)? {
         Some(key) if !dataflow.only_grows() && !is_known(&plan, &key) => {
@@ -36,6 +36,7 @@ pub(crate) async fn feed(engine: &Arc<Shared>, entry: &Entry, holds: Holds) -> R
     };
     let output = target::open(engine, &planner, entry, sink, &dataflow)?;
     let job = Job::new(entry.id.0, dataflow, output, views::upkeep(engine, memory));
+    let job = job.with_rate(rate::take(&mut Options::new(sink.options.clone()))?);
     Ok(Feed::new(job, holds))
 }
 

@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::ingest::Checks;
 use crate::planning::Planner;
 use crate::planning::files::connection as connection_of;
+use crate::rate::RATE;
 use crate::rows::row_schema;
 
 /// The connector of files.
@@ -31,7 +32,14 @@ const ROLLOVER_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The group whose offsets say how far a sink is, and the transactional id under which it writes.
 pub(crate) fn group_id(sink: ObjectId) -> String {
-    format!("weir.sink.{sink}")
+    format!("{GROUP_PREFIX}{sink}")
+}
+
+const GROUP_PREFIX: &str = "weir.sink.";
+
+/// Whether a consumer group, or a transactional id, is a sink's: what changes it changes what the sink takes for written.
+pub fn is_of_sink(id: &str) -> bool {
+    id.starts_with(GROUP_PREFIX)
 }
 
 /// The stream or table whose columns a sink's rows have; none where they have columns of their own.
@@ -244,8 +252,9 @@ fn topic_of(engine: &Shared, sink: &Sink) -> Result<Topic> {
     engine.topic_of(target)
 }
 
+/// What a sink's options say of where it writes to.
 fn given(sink: &Sink) -> Options {
-    let given = sink.options.iter();
+    let given = sink.options.iter().filter(|(key, _)| *key != RATE);
     Options::new(given.map(|(key, value)| (key.clone(), value.clone())))
 }
 

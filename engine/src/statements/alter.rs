@@ -14,8 +14,7 @@ use crate::rows;
 use crate::topic_config::{self, TopicSetting};
 
 impl Execution {
-    pub(super) async fn alter(&self, alter: statement::Alter, tag: &str) -> Result<Answer> {
-        let kind = catalog_kind(alter.kind)?;
+    pub(super) async fn alter(&self, alter: statement::Alter, tag: &'static str) -> Result<Answer> {
         if let AlterOperation::As {
             query,
             query_sql,
@@ -34,6 +33,14 @@ impl Execution {
             .await?;
             return Ok(self.done(tag));
         }
+        let this = self.clone();
+        self.to_the_end(async move { this.alter_at_once(alter, tag).await })
+            .await
+    }
+
+    /// What takes no longer than a commit, and what it takes to run by it.
+    async fn alter_at_once(&self, alter: statement::Alter, tag: &str) -> Result<Answer> {
+        let kind = catalog_kind(alter.kind)?;
         let _ddl = self.may_define().await?;
         let snapshot = self.snapshot();
         let name = self.object_name(alter.kind, &alter.name)?;
@@ -72,6 +79,10 @@ impl Execution {
                 entry.describe()
             )));
         }
+        let of_options = matches!(
+            alter.operation,
+            AlterOperation::SetOptions(_) | AlterOperation::ResetOptions(_)
+        );
         let changes = match alter.operation {
             AlterOperation::RenameTo(to) => snapshot.rename(entry.id, &normalized(&to))?,
             AlterOperation::SetSchema(schema) => {
@@ -127,6 +138,9 @@ impl Execution {
         if self.transaction.is_some() {
             return Ok(self.done(tag));
         }
+        if of_options {
+            self.apply_job_options(&entry).await?;
+        }
         if let Some((_, topic)) = entry.topic() {
             self.engine.forget_table(topic);
             self.engine.histories.changed();
@@ -152,26 +166,33 @@ impl Execution {
         Ok(())
     }
 
-    /// Sets options of a stream, or gives them their defaults: those of its topic at once, in one step; its own by the changes
-    /// that are answered.
+    /// Sets options of a stream, view or sink, or gives them their defaults: those of a topic at once, in one step; others by the
+    /// changes that are answered.
     async fn set_options(
         &self,
         snapshot: &Snapshot,
         entry: &Entry,
         changes: Vec<(String, Option<String>)>,
     ) -> Result<Vec<weir_catalog::Change>> {
-        let Body::Stream(stream) = &entry.body else {
-            return Err(Error::invalid(
-                SqlState::WRONG_OBJECT_TYPE,
-                format!("{} has no options that can be changed", entry.describe()),
-            ));
-        };
         if changes.is_empty() {
             return Err(Error::invalid(
                 SqlState::SYNTAX_ERROR,
                 "SET () and RESET () name an option",
             ));
         }
+        let stream = match &entry.body {
+            Body::Stream(stream) => stream,
+            Body::MaterializedView(kept) => {
+                return self.set_view_options(snapshot, entry, kept, changes);
+            }
+            Body::Sink(sink) => return self.set_sink_options(snapshot, entry, sink, changes),
+            _ => {
+                return Err(Error::invalid(
+                    SqlState::WRONG_OBJECT_TYPE,
+                    format!("{} has no options that can be changed", entry.describe()),
+                ));
+            }
+        };
         let topic = self.engine.topic_of(entry)?;
         let mut config = topic.config();
         let mut options = stream.options.clone();

@@ -27,13 +27,17 @@ impl Execution {
         let ast::Statement::Update(update) = statement else {
             return Err(Error::new(Kind::Internal, "an UPDATE that is none"));
         };
-        if update.returning.is_some() {
-            return Err(Error::unsupported("RETURNING is not supported yet"));
+        if !update.table.joins.is_empty() {
+            return Err(Error::unsupported("UPDATE of a join is not supported")
+                .with_hint("write UPDATE t SET … FROM … WHERE …"));
         }
-        if update.from.is_some() || !update.table.joins.is_empty() {
-            return Err(Error::unsupported("UPDATE … FROM is not supported yet")
-                .with_hint("use a subquery in SET or WHERE"));
-        }
+        let beside = match &update.from {
+            None => &[][..],
+            Some(
+                ast::UpdateTableFromKind::BeforeSet(from)
+                | ast::UpdateTableFromKind::AfterSet(from),
+            ) => from.as_slice(),
+        };
         let (entry, alias) = self.table_to_change(&update.table.relation, "UPDATE")?;
         let assigned = assignments(&update.assignments, &entry)?;
         let values = entry.columns().iter().map(|column| {
@@ -50,28 +54,28 @@ impl Execution {
             .as_ref()
             .map(|filter| format!(" WHERE {filter}"))
             .unwrap_or_default();
-        let from = entry.name.sql();
-        let sql = format!("SELECT {alias}.{KEY}, {values} FROM {from} AS {alias}{filter}");
+        let sql = select_beside(&entry, &alias, &values, beside, &filter);
         let writer = self.engine.keyed_table(&entry)?.writer().await?;
         let found = self.find(&sql, &entry, &writer).await?;
         let (keys, rows) = split_keys(found, &entry)?;
         Checks::of(&self.engine, &entry)?.check(&rows, &entry)?;
+        let returned = self
+            .returned_rows(update.returning.as_deref(), &entry, &alias, &rows)
+            .await?;
         let rows = self.encode(&entry, rows).await?;
         let changes = vec![Change::Update { keys, rows }];
         let updated = self.change_table(&entry, writer, changes, true).await?;
-        self.wrote("UPDATE", updated)
+        self.changed("UPDATE", updated, returned)
     }
 
     pub(super) async fn delete(&self, statement: ast::Statement) -> Result<Answer> {
         let ast::Statement::Delete(delete) = statement else {
             return Err(Error::new(Kind::Internal, "a DELETE that is none"));
         };
-        if delete.returning.is_some() {
-            return Err(Error::unsupported("RETURNING is not supported yet"));
-        }
-        if delete.using.is_some() || !delete.tables.is_empty() {
-            return Err(Error::unsupported("DELETE … USING is not supported yet")
-                .with_hint("use a subquery in WHERE"));
+        if !delete.tables.is_empty() {
+            return Err(Error::unsupported(
+                "DELETE from several tables is not supported",
+            ));
         }
         if !delete.order_by.is_empty() || delete.limit.is_some() {
             return Err(Error::unsupported(
@@ -95,15 +99,33 @@ impl Execution {
             .as_ref()
             .map(|filter| format!(" WHERE {filter}"))
             .unwrap_or_default();
-        let sql = format!(
-            "SELECT {alias}.{KEY} FROM {} AS {alias}{filter}",
-            entry.name.sql()
-        );
+        let beside = delete.using.as_deref().unwrap_or_default();
+        // All columns, where they are to be returned.
+        let values = match &delete.returning {
+            Some(_) => {
+                let columns = entry.columns().iter();
+                let columns =
+                    columns.map(|column| format!("{alias}.{}", quote_ident(&column.name)));
+                columns.collect::<Vec<_>>().join(", ")
+            }
+            None => String::new(),
+        };
+        let sql = select_beside(&entry, &alias, &values, beside, &filter);
         let writer = self.engine.keyed_table(&entry)?.writer().await?;
-        let keys = keys_of(self.find(&sql, &entry, &writer).await?.column(0))?;
+        let found = self.find(&sql, &entry, &writer).await?;
+        let (keys, returned) = match &delete.returning {
+            Some(items) => {
+                let (keys, rows) = split_keys(found, &entry)?;
+                let returned = self
+                    .returned_rows(Some(items), &entry, &alias, &rows)
+                    .await?;
+                (keys, returned)
+            }
+            None => (keys_of(found.column(0))?, None),
+        };
         let changes = vec![Change::Delete { keys }];
         let deleted = self.change_table(&entry, writer, changes, true).await?;
-        self.wrote("DELETE", deleted)
+        self.changed("DELETE", deleted, returned)
     }
 
     pub(super) async fn truncate(&self, names: &[ast::ObjectName]) -> Result<Answer> {
@@ -251,6 +273,30 @@ impl Execution {
     }
 }
 
+/// The query that finds the rows to change, each once: their keys, and `values`.
+fn select_beside(
+    entry: &Entry,
+    alias: &str,
+    values: &str,
+    beside: &[ast::TableWithJoins],
+    filter: &str,
+) -> String {
+    let values = match values {
+        "" => String::new(),
+        values => format!(", {values}"),
+    };
+    let from = entry.name.sql();
+    if beside.is_empty() {
+        return format!("SELECT {alias}.{KEY}{values} FROM {from} AS {alias}{filter}");
+    }
+    // Of several rows beside one that is changed one counts; which, PostgreSQL does not say either.
+    let beside: Vec<_> = beside.iter().map(ToString::to_string).collect();
+    format!(
+        "SELECT DISTINCT ON ({alias}.{KEY}) {alias}.{KEY}{values} FROM {from} AS {alias}, {}{filter}",
+        beside.join(", ")
+    )
+}
+
 /// The table's columns after the key's.
 pub(super) fn with_key(entry: &Entry) -> SchemaRef {
     let key = Arc::new(Field::new(KEY, DataType::Binary, true));
@@ -269,11 +315,7 @@ pub(super) fn assignments(
     entry: &Entry,
 ) -> Result<Vec<(String, ast::Expr)>> {
     let mut assigned: Vec<(String, ast::Expr)> = Vec::with_capacity(assignments.len());
-    for assignment in assignments {
-        let ast::AssignmentTarget::ColumnName(target) = &assignment.target else {
-            return Err(Error::unsupported("SET (a, b) = (…) is not supported")
-                .with_hint("write SET a = …, b = …"));
-        };
+    for (target, value) in one_each(assignments)? {
         let name = target
             .0
             .last()
@@ -299,9 +341,9 @@ pub(super) fn assignments(
             )
             .with_position(position_of(target)));
         }
-        let is_default = matches!(&assignment.value, ast::Expr::Identifier(ident) if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default"));
+        let is_default = matches!(value, ast::Expr::Identifier(ident) if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default"));
         let value = match (&column.default, is_default) {
-            (_, false) => assignment.value.clone(),
+            (_, false) => value.clone(),
             (Some(sql), true) => {
                 weir_sql::parse_expr(sql).map_err(|error| Error::from_classified(&error))?
             }
@@ -310,6 +352,39 @@ pub(super) fn assignments(
         assigned.push((name, value));
     }
     Ok(assigned)
+}
+
+/// Each column that is assigned, and its value: of `(a, b) = (1, 2)` two.
+fn one_each(assignments: &[ast::Assignment]) -> Result<Vec<(&ast::ObjectName, &ast::Expr)>> {
+    let mut each = Vec::with_capacity(assignments.len());
+    for assignment in assignments {
+        match (&assignment.target, &assignment.value) {
+            (ast::AssignmentTarget::ColumnName(target), value) => each.push((target, value)),
+            (ast::AssignmentTarget::Tuple(targets), ast::Expr::Tuple(values))
+                if targets.len() == values.len() =>
+            {
+                each.extend(targets.iter().zip(values));
+            }
+            (ast::AssignmentTarget::Tuple(targets), ast::Expr::Nested(value))
+                if targets.len() == 1 =>
+            {
+                each.extend(targets.iter().map(|target| (target, value.as_ref())));
+            }
+            (ast::AssignmentTarget::Tuple(_), ast::Expr::Tuple(_)) => {
+                return Err(Error::invalid(
+                    SqlState::SYNTAX_ERROR,
+                    "number of columns does not match number of values",
+                ));
+            }
+            _ => {
+                return Err(
+                    Error::unsupported("SET (a, b) = (SELECT …) is not supported")
+                        .with_hint("write UPDATE t SET a = q.a, b = q.b FROM (SELECT …) AS q"),
+                );
+            }
+        }
+    }
+    Ok(each)
 }
 
 /// An expression whose bare column names are those of the target, as beside `excluded` they would be ambiguous.

@@ -10,6 +10,7 @@ use weir_catalog::{Column, DEFAULT_SCHEMA, IfExists, Logical, ObjectId, ObjectNa
 
 use super::{ident_position, normalized};
 use crate::error::{Error, Result};
+use crate::planning::columns::shown_name;
 
 pub(super) fn topic_exists(topic: &TopicName) -> Error {
     Error::new(Kind::Conflict, format!("topic \"{topic}\" already exists"))
@@ -63,7 +64,19 @@ pub(super) fn query_columns(schema: &Schema, names: &[ast::Ident]) -> Result<Vec
         column.name = normalized(name);
         column.source.clone_from(&column.name);
     }
-    Ok(columns)
+    let twice = columns
+        .iter()
+        .map(|column| shown_name(&column.name))
+        .zip(&columns)
+        .find(|(shown, column)| *shown != column.name);
+    match twice {
+        None => Ok(columns),
+        Some((name, _)) => Err(Error::invalid(
+            SqlState::DUPLICATE_COLUMN,
+            format!("column name {name:?} is specified more than once"),
+        )
+        .with_hint("give one of them another name with AS")),
+    }
 }
 
 /// The columns of a query as a table of its rows gets them: a decimal that is computed, or written as a literal, has room for

@@ -15,7 +15,7 @@ use super::write::fill_in_defaults;
 use super::{Execution, position_of};
 use crate::description::Description;
 use crate::error::{Error, Result};
-use crate::planning::{Planner, Reading, parameter_types, with_unknown_parameters};
+use crate::planning::{Planner, Reading, columns, parameter_types, with_unknown_parameters};
 
 /// Types of parameters, and columns of the answer.
 type Shape = (Vec<DataType>, SchemaRef);
@@ -97,7 +97,8 @@ impl Execution {
             .state
             .analyzer()
             .execute_and_check(plan, options, |_, _| {})?;
-        Ok((parameters, Arc::new(plan.schema().as_arrow().clone())))
+        let schema = Arc::new(plan.schema().as_arrow().clone());
+        Ok((parameters, columns::shown(&schema).unwrap_or(schema)))
     }
 
     async fn insert_shape(&self, insert: statement::Insert) -> Result<Shape> {

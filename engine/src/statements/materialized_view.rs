@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::sql::sqlparser::ast;
-use weir_base::{Kind, SqlState};
+use weir_base::{Kind, Options, SqlState};
 use weir_catalog::{
     Body, Change, Column, Entry, MaterializedView, NewObject, ObjectId, ObjectKind, Snapshot, View,
 };
@@ -17,6 +17,7 @@ use super::definitions::{depends_on_itself, if_exists, query_columns, roomy, top
 use super::{Execution, position_of};
 use crate::answer::Answer;
 use crate::error::{Error, Result};
+use crate::rate;
 use crate::views::{self, ViewOptions, ViewState};
 
 /// A query that is to be kept, as a statement has it.
@@ -41,7 +42,7 @@ impl Execution {
     ) -> Result<Answer> {
         let name = self.name(&create.name)?;
         let options: BTreeMap<String, String> = create.options.iter().cloned().collect();
-        ViewOptions::read(options.clone(), &self.engine.settings.limits)?;
+        let given = ViewOptions::read(options.clone(), &self.engine.settings.limits)?;
         let ddl = self.engine.ddl.lock().await;
         let snapshot = self.snapshot();
         let if_exists = if_exists(create.or_replace, create.if_not_exists)?;
@@ -63,6 +64,7 @@ impl Execution {
             return Ok(self.done("CREATE MATERIALIZED VIEW"));
         }
         let (view, depends_on) = self.kept_view(query).await?;
+        rate::check(&snapshot, given.rate(), depends_on.iter().copied())?;
         let topic = self.free_topic_name(topic_name(&name)?, false)?;
         let spec = TopicSpec {
             partitions: 1,
@@ -87,36 +89,35 @@ impl Execution {
             depends_on,
             ..self.new_object(name.clone(), Body::MaterializedView(kept))
         };
-        self.create_with_topic(new, if_exists, made.id()).await?;
-        let entry = self.snapshot().get(&name).cloned();
-        let entry = entry.ok_or_else(|| Error::new(Kind::Internal, "a view that is not there"))?;
-        let begun = self
-            .engine
-            .views
-            .run(&self.engine, std::slice::from_ref(&entry))
-            .await;
-        let begun = match begun {
+        let this = self.clone();
+        let begun = self.to_the_end(async move {
+            this.create_with_topic(new, if_exists, made.id()).await?;
+            let entry = this.snapshot().get(&name).cloned();
+            let missing = || Error::new(Kind::Internal, "a view that is not there");
+            let entry = entry.ok_or_else(missing)?;
+            let views = &this.engine.views;
+            let mut begun = views.run(&this.engine, std::slice::from_ref(&entry)).await;
             // One that cannot even be planned is not kept.
-            Ok(()) => match self
-                .engine
-                .views
-                .status(entry.id)
-                .map(|status| status.state)
-            {
-                Some(ViewState::Failed(_)) => self.engine.views.shown(entry.id).await,
-                _ => Ok(()),
-            },
-            error => error,
-        };
-        if let Err(error) = begun {
-            self.take_back(&entry).await?;
-            return Err(error);
-        }
+            let state = views.status(entry.id).map(|status| status.state);
+            if let (Ok(()), Some(ViewState::Failed(_))) = (&begun, state) {
+                begun = views.shown(entry.id).await;
+            }
+            if let Err(error) = begun {
+                this.take_back(&entry).await?;
+                return Err(error);
+            }
+            Ok(entry)
+        });
+        let entry = begun.await?;
         // Others may define things while this one is computed.
         drop(ddl);
         if let Err(error) = self.engine.views.shown(entry.id).await {
-            let _ddl = self.engine.ddl.lock().await;
-            self.take_back(&entry).await?;
+            let this = self.clone();
+            self.to_the_end(async move {
+                let _ddl = this.engine.ddl.lock().await;
+                this.take_back(&entry).await
+            })
+            .await?;
             return Err(error);
         }
         Ok(self.done("CREATE MATERIALIZED VIEW"))
@@ -187,7 +188,7 @@ impl Execution {
         let (on_window_close, options) = (query.on_window_close, query.options.cloned());
         let (view, depends_on) = self.kept_view(query).await?;
         let views = &self.engine.views;
-        let _turn = views.replacing.lock().await;
+        let turn = Arc::clone(&views.replacing).lock_owned().await;
         // Another may have given it a query while the turn was waited for.
         let snapshot = self.snapshot();
         let entry = snapshot.require_id(entry.id)?;
@@ -212,9 +213,9 @@ impl Execution {
         }
         check_same_columns(entry.columns(), &view.columns)
             .map_err(|e| e.with_position(position))?;
-        let change = |snapshot: &Snapshot| {
+        let change = move |snapshot: &Snapshot, id: ObjectId| {
             let (options, depends_on) = (options.clone(), depends_on.clone());
-            snapshot.set_query(entry.id, &view, on_window_close, options, depends_on)
+            snapshot.set_query(id, &view, on_window_close, options, depends_on)
         };
         let Body::MaterializedView(kept) = &entry.body else {
             return Err(Error::new(Kind::Internal, "only views that are kept run"));
@@ -235,45 +236,58 @@ impl Execution {
             .with_hint("drop what reads it, and create that again over the new query")
             .with_position(position));
         }
-        if !kept.paused {
-            let changes = change(&snapshot)?;
-            if let Some(Change::Put(changed)) = changes.first() {
+        let changes = change(&snapshot, entry.id)?;
+        if let Some(Change::Put(changed)) = changes.first() {
+            if let Body::MaterializedView(kept) = &changed.body {
+                let rate = rate::take(&mut Options::new(kept.options.clone()))?;
+                let checked = rate::check(&snapshot, rate, changed.depends_on.iter().copied());
+                checked.map_err(|error| error.with_position(position))?;
+            }
+            if !kept.paused {
                 views.prepare(&self.engine, changed).await?;
             }
         }
-        let committed = async {
-            let _ddl = self.engine.ddl.lock().await;
-            let snapshot = self.snapshot();
-            // Whoever changed it meanwhile has the last word.
-            if snapshot.by_id(entry.id).map(Arc::as_ref) != Some(entry.as_ref()) {
-                return Err(Error::new(
-                    Kind::Conflict,
-                    format!("{} was changed meanwhile", entry.describe()),
-                )
-                .with_sqlstate(SqlState::OBJECT_IN_USE)
-                .with_hint("try again"));
+        let (this, entry) = (self.clone(), Arc::clone(entry));
+        let (old, paused) = (kept.generation, kept.paused);
+        let readers: Vec<Arc<Entry>> = dependants.into_iter().cloned().collect();
+        self.to_the_end(async move {
+            // Nobody else's turn comes before this is done.
+            let _turn = turn;
+            let (engine, views) = (&this.engine, &this.engine.views);
+            let committed = async {
+                let _ddl = engine.ddl.lock().await;
+                let snapshot = this.snapshot();
+                // Whoever changed it meanwhile has the last word.
+                if snapshot.by_id(entry.id).map(Arc::as_ref) != Some(entry.as_ref()) {
+                    return Err(Error::new(
+                        Kind::Conflict,
+                        format!("{} was changed meanwhile", entry.describe()),
+                    )
+                    .with_sqlstate(SqlState::OBJECT_IN_USE)
+                    .with_hint("try again"));
+                }
+                let changes = change(&snapshot, entry.id)?;
+                this.commit(&snapshot, changes).await
+            };
+            if let Err(error) = committed.await {
+                views.give_up(entry.id).await;
+                return Err(error);
             }
-            let changes = change(&snapshot)?;
-            self.commit(&snapshot, changes).await
-        };
-        if let Err(error) = committed.await {
-            views.give_up(entry.id).await;
-            return Err(error);
-        }
-        if !kept.paused {
-            views.replace(&self.engine, entry.id).await?;
-        }
-        let old = kept.generation;
-        self.engine
-            .checkpoints
-            .retain(|job, generation| job != entry.id.0 || generation > old)?;
-        // What tells the view's rows apart may be something else by now.
-        for reader in dependants {
-            if let Body::Sink(_) = &reader.body {
-                self.engine.sinks.run(&self.engine, reader).await;
+            if !paused {
+                views.replace(engine, entry.id).await?;
             }
-        }
-        Ok(())
+            engine
+                .checkpoints
+                .retain(|job, generation| job != entry.id.0 || generation > old)?;
+            // What tells the view's rows apart may be something else by now.
+            for reader in &readers {
+                if let Body::Sink(_) = &reader.body {
+                    engine.sinks.run(engine, reader).await;
+                }
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Removes a view whose creation failed, unless something depends on it by now.

@@ -12,9 +12,11 @@ mod definitions;
 mod describe;
 mod drop;
 mod explain;
+mod job_options;
 mod live;
 mod materialized_view;
 mod query;
+mod returning;
 mod session;
 mod show;
 mod sink;
@@ -28,7 +30,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use datafusion::sql::sqlparser::ast;
 use tokio::time::Instant;
-use weir_base::{Classify, Position, SqlState};
+use weir_base::{Classify, Kind, Position, SqlState};
 use weir_catalog::{Change, ObjectName, Snapshot};
 use weir_sql::{Parsed, Statement, statement};
 
@@ -37,6 +39,7 @@ use crate::answer::{Answer, AnswerKind};
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::execution::run_ready;
+use crate::lanes::{Lane, panicked};
 use crate::planning::{Planner, Reading};
 use crate::queries::Running;
 use crate::request::Request;
@@ -46,6 +49,7 @@ use crate::transaction::{Transaction, read_only};
 use crate::variables::Variables;
 
 /// One statement on its way.
+#[derive(Clone)]
 pub(crate) struct Execution {
     pub(crate) engine: Arc<Shared>,
     pub(crate) session: Session,
@@ -98,7 +102,9 @@ impl Execution {
             Statement::Query(query) => self.query(query).await,
             Statement::Explain(explain) => self.explain(explain).await,
             Statement::Insert(insert) if insert.emit.is_some() => {
-                self.insert_changes(insert, parsed.sql).await
+                let this = self.clone();
+                self.to_the_end(async move { this.insert_changes(insert, parsed.sql).await })
+                    .await
             }
             Statement::Insert(insert) => self.insert(insert).await,
             Statement::Update(update) => self.update(*update).await,
@@ -113,7 +119,11 @@ impl Execution {
             }
             Statement::CreateView(create) => self.create_view(create, parsed.sql).await,
             Statement::CreateConnection(create) => self.create_connection(create).await,
-            Statement::Drop(drop) => self.drop_objects(drop).await,
+            Statement::Drop(drop) => {
+                let this = self.clone();
+                self.to_the_end(async move { this.drop_objects(drop).await })
+                    .await
+            }
             Statement::Alter(alter) => self.alter(alter, tag).await,
             Statement::CommentOn(comment) => self.comment_on(comment).await,
             Statement::Show(show) => self.show(show),
@@ -131,7 +141,11 @@ impl Execution {
             Statement::CreateMaterializedView(create) => {
                 self.create_materialized_view(create, parsed.sql).await
             }
-            Statement::CreateSink(create) => self.create_sink(create, parsed.sql).await,
+            Statement::CreateSink(create) => {
+                let this = self.clone();
+                self.to_the_end(async move { this.create_sink(create, parsed.sql).await })
+                    .await
+            }
             Statement::CopyFrom(copy) => self.copy_from(copy).await,
             Statement::Transaction(transaction) => self.transaction(transaction, tag).await,
             Statement::Cursor(_) | Statement::Prepared(_) => Err(Error::unsupported(format!(
@@ -165,7 +179,8 @@ impl Execution {
 
     /// Refuses what DataFusion would pass over in silence.
     fn refuse_ignored(&self, statement: &Statement) -> Result<()> {
-        if let Some(ignored) = weir_sql::unsupported::first_ignored(statement) {
+        let by_planner = crate::planning::is_versioned;
+        if let Some(ignored) = weir_sql::unsupported::first_ignored_but(statement, by_planner) {
             let error = Error::unsupported(format!("{} is not supported", ignored.what))
                 .with_position(ignored.position);
             return Err(match ignored.hint {
@@ -294,8 +309,20 @@ impl Execution {
         let committed =
             tokio::task::spawn_blocking(move || engine.catalog.commit(version, changes)).await;
         committed
-            .map_err(crate::lanes::panicked)?
+            .map_err(panicked)?
             .map_err(|error| Error::from_classified(&error))
+    }
+
+    /// Carries work out to its end, also when who sent the statement goes away, or its time is over: cut off in the middle, what the
+    /// catalog says and what runs would not be the same.
+    pub(crate) async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        match self.engine.lanes.spawn(Lane::Interactive, work) {
+            Some(task) => task.await.map_err(panicked)?,
+            None => Err(Error::new(Kind::Unavailable, "the server is shutting down")),
+        }
     }
 
     /// Notes in the audit log that the statement changes what exists, or who may use it.

@@ -9,7 +9,7 @@ use weir_catalog::{
     Body, Entry, IfExists, NewObject, ObjectId, ObjectKind, ObjectName, Privilege, Sink, Snapshot,
     View,
 };
-use weir_connectors::topic::Envelope;
+use weir_connectors::topic::{Envelope, NewSchema};
 use weir_sql::statement::{self, Emit, SinkSource};
 use weir_topics::{Cleanup, TopicConfig, is_internal};
 
@@ -20,7 +20,7 @@ use super::{Execution, normalized, position_of};
 use crate::answer::Answer;
 use crate::error::{Error, Result};
 use crate::planning::Reading;
-use crate::{sinks, topic_config};
+use crate::{rate, sinks, topic_config};
 
 /// What a sink is made of, before it is known where it writes to.
 struct Draft {
@@ -28,6 +28,8 @@ struct Draft {
     depends_on: BTreeSet<ObjectId>,
     /// Whether its rows only come.
     only_grows: bool,
+    /// The stream that was made for it to write to, if one was.
+    made: Option<ObjectId>,
 }
 
 impl Execution {
@@ -71,12 +73,14 @@ impl Execution {
             },
             ..draft
         };
+        let mut options = Options::new(draft.sink.options.clone());
+        rate::take(&mut options)?;
         match &create.into {
             Some(into) => {
-                Options::new(draft.sink.options.clone()).finish()?;
+                options.finish()?;
                 self.write_into(&mut draft, into, &[]).await?;
             }
-            None => self.write_elsewhere(&mut draft, &name).await?,
+            None => self.write_elsewhere(&mut draft, &name, options).await?,
         }
         self.begin_sink(name, draft, sql, if_exists).await?;
         Ok(self.done("CREATE SINK"))
@@ -137,17 +141,22 @@ impl Execution {
         query_sql: String,
         emit: Option<Emit>,
     ) -> Result<Draft> {
-        if emit == Some(Emit::OnWindowClose) {
-            return Err(
-                Error::unsupported("EMIT ON WINDOW CLOSE is not supported in a sink yet")
-                    .with_hint("make a view of it, and a sink from the view"),
-            );
-        }
+        let on_window_close = emit == Some(Emit::OnWindowClose);
         let mut drafts = Vec::with_capacity(2);
         // Views that are kept are read from their own sources where that says all: rows that only come have no other history.
-        for expands_kept in [true, false] {
+        // But their windows are theirs: a sink's own `EMIT ON WINDOW CLOSE` says nothing of them.
+        let ways: &[bool] = if on_window_close {
+            &[false]
+        } else {
+            &[true, false]
+        };
+        for expands_kept in ways.iter().copied() {
             let planner = self.planner(self.snapshot(), Reading::Live);
             let planner = planner.expanding_kept(expands_kept);
+            let planner = match on_window_close {
+                true => planner.closing_windows(),
+                false => planner,
+            };
             let plan = planner.query(query, &[]).await?;
             self.refuse_policed_source(&planner, "a sink")?;
             check_repeatable(&plan, "a sink")?;
@@ -168,6 +177,7 @@ impl Execution {
                     },
                     from: None,
                     expands_kept,
+                    on_window_close,
                     target: None,
                     target_columns: Vec::new(),
                     options: BTreeMap::new(),
@@ -175,6 +185,7 @@ impl Execution {
                 },
                 depends_on: planner.named_objects(),
                 only_grows,
+                made: None,
             });
             if only_grows {
                 break;
@@ -245,6 +256,10 @@ impl Execution {
         draft.depends_on.insert(target.id);
         let planner = self.planner(Arc::clone(&snapshot), Reading::Live);
         let planner = planner.expanding_kept(draft.sink.expands_kept);
+        let planner = match draft.sink.on_window_close {
+            true => planner.closing_windows(),
+            false => planner,
+        };
         let plan = sinks::plan(
             &planner,
             target,
@@ -256,8 +271,12 @@ impl Execution {
     }
 
     /// Lets a sink write where its options say.
-    async fn write_elsewhere(&self, draft: &mut Draft, name: &ObjectName) -> Result<()> {
-        let mut options = Options::new(draft.sink.options.clone());
+    async fn write_elsewhere(
+        &self,
+        draft: &mut Draft,
+        name: &ObjectName,
+        mut options: Options,
+    ) -> Result<()> {
         match options.take::<String>("connector")?.as_deref() {
             Some("topic") => self.write_to_topic(draft, name, options).await,
             Some(sinks::FILES) => self.write_to_files(draft, name, options),
@@ -308,6 +327,10 @@ impl Execution {
         let clock = Arc::clone(&self.engine.clock);
         // What does not go together is found before anything is made.
         weir_connectors::topic::ChangeEncoder::new(Arc::clone(&schema), envelope, 1, clock)?;
+        let register = async |schema: Option<NewSchema>| match schema {
+            Some(schema) => self.engine.register_schema(schema).await,
+            None => Ok(()),
+        };
         let target = match self.engine.log.topic(&topic) {
             Some(there) => {
                 let stored = self.snapshot();
@@ -334,6 +357,7 @@ impl Execution {
                 let snapshot = self.snapshot();
                 self.rights.require(Privilege::Insert, stream, &snapshot)?;
                 self.refuse_circle(&snapshot, draft, stream)?;
+                register(schema.schema_to_register(&name.name)?).await?;
                 stream.id
             }
             None => {
@@ -348,13 +372,15 @@ impl Execution {
                 options.finish()?;
                 let stream = self.free_stream_name(name, &topic);
                 let partitions = partitions.unwrap_or(1);
-                self.create_raw_stream(&stream, &topic, partitions, config)
-                    .await?
+                // A schema that is there already is no matter for who tries again; a stream would be in the way.
+                register(schema.schema_to_register(&name.name)?).await?;
+                let made = self
+                    .create_raw_stream(&stream, &topic, partitions, config)
+                    .await?;
+                draft.made = Some(made);
+                made
             }
         };
-        if let Some(new_schema) = schema.schema_to_register(&name.name)? {
-            self.engine.register_schema(new_schema).await?;
-        }
         draft.sink.target = Some(target);
         draft
             .sink
@@ -397,7 +423,7 @@ impl Execution {
         sinks::files(&self.engine, &entry, &draft.sink).map(|_| ())
     }
 
-    /// Commits a sink, and starts it.
+    /// Commits a sink, and starts it. What was made for one that cannot be committed is taken away again.
     async fn begin_sink(
         &self,
         name: ObjectName,
@@ -410,11 +436,30 @@ impl Execution {
             depends_on: draft.depends_on,
             ..self.new_object(name.clone(), Body::Sink(draft.sink))
         };
-        self.create(new, if_exists).await?;
+        if let Err(error) = self.create(new, if_exists).await {
+            if let Some(made) = draft.made
+                && let Err(error) = self.take_back_stream(made).await
+            {
+                tracing::warn!(stream = %made, %error, "the stream of a sink that was not made stays");
+            }
+            return Err(error);
+        }
         let snapshot = self.snapshot();
         let entry = snapshot.get(&name);
         let entry = entry.ok_or_else(|| Error::new(Kind::Internal, "a sink that is not there"))?;
         self.engine.sinks.run(&self.engine, entry).await;
+        Ok(())
+    }
+
+    /// Removes a stream that was made a moment ago, and its topic.
+    async fn take_back_stream(&self, id: ObjectId) -> Result<()> {
+        let snapshot = self.snapshot();
+        let topic = snapshot.require_id(id)?.topic().map(|(_, topic)| topic);
+        let changes = snapshot.remove(&[id], false)?;
+        self.commit(&snapshot, changes).await?;
+        if let Some(topic) = topic {
+            self.release_topic(topic).await;
+        }
         Ok(())
     }
 

@@ -45,9 +45,11 @@ impl Execution {
                 "INSERT INTO a function or a query is not supported",
             ));
         };
-        if ast.returning.take().is_some() {
-            return Err(Error::unsupported("RETURNING is not supported yet"));
-        }
+        let returning = ast.returning.take();
+        let alias = match &ast.table_alias {
+            Some(alias) => alias.alias.to_string(),
+            None => target.0.last().map(ToString::to_string).unwrap_or_default(),
+        };
         if ast.overwrite {
             return Err(Error::unsupported("INSERT OVERWRITE is not supported")
                 .with_hint("DELETE first, or write to another place with COPY"));
@@ -75,7 +77,16 @@ impl Execution {
         let plan = planner
             .insert(ast, &entry, &self.request.parameters)
             .await?;
-        let rows = match entry.kind() {
+        if returning.is_some() && entry.kind() == ObjectKind::ExternalTable {
+            return Err(Error::unsupported(
+                "RETURNING of an external table is not supported",
+            ));
+        }
+        let returning = Returning {
+            items: returning.as_deref(),
+            alias: &alias,
+        };
+        let (rows, returned) = match entry.kind() {
             ObjectKind::ExternalTable if self.transaction.is_some() => {
                 return Err(Error::invalid(
                     SqlState("25001"),
@@ -86,26 +97,28 @@ impl Execution {
                 )
                 .with_hint("files cannot be taken back: write them outside of the transaction"));
             }
-            ObjectKind::ExternalTable => self.run_to_count(&planner, &plan).await?,
+            ObjectKind::ExternalTable => (self.run_to_count(&planner, &plan).await?, None),
             ObjectKind::Stream => {
                 let batch = self
                     .collect(&planner, dml_input(plan)?, &entry.arrow_schema())
                     .await?;
                 let writer = stream_writer(&self.engine, &entry.name)?;
                 writer.checks.check(&batch, &entry)?;
-                match &self.transaction {
+                let returned = returning.of(self, &entry, &batch).await?;
+                let rows = match &self.transaction {
                     Some(transaction) => transaction.keep_rows(&entry, batch)?,
                     None => {
                         let rows = self.encode(&entry, batch).await?;
                         append(&writer, &rows, None).await?.rows
                     }
-                }
+                };
+                (rows, returned)
             }
             ObjectKind::Table => {
                 let batch = self
                     .collect(&planner, dml_input(plan)?, &entry.arrow_schema())
                     .await?;
-                self.insert_into_table(&entry, &target, batch, conflict, insert.upsert)
+                self.insert_into_table(&entry, &target, batch, conflict, insert.upsert, returning)
                     .await?
             }
             _ => {
@@ -116,7 +129,7 @@ impl Execution {
                 .with_position(position_of(&target)));
             }
         };
-        self.wrote(tag, rows)
+        self.changed(tag, rows, returned)
     }
 
     /// Does changes of a table, or has the transaction keep them. `reads` tells whether they were computed from its rows.
@@ -145,7 +158,8 @@ impl Execution {
         batch: RecordBatch,
         conflict: Option<ast::OnInsert>,
         upsert: bool,
-    ) -> Result<u64> {
+        returning: Returning<'_>,
+    ) -> Result<(u64, Option<RecordBatch>)> {
         Checks::of(&self.engine, entry)?.check(&batch, entry)?;
         let on_conflict = match conflict {
             None if upsert => OnConflict::Replace,
@@ -161,7 +175,9 @@ impl Execution {
                 match conflict.action {
                     ast::OnConflictAction::DoNothing => OnConflict::Nothing,
                     ast::OnConflictAction::DoUpdate(update) => {
-                        return self.insert_or_update(entry, target, batch, &update).await;
+                        return self
+                            .insert_or_update(entry, target, batch, &update, returning)
+                            .await;
                     }
                 }
             }
@@ -170,10 +186,25 @@ impl Execution {
                     .with_hint("use ON CONFLICT"));
             }
         };
-        let rows = self.encode(entry, batch).await?;
+        let mut rows = self.encode(entry, batch.clone()).await?;
         let writer = self.engine.keyed_table(entry)?.writer().await?;
-        let changes = vec![Change::Insert { rows, on_conflict }];
-        self.change_table(entry, writer, changes, false).await
+        let mut returned = batch;
+        if on_conflict == OnConflict::Nothing && returning.items.is_some() {
+            // Rows that are there already are not given out.
+            let conflicts = writer.conflicts(&rows)?;
+            returned = take_record_batch(&returned, &conflicts.fresh)?;
+            rows = self.encode(entry, returned.clone()).await?;
+        }
+        let returned = returning.of(self, entry, &returned).await?;
+        let written = self
+            .change_table(
+                entry,
+                writer,
+                vec![Change::Insert { rows, on_conflict }],
+                false,
+            )
+            .await?;
+        Ok((written, returned))
     }
 
     /// `ON CONFLICT DO UPDATE`: rows whose key is there are computed anew from both rows, the others are inserted.
@@ -183,12 +214,14 @@ impl Execution {
         target: &ast::ObjectName,
         batch: RecordBatch,
         update: &ast::DoUpdate,
-    ) -> Result<u64> {
+        returning: Returning<'_>,
+    ) -> Result<(u64, Option<RecordBatch>)> {
         let rows = self.encode(entry, batch.clone()).await?;
         let writer = self.engine.keyed_table(entry)?.writer().await?;
         let conflicts = writer.conflicts(&rows)?;
         let fresh = take_record_batch(&batch, &conflicts.fresh)?;
         let given = take_record_batch(&batch, &conflicts.given)?;
+        let mut written = fresh.clone();
         let mut changes = vec![Change::Insert {
             rows: self.encode(entry, fresh).await?,
             on_conflict: OnConflict::Error,
@@ -198,12 +231,15 @@ impl Execution {
                 .merged_rows(entry, target, given, conflicts.existing, update)
                 .await?;
             Checks::of(&self.engine, entry)?.check(&rows, entry)?;
+            written = concat_batches(&rows.schema(), [&written, &rows])?;
             changes.push(Change::Update {
                 keys,
                 rows: self.encode(entry, rows).await?,
             });
         }
-        self.change_table(entry, writer, changes, true).await
+        let returned = returning.of(self, entry, &written).await?;
+        let written = self.change_table(entry, writer, changes, true).await?;
+        Ok((written, returned))
     }
 
     /// Runs a plan and gives all its rows as one batch in `schema`, within the query's memory.
@@ -235,8 +271,12 @@ impl Execution {
     /// Rows as they are stored, computed off the async threads.
     pub(super) async fn encode(&self, entry: &Arc<Entry>, batch: RecordBatch) -> Result<Rows> {
         let schema = row_schema(&self.engine, entry)?;
-        let encoded = tokio::task::spawn_blocking(move || encode_batch(&schema, &batch)).await;
-        encoded.map_err(panicked)?.map_err(from_row_error)
+        let entry = Arc::clone(entry);
+        let encoded = tokio::task::spawn_blocking(move || {
+            let batch = with_canonical_json(&entry, batch)?;
+            encode_batch(&schema, &batch).map_err(from_row_error)
+        });
+        encoded.await.map_err(panicked)?
     }
 
     /// Writes the rows of a plan into a table that cannot be seen yet.
@@ -262,12 +302,55 @@ impl Execution {
     }
 }
 
+/// What an `INSERT` is to return.
+#[derive(Clone, Copy)]
+struct Returning<'a> {
+    items: Option<&'a [ast::SelectItem]>,
+    /// What the table is called there.
+    alias: &'a str,
+}
+
+impl Returning<'_> {
+    async fn of(
+        self,
+        execution: &Execution,
+        entry: &Entry,
+        rows: &RecordBatch,
+    ) -> Result<Option<RecordBatch>> {
+        execution
+            .returned_rows(self.items, entry, self.alias, rows)
+            .await
+    }
+}
+
 /// Does the changes of one statement, durably, and gives the number of rows that they affect.
 pub(super) async fn commit(writer: TableWriter, changes: Vec<Change>) -> Result<u64> {
     let commit = writer.commit(changes).await?;
     let affected = commit.affected.iter().sum();
     commit.durable().await?;
     Ok(affected)
+}
+
+/// Rows whose columns of type JSONB are in PostgreSQL's form of it.
+fn with_canonical_json(entry: &Entry, batch: RecordBatch) -> Result<RecordBatch> {
+    let is_binary = |at: usize| {
+        let column = entry.columns().get(at);
+        column.is_some_and(|column| column.sql_type.eq_ignore_ascii_case("jsonb"))
+    };
+    if !(0..batch.num_columns()).any(is_binary) {
+        return Ok(batch);
+    }
+    let columns = batch.columns().iter().enumerate().map(|(at, column)| {
+        Ok(match is_binary(at) {
+            true => arrow::compute::cast(
+                &crate::functions::json::canonical(column)?,
+                column.data_type(),
+            )?,
+            false => Arc::clone(column),
+        })
+    });
+    let columns = columns.collect::<Result<Vec<_>>>()?;
+    Ok(RecordBatch::try_new(batch.schema(), columns)?)
 }
 
 /// All batches as one in `schema`, which says more than the plan's about names, nulls and logical types.

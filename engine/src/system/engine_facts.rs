@@ -11,6 +11,7 @@ use super::facts::{
     Facts, FunctionFacts, Right, RoleFacts, SessionFacts, SettingFacts, TopicFacts, functions_of,
     topic_facts,
 };
+use super::groups::{GroupFacts, group_facts};
 use super::objects::Relation;
 use super::pg_catalog::process_number;
 use super::{OWNER, System};
@@ -82,6 +83,10 @@ impl Facts for EngineFacts {
     fn job(&self, id: ObjectId) -> Option<ViewStatus> {
         let sinks = || self.engine.sinks.status(id);
         self.engine.views.status(id).or_else(sinks)
+    }
+
+    fn groups(&self) -> Vec<GroupFacts> {
+        group_facts(&self.engine.log)
     }
 
     fn queries(&self) -> Vec<QueryInfo> {

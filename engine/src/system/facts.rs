@@ -9,6 +9,7 @@ use weir_catalog::ObjectId;
 use weir_connectors::topic::HistoryFile;
 use weir_topics::{SegmentInfo, TopicLog};
 
+use super::groups::GroupFacts;
 use super::objects::Relation;
 use crate::error::Result;
 use crate::queries::QueryInfo;
@@ -24,6 +25,8 @@ pub(crate) trait Facts: Debug + Send + Sync {
     fn history_failure(&self, stream: ObjectId) -> Option<String>;
     /// What a materialized view or a sink is doing.
     fn job(&self, id: ObjectId) -> Option<ViewStatus>;
+    /// All consumer groups, in order of id.
+    fn groups(&self) -> Vec<GroupFacts>;
     /// Queries that run or lately ran, in order of arrival.
     fn queries(&self) -> Vec<QueryInfo>;
     /// The session's settings, in order of name.

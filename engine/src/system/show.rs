@@ -13,6 +13,7 @@ use weir_topics::Topic;
 use super::System;
 use super::facts::SettingFacts;
 use super::information_schema::all_columns;
+use super::jobs;
 use super::rows::{Definition, Rows, Type, yes_or_no};
 use super::sinks;
 use super::tables::{self, FUNCTION_COLUMNS, QUERY_COLUMNS};
@@ -405,8 +406,8 @@ const SINKS: Definition = Definition {
 
 const JOBS: Definition = Definition {
     name: "JOBS",
-    columns: tables::JOB_COLUMNS,
-    fill: tables::jobs,
+    columns: jobs::JOB_COLUMNS,
+    fill: jobs::jobs,
 };
 
 const CONNECTIONS: Definition = Definition {
@@ -444,3 +445,24 @@ const FUNCTIONS: Definition = Definition {
     columns: FUNCTION_COLUMNS,
     fill: tables::functions,
 };
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{assert_shows, system};
+    use super::*;
+
+    #[test]
+    fn settings_show_under_their_names() {
+        let batch = show_variable("batch_size", "8192").unwrap();
+        assert_shows(
+            &batch,
+            "
++------------+
+| batch_size |
++------------+
+| 8192       |
++------------+",
+        );
+        assert_eq!(show_all(system().facts.settings()).unwrap().num_rows(), 1);
+    }
+}

@@ -10,6 +10,7 @@ use weir_catalog::{Body, Connection, Entry, ObjectKind, Stream, quote_ident, quo
 use super::System;
 use super::facts::TopicFacts;
 use super::information_schema::all_columns;
+use super::jobs;
 use super::rows::{Definition, Rows, Type, Value, int};
 use super::sinks;
 use crate::history::HistoryMode;
@@ -24,7 +25,7 @@ pub(super) static TABLES: [Definition; 17] = [
     VIEWS,
     MATERIALIZED_VIEWS,
     sinks::SINKS,
-    JOBS,
+    jobs::JOBS,
     CONNECTIONS,
     COLUMNS,
     DEPENDENCIES,
@@ -161,71 +162,6 @@ const MATERIALIZED_VIEWS: Definition = Definition {
         Ok(())
     },
 };
-
-pub(super) const JOB_COLUMNS: &[(&str, Type)] = &[
-    ("schema", Text),
-    ("name", Text),
-    ("type", Text),
-    ("state", Text),
-    ("rows_behind", BigInt),
-    ("behind_since", Time),
-    ("rows_read", BigInt),
-    ("rows_skipped", BigInt),
-    ("step_us", BigInt),
-    ("state_rows", BigInt),
-    ("state_bytes", BigInt),
-    ("disk_bytes", BigInt),
-    ("checkpoint_at", Time),
-    ("checkpoint_error", Text),
-    ("watermark", Time),
-    ("late_rows", BigInt),
-    ("error", Text),
-];
-
-const JOBS: Definition = Definition {
-    name: "jobs",
-    columns: JOB_COLUMNS,
-    fill: jobs,
-};
-
-/// The continuous queries: one for each materialized view, and one for each sink.
-pub(super) fn jobs(system: &System, rows: &mut Rows) -> Result<()> {
-    let views = system.catalog.of_kind(ObjectKind::MaterializedView);
-    for entry in views.chain(system.catalog.sinks()) {
-        let Some(status) = system.facts.job(entry.id) else {
-            continue;
-        };
-        let job = status.job;
-        rows.push([
-            ("schema", (&entry.name.schema).into()),
-            ("name", (&entry.name.name).into()),
-            ("type", entry.kind().to_string().into()),
-            ("state", status.state.as_str().into()),
-            ("rows_behind", count(job.rows_behind)),
-            ("behind_since", time(job.behind_since_ms)),
-            ("rows_read", count(job.rows_read)),
-            ("rows_skipped", count(job.rows_skipped)),
-            ("step_us", count(job.step_us)),
-            ("state_rows", count(job.state.rows)),
-            ("state_bytes", count(job.state.bytes as u64)),
-            ("disk_bytes", count(job.disk_bytes)),
-            ("checkpoint_at", time(job.checkpoint_ms)),
-            ("checkpoint_error", job.checkpoint_error.into()),
-            ("watermark", time(job.watermark_ms)),
-            ("late_rows", job.late_rows.map_or(Value::Null, count)),
-            ("error", status.state.error().map(str::to_owned).into()),
-        ])?;
-    }
-    Ok(())
-}
-
-fn count(number: u64) -> Value {
-    Value::BigInt(i64::try_from(number).unwrap_or(i64::MAX))
-}
-
-fn time(ms: Option<i64>) -> Value {
-    ms.map_or(Value::Null, Value::Time)
-}
 
 const CONNECTIONS: Definition = Definition {
     name: "connections",
@@ -679,7 +615,7 @@ pub(super) fn connection_options(connection: &Connection) -> Value {
     options_text(&options)
 }
 
-fn partition_number(number: u32) -> Value {
+pub(super) fn partition_number(number: u32) -> Value {
     Value::Int(i32::try_from(number).unwrap_or(i32::MAX))
 }
 

@@ -76,6 +76,7 @@ impl Facts for Fixed {
                 rows_behind: 3,
                 behind_since_ms: Some(1_000),
                 rows_read: 40,
+                rows_written: 5,
                 step_us: 600,
                 state: weir_streaming::StateSize {
                     rows: 2,
@@ -89,6 +90,10 @@ impl Facts for Fixed {
                 ..Default::default()
             },
         })
+    }
+
+    fn groups(&self) -> Vec<super::groups::GroupFacts> {
+        super::groups::tests::groups(TOPIC)
     }
 
     fn queries(&self) -> Vec<QueryInfo> {
@@ -180,7 +185,7 @@ fn create(system: &mut System, name: ObjectName, body: Body, depends_on: &[Objec
     created.id
 }
 
-fn system() -> System {
+pub(super) fn system() -> System {
     let mut system = System {
         catalog: Arc::new(Snapshot::initial()),
         facts: Arc::new(Fixed),
@@ -310,7 +315,7 @@ async fn rows_of(name: &ObjectName, system: &System) -> RecordBatch {
 }
 
 #[track_caller]
-fn assert_shows(batch: &RecordBatch, expected: &str) {
+pub(super) fn assert_shows(batch: &RecordBatch, expected: &str) {
     let shown = pretty_format_batches(std::slice::from_ref(batch))
         .unwrap()
         .to_string();
@@ -356,6 +361,7 @@ fn with_a_kept_view(mut system: System) -> System {
         query,
         from: None,
         expands_kept: false,
+        on_window_close: false,
         target: None,
         target_columns: vec![],
         options: BTreeMap::from([("connector".to_owned(), "topic".to_owned())]),
@@ -742,19 +748,4 @@ fn show_create_parses_back_to_what_it_shows() {
             (other, _) => panic!("{other:?}"),
         }
     }
-}
-
-#[test]
-fn settings_show_under_their_names() {
-    let batch = show_variable("batch_size", "8192").unwrap();
-    assert_shows(
-        &batch,
-        "
-+------------+
-| batch_size |
-+------------+
-| 8192       |
-+------------+",
-    );
-    assert_eq!(show_all(Fixed.settings()).unwrap().num_rows(), 1);
 }

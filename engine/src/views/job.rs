@@ -1,5 +1,7 @@
 //! The jobs of views: how they are planned, where they go on, what their options say.
 
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use weir_base::{ByteSize, Kind, Offset, Options, SqlState};
@@ -11,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::memory::QueryPool;
 use crate::planning::{Planner, Reading};
 use crate::queries::Running;
+use crate::rate;
 use crate::security::OPERATOR;
 use crate::settings::Limits;
 use crate::variables::Variables;
@@ -22,6 +25,8 @@ pub(crate) struct ViewOptions {
     on_error: OnRowError,
     /// `memory = '256MB'`: the view's own bound, below the server's.
     memory: Option<ByteSize>,
+    /// `rate = 10000`: how many rows it reads in a second at the most.
+    rate: Option<NonZeroU64>,
 }
 
 impl ViewOptions {
@@ -36,6 +41,7 @@ impl ViewOptions {
         let mut options = Options::new(given);
         let on_error: Option<String> = options.take("on_error")?;
         let memory: Option<ByteSize> = options.take("memory")?;
+        let rate = rate::take(&mut options)?;
         options.finish()?;
         let on_error = match on_error.as_deref() {
             None | Some("fail") => OnRowError::Fail,
@@ -56,7 +62,11 @@ impl ViewOptions {
                 )),
             );
         }
-        Ok(Self { on_error, memory })
+        Ok(Self {
+            on_error,
+            memory,
+            rate,
+        })
     }
 
     /// Those of a view that is there. The server's limit may have become lower since.
@@ -66,6 +76,54 @@ impl ViewOptions {
             ..limits.clone()
         };
         Self::read(view.options.clone(), &least)
+    }
+
+    /// The rows that it reads in a second at the most.
+    pub(crate) fn rate(&self) -> Option<NonZeroU64> {
+        self.rate
+    }
+
+    /// These, some of them changed: set, or given their defaults.
+    ///
+    /// # Errors
+    /// When an option is unknown, its value is not among those that it can have, or it cannot change in a view that is there.
+    pub(crate) fn changed(
+        given: &BTreeMap<String, String>,
+        changes: Vec<(String, Option<String>)>,
+        limits: &Limits,
+    ) -> Result<BTreeMap<String, String>> {
+        let mut changed = given.clone();
+        let mut set = BTreeMap::new();
+        for (name, value) in changes {
+            match value {
+                Some(value) => {
+                    set.insert(name.clone(), value.clone());
+                    changed.insert(name, value);
+                }
+                None => {
+                    let mut known = Options::new([(name.clone(), String::new())]);
+                    for known_name in ["on_error", "memory", rate::RATE] {
+                        known.take::<String>(known_name)?;
+                    }
+                    known.finish()?;
+                    changed.remove(&name);
+                }
+            }
+        }
+        // What was there may be beyond a limit that has become lower since; it is bounded by that where it is used.
+        Self::read(set, limits)?;
+        let skips = |options: &BTreeMap<String, String>| {
+            options
+                .get("on_error")
+                .is_some_and(|policy| policy == "skip")
+        };
+        if skips(given) != skips(&changed) {
+            return Err(Error::unsupported(
+                "option \"on_error\" cannot change in a view that is there: its rows would be those of one way up to a place, and then those of the other",
+            )
+            .with_hint("compute it again: CREATE OR REPLACE MATERIALIZED VIEW … WITH (on_error = …) AS …"));
+        }
+        Ok(changed)
     }
 
     fn memory(&self, limits: &Limits) -> usize {
@@ -104,7 +162,7 @@ pub(super) async fn job(engine: &Arc<Shared>, entry: &Entry, has: Table) -> Resu
     let options = ViewOptions::of(view, limits)?;
     let memory = options.memory(limits);
     let planner = planner(engine, &view.view.sql, view.on_window_close, memory);
-    let store = engine.checkpoints.of(entry.id.0, view.generation)?;
+    let store = engine.checkpoints.of(entry.id.0, view.generation).await?;
     let table = engine.keyed_table(entry)?;
     let begin = async || {
         let dataflow = planner.dataflow(entry, &view.view, Some(store.clone()));
@@ -112,28 +170,34 @@ pub(super) async fn job(engine: &Arc<Shared>, entry: &Entry, has: Table) -> Resu
         Ok::<_, Error>(dataflow.on_row_error(options.on_error.clone()))
     };
     let mut dataflow = begin().await?;
+    // One that came back from a copy may be ahead of a log that did not.
+    let is_ahead = dataflow
+        .restored_shown()
+        .is_some_and(|shown| shown > table.stable_offset());
     let sink = if has == Table::Anothers {
         ViewSink::of_unknown(table, dataflow.only_grows())?
-    } else if table.stable_offset() == Offset::ZERO {
+    } else if table.stable_offset() == Offset::ZERO && !is_ahead {
         ViewSink::new(table, dataflow.only_grows())?
     } else {
         // What came since the checkpoint may be in the table already: up to where it says.
         let written = table.written_from().await?;
-        match written.filter(|written| dataflow.is_restored() && dataflow.reaches(written)) {
+        let goes_on = dataflow.is_restored() && !is_ahead;
+        match written.filter(|written| goes_on && dataflow.reaches(written)) {
             Some(written) => {
                 dataflow.go_to(&written).await?;
                 ViewSink::new(table, dataflow.only_grows())?
             }
             None => {
                 if dataflow.is_restored() {
-                    store.clear()?;
+                    store.clear().await?;
                     dataflow = begin().await?;
                 }
                 ViewSink::of_unknown(table, dataflow.only_grows())?
             }
         }
     };
-    Ok(Job::new(entry.id.0, dataflow, sink, upkeep(engine, memory)))
+    let job = Job::new(entry.id.0, dataflow, sink, upkeep(engine, memory));
+    Ok(job.with_rate(options.rate))
 }
 
 /// When the state of a job is saved.

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_base::{Kind, Offset, SqlState, TopicId};
 use weir_catalog::{Body, Entry, ObjectId, ObjectKind};
-use weir_streaming::{Failed, Job, JobStatus, Moved, Positions, components};
+use weir_streaming::{Failed, Holds, Job, JobStatus, Moved, Positions, components};
 use weir_topics::Topic;
 
 use self::job::{Table, job};
@@ -21,6 +21,7 @@ use self::running::{come_near, follow, guarded, safely, save, take, topics_of};
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::lanes::{Lane, panicked};
+use crate::reads::tables_read;
 
 pub(crate) use self::job::{ViewOptions, planner, upkeep};
 pub(crate) use self::status::{Failure, ViewState, ViewStatus};
@@ -30,7 +31,7 @@ pub(crate) struct Views {
     status: Mutex<HashMap<ObjectId, ViewStatus>>,
     groups: tokio::sync::Mutex<Vec<RunningGroup>>,
     /// One view at a time is given another query.
-    pub(crate) replacing: tokio::sync::Mutex<()>,
+    pub(crate) replacing: Arc<tokio::sync::Mutex<()>>,
     /// Up to where each topic is shown to who reads a view.
     positions: RwLock<Arc<Positions>>,
     /// Counts the changes of both.
@@ -54,7 +55,7 @@ impl Default for Views {
         Self {
             status: Mutex::default(),
             groups: tokio::sync::Mutex::default(),
-            replacing: tokio::sync::Mutex::default(),
+            replacing: Arc::default(),
             positions: RwLock::default(),
             changed: watch::Sender::new(0),
         }
@@ -62,7 +63,7 @@ impl Default for Views {
 }
 
 impl Views {
-    /// Starts all views of the catalog.
+    /// Starts all views of the catalog. What they need of tables is held on return, until their jobs hold it themselves.
     pub(crate) fn start(engine: &Arc<Shared>) {
         let snapshot = engine.catalog.snapshot();
         let entries: Vec<Arc<Entry>> = snapshot
@@ -70,8 +71,12 @@ impl Views {
             .filter(|entry| entry.kind() == ObjectKind::MaterializedView)
             .cloned()
             .collect();
+        let held = Holds::default();
         for entry in &entries {
             engine.views.set(entry.id, ViewState::Starting);
+            for topic in tables_read(engine, &snapshot, entry.depends_on.iter().copied()) {
+                held.hold(&topic);
+            }
         }
         let weak = Arc::downgrade(engine);
         engine.lanes.spawn(Lane::Heavy, async move {
@@ -80,6 +85,7 @@ impl Views {
             {
                 tracing::error!(%error, "views could not be started");
             }
+            drop(held);
         });
     }
 
@@ -444,7 +450,11 @@ impl Views {
     fn regroup(&self, engine: &Arc<Shared>, groups: &mut Vec<RunningGroup>, jobs: Vec<Job>) {
         let places: Vec<(Option<Topic>, Vec<Topic>)> = jobs
             .iter()
-            .map(|job| (job.topic().cloned(), job.reads().cloned().collect()))
+            .map(|job| match job.is_paced() {
+                false => (job.topic().cloned(), job.reads().cloned().collect()),
+                // It would hold the others back.
+                true => (None, Vec::new()),
+            })
             .collect();
         let mut jobs: Vec<Option<Job>> = jobs.into_iter().map(Some).collect();
         for members in components(&places) {

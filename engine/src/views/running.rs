@@ -28,8 +28,10 @@ pub(super) async fn save(jobs: Vec<Job>) {
     }
 }
 
+/// The topics by which a job belongs to others. One that goes at a pace of its own belongs to none, whatever it reads.
 pub(super) fn topics_of(job: &Job) -> Vec<TopicId> {
-    job.reads().chain(job.topic()).map(Topic::id).collect()
+    let reads = job.reads().filter(|_| !job.is_paced());
+    reads.chain(job.topic()).map(Topic::id).collect()
 }
 
 /// Stops some groups at the end of their steps, and gives their jobs.
@@ -96,8 +98,10 @@ pub(super) async fn come_near(
 ) -> Vec<Job> {
     let id = ObjectId(job.id());
     loop {
-        if stop.is_cancelled() {
-            return vec![job];
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return vec![job],
+            () = job.turn() => {}
         }
         if tell.as_ref().is_some_and(oneshot::Sender::is_closed) {
             return Vec::new();
@@ -196,7 +200,14 @@ pub(super) async fn follow(
             biased;
             () = stop.cancelled() => return group.into_jobs(),
             ready = group.ready() => match ready {
-                Ok(()) => {}
+                Ok(true) => {}
+                Ok(false) => {
+                    // A checkpoint was written.
+                    if let Some(engine) = views() {
+                        group.jobs().iter().for_each(|job| engine.views.note(job));
+                    }
+                    continue;
+                }
                 Err(weir_streaming::Error::Grown(_)) => {
                     // The plans know of no more partitions than there were.
                     if let Some(engine) = views() {

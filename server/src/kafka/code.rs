@@ -39,6 +39,7 @@ pub(super) const INVALID_TXN_STATE: i16 = 48;
 pub(super) const INVALID_PRODUCER_ID_MAPPING: i16 = 49;
 pub(super) const INVALID_TRANSACTION_TIMEOUT: i16 = 50;
 pub(super) const CONCURRENT_TRANSACTIONS: i16 = 51;
+pub(super) const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: i16 = 53;
 pub(super) const OPERATION_NOT_ATTEMPTED: i16 = 55;
 pub(super) const KAFKA_STORAGE_ERROR: i16 = 56;
 pub(super) const SASL_AUTHENTICATION_FAILED: i16 = 58;

@@ -15,6 +15,7 @@ use weir_topics::groups::{
     GroupDescription, GroupError, GroupState, JoinRequest, Leaving, Membership, SyncRequest,
 };
 
+use super::reserved::check_group;
 use super::{Kafka, code, text};
 
 /// The one kind of group (KIP-848 has another).
@@ -33,6 +34,15 @@ impl Kafka {
         client_id: String,
         client_host: String,
     ) -> JoinGroupResponse {
+        if let Err(code) = check_group(&request.group_id) {
+            let mut refused = JoinGroupResponse::default()
+                .with_error_code(code)
+                .with_generation_id(-1)
+                .with_member_id(request.member_id);
+            // Null is allowed from version 7 on.
+            refused.protocol_name = (version < 7).then(StrBytes::default);
+            return refused;
+        }
         let session_timeout_ms = request.session_timeout_ms;
         let member_id = request.member_id.to_string();
         if !self.may_read_all(&request.group_id) {
@@ -267,13 +277,14 @@ impl Kafka {
     pub(super) async fn delete_groups(&self, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
         let mut results = Vec::with_capacity(request.groups_names.len());
         for group_id in request.groups_names {
-            let deleted = match self.may_read_all(&group_id) {
-                true => self
+            let deleted = match (check_group(&group_id), self.may_read_all(&group_id)) {
+                (Err(code), _) => Err(code),
+                (Ok(()), false) => Err(code::GROUP_AUTHORIZATION_FAILED),
+                (Ok(()), true) => self
                     .groups
                     .delete(&group_id)
                     .await
                     .map_err(|error| code::of_group(&error)),
-                false => Err(code::GROUP_AUTHORIZATION_FAILED),
             };
             let code = match deleted {
                 Ok(()) => code::NONE,

@@ -18,6 +18,7 @@ mod groups;
 mod offsets;
 mod produce;
 mod quotas;
+mod reserved;
 mod sasl;
 mod topics;
 mod transactions;

@@ -37,6 +37,7 @@ use weir_topics::groups::{
 };
 
 use super::fetch::READ_COMMITTED;
+use super::reserved::check_group;
 use super::{Kafka, LEADER_EPOCH, code, text};
 
 /// What a client asks for instead of a time (KIP-79, KIP-734, KIP-405).
@@ -231,12 +232,18 @@ impl Kafka {
             instance_id: request.group_instance_id.map(|id| id.to_string()),
             generation: request.generation_id_or_member_epoch,
         };
-        let committed = self.groups.commit(CommitRequest {
-            membership,
-            offsets,
-        });
-        if let Err(error) = committed.await {
-            let code = code::of_group(&error);
+        let committed = match check_group(&membership.group_id) {
+            Err(code) => Err(code),
+            Ok(()) => {
+                let request = CommitRequest {
+                    membership,
+                    offsets,
+                };
+                let committed = self.groups.commit(request).await;
+                committed.map_err(|error| code::of_group(&error))
+            }
+        };
+        if let Err(code) = committed {
             for (_, partitions) in &mut topics {
                 for partition in partitions {
                     if partition.error_code == code::NONE {
@@ -317,6 +324,9 @@ impl Kafka {
 
     /// Forgets how far a group has read some partitions.
     pub(super) async fn offset_delete(&self, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
+        if let Err(code) = check_group(&request.group_id) {
+            return OffsetDeleteResponse::default().with_error_code(code);
+        }
         let mut wanted = Vec::new();
         let mut topics = Vec::new();
         for topic in request.topics {

@@ -13,6 +13,7 @@ use weir_topics::{Appended, BatchView, EncodedBatch};
 
 use weir_topics::transactions::TransactionVersion;
 
+use super::reserved::check_transactional_id;
 use super::transactions::{producer, rules};
 use super::{Kafka, code, may_write, text};
 
@@ -169,6 +170,9 @@ impl Kafka {
         transactional_id: Option<&str>,
         version: i16,
     ) -> Result<Appended, Refused> {
+        if let Some(id) = transactional_id {
+            check_transactional_id(id)?;
+        }
         let records = data.records.filter(|records| !records.is_empty());
         let records = records.ok_or(code::INVALID_RECORD)?;
         let number = u32::try_from(data.index).map_err(|_| code::UNKNOWN_TOPIC_OR_PARTITION)?;

@@ -31,6 +31,7 @@ use weir_topics::transactions::{
     TransactionVersion, TransactionalProducer,
 };
 
+use super::reserved::{check_group, check_transactional_id};
 use super::{Kafka, code, text};
 
 /// A partition of a request, as the log names it.
@@ -51,6 +52,12 @@ pub(super) fn rules(version: i16, first: i16) -> TransactionVersion {
     }
 }
 
+/// Refuses to write as a sink, or into the group of one.
+fn check_both(producer: &TransactionalProducer, group_id: &str) -> Result<(), i16> {
+    check_transactional_id(&producer.transactional_id)?;
+    check_group(group_id)
+}
+
 impl Kafka {
     /// Gives a producer its number: one that none had, or that of its transactional id with the next epoch.
     pub(super) async fn init_producer_id(
@@ -69,6 +76,9 @@ impl Kafka {
                     Err(code::of_engine(&error))
                 }
             },
+            Some(id) if check_transactional_id(id).is_err() => {
+                Err(code::TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+            }
             Some(id) => {
                 let current = (request.producer_id.0 >= 0).then_some(ProducerEpoch {
                     producer_id: request.producer_id.0,
@@ -155,28 +165,31 @@ impl Kafka {
                 partitions.collect()
             })
             .collect();
-        let added: Result<Vec<i16>, i16> = if !is_whole {
-            Ok(vec![code::OPERATION_NOT_ATTEMPTED; places.len()])
-        } else if only_verify {
-            let found = self.transactions.has_partitions(producer, &places);
-            let code = |is_in: bool| match is_in {
-                true => code::NONE,
-                false if version >= 5 => code::TRANSACTION_ABORTABLE,
-                false => code::INVALID_TXN_STATE,
+        let added: Result<Vec<i16>, i16> =
+            if let Err(code) = check_transactional_id(&producer.transactional_id) {
+                Err(code)
+            } else if !is_whole {
+                Ok(vec![code::OPERATION_NOT_ATTEMPTED; places.len()])
+            } else if only_verify {
+                let found = self.transactions.has_partitions(producer, &places);
+                let code = |is_in: bool| match is_in {
+                    true => code::NONE,
+                    false if version >= 5 => code::TRANSACTION_ABORTABLE,
+                    false => code::INVALID_TXN_STATE,
+                };
+                found
+                    .map(|found| found.into_iter().map(code).collect())
+                    .map_err(|error| code::of_log(&error))
+            } else {
+                let added = self.transactions.add_partitions(producer, &places).await;
+                let code = |added: weir_topics::Result<()>| match added {
+                    Ok(()) => code::NONE,
+                    Err(error) => code::of_log(&error),
+                };
+                added
+                    .map(|added| added.into_iter().map(code).collect())
+                    .map_err(|error| fenced(code::of_log(&error), version >= 2))
             };
-            found
-                .map(|found| found.into_iter().map(code).collect())
-                .map_err(|error| code::of_log(&error))
-        } else {
-            let added = self.transactions.add_partitions(producer, &places).await;
-            let code = |added: weir_topics::Result<()>| match added {
-                Ok(()) => code::NONE,
-                Err(error) => code::of_log(&error),
-            };
-            added
-                .map(|added| added.into_iter().map(code).collect())
-                .map_err(|error| fenced(code::of_log(&error), version >= 2))
-        };
         let results = topics.into_iter().zip(known).map(|(topic, known)| {
             let partitions = topic.partitions.iter().zip(known);
             let partitions = partitions.map(|(index, known)| {
@@ -210,14 +223,15 @@ impl Kafka {
             request.producer_id.0,
             request.producer_epoch,
         );
-        let added = self
-            .transactions
-            .add_offsets(&producer, &request.group_id)
-            .await;
-        let code = added.map_or_else(
-            |error| fenced(code::of_group(&error), version >= 2),
-            |()| code::NONE,
-        );
+        let added = match check_both(&producer, &request.group_id) {
+            Err(code) => Err(code),
+            Ok(()) => {
+                let added = self.transactions.add_offsets(&producer, &request.group_id);
+                let code = |error| fenced(code::of_group(&error), version >= 2);
+                added.await.map_err(code)
+            }
+        };
+        let code = added.err().unwrap_or(code::NONE);
         AddOffsetsToTxnResponse::default().with_error_code(code)
     }
 
@@ -267,11 +281,15 @@ impl Kafka {
             },
             offsets,
         };
-        let committed = self
-            .transactions
-            .commit_offsets(&producer, commit, rules(version, 5))
-            .await;
-        let failed = committed.err().map(|error| code::of_group(&error));
+        let committed = match check_both(&producer, &request.group_id) {
+            Err(code) => Err(code),
+            Ok(()) => {
+                let rules = rules(version, 5);
+                let committed = self.transactions.commit_offsets(&producer, commit, rules);
+                committed.await.map_err(|error| code::of_group(&error))
+            }
+        };
+        let failed = committed.err();
         let topics = topics.into_iter().map(|(name, partitions)| {
             let partitions = partitions.into_iter().map(|(index, code)| {
                 let code = match code {
@@ -300,10 +318,16 @@ impl Kafka {
             true => Outcome::Commit,
             false => Outcome::Abort,
         };
-        let ended = self
-            .transactions
-            .end(&producer, outcome, rules(version, 5))
-            .await;
+        let ended = match check_transactional_id(&producer.transactional_id) {
+            Err(code) => Err(code),
+            Ok(()) => {
+                let ended = self
+                    .transactions
+                    .end(&producer, outcome, rules(version, 5))
+                    .await;
+                ended.map_err(|error| fenced(code::of_log(&error), version >= 2))
+            }
+        };
         let mut response = EndTxnResponse::default();
         match ended {
             Ok(next) if version >= 5 => {
@@ -311,7 +335,7 @@ impl Kafka {
                 response.producer_epoch = next.epoch;
             }
             Ok(_) => {}
-            Err(error) => response.error_code = fenced(code::of_log(&error), version >= 2),
+            Err(code) => response.error_code = code,
         }
         response
     }

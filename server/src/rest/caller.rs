@@ -12,7 +12,14 @@ use super::Rest;
 use super::problem::Problem;
 
 /// Routes that everybody may ask: they tell nothing of what is stored.
-const OPEN_ROUTES: [&str; 4] = ["/", "/livez", "/readyz", "/openapi.json"];
+const OPEN_ROUTES: [&str; 6] = [
+    "/",
+    "/icon.svg",
+    "/assets/{file}",
+    "/livez",
+    "/readyz",
+    "/openapi.json",
+];
 /// Before a token among the protocols of a WebSocket, where a browser's page can set no header.
 pub(crate) const BEARER_PROTOCOL: &str = "weir.bearer.";
 

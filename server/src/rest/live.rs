@@ -3,7 +3,7 @@
 //! The client sends `{"type": "query", "query": …}` with the members of `POST /v1/sql`; the server answers `schema`, `rows`
 //! (each with its resume token), and `end` or `error`. `{"type": "cancel"}` stops the query. Several queries run on one
 //! connection, told apart by an `"id"` that the client chooses. A message is sent before the next rows are taken from the engine,
-//! so a slow reader slows its own queries and nothing else.
+//! so a slow reader slows its own queries and nothing else; one that takes nothing for long is left.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -302,10 +302,16 @@ impl Conversation {
             drain.cancelled().await;
             tokio::time::sleep(DRAIN).await;
         };
+        let bound = self.rest.settings.websocket_send_timeout;
         tokio::select! {
             biased;
             sent = sending => sent.map_err(|_| Gone),
             () = too_late => Err(Gone),
+            () = tokio::time::sleep(bound) => {
+                // There is no use in telling a client why that takes nothing.
+                tracing::info!(request.id = %self.request_id, queries = self.queries.len(), ?bound, "a WebSocket is closed whose client does not read");
+                Err(Gone)
+            }
         }
     }
 }

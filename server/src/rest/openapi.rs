@@ -9,7 +9,7 @@ use utoipa::openapi::{
 use utoipa::{Modify, OpenApi};
 
 use super::schemas::{self, compatibility, ids, settings, subjects};
-use super::{ingest, live, operations, problem, queries, query, sessions, statements};
+use super::{ingest, live, operations, page, problem, queries, query, sessions, statements};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -32,7 +32,7 @@ use super::{ingest, live, operations, problem, queries, query, sessions, stateme
         settings::subject_level, settings::set_subject_level, settings::unset_subject_level,
         settings::mode, settings::set_mode,
         settings::subject_mode, settings::set_subject_mode, settings::unset_subject_mode,
-        operations::livez, operations::readyz, operations::metrics, operations::openapi, operations::index,
+        operations::livez, operations::readyz, operations::metrics, operations::openapi, page::index,
     ),
     components(schemas(problem::ProblemDocument, problem::PositionDocument, schemas::RegistryFailure)),
     tags(

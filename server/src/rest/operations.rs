@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::header;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 use weir_base::{Classify, Kind, SqlState};
@@ -71,11 +71,4 @@ pub(crate) async fn openapi() -> Response {
         super::openapi_json(),
     )
         .into_response()
-}
-
-/// A page for those who open the server in a browser.
-#[utoipa::path(get, path = "/", tag = "operations", operation_id = "index",
-    responses((status = 200, description = "The page.", content((String = "text/html")))))]
-pub(crate) async fn index() -> Html<&'static str> {
-    Html(include_str!("index.html"))
 }

@@ -1,8 +1,10 @@
 //! What a checkpoint says about itself.
 
+use std::hash::{BuildHasher, RandomState};
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use weir_base::{OffsetVector, TopicId};
+use weir_base::{Offset, OffsetVector, TopicId};
 
 use crate::sources::Read;
 
@@ -25,6 +27,15 @@ pub(crate) struct Manifest {
     /// How many rows were left out because they cannot be computed.
     #[serde(default)]
     pub(crate) skipped: u64,
+    /// Counts the checkpoints of a history, from 1 on.
+    #[serde(default)]
+    pub(crate) number: u64,
+    /// Tells the state's history from another, which was computed anew.
+    #[serde(default)]
+    pub(crate) history: u64,
+    /// Where the topic of the view ended that the state belongs to: without its rows, the state is ahead of it.
+    #[serde(default)]
+    pub(crate) shown: Option<Offset>,
 }
 
 impl Manifest {
@@ -36,6 +47,10 @@ impl Manifest {
             position,
             made_ms,
             skipped: 0,
+            number: 0,
+            // The keys of a hasher are as good as any that come by chance.
+            history: RandomState::new().hash_one(0),
+            shown: None,
         }
     }
 
@@ -44,6 +59,7 @@ impl Manifest {
         Self {
             position,
             made_ms,
+            number: self.number.saturating_add(1),
             ..self.clone()
         }
     }

@@ -12,6 +12,7 @@ use datafusion::logical_expr::{
 use weir_connectors::topic::{FollowedTable, MirroredTable, StreamTable};
 
 use super::stream::WatermarkedStream;
+use crate::asof::as_asof_join;
 use crate::error::{Error, Result};
 
 /// Gives the plan and the column where carrying begins, of a plan where it does.
@@ -167,6 +168,7 @@ pub(super) fn node_name(plan: &LogicalPlan) -> &'static str {
         LogicalPlan::Join(_) => "this kind of join",
         LogicalPlan::Sort(_) | LogicalPlan::Limit(_) => "LIMIT",
         LogicalPlan::RecursiveQuery(_) => "a recursive query",
+        plan if as_asof_join(plan).is_some() => "ASOF JOIN",
         LogicalPlan::Extension(_) => "a window",
         _ => "this kind of query",
     }

@@ -1,8 +1,12 @@
 //! Giving rows of a stream the watermark of their partition before them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use arrow::array::{ArrayRef, AsArray, Decimal128Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{
+    ArrayRef, AsArray, Decimal128Array, Int64Array, RecordBatch, RecordBatchOptions,
+};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
@@ -12,6 +16,7 @@ use super::WATERMARK;
 use super::stream::{WatermarkedStream, watermark_type};
 use super::time::{nanos_per_unit, native};
 use crate::error::{Error, Result};
+use crate::operators::{OnRowError, in_row, is_of_a_row};
 
 /// The columns that tell where a record is.
 const PLACE: [&str; 2] = ["_partition", "_offset"];
@@ -106,6 +111,10 @@ pub(super) struct Marking {
     /// The columns that are given, by their places among those that are read; the watermark's comes behind these.
     columns: Vec<usize>,
     schema: SchemaRef,
+    /// What becomes of a row whose watermark cannot be computed.
+    on_error: OnRowError,
+    /// What they are of, for people.
+    name: String,
 }
 
 impl Marking {
@@ -124,8 +133,15 @@ impl Marking {
             place: [partition?, offset?],
             schema: Arc::new(Schema::new(fields).project(&reading.given)?),
             columns: reading.given,
+            on_error: stream.on_row_error().clone(),
+            name: format!("the watermark {watermark}"),
             watermark,
         })
+    }
+
+    /// Says what becomes of rows whose watermark cannot be computed.
+    pub(super) fn on_row_error(&mut self, on_error: &OnRowError) {
+        self.on_error = on_error.clone();
     }
 
     /// The schema of what is given.
@@ -144,8 +160,7 @@ impl Marking {
         batch: &RecordBatch,
         partitions: &mut [Progress],
     ) -> Result<RecordBatch> {
-        let times = self.watermark.evaluate(batch)?;
-        let times = native(&times.into_array(batch.num_rows())?)?;
+        let (batch, times) = self.timed(batch)?;
         let [partition, offset] = self.place;
         let numbers = batch.column(partition).as_primitive::<Int32Type>();
         let offsets = batch.column(offset).as_primitive::<Int64Type>();
@@ -172,5 +187,43 @@ impl Marking {
         Ok(RecordBatch::try_new_with_options(
             schema, columns, &options,
         )?)
+    }
+
+    /// A batch's rows, without those that are left out, and their own watermarks, in their own unit.
+    fn timed(&self, batch: &RecordBatch) -> Result<(RecordBatch, Int64Array)> {
+        match self.times(batch) {
+            Err(error) if is_of_a_row(&error) => {}
+            times => return Ok((batch.clone(), times?)),
+        }
+        let mut rows = Vec::new();
+        let mut known = Vec::new();
+        // The first of what is waiting is always the earliest.
+        let mut waiting = vec![batch.clone()];
+        while let Some(some) = waiting.pop() {
+            match self.times(&some) {
+                Ok(times) => {
+                    known.extend(times.iter());
+                    rows.push(some);
+                }
+                Err(error) if some.num_rows() > 1 && is_of_a_row(&error) => {
+                    let half = some.num_rows() / 2;
+                    waiting.push(some.slice(half, some.num_rows() - half));
+                    waiting.push(some.slice(0, half));
+                }
+                Err(error) => match &self.on_error {
+                    OnRowError::Skip(skipped) if is_of_a_row(&error) => {
+                        skipped.fetch_add(1, Ordering::Relaxed);
+                    }
+                    _ => return Err(in_row(error, &self.name, &some)),
+                },
+            }
+        }
+        let rows = concat_batches(&batch.schema(), &rows)?;
+        Ok((rows, Int64Array::from(known)))
+    }
+
+    fn times(&self, batch: &RecordBatch) -> Result<Int64Array> {
+        let times = self.watermark.evaluate(batch)?;
+        native(&times.into_array(batch.num_rows())?)
     }
 }

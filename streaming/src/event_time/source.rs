@@ -17,7 +17,7 @@ use super::stream::WatermarkedStream;
 use crate::checkpoint::Shelf;
 use crate::dataflow::Ranges;
 use crate::error::{Error, Result};
-use crate::operators::scan_of;
+use crate::operators::{OnRowError, scan_of};
 use crate::planning::Kernel;
 
 /// The watermark of a query, as all its operators see it in a step: nanoseconds since 1970.
@@ -42,6 +42,12 @@ impl EventTime {
     pub(crate) fn add(&mut self, source: EventSource) {
         self.sources.push(source);
         self.settle();
+    }
+
+    /// Says what becomes of rows whose watermark cannot be computed.
+    pub(crate) fn on_row_error(&mut self, on_error: &OnRowError) {
+        let sources = self.sources.iter_mut();
+        sources.for_each(|source| source.marking.on_row_error(on_error));
     }
 
     /// Whether anything depends on it.

@@ -13,6 +13,7 @@ use weir_connectors::topic::StreamTable;
 use super::WATERMARK;
 use super::exec::WatermarkExec;
 use super::marking::{Marking, Reading};
+use crate::operators::OnRowError;
 
 /// A stream with its watermark's expression. Operators that follow it know its watermark at each step; a scan reads it once.
 #[derive(Debug, Clone)]
@@ -21,6 +22,7 @@ pub struct WatermarkedStream {
     stream: Arc<StreamTable>,
     watermark: Arc<dyn PhysicalExpr>,
     schema: SchemaRef,
+    on_error: OnRowError,
 }
 
 impl WatermarkedStream {
@@ -35,7 +37,18 @@ impl WatermarkedStream {
             stream,
             watermark,
             schema,
+            on_error: OnRowError::Fail,
         }
+    }
+
+    /// Says what becomes of rows whose watermark cannot be computed, where it is read once.
+    #[must_use]
+    pub fn with_on_row_error(self, on_error: OnRowError) -> Self {
+        Self { on_error, ..self }
+    }
+
+    pub(crate) fn on_row_error(&self) -> &OnRowError {
+        &self.on_error
     }
 
     pub(crate) fn stream(&self) -> &Arc<StreamTable> {

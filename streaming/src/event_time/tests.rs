@@ -25,7 +25,7 @@ async fn windows_that_have_closed_are_freed() {
     ] {
         let world = World::new([2, 1]).await;
         let choice = choice_of(query, kind);
-        let store = Some(world.checkpoints.of(1, 0).unwrap());
+        let store = Some(world.checkpoints.of(1, 0).await.unwrap());
         let mut dataflow = world.dataflow(&choice, store).await;
         let mut most = 0;
         for round in 0..60 {
@@ -46,6 +46,51 @@ async fn windows_that_have_closed_are_freed() {
             );
         }
         assert!(most > 0, "{kind:?}: nothing waits");
+    }
+}
+
+#[tokio::test]
+async fn rows_of_joins_are_freed_when_all_that_comes_of_them_is_late() {
+    for kind in [Kind::Tumble, Kind::Session] {
+        for released in [false, true] {
+            let world = World::new([2, 1]).await;
+            let window = Window {
+                kind,
+                base: Base::Interval,
+            };
+            let choice = Choice {
+                query: 0,
+                w: window,
+                x: window,
+            };
+            let store = Some(world.checkpoints.of(1, 0).unwrap());
+            let mut dataflow = world.dataflow(&choice, store).await;
+            let mut most = 0;
+            let mut given = 0;
+            for round in 0..60 {
+                for stream in [0, 1] {
+                    let rows = (0..20).map(|n| (n, n % 5, Some(round * 20 + n)));
+                    let rows: Vec<Row> = rows.collect();
+                    world.append(stream, &rows).await;
+                }
+                given += dataflow.step().await.unwrap().rows();
+                dataflow.checkpoint(1).await.unwrap();
+                if released {
+                    dataflow.release();
+                }
+                let state = dataflow.state_size();
+                if round < 20 {
+                    most = most.max(state.rows);
+                }
+                assert!(
+                    state.rows <= most * 2,
+                    "{kind:?}: {} of {most} in round {round}\n{}",
+                    state.rows,
+                    dataflow.explain()
+                );
+            }
+            assert!(given > 0, "{kind:?}: nothing is given");
+        }
     }
 }
 
@@ -76,6 +121,10 @@ async fn what_waits_is_said() {
     let world = World::new([1, 1]).await;
     let shown = world.dataflow(&choice_of(10, Kind::Tumble), None).await;
     insta::assert_snapshot!(shown.explain());
+    let mut joined = choice_of(0, Kind::Tumble);
+    joined.w.base = Base::Interval;
+    let shown = world.dataflow(&joined, None).await;
+    insta::assert_snapshot!("freed_rows_are_said", shown.explain());
     let shown = world.dataflow(&choice_of(0, Kind::Tumble), None).await;
     insta::assert_snapshot!(shown.explain());
 }

@@ -29,7 +29,8 @@ use crate::dataflow::Ranges;
 use crate::delta::Delta;
 use crate::error::{Error, Result};
 use crate::planning::UNORDERED;
-use crate::state::{Keys, Multiset, RowCodec, prefix};
+use crate::state::{Keys, Multiset, RowCodec, prefix, release};
+
 /// What a group takes besides its key and its accumulators, about.
 const GROUP_OVERHEAD: usize = 96;
 /// What a value that is kept in order takes, about.
@@ -348,14 +349,17 @@ impl Aggregate {
         Ok(())
     }
 
-    fn let_go(&mut self, mut is_meant: impl FnMut(&mut Group) -> bool) {
+    /// Lets go of groups that are saved: of all, or of those that were not used since the last time. Answers the bytes that are left.
+    fn let_go(&mut self, all: bool) -> usize {
         let bytes = &mut self.bytes;
         self.groups.retain(|_, group| {
-            let goes = !group.changed && group.in_store && is_meant(group);
+            let was_used = std::mem::take(&mut group.used);
+            let goes = !group.changed && group.in_store && (all || !was_used);
             *bytes -= if goes { group.bytes } else { 0 };
             !goes
         });
         self.groups.shrink_to_fit();
+        self.bytes
     }
 
     /// What the calls give in a group.
@@ -666,11 +670,7 @@ impl Operator for Aggregate {
             return;
         }
         self.is_partial = true;
-        let before = self.bytes;
-        self.let_go(|group| !std::mem::take(&mut group.used));
-        if self.bytes > before / 2 {
-            self.let_go(|_| true);
-        }
+        release(self.bytes, |all| self.let_go(all));
         self.reservation.resize(self.bytes);
     }
 }

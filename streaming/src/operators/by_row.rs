@@ -63,11 +63,7 @@ pub(super) async fn run(
                             skipped.fetch_add(u64::from(comes), Ordering::Relaxed);
                         }
                         _ => {
-                            return Err(Error::Row {
-                                source: Box::new(error),
-                                operator: operator.to_owned(),
-                                row: shown(&some),
-                            });
+                            return Err(in_row(error, operator, &some));
                         }
                     },
                 }
@@ -78,7 +74,7 @@ pub(super) async fn run(
 }
 
 /// Whether another row might have done.
-fn is_of_a_row(error: &Error) -> bool {
+pub(crate) fn is_of_a_row(error: &Error) -> bool {
     match error {
         Error::DataFusion(error) => !matches!(
             error.find_root(),
@@ -86,6 +82,15 @@ fn is_of_a_row(error: &Error) -> bool {
         ),
         Error::Arrow(_) => true,
         _ => false,
+    }
+}
+
+/// What is wrong with the first row of a batch.
+pub(crate) fn in_row(error: Error, operator: &str, batch: &RecordBatch) -> Error {
+    Error::Row {
+        source: Box::new(error),
+        operator: operator.to_owned(),
+        row: shown(batch),
     }
 }
 

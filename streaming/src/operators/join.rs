@@ -8,7 +8,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use hashbrown::HashSet;
 
-use super::{Boxed, Description, Follows, Operator, StateSize};
+use super::{Boxed, Description, Follows, Operator, StateSize, WhileOpen};
 use crate::checkpoint::Saving;
 use crate::dataflow::Ranges;
 use crate::delta::Delta;
@@ -24,6 +24,8 @@ pub(crate) struct InnerJoin {
     rights: Arrangement,
     kernel: Kernel,
     detail: String,
+    /// Up to when rows of each side are needed, where they are not for ever.
+    needed: [Option<WhileOpen>; 2],
 }
 
 impl InnerJoin {
@@ -40,7 +42,24 @@ impl InnerJoin {
             rights,
             kernel,
             detail,
+            needed: [None, None],
         }
+    }
+
+    /// The same, whose rows of each side are freed when they are not needed any more.
+    pub(crate) fn needing(self, needed: [Option<WhileOpen>; 2]) -> Self {
+        Self { needed, ..self }
+    }
+
+    /// Frees what is not needed any more.
+    fn free(&mut self) -> Result<()> {
+        let [of_left, of_right] = &self.needed;
+        for (rows, needed) in [(&mut self.lefts, of_left), (&mut self.rights, of_right)] {
+            if let Some(is_over) = needed.as_ref().and_then(WhileOpen::is_over) {
+                rows.free(&is_over)?;
+            }
+        }
+        Ok(())
     }
 
     /// What the join changes by when the left side does.
@@ -67,6 +86,17 @@ impl InnerJoin {
     async fn of_right(&mut self, rows: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
         let others = matching(&self.rights, &mut self.lefts, &rows)?;
         self.join(others, rows).await
+    }
+
+    /// What is freed, for people.
+    fn freed(&self) -> String {
+        let [left, right] = &self.needed;
+        let sides = [("left", left), ("right", right)].into_iter();
+        let sides = sides.filter_map(|(side, needed)| Some((side, needed.as_ref()?)));
+        let freed = sides.map(|(side, needed)| {
+            format!("; rows of the {side} side are freed when the watermark has passed {needed}")
+        });
+        freed.collect()
     }
 
     async fn join(
@@ -111,6 +141,7 @@ impl Operator for InnerJoin {
             self.lefts.apply(&left)?;
             delta.and(self.with_right(right.clone()).await?);
             self.rights.apply(&right)?;
+            self.free()?;
             Ok(delta)
         }
         .boxed()
@@ -127,7 +158,7 @@ impl Operator for InnerJoin {
     fn describe(&self) -> Description {
         Description {
             name: "Join",
-            detail: self.detail.clone(),
+            detail: self.detail.clone() + &self.freed(),
             follows: Follows::Changes,
         }
     }
@@ -145,8 +176,13 @@ impl Operator for InnerJoin {
     }
 
     fn save(&mut self, saving: &mut Saving) -> Result<()> {
-        self.lefts.save(saving);
-        self.rights.save(saving);
+        let [of_left, of_right] = &self.needed;
+        for (rows, needed) in [(&mut self.lefts, of_left), (&mut self.rights, of_right)] {
+            if let Some(is_over) = needed.as_ref().and_then(WhileOpen::is_over) {
+                rows.free_stored(saving, &is_over)?;
+            }
+            rows.save(saving);
+        }
         Ok(())
     }
 

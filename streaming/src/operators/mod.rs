@@ -2,6 +2,7 @@
 //! that the sum of all changes is always what the same SQL gives over the sum of all inputs.
 
 mod aggregate;
+mod asof;
 mod average;
 mod by_row;
 mod constant;
@@ -21,9 +22,13 @@ use arrow::datatypes::SchemaRef;
 use futures::future::BoxFuture;
 
 pub(crate) use aggregate::{Aggregate, Calls};
+pub(crate) use asof::{AsOf, Side as AsOfSide};
 pub use by_row::OnRowError;
+pub(crate) use by_row::{in_row, is_of_a_row};
 pub(crate) use constant::Constant;
-pub(crate) use event_time::{ClosingWindows, OnTime, Sessions, TooLate, WatermarkSource};
+pub(crate) use event_time::{
+    ClosingWindows, OnTime, Sessions, TooLate, WatermarkSource, WhileOpen,
+};
 pub(crate) use join::InnerJoin;
 pub(crate) use linear::Linear;
 pub(crate) use mirror::MirrorSource;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use datafusion::common::{Column, DFSchema, DFSchemaRef};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{
-    Aggregate, Expr, Extension, LogicalPlan, LogicalPlanBuilder, TableScan,
+    Aggregate, Expr, Extension, Join, LogicalPlan, LogicalPlanBuilder, TableScan,
     UserDefinedLogicalNodeCore,
 };
 
+use super::needed::{NeededUntil, joins_below};
 use super::parts::{Parts, can_be_parted};
 use super::{Inputs, Walk};
 use crate::error::{Error, Result};
@@ -17,7 +18,7 @@ use crate::event_time::{
     closing_below, is_by_window,
 };
 use crate::operators::{
-    Boxed, ClosingWindows, Linear, OnTime, Sessions, TooLate, WatermarkSource, scan_of,
+    Boxed, ClosingWindows, Linear, OnTime, Sessions, TooLate, WatermarkSource, WhileOpen, scan_of,
 };
 use crate::sources::{How, Read};
 
@@ -86,7 +87,10 @@ impl Walk<'_> {
             },
         };
         let at = schema.index_of_column(watermark)?;
+        // Another window may be over the same join.
+        self.needed = joins_below(windows);
         let input = self.operator(windows.input()).await?;
+        self.needed.clear();
         let late = Arc::clone(self.event_time.late());
         let on_time = OnTime::new(input, too_late, at, late, self.shelf())?;
         let rest = schema.iter().enumerate().filter(|(other, _)| *other != at);
@@ -136,6 +140,26 @@ impl Walk<'_> {
         )?;
         let whole = Linear::by_window(vec![Box::new(waiting)], parts.whole, detail);
         Ok(Some(Box::new(whole)))
+    }
+}
+
+impl Walk<'_> {
+    /// Up to when a join needs the rows of each side, where it does not need them for ever.
+    pub(super) fn needed_of(&mut self, join: &Join) -> Result<[Option<WhileOpen>; 2]> {
+        let place = self.needed.iter().position(|(known, _)| known == join);
+        let Some((_, sides)) = place.map(|at| self.needed.swap_remove(at)) else {
+            return Ok([None, None]);
+        };
+        let [left, right] = sides;
+        let now = self.event_time.now();
+        let made = |until: Option<NeededUntil>, side: &LogicalPlan| {
+            let until = until.map(|NeededUntil { time, nanos }| {
+                let at = side.schema().index_of_column(&time)?;
+                WhileOpen::new(side.schema().inner(), at, nanos, now.clone())
+            });
+            until.transpose()
+        };
+        Ok([made(left, &join.left)?, made(right, &join.right)?])
     }
 }
 

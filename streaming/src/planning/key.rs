@@ -11,6 +11,8 @@ use datafusion::logical_expr::{
 };
 use weir_connectors::topic::{FollowedTable, MirroredTable};
 
+use crate::asof::as_asof_join;
+
 /// Columns whose values no two rows of an answer share, as numbers in order; where an answer never has more than one row, no columns.
 /// `None` where nothing is known: the rows of streams have no key.
 ///
@@ -56,7 +58,11 @@ fn key_of(plan: &LogicalPlan) -> Option<Key> {
             Some(key_of(input).unwrap_or(all))
         }
         LogicalPlan::Join(join) => of_join(join),
-        _ => None,
+        // Each row of the left side is there once at the most, and its columns come first.
+        plan => {
+            let [left, _] = as_asof_join(plan)?.sides();
+            key_of(left)
+        }
     }
 }
 

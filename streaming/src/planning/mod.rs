@@ -4,10 +4,12 @@
 //! becomes a [`Linear`] operator, as large as it can be; inner joins follow changes, as do the first rows of each key; what has keys is computed again for the keys that
 //! changed; everything else is computed again as a whole.
 
+mod asof;
 mod closing;
 mod input;
 mod kernel;
 mod key;
+mod needed;
 mod parts;
 mod ranking;
 mod walk;

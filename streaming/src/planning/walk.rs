@@ -22,8 +22,10 @@ use futures::future::BoxFuture;
 use weir_base::{Offset, OffsetVector};
 use weir_connectors::topic::{FollowedTable, MirroredTable, Newest, StreamTable};
 
+use super::needed::Needed;
 use super::ranking::Ranked;
 use super::{Inputs, Kernel};
+use crate::asof::as_asof_join;
 use crate::checkpoint::{JobStore, Shelf};
 use crate::error::{Error, Result};
 use crate::event_time::{
@@ -61,6 +63,8 @@ pub(crate) struct Walk<'a> {
     shelves: u16,
     pub(super) reads: Vec<Read>,
     pub(super) event_time: EventTime,
+    /// Joins that the walk has yet to come to, whose rows are not needed for ever.
+    pub(super) needed: Vec<Needed>,
 }
 
 impl<'a> Walk<'a> {
@@ -81,6 +85,7 @@ impl<'a> Walk<'a> {
             shelves: 0,
             reads: Vec::new(),
             event_time: EventTime::default(),
+            needed: Vec::new(),
         };
         let plan = unlimited_scans(plan.clone())?;
         let root = walk.operator(&plan).await?;
@@ -137,9 +142,10 @@ impl<'a> Walk<'a> {
                     let below = self.first_rows(sort).await?;
                     self.recompute_over(plan, vec![below], "Top", None).await
                 }
-                _ => match as_window_close(plan) {
-                    Some(windows) => self.window_close(windows).await,
-                    None => self.whole(plan).await,
+                _ => match (as_window_close(plan), as_asof_join(plan)) {
+                    (Some(windows), _) => self.window_close(windows).await,
+                    (None, Some(join)) => self.asof_join(plan, join).await,
+                    (None, None) => self.whole(plan).await,
                 },
             }
         }
@@ -292,7 +298,11 @@ impl<'a> Walk<'a> {
         Keys::new(keys, schema.inner())
     }
 
-    fn physical(&self, expr: &Expr, schema: &DFSchemaRef) -> Result<Arc<dyn PhysicalExpr>> {
+    pub(super) fn physical(
+        &self,
+        expr: &Expr,
+        schema: &DFSchemaRef,
+    ) -> Result<Arc<dyn PhysicalExpr>> {
         let planning = PhysicalPlanningContext::default();
         let properties = self.state.execution_props();
         Ok(create_physical_expr(expr, schema, properties, &planning)?)
@@ -330,6 +340,7 @@ impl<'a> Walk<'a> {
                 .recompute(plan, "Join", keys.map(<[Vec<Expr>; 2]>::as_slice))
                 .await;
         }
+        let needed = self.needed_of(join)?;
         let mut inputs = Inputs::default();
         let leaves = plan.inputs().into_iter();
         let leaves = leaves.map(|input| inputs.add(input.schema())).collect();
@@ -344,7 +355,8 @@ impl<'a> Walk<'a> {
             self.operator(&join.right).await?,
         ];
         let detail = plan.display().to_string();
-        Ok(Box::new(InnerJoin::new(sides, states, kernel, detail)))
+        let join = InnerJoin::new(sides, states, kernel, detail);
+        Ok(Box::new(join.needing(needed)))
     }
 
     async fn aggregate(&mut self, plan: &LogicalPlan, aggregate: &Aggregate) -> Result<Boxed> {
@@ -383,7 +395,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A node that is run again over the rows of its inputs: those of some keys, or all.
-    async fn recompute(
+    pub(super) async fn recompute(
         &mut self,
         plan: &LogicalPlan,
         name: &'static str,

@@ -99,6 +99,11 @@ impl Feed {
         Ok(())
     }
 
+    /// Waits until it may take its next step.
+    pub fn turn(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.job.turn()
+    }
+
     /// Whether something is to be written before it can go on.
     pub fn owes(&self) -> bool {
         let is_due = self.due().is_some_and(|due| due <= Instant::now());
@@ -113,7 +118,7 @@ impl Feed {
         }
     }
 
-    /// Waits for rows of those of its sources that are not among `others`.
+    /// Waits for rows of those of its sources that are not among `others`, or until a checkpoint is written.
     ///
     /// # Errors
     /// When a source was dropped, or has got more partitions.

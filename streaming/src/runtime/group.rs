@@ -1,6 +1,8 @@
 //! Groups of jobs that share sources, directly or through one another. They go in step: each step takes all of them to one
 //! offset vector, and is shown when all have come there.
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 use weir_base::{OffsetVector, TopicId};
 use weir_topics::Topic;
@@ -119,17 +121,38 @@ impl Group {
         &self.jobs
     }
 
-    /// Waits for rows.
+    /// Waits for rows, or until a checkpoint of one of its jobs is written; says whether there are rows.
     ///
     /// # Errors
     /// When a source was dropped, or has got more partitions.
-    pub async fn ready(&mut self) -> Result<()> {
-        self.sources.ready().await
+    pub async fn ready(&mut self) -> Result<bool> {
+        let due = self
+            .jobs
+            .iter()
+            .filter_map(Job::bound)
+            .map(|(due, _)| due)
+            .max();
+        let rows = async {
+            self.sources.ready().await?;
+            if let Some(due) = due {
+                tokio::time::sleep_until(due.into()).await;
+            }
+            Ok(true)
+        };
+        let saving = self.jobs.iter_mut().filter(|job| job.is_saving());
+        let mut saving: FuturesUnordered<_> = saving.map(Job::saved).collect();
+        tokio::select! {
+            biased;
+            rows = rows => rows,
+            Some(()) = saving.next() => Ok(false),
+        }
     }
 
     /// Takes one step through what is there.
     pub async fn step(&mut self) -> Moved {
-        let ends = self.sources.ends(STEP_ROWS);
+        let bounds = self.jobs.iter().filter_map(Job::bound);
+        let rows = bounds.map(|(_, rows)| rows).min().unwrap_or(STEP_ROWS);
+        let ends = self.sources.ends(rows);
         let mut position = self.sources.position_of(&ends);
         let mut moved = Moved::default();
         let jobs = std::mem::take(&mut self.jobs);
@@ -147,7 +170,11 @@ impl Group {
         moved
     }
 
+    /// Where topics are shown up to. One that goes at a pace of its own tells nobody: others read the same topics, and are further.
     fn positions(&self) -> Positions {
+        if self.jobs.iter().any(Job::is_paced) {
+            return Positions::new();
+        }
         let mut positions: Positions = self.sources.positions().collect();
         let views = self.jobs.iter().filter_map(Job::shown);
         positions.extend(views.map(|(topic, end)| (topic.id(), vec![end])));
@@ -170,8 +197,10 @@ async fn bring(
     progress: &mut impl FnMut(&Job),
 ) -> Result<bool> {
     loop {
-        if stop.is_cancelled() {
-            return Ok(false);
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(false),
+            () = job.turn() => {}
         }
         let is_there = job.approach(position).await?;
         progress(job);

@@ -4,6 +4,7 @@ mod feed;
 mod group;
 mod job;
 mod output;
+mod pace;
 mod sink;
 
 pub use feed::{Feed, Holds};

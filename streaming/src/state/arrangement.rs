@@ -1,5 +1,7 @@
 //! A multiset of rows, by key.
 
+mod freeing;
+
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -9,6 +11,7 @@ use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::physical_plan::PhysicalExpr;
 use hashbrown::{HashMap, HashSet};
 
+use self::freeing::Due;
 use super::codec::RowBytes;
 use super::{Multiset, RowCodec};
 use crate::checkpoint::{Saving, Shelf};
@@ -54,12 +57,17 @@ impl Keys {
         let Some(converter) = &self.converter else {
             return Ok(BatchKeys::All);
         };
+        let columns = self.values(batch)?;
+        Ok(BatchKeys::Each(converter.convert_columns(&columns)?))
+    }
+
+    /// The values that the keys of a batch's rows are made of.
+    pub(crate) fn values(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
         let columns = self.expressions.iter().map(|key| {
             let value = key.evaluate(batch)?;
             Ok(value.into_array(batch.num_rows())?)
         });
-        let columns: Vec<ArrayRef> = columns.collect::<Result<_>>()?;
-        Ok(BatchKeys::Each(converter.convert_columns(&columns)?))
+        columns.collect()
     }
 
     /// Adds the keys of all rows of a change.
@@ -107,6 +115,7 @@ pub(crate) struct Arrangement {
     rows: u64,
     bytes: usize,
     unsaved: usize,
+    due: Due,
     reservation: MemoryReservation,
 }
 
@@ -149,6 +158,7 @@ impl Arrangement {
             changed: Vec::new(),
             bytes: 0,
             unsaved: 0,
+            due: Due::default(),
             reservation,
         })
     }
@@ -191,6 +201,21 @@ impl Arrangement {
                 self.take_in(batch.num_rows(), &keys, &rows, comes)?;
             }
         }
+        Ok(self.reservation.try_resize(self.bytes)?)
+    }
+
+    /// Takes in so many rows that are encoded: they come or go.
+    ///
+    /// # Errors
+    /// As [`Arrangement::apply`].
+    pub(crate) fn apply_encoded(
+        &mut self,
+        count: usize,
+        keys: &BatchKeys,
+        rows: &RowBytes,
+        comes: bool,
+    ) -> Result<()> {
+        self.take_in(count, keys, rows, comes)?;
         Ok(self.reservation.try_resize(self.bytes)?)
     }
 
@@ -267,14 +292,13 @@ impl Arrangement {
             bytes += row.len() + ROW_OVERHEAD;
             rows.load(row, count)
         })?;
-        if !rows.is_empty() {
-            self.bytes += bytes + key.len() + GROUP_OVERHEAD;
-            let group = Group {
-                rows,
-                ..Group::default()
-            };
-            self.groups.insert(key.to_vec(), group);
-        }
+        self.bytes += bytes + key.len() + GROUP_OVERHEAD;
+        // Also when there is nothing: who looks for it again need not go to the store.
+        let group = Group {
+            rows,
+            ..Group::default()
+        };
+        self.groups.insert(key.to_vec(), group);
         Ok(())
     }
 
@@ -298,6 +322,19 @@ impl Arrangement {
         let rows = groups.flat_map(|group| group.rows.iter());
         self.codec.decode(rows.flat_map(|(row, count)| {
             std::iter::repeat_n(row, usize::try_from(count).unwrap_or(usize::MAX))
+        }))
+    }
+
+    /// The rows of a key, encoded; none when there are none.
+    ///
+    /// # Errors
+    /// As [`Arrangement::rows_of`].
+    pub(crate) fn group(&mut self, key: &[u8]) -> Result<Option<&Multiset>> {
+        self.load(key)?;
+        self.reservation.try_resize(self.bytes)?;
+        Ok(self.groups.get_mut(key).map(|group| {
+            group.used = true;
+            &group.rows
         }))
     }
 
@@ -341,22 +378,20 @@ impl Arrangement {
 
     /// Lets go of what is saved: of what was not touched since the last time, and if that is little, of all.
     pub(crate) fn release(&mut self) {
-        let before = self.bytes;
-        self.let_go(|group| !std::mem::take(&mut group.used));
-        if self.bytes > before / 2 {
-            self.let_go(|_| true);
-        }
-        self.reservation.resize(self.bytes);
-    }
-
-    fn let_go(&mut self, mut is_meant: impl FnMut(&mut Group) -> bool) {
         if !self.shelf.is_kept() {
             return;
         }
         self.is_partial = true;
+        super::release(self.bytes, |all| self.let_go(all));
+        self.reservation.resize(self.bytes);
+    }
+
+    /// Lets go of groups that are saved: of all, or of those that were not used since the last time. Answers the bytes that are left.
+    fn let_go(&mut self, all: bool) -> usize {
         let bytes = &mut self.bytes;
         self.groups.retain(|key, group| {
-            let goes = !group.changed && is_meant(group);
+            let was_used = std::mem::take(&mut group.used);
+            let goes = !group.changed && (all || !was_used);
             if goes {
                 let rows = group.rows.iter();
                 let rows = rows.map(|(row, _)| row.len() + ROW_OVERHEAD);
@@ -365,6 +400,7 @@ impl Arrangement {
             !goes
         });
         self.groups.shrink_to_fit();
+        self.bytes
     }
 }
 

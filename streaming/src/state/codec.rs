@@ -84,14 +84,11 @@ impl RowCodec {
         Ok(())
     }
 
-    /// Rows as one byte string: of each its length, four bytes little-endian, and its bytes.
+    /// Rows as one byte string, as [`pack_onto`] makes it.
     pub(crate) fn pack(&self, batches: &[RecordBatch]) -> Result<Vec<u8>> {
         let mut packed = Vec::new();
         for batch in batches {
-            self.each(batch, |row| {
-                packed.extend((row.len() as u32).to_le_bytes());
-                packed.extend_from_slice(row);
-            })?;
+            self.each(batch, |row| pack_onto(&mut packed, row))?;
         }
         Ok(packed)
     }
@@ -100,14 +97,9 @@ impl RowCodec {
     ///
     /// # Errors
     /// When it is something else.
-    pub(crate) fn unpack(&self, mut packed: &[u8]) -> Result<Vec<RecordBatch>> {
+    pub(crate) fn unpack(&self, packed: &[u8]) -> Result<Vec<RecordBatch>> {
         let mut rows = Vec::new();
-        while let Some((length, rest)) = packed.split_first_chunk() {
-            let row = rest.split_at_checked(u32::from_le_bytes(*length) as usize);
-            let (row, rest) = row.ok_or(Error::Internal("rows in the state are cut off"))?;
-            rows.push(row);
-            packed = rest;
-        }
+        unpack(packed, |row| rows.push(row))?;
         self.decode(rows)
     }
 
@@ -138,4 +130,24 @@ impl RowCodec {
         }
         Ok(batches)
     }
+}
+
+/// Puts a row behind others in one byte string: its length, four bytes little-endian, and its bytes.
+pub(crate) fn pack_onto(packed: &mut Vec<u8>, row: &[u8]) {
+    packed.extend((row.len() as u32).to_le_bytes());
+    packed.extend_from_slice(row);
+}
+
+/// Gives the rows that [`pack_onto`] put into a byte string to `see`, in order.
+///
+/// # Errors
+/// When it is something else.
+pub(crate) fn unpack<'a>(mut packed: &'a [u8], mut see: impl FnMut(&'a [u8])) -> Result<()> {
+    while let Some((length, rest)) = packed.split_first_chunk() {
+        let row = rest.split_at_checked(u32::from_le_bytes(*length) as usize);
+        let (row, rest) = row.ok_or(Error::Internal("rows in the state are cut off"))?;
+        see(row);
+        packed = rest;
+    }
+    Ok(())
 }

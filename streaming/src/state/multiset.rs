@@ -1,6 +1,7 @@
 //! A multiset of byte strings, of which is known what a checkpoint has.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use crate::checkpoint::{Saving, Shelf};
 use crate::error::{Error, Result};
@@ -69,6 +70,20 @@ impl Multiset {
         Ok(true)
     }
 
+    /// Removes all of one kind; says how many there were.
+    pub(crate) fn remove_all(&mut self, item: &[u8]) -> u64 {
+        let Some(count) = self.counts.get_mut(item).filter(|count| count.is > 0) else {
+            return 0;
+        };
+        let removed = std::mem::take(&mut count.is);
+        count.changed = true;
+        self.len -= 1;
+        if !count.in_store {
+            self.counts.remove(item);
+        }
+        removed
+    }
+
     /// The smallest.
     pub(crate) fn first(&self) -> Option<&[u8]> {
         self.iter().next().map(|(item, _)| item)
@@ -77,6 +92,38 @@ impl Multiset {
     /// The largest.
     pub(crate) fn last(&self) -> Option<&[u8]> {
         self.iter().next_back().map(|(item, _)| item)
+    }
+
+    /// The largest that comes before a bound, or of all.
+    pub(crate) fn last_before(&self, bound: Option<&[u8]>) -> Option<&[u8]> {
+        let bound = bound.map_or(Bound::Unbounded, Bound::Excluded);
+        let counts = self.counts.range::<[u8], _>((Bound::Unbounded, bound));
+        let mut counts = counts.filter(|(_, count)| count.is > 0);
+        counts.next_back().map(|(item, _)| item.as_ref())
+    }
+
+    /// The smallest that comes after another one.
+    pub(crate) fn first_after(&self, item: &[u8]) -> Option<&[u8]> {
+        let after = (Bound::Excluded(item), Bound::Unbounded);
+        let mut counts = self.counts.range::<[u8], _>(after);
+        let next = counts.find(|(_, count)| count.is > 0);
+        next.map(|(item, _)| item.as_ref())
+    }
+
+    /// Those from one on, and before another if there is one, in order, and how often each is there.
+    pub(crate) fn between<'a>(
+        &'a self,
+        from: &[u8],
+        to: Option<&[u8]>,
+    ) -> impl Iterator<Item = (&'a [u8], u64)> + use<'a> {
+        let is_empty = to.is_some_and(|to| to <= from);
+        let to = to.map_or(Bound::Unbounded, Bound::Excluded);
+        let counts = (!is_empty)
+            .then(|| self.counts.range::<[u8], _>((Bound::Included(from), to)))
+            .into_iter()
+            .flatten();
+        let counts = counts.filter(|(_, count)| count.is > 0);
+        counts.map(|(item, count)| (item.as_ref(), count.is))
     }
 
     /// Removes the largest, all of its kind: gives its length, and how often it was there.

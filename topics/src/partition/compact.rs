@@ -21,6 +21,9 @@ use crate::scan::{Scan, Scanned};
 use crate::segment::{Compacted, Extent, Name, Segment};
 use crate::{BatchView, Error, Result, durable, faults};
 
+/// A new segment is synced whenever so much of it was written: a sync of more at once holds up those of appends.
+const SYNC_BYTES: usize = 4 << 20;
+
 impl Partition {
     /// Compacts what is closed, old enough and held by nobody, if there is enough of it. Blocks on the disk; it ends early
     /// when the log closes.
@@ -218,6 +221,7 @@ impl Partition {
         let interval = self.0.shared.settings.index_interval_bytes;
         let mut index = Index::new(name.base);
         let mut out = BufWriter::new(File::create(unfinished).map_err(failed)?);
+        let mut unsynced = 0;
         for source in sources {
             let read = self.each_batch(source, |batch| {
                 let left = match left_of(batch, pass, hidden)? {
@@ -227,6 +231,12 @@ impl Partition {
                 };
                 index.add(left.indexed()?, interval);
                 out.write_all(left.as_bytes()).map_err(failed)?;
+                unsynced += left.as_bytes().len();
+                if unsynced >= SYNC_BYTES {
+                    unsynced = 0;
+                    let synced = out.flush().and_then(|()| out.get_ref().sync_data());
+                    synced.map_err(failed)?;
+                }
                 Ok(true)
             })?;
             if !read {

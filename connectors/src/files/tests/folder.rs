@@ -154,3 +154,35 @@ async fn what_no_folder_can_be_is_refused() {
     assert!(error.to_string().contains("is NULL"), "{error}");
     assert_eq!(writer.recover().await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn commits_of_long_ago_are_forgotten() {
+    let house = House::new();
+    let mut writer = house.folder(&[], &[]).unwrap();
+    writer.recover().await.unwrap();
+    for (id, position) in (1..).zip(["one", "two", "three", "four"]) {
+        let committed = house.commit(&mut writer, &[(id, None)], position).await;
+        committed.unwrap();
+    }
+    let commits = || {
+        let listed = std::fs::read_dir(house.path("out/_weir/w")).unwrap();
+        let names = listed.map(|file| file.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.filter(|name| name.ends_with(".json")).collect();
+        names.sort_unstable();
+        names
+    };
+    let there = commits();
+    assert_eq!(there.len(), 4);
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 60 * 60);
+    for name in [&there[0], &there[1], &there[3]] {
+        let path = format!("{}/{name}", house.path("out/_weir/w"));
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(long_ago).unwrap();
+    }
+    let mut next = house.folder(&[], &[]).unwrap();
+    assert_eq!(next.recover().await.unwrap().as_deref(), Some("four"));
+    // Those before the first that is not old, and never the last.
+    assert_eq!(commits(), there[2..]);
+    house.commit(&mut next, &[(5, None)], "five").await.unwrap();
+    assert_eq!(commits().len(), 3);
+}

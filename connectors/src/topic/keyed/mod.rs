@@ -30,7 +30,7 @@ use crate::{Error, Result};
 pub use follow::{FollowedTable, TableChanges, TableFollower};
 use snapshot::Snapshot;
 use state::{Chunk, State};
-pub use write::{Change, Commit, Conflicts, OnConflict, TableWriter};
+pub use write::{Change, Commit, Conflicts, OnConflict, Preview, TableWriter};
 
 /// How much of the log is read at a time when a table is loaded.
 const LOAD_BYTES: usize = 8 << 20;

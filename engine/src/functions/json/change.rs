@@ -1,6 +1,6 @@
 //! JSON out of JSON: `jsonb_set`, `jsonb_insert`, `||`, `-`, `#-`, and without nulls.
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::ArrayRef;
 use datafusion::common::Result;
 use weir_base::SqlState;
 
@@ -30,8 +30,8 @@ pub(super) const FUNCTIONS: [Definition; 7] = [
     function(
         "jsonb_delete",
         &[
-            takes(&[Json, Integer], Json, delete_item),
             takes(&[Json, Text], Json, delete_key),
+            takes(&[Json, Integer], Json, delete_item),
             takes(&[Json, TextList], Json, delete_keys),
         ],
     ),

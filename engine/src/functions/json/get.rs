@@ -14,15 +14,15 @@ pub(super) const FUNCTIONS: [Definition; 24] = [
     function(
         "json_get_value",
         &[
-            takes(&[Json, Integer], Json, |args| item(args, raw)),
             takes(&[Json, Text], Json, |args| field(args, raw)),
+            takes(&[Json, Integer], Json, |args| item(args, raw)),
         ],
     ),
     function(
         "json_get_text",
         &[
-            takes(&[Json, Integer], Text, |args| item(args, unquoted)),
             takes(&[Json, Text], Text, |args| field(args, unquoted)),
+            takes(&[Json, Integer], Text, |args| item(args, unquoted)),
         ],
     ),
     function(
@@ -54,13 +54,13 @@ pub(super) const FUNCTIONS: [Definition; 24] = [
     function(
         "jsonb_exists_any",
         &[takes(&[Json, TextList], Boolean, |args| {
-            exists_of(args, |mut keys, has| keys.any(|key| has(&key)))
+            exists_of(args, false)
         })],
     ),
     function(
         "jsonb_exists_all",
         &[takes(&[Json, TextList], Boolean, |args| {
-            exists_of(args, |mut keys, has| keys.all(|key| has(&key)))
+            exists_of(args, true)
         })],
     ),
     function("json_typeof", &[takes(&[Json], Text, type_of)]),
@@ -246,17 +246,16 @@ fn exists(args: &Arguments) -> Result<ArrayRef> {
     })
 }
 
-fn exists_of(
-    args: &Arguments,
-    test: fn(&mut dyn Iterator<Item = String>, &dyn Fn(&str) -> bool) -> bool,
-) -> Result<ArrayRef> {
+fn exists_of(args: &Arguments, all: bool) -> Result<ArrayRef> {
     let documents = args.text(0)?;
     args.values::<bool, BooleanArray>(|row| {
         let document = document::read(documents.value(row))?;
         let keys = list(args.array(1)?, row);
-        Ok(Some(test(&mut keys.into_iter().flatten(), &|key| {
-            has(&document.value, key)
-        })))
+        let mut found = keys.iter().flatten().map(|key| has(&document.value, key));
+        Ok(Some(match all {
+            true => found.all(|found| found),
+            false => found.any(|found| found),
+        }))
     })
 }
 

@@ -13,6 +13,7 @@ const NAMES: [(&str, &str); 11] = [
     ("every", "bool_and"),
     ("variance", "var_samp"),
     ("ceiling", "ceil"),
+    ("sign", "signum"),
     ("gen_random_uuid", "uuid"),
     ("transaction_timestamp", "now"),
     ("statement_timestamp", "now"),
@@ -20,7 +21,6 @@ const NAMES: [(&str, &str); 11] = [
     ("array_replace", "array_replace_all"),
     ("array_length", "array_dimension_length"),
     ("array_upper", "array_dimension_length"),
-    ("json_array_elements_list", "json_array_items"),
 ];
 
 /// Parts of a date that DataFusion does not know, or cuts fractions off.

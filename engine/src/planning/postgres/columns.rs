@@ -1,7 +1,7 @@
 //! The names of a query's columns, as PostgreSQL gives them: that of the column or function, `?column?` where there is none.
 //!
 //! PostgreSQL lets columns share a name; DataFusion does not. So the second of a name gets a number behind a character that
-//! no name has ([`APART`]), which [`shown`] takes off where the answer leaves the engine.
+//! no name has ([`APART`]). In an answer it is `name_2`, and its field says what its name is ([`column_name`]).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -75,7 +75,7 @@ fn qualifier(expr: &Expr) -> Option<String> {
 }
 
 /// The name that PostgreSQL gives to a column of this expression (`FigureColname`).
-fn of_expr(expr: &Expr) -> String {
+pub(super) fn of_expr(expr: &Expr) -> String {
     name_of(expr).unwrap_or_else(|| "?column?".to_owned())
 }
 
@@ -177,20 +177,57 @@ fn type_name(data_type: &DataType) -> String {
     name.to_owned()
 }
 
-/// The schema with the names that its reader sees; none where they are those that it has.
+/// The schema of an answer: no two columns of one name, as readers of JSON and Parquet need it, each with the name that the query
+/// gave it in its field ([`column_name`]). None where it has those already.
 pub(crate) fn shown(schema: &SchemaRef) -> Option<SchemaRef> {
     let is_apart = |field: &Arc<Field>| field.name().contains(APART);
     if !schema.fields().iter().any(is_apart) {
         return None;
     }
-    let fields = schema.fields().iter().map(|field| match is_apart(field) {
-        true => Arc::new(field.as_ref().clone().with_name(shown_name(field.name()))),
-        false => Arc::clone(field),
+    let mut taken: HashSet<String> = schema
+        .fields()
+        .iter()
+        .filter(|field| !is_apart(field))
+        .map(|field| field.name().clone())
+        .collect();
+    let fields = schema.fields().iter().map(|field| {
+        if !is_apart(field) {
+            return Arc::clone(field);
+        }
+        let name = shown_name(field.name());
+        let mut unique = name.to_owned();
+        let mut number = 1;
+        while !taken.insert(unique.clone()) {
+            number += 1;
+            unique = format!("{name}_{number}");
+        }
+        let mut metadata = field.metadata().clone();
+        if unique != name {
+            metadata.insert(COLUMN_NAME_KEY.to_owned(), name.to_owned());
+        }
+        Arc::new(
+            field
+                .as_ref()
+                .clone()
+                .with_name(unique)
+                .with_metadata(metadata),
+        )
     });
     Some(Arc::new(Schema::new_with_metadata(
         fields.collect::<Vec<_>>(),
         schema.metadata().clone(),
     )))
+}
+
+/// Where a field keeps the name that its column has in the query, if that is another.
+const COLUMN_NAME_KEY: &str = "weir.column_name";
+
+/// The name that a query gives to the column of an answer. Two may have the same, where the fields' own names differ.
+pub fn column_name(field: &Field) -> &str {
+    field
+        .metadata()
+        .get(COLUMN_NAME_KEY)
+        .map_or(field.name(), String::as_str)
 }
 
 /// The name that a reader sees.

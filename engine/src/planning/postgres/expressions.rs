@@ -2,7 +2,8 @@
 //! of an array, `ARRAY(SELECT …)`, `AT TIME ZONE`, `EXTRACT` of what DataFusion does not know.
 
 use datafusion::sql::sqlparser::ast::{
-    self, BinaryOperator, Expr, Function, FunctionArguments, UnaryOperator, Value,
+    self, AccessExpr, BinaryOperator, Expr, Function, FunctionArguments, Subscript, UnaryOperator,
+    Value,
 };
 use weir_base::SqlState;
 
@@ -18,6 +19,20 @@ pub(super) fn before(expr: &mut Expr) -> Result<()> {
     {
         let query = std::mem::replace(query, super::parsed("SELECT 1")?);
         *expr = super::queries::as_array(query)?;
+    }
+    // `a[2:]`: to the end, which no array reaches.
+    if let Expr::CompoundFieldAccess { access_chain, .. } = expr {
+        for access in access_chain {
+            if let AccessExpr::Subscript(Subscript::Slice {
+                lower_bound,
+                upper_bound,
+                ..
+            }) = access
+            {
+                lower_bound.get_or_insert_with(|| super::number(1));
+                upper_bound.get_or_insert_with(|| super::number(i64::from(i32::MAX)));
+            }
+        }
     }
     Ok(())
 }
@@ -145,6 +160,20 @@ pub(super) fn settle(expr: &mut Expr) -> Result<()> {
             *expr = match substring_for {
                 Some(escape) => call("substring_similar", [take(inner), take(from), take(escape)]),
                 None => call("substring_pattern", [take(inner), take(from)]),
+            };
+        }
+        Expr::Identifier(name) if name.quote_style.is_none() => {
+            let data_type = match name.value.to_ascii_lowercase().as_str() {
+                "localtimestamp" => ast::DataType::Timestamp(None, ast::TimezoneInfo::None),
+                "localtime" => ast::DataType::Time(None, ast::TimezoneInfo::None),
+                _ => return Ok(()),
+            };
+            *expr = Expr::Cast {
+                kind: ast::CastKind::Cast,
+                expr: Box::new(call("now", [])),
+                data_type,
+                array: false,
+                format: None,
             };
         }
         Expr::Value(value) => match &mut value.value {

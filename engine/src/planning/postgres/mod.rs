@@ -9,12 +9,14 @@ mod calls;
 mod casts;
 pub(crate) mod columns;
 mod expressions;
+pub(super) mod first_rows;
 mod joins;
 pub(super) mod lateral;
 pub(crate) mod operators;
 mod queries;
 mod rows;
 mod set_returning;
+mod whole_rows;
 
 use std::ops::ControlFlow;
 
@@ -29,17 +31,26 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// For what PostgreSQL has and Weir does not, by name.
-pub(super) fn settle(sql: &mut impl VisitMut) -> Result<()> {
-    match sql.visit(&mut Settler::default()) {
+///
+/// `columns_of` gives the columns of a stored relation, and none of what is not stored.
+pub(super) fn settle(
+    sql: &mut impl VisitMut,
+    columns_of: &dyn Fn(&ObjectName) -> Vec<String>,
+) -> Result<()> {
+    let mut settler = Settler {
+        depth: 0,
+        columns_of,
+    };
+    match sql.visit(&mut settler) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
 }
 
-#[derive(Default)]
-struct Settler {
+struct Settler<'a> {
     /// How many queries the one at hand stands in.
     depth: usize,
+    columns_of: &'a dyn Fn(&ObjectName) -> Vec<String>,
 }
 
 /// Goes on, or ends the walk with the error.
@@ -50,7 +61,7 @@ fn flow(result: Result<()>) -> ControlFlow<Error> {
     }
 }
 
-impl VisitorMut for Settler {
+impl VisitorMut for Settler<'_> {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
@@ -66,6 +77,7 @@ impl VisitorMut for Settler {
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
         flow(queries::settle_windows(select))?;
         columns::name(select, self.depth == 1);
+        whole_rows::write_out(select, self.columns_of);
         set_returning::in_projection(select);
         ControlFlow::Continue(())
     }

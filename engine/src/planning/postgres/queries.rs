@@ -82,16 +82,12 @@ fn with_ties(query: &mut Query) -> Result<()> {
     let rows = fetch.and_then(|fetch| fetch.quantity);
     let rows = rows.map_or_else(|| "1".to_owned(), |rows| rows.to_string());
     let order: Vec<_> = order.iter().map(ToString::to_string).collect();
-    let rank = super::parsed(&format!(
-        "SELECT 1 QUALIFY rank() OVER (ORDER BY {}) <= {rows}",
-        order.join(", ")
-    ))?;
-    if let SetExpr::Select(with_rank) = *rank.body {
-        if select.qualify.is_some() {
-            return Err(unsupported("with QUALIFY"));
-        }
-        select.qualify = with_rank.qualify;
+    if select.qualify.is_some() {
+        return Err(unsupported("with QUALIFY"));
     }
+    let rank = format!("rank() OVER (ORDER BY {}) <= ({rows})", order.join(", "));
+    let rank = weir_sql::parse_expr(&rank);
+    select.qualify = Some(rank.map_err(|error| Error::from_classified(&error).without_position())?);
     query.order_by = Some(by);
     Ok(())
 }

@@ -84,7 +84,7 @@ pub(super) fn describe(schema: &Schema, formats: &[Format]) -> Vec<FieldDescript
     let fields = schema.fields().iter().zip(formats);
     fields
         .map(|(field, format)| FieldDescription {
-            name: field.name().clone(),
+            name: weir_engine::column_name(field).to_owned(),
             data_type: PgType::of_field(field),
             modifier: pg_type::modifier(field.data_type()),
             format: format.code(),

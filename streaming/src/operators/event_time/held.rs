@@ -1,6 +1,7 @@
 //! Rows as one piece of memory.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::state::{pack_onto, unpack};
 
 /// Rows by their bytes, one behind the other.
 #[derive(Debug, Default)]
@@ -24,13 +25,11 @@ impl Held {
         self.bytes.capacity() + self.ends.capacity() * size_of::<usize>()
     }
 
-    /// The rows from one on as one byte string: of each its length, four bytes little-endian, and its bytes.
+    /// The rows from one on as one byte string.
     pub(super) fn pack(&self, from: usize) -> Vec<u8> {
         let mut packed = Vec::new();
-        for row in self.iter().skip(from) {
-            packed.extend((row.len() as u32).to_le_bytes());
-            packed.extend_from_slice(row);
-        }
+        let rows = self.iter().skip(from);
+        rows.for_each(|row| pack_onto(&mut packed, row));
         packed
     }
 
@@ -38,14 +37,8 @@ impl Held {
     ///
     /// # Errors
     /// When it is something else.
-    pub(super) fn unpack(&mut self, mut packed: &[u8]) -> Result<()> {
-        while let Some((length, rest)) = packed.split_first_chunk() {
-            let row = rest.split_at_checked(u32::from_le_bytes(*length) as usize);
-            let (row, rest) = row.ok_or(Error::Internal("rows in the state are cut off"))?;
-            self.push(row);
-            packed = rest;
-        }
-        Ok(())
+    pub(super) fn unpack(&mut self, packed: &[u8]) -> Result<()> {
+        unpack(packed, |row| self.push(row))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
