@@ -60,7 +60,7 @@ use crate::error::{Error, Result};
 use crate::functions;
 use crate::queries::Running;
 use crate::security::Rights;
-use crate::session::Session;
+use crate::session::{Session, WeakSession};
 use crate::system::{Asker, System};
 use crate::transaction::Moment;
 use crate::variables::Variables;
@@ -107,7 +107,7 @@ pub(crate) struct Planner {
     /// Types of `$1`, `$2`, … as far as the client has said them.
     parameter_types: Vec<Option<FieldRef>>,
     /// The session that the statement is of.
-    session: Option<Session>,
+    session: WeakSession,
     opened: Arc<Mutex<Opened>>,
     /// Of this statement, or of the transaction that it is in.
     moment: Arc<Mutex<Moment>>,
@@ -175,7 +175,7 @@ impl Planner {
             parameter_types: Vec::new(),
             opened: Arc::default(),
             moment: Arc::default(),
-            session: None,
+            session: WeakSession::default(),
         };
         planner.looking()
     }
@@ -184,6 +184,8 @@ impl Planner {
     fn looking(mut self) -> Self {
         let system = self.system();
         functions::postgres::in_statement(self.state.config_mut(), system);
+        // What is computed while planning is computed with this configuration.
+        self.state.mark_start_execution();
         self
     }
 
@@ -204,7 +206,7 @@ impl Planner {
     /// Plans a statement of this session, whose settings a function may change.
     #[must_use]
     pub(crate) fn of_session(mut self, session: &Session) -> Self {
-        self.session = Some(session.clone());
+        self.session = session.downgrade();
         self.looking()
     }
 

@@ -26,7 +26,7 @@ impl Execution {
             &self.variables,
             &self.rights,
             Asker {
-                session: Some(self.session.clone()),
+                session: self.session.downgrade(),
                 query: Some(self.running.id),
             },
         );

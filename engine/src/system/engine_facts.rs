@@ -19,7 +19,7 @@ use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::queries::QueryInfo;
 use crate::security::{Principal, Rights};
-use crate::session::Session;
+use crate::session::WeakSession;
 use crate::variables::Variables;
 use crate::views::ViewStatus;
 
@@ -36,7 +36,7 @@ struct EngineFacts {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Asker {
     /// Its session, whose settings a function may change.
-    pub(crate) session: Option<Session>,
+    pub(crate) session: WeakSession,
     pub(crate) query: Option<QueryId>,
 }
 
@@ -129,7 +129,7 @@ impl Facts for EngineFacts {
     }
 
     fn set(&self, name: &str, value: &str) -> Result<()> {
-        let session = self.asker.session.as_ref().ok_or_else(|| {
+        let session = self.asker.session.get().ok_or_else(|| {
             Error::invalid(
                 SqlState("25P01"),
                 "a setting can only be set by a statement of a session",

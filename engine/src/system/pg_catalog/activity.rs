@@ -34,7 +34,6 @@ pub(in crate::system) fn process_number(query: QueryId) -> i32 {
 
 /// One row for each query: those that run, and of each session the last.
 fn activity(system: &System, rows: &mut Rows) -> Result<()> {
-    let session = system.facts.session();
     for query in system.facts.queries() {
         let is_running = matches!(query.state, QueryState::Running | QueryState::Queued);
         if !is_running {
@@ -45,8 +44,8 @@ fn activity(system: &System, rows: &mut Rows) -> Result<()> {
             ("datid", oids::DATABASE.into()),
             ("datname", system.database().into()),
             ("pid", process_number(query.id).into()),
-            ("usesysid", oids::role(&session.user).into()),
-            ("usename", (&session.user).into()),
+            ("usesysid", oids::role(&query.user).into()),
+            ("usename", (&query.user).into()),
             ("application_name", "".into()),
             ("backend_start", started.clone()),
             ("xact_start", started.clone()),
