@@ -93,13 +93,13 @@ fn its_units_pass() {
 #[test]
 fn it_does_in_a_browser_what_the_guide_says() {
     let binary = binary::weir().display().to_string();
-    let mut arguments = vec!["../browser/run.js", &binary];
+    let mut arguments = vec!["../browser/run.js", binary.as_str()];
     let pictures = binary::workspace()
         .join("docs/console")
         .display()
         .to_string();
     if std::env::var_os("WEIR_PICTURES").is_some() {
-        arguments.extend(["--pictures", &pictures]);
+        arguments.extend(["--pictures", pictures.as_str()]);
     }
     let said = foreign::node(arguments[0], &arguments[1..]);
     eprintln!("{said}");

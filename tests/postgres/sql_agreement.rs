@@ -1,7 +1,7 @@
 //! What `tests/slt/postgres/` promises is what a real PostgreSQL answers: each of its records is asked there, too.
 //!
 //! Answers are compared as values: `t` and `true`, `1.50` and `1.5`, `{1,2}` and `[1, 2]`, `2024-01-01 10:00` and
-//! `2024-01-01T10:00` are the same. A record that PostgreSQL would answer otherwise stands under `skipif postgres`, with the reason.
+//! `2024-01-01T10:00` are the same. A record that PostgreSQL would answer otherwise stands under `skipif reference`, with the reason.
 
 use std::path::{Path, PathBuf};
 
@@ -54,7 +54,7 @@ fn check(path: &Path, reference: &Reference, failures: &mut Vec<String>) {
             _ => continue,
         };
         let is_skipped = conditions.iter().any(|condition| {
-            matches!(condition, sqllogictest::Condition::SkipIf { label } if label == "postgres")
+            matches!(condition, sqllogictest::Condition::SkipIf { label } if label == "reference")
         });
         if is_skipped {
             continue;

@@ -56,7 +56,11 @@ export function App() {
     void readCatalog();
     void readDocuments();
     const timer = setInterval(() => void reach(), REACH_MS);
+    // Who comes back to the page may have made something elsewhere.
+    const again = () => void readCatalog();
+    addEventListener('focus', again);
     return () => {
+      removeEventListener('focus', again);
       clearInterval(timer);
     };
   }, []);

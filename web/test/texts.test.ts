@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 
 import { choose } from '../src/ask/chart';
 import { each, metricMs, operators } from '../src/ask/plan';
-import { isLive, placeOf, statementAt, statements } from '../src/editor/statements';
+import { holdsSecret, isLive, placeOf, statementAt, statements } from '../src/editor/statements';
 import { csvRecords, pieces, RecordEnds } from '../src/load/chunks';
 import { csvColumns, delimiterOf, jsonColumns, typeOf } from '../src/load/infer';
 import { boardIn, moved, resized } from '../src/dash/board';
@@ -31,6 +31,12 @@ describe('statements', () => {
     expect(statementAt('  SELECT 1', 0)?.text).toBe('SELECT 1');
     expect(placeOf('ab\n𝒳yz', { line: 2, column: 2 })).toBe(5);
     expect(placeOf('ab', { line: 3, column: 9 })).toBe(2);
+  });
+
+  it('may hold secrets', () => {
+    expect(holdsSecret("create user ada password 'x'")).toBe(true);
+    expect(holdsSecret('-- so\nCREATE OR REPLACE CONNECTION c WITH (type = \'s3\')')).toBe(true);
+    expect(holdsSecret('CREATE TABLE users (password TEXT)')).toBe(false);
   });
 
   it('are live by their end', () => {

@@ -86,7 +86,17 @@ impl Facts for EngineFacts {
     }
 
     fn groups(&self) -> Vec<GroupFacts> {
-        group_facts(&self.engine.log)
+        let mut groups = group_facts(&self.engine.log);
+        if !self.rights.is_admin() {
+            // As over the Kafka protocol: it is there for who may read every topic that it has committed offsets of.
+            groups.retain(|group| {
+                group.committed.iter().all(|committed| {
+                    let mut entries = self.catalog.by_topic(committed.topic).iter();
+                    entries.any(|entry| self.rights.allows(Privilege::Select, entry, &self.catalog))
+                })
+            });
+        }
+        groups
     }
 
     fn queries(&self) -> Vec<QueryInfo> {

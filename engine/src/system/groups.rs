@@ -110,7 +110,7 @@ fn consumer_groups(system: &System, rows: &mut Rows) -> Result<()> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::tests::system;
+    use super::super::tests::{assert_shows, system};
     use super::*;
 
     /// A group that reads both partitions of `topic`, of which one lost rows to retention, and one without offsets.
@@ -141,7 +141,16 @@ pub(super) mod tests {
     #[test]
     fn groups_show_what_they_have_yet_to_read() {
         let batch = CONSUMER_GROUPS.batch(&system()).unwrap();
-        let shown = arrow::util::pretty::pretty_format_batches(&[batch]).unwrap();
-        insta::assert_snapshot!(shown, @"");
+        assert_shows(
+            &batch,
+            "
++---------+--------+---------+-------+-----------+------------------+------------+-----+----------------------+
+| group   | state  | members | topic | partition | committed_offset | end_offset | lag | committed_at         |
++---------+--------+---------+-------+-----------+------------------+------------+-----+----------------------+
+| billing | Stable | 2       | bids  | 0         | 100              | 110        | 10  | 2023-11-14T22:13:20Z |
+| billing | Stable | 2       | bids  | 1         | 3                | 30         | 20  | 2023-11-14T22:13:20Z |
+| idle    | Empty  | 0       |       |           |                  |            |     |                      |
++---------+--------+---------+-------+-----------+------------------+------------+-----+----------------------+",
+        );
     }
 }

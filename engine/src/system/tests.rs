@@ -78,7 +78,6 @@ impl Facts for Fixed {
                 rows_behind: 3,
                 behind_since_ms: Some(1_000),
                 rows_read: 40,
-                rows_written: 5,
                 step_us: 600,
                 state: weir_streaming::StateSize {
                     rows: 2,

@@ -154,6 +154,19 @@ impl Value for usize {
     }
 }
 
+impl Value for u32 {
+    fn read(given: Given) -> Result<Self, String> {
+        let text = given.one()?;
+        match text.parse() {
+            Ok(0) | Err(_) => Err(format!("{text:?} is not a number from 1")),
+            Ok(number) => Ok(number),
+        }
+    }
+    fn show(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
 impl Value for Option<u64> {
     fn read(given: Given) -> Result<Self, String> {
         let text = given.one()?;

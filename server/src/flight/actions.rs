@@ -14,7 +14,7 @@ use arrow_flight::{
 };
 use prost::Message;
 use tonic::Status;
-use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
+use tonic::metadata::{Ascii, MetadataValue};
 use weir_base::Kind;
 use weir_engine::Error;
 

@@ -25,12 +25,14 @@ use kafka_protocol::messages::{
     TxnOffsetCommitResponse,
 };
 use weir_base::{Offset, PartitionId, TopicId};
+use weir_engine::TopicAccess;
 use weir_topics::groups::{CommitRequest, Membership, OFFSET_METADATA_BYTES_MAX, OffsetCommit};
 use weir_topics::transactions::{
     InitProducer, Outcome, ProducerEpoch, TransactionDescription, TransactionState,
     TransactionVersion, TransactionalProducer,
 };
 
+use super::offsets::partition_of;
 use super::reserved::{check_group, check_transactional_id};
 use super::{Kafka, code, text};
 

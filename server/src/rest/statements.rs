@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use weir_base::{Kind, QueryId, SqlState};
-use weir_engine::{Answer, AnswerKind, Error, Progress};
+use weir_engine::{Answer, AnswerKind, Error, Progress, Session};
 
 use super::arguments::Arguments;
 use super::caller::Caller;
@@ -55,6 +55,8 @@ pub(crate) struct Statements {
 pub(crate) struct Statement {
     pub(crate) id: Uuid,
     pub(crate) sql: String,
+    /// Whose it is.
+    session: Session,
     pub(crate) spool: Arc<Spool>,
     pub(crate) submitted: Instant,
     pub(crate) outcome: watch::Sender<Outcome>,

@@ -30,7 +30,7 @@ impl Choice {
             "ON l.v % 3 = r.id % 3 AND l.name = r.name",
         ]);
         format!(
-            "(SELECT l.id AS id, r.v AS v, coalesce(r.name, l.name) AS name FROM ({left} AS l {kind} {right} AS r MATCH_CONDITION ({nearest}) {on}))"
+            "(SELECT l.id AS id, r.v AS v, coalesce(r.name, l.name) AS name FROM ((SELECT id, v, name FROM {left} AS x) AS l {kind} (SELECT id, v, name FROM {right} AS y) AS r MATCH_CONDITION ({nearest}) {on}))"
         )
     }
 }

@@ -1,5 +1,6 @@
 // What was run in this browser.
 
+import { holdsSecret } from '../editor/statements';
 import { kept } from '../ui/kept';
 
 export interface Past {
@@ -18,8 +19,9 @@ const isPast = (value: unknown): value is readonly Past[] =>
 /** The newest first. */
 export const past = kept<readonly Past[]>('history', [], isPast);
 
-/** Adds one; the same statement again takes the place of the earlier. */
+/** Adds one; the same statement again takes the place of the earlier. One that may hold a secret is not kept. */
 export function remember(one: Past): void {
+  if (holdsSecret(one.sql)) return;
   past.value = [one, ...past.value.filter((other) => other.sql !== one.sql)].slice(0, KEPT_MAX);
 }
 

@@ -1,4 +1,5 @@
 import { useSignal } from '@preact/signals';
+import { useEffect } from 'preact/hooks';
 
 import { ask } from '../api/http';
 import { bytesText, countText } from '../rows/numbers';
@@ -27,13 +28,23 @@ export default function Catalog() {
   if (schema !== undefined && name !== undefined) {
     const one = relation(schema, name);
     if (one) return <RelationPage relation={one} key={`${schema}.${name}`} />;
-    return (
-      <Empty title={`There is no ${schema}.${name}`}>
-        <p><a href={link('catalog')}>All that there is</a></p>
-      </Empty>
-    );
+    return <Missing name={`${schema}.${name}`} key={name} />;
   }
   return <Overview />;
+}
+
+/** What is not known here may have been made elsewhere a moment ago. */
+function Missing({ name }: { name: string }) {
+  const isRead = useSignal(false);
+  useEffect(() => {
+    void readCatalog().then(() => (isRead.value = true));
+  }, []);
+  if (!isRead.value) return <div class="loading" role="status">…</div>;
+  return (
+    <Empty title={`There is no ${name}`}>
+      <p><a href={link('catalog')}>All that there is</a></p>
+    </Empty>
+  );
 }
 
 function Overview() {

@@ -121,6 +121,12 @@ export function isLive(statement: Statement): boolean {
   return /\bEMIT\s+(CHANGES|FINAL|ON\s+WINDOW\s+CLOSE)\s*$/i.test(withoutComments(statement.text));
 }
 
+/** Whether a statement may hold a password, a key or a token. */
+export function holdsSecret(sql: string): boolean {
+  const [one] = statements(sql);
+  return one !== undefined && /^(CREATE|ALTER)( OR REPLACE)? (USER|ROLE|CONNECTION)\b/.test(one.words.join(' '));
+}
+
 function withoutComments(text: string): string {
   let bare = '';
   for (let at = 0; at < text.length; ) {
