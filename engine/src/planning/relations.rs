@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::rows::row_schema;
 use crate::security::Rights;
 use crate::statements::{normalized, position_of};
-use crate::system::{self, System};
+use crate::system;
 use crate::transaction::Written;
 
 /// Relations by name, for DataFusion's planner.

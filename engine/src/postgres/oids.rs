@@ -13,13 +13,10 @@ const STRIDE: u32 = 8;
 /// The numbers of `pg_class`, and of other tables of the catalog that rows refer to.
 pub(crate) const PG_CLASS: u32 = 1259;
 pub(crate) const PG_TYPE: u32 = 1247;
-pub(crate) const PG_PROC: u32 = 1255;
-pub(crate) const PG_DATABASE: u32 = 1262;
 pub(crate) const PG_NAMESPACE: u32 = 2615;
 pub(crate) const PG_CONSTRAINT: u32 = 2606;
 pub(crate) const PG_ATTRDEF: u32 = 2604;
 pub(crate) const PG_REWRITE: u32 = 2618;
-pub(crate) const PG_AM: u32 = 2601;
 
 /// The schemas that PostgreSQL has, too.
 pub(crate) const CATALOG_SCHEMA: u32 = 11;
