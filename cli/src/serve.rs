@@ -120,6 +120,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("weir-door")
+        // Statements of many levels are parsed here, above what a connection has on the stack by then.
+        .thread_stack_size(8 << 20)
         .build()
         .map_err(|error| Error::service(format!("no threads for the service: {error}")))?;
     let done = runtime.block_on(serve(args));

@@ -236,12 +236,16 @@ impl Session {
         crate::ingest::ingest(engine, &rights, &variables, ingest).await
     }
 
-    /// The schemas and relations that its user sees, as of now.
+    /// The schemas and relations that its user sees, as of now; those of its transaction, where one is open.
     ///
     /// # Errors
     /// As [`Session::rights`].
     pub fn listing(&self) -> Result<Listing> {
-        let snapshot = self.0.engine.catalog.snapshot();
+        let engine = &self.0.engine;
+        let snapshot = match self.0.standing.open() {
+            Some(transaction) => transaction.catalog(engine),
+            None => engine.catalog.snapshot(),
+        };
         Ok(crate::listing::list(&self.rights()?.visible(&snapshot)))
     }
 

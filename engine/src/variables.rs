@@ -46,7 +46,12 @@ const VARIABLES: &[Variable] = &[
         name: "client_encoding",
         help: "Always UTF8.",
         default: |_| "UTF8".into(),
-        accept: |value, _| one_of(value, &["UTF8", "UTF-8", "UNICODE"]).map(|_| "UTF8".into()),
+        accept: |value, _| {
+            // Case and punctuation do not count in the name of an encoding; some clients quote it.
+            let letters = value.chars().filter(char::is_ascii_alphanumeric);
+            let name: String = letters.collect();
+            one_of(&name, &["UTF8", "UNICODE"]).map(|()| "UTF8".into())
+        },
     },
     Variable {
         name: "datestyle",
@@ -512,6 +517,9 @@ mod tests {
             .set("search_path", "\"$user\", sales", &limits)
             .unwrap();
         variables.set("statement_timeout", "5s", &limits).unwrap();
+        variables
+            .set("client_encoding", "'utf-8'", &limits)
+            .unwrap();
         assert_eq!(variables.get("timezone", &limits).unwrap(), "Europe/Zurich");
         assert_eq!(variables.schema(), "sales");
         assert_eq!(variables.timeout(&limits), Duration::from_secs(5));

@@ -20,7 +20,7 @@ use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use weir_base::ResumeToken;
 
-pub(crate) use cell::{Cell, cell as cells};
+pub(crate) use cell::cell as cells;
 pub(crate) use json::{Column, columns_document, rows_array};
 pub(crate) use sse::KEEP_ALIVE;
 pub(crate) use types::sql_type;

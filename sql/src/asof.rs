@@ -114,7 +114,7 @@ mod tests {
 
     /// The kinds of the joins of a query, and whether each is an ASOF one that keeps left rows.
     fn joins(sql: &str) -> Vec<(bool, bool)> {
-        let Statement::Query(query) = crate::parse_one(sql).unwrap().statement else {
+        let Statement::Query(query) = crate::parse(sql).unwrap().remove(0).statement else {
             panic!("{sql} is no query")
         };
         let SetExpr::Select(select) = *query.query.body else {

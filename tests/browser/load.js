@@ -31,7 +31,7 @@ module.exports = {
     await page.getByText('2 rows are in events').waitFor();
     assert.deepEqual(await server.ask('SELECT id, tags FROM events ORDER BY id'), [{ id: 1, tags: ['a'] }, { id: 2, tags: null }]);
 
-    const arrow = await fetch(`${server.url}/v1/sql?format=arrow`, { method: 'POST', headers: { 'Content-Type': 'text/plain' }, body: "SELECT value AS id, arrow_cast(value, 'Decimal128(10, 2)') AS d FROM generate_series(1, 1000)" });
+    const arrow = await fetch(`${server.url}/v1/sql?format=arrow`, { method: 'POST', headers: { 'Content-Type': 'text/plain' }, body: "SELECT value AS id, arrow_cast(value, 'Decimal128(10, 2)') AS d FROM generate_series(1, 1000) AS g(value)" });
     await input.setInputFiles(file('numbers.arrows', Buffer.from(await arrow.arrayBuffer())));
     await page.getByRole('button', { name: 'Load', exact: true }).click();
     await page.getByText('1,000 rows are in numbers').waitFor();

@@ -15,7 +15,7 @@ module.exports = {
     const server = await Server.start(binary);
     const reader = await Reader.open(browser, server);
     const { page } = reader;
-    await reader.run('SELECT value AS id, value * 7919 % 5000011 AS mixed, value / 3.0e0 AS third FROM generate_series(1, 5000000) ORDER BY id');
+    await reader.run('SELECT value AS id, value * 7919 % 5000011 AS mixed, value / 3.0e0 AS third FROM generate_series(1, 5000000) AS g(value) ORDER BY id');
     await reader.says('5,000,000 rows');
     await page.locator('.answer .dot.done').waitFor();
     await page.locator('.answer .grid-scroll').focus();

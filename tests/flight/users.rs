@@ -52,7 +52,7 @@ async fn nobody_gets_in_without_credentials() {
     admin.set_token(server.token());
     assert_eq!(outcome(&mut admin, "SELECT * FROM closed").await, "done");
     // Who may no longer sign in may do nothing more, whatever was given before.
-    server.admin().run(&["DROP USER ada CASCADE"]).await;
+    server.admin().run(&["DROP USER ada"]).await;
     assert_ne!(outcome(&mut ada, "SELECT 1").await, "done");
     server.stop();
 }

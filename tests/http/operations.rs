@@ -177,11 +177,11 @@ async fn wrong_flags_and_settings_are_refused_with_what_was_meant() {
         .config("[limits]\nmemory = \"lots\"\n")
         .refused();
     assert!(said.contains("limits.memory"), "{said}");
-    let (_, said) = Server::builder()
-        .arg("--postgres")
-        .arg("127.0.0.1:0")
-        .refused();
-    assert!(said.contains("postgres"), "{said}");
+    let (_, said) = Server::builder().arg("--postgres").arg("nowhere").refused();
+    assert!(
+        said.contains("nowhere") && said.contains("host:port"),
+        "{said}"
+    );
     let (_, said) = Server::builder().env("WEIR_LIMITS_MEMRY", "1GB").refused();
     assert!(said.contains("WEIR_LIMITS_MEMRY"), "{said}");
 }

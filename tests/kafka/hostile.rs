@@ -111,6 +111,8 @@ fn empty_body(key: ApiKey, version: i16) -> Option<Vec<u8>> {
         DescribeProducers => DescribeProducersRequest,
         DescribeTransactions => DescribeTransactionsRequest,
         ListTransactions => ListTransactionsRequest,
+        SaslHandshake => SaslHandshakeRequest,
+        SaslAuthenticate => SaslAuthenticateRequest,
     );
     encoded.ok().map(|()| body.to_vec())
 }

@@ -47,7 +47,7 @@ const ATTEMPTS: &[(&str, [&str; 4])] = &[
     ("TRUNCATE t", ["42P01", "42501", "-", "-"]),
     (
         "EXPLAIN INSERT INTO t VALUES (8, 'x')",
-        ["42P01", "42501", "0A000", "0A000"],
+        ["42P01", "42501", "-", "-"],
     ),
     (
         "CREATE STREAM own_s (x BIGINT)",
@@ -139,7 +139,7 @@ const ATTEMPTS: &[(&str, [&str; 4])] = &[
         ["42501", "42501", "42501", "-"],
     ),
     (
-        "ALTER USER admin_user PASSWORD 'a good password'",
+        "ALTER USER x PASSWORD 'another good password'",
         ["42501", "42501", "42501", "-"],
     ),
     ("DROP USER admin_user", ["42501", "42501", "42501", "*"]),
@@ -158,7 +158,8 @@ const ATTEMPTS: &[(&str, [&str; 4])] = &[
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_statement_is_refused_to_who_may_not() {
-    let server = closed().start();
+    // Its table gets another column.
+    let server = closed().expect_log("a sink has failed").start();
     let admin = server.admin();
     admin
         .run(&[
@@ -216,7 +217,7 @@ async fn lists_have_what_their_reader_may_use() {
         "SELECT table_name FROM information_schema.tables",
         "SELECT table_name, column_name FROM information_schema.columns",
         "SELECT * FROM weir.topics",
-        "SELECT * FROM weir.partitions",
+        "SELECT * FROM weir.history",
         "SHOW QUERIES",
     ] {
         let shown = format!("{:?}", ada.rows(sql).await);
@@ -288,7 +289,7 @@ async fn grants_give_what_they_name_and_no_more() {
         "it is hers"
     );
     let bob = user(&server, "bob", &[]).await;
-    assert_eq!(state(&bob, "SELECT * FROM sales.own").await, "42P01");
+    assert_eq!(state(&bob, "SELECT * FROM sales.own").await, "3F000");
     assert_eq!(
         state(&ada, "GRANT SELECT ON sales.own TO bob").await,
         "-",

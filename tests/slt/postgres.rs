@@ -116,6 +116,11 @@ fn as_rest(text: &str, oid: u32) -> String {
         1083 => fraction(text),
         1114 => fraction(&text.replacen(' ', "T", 1)),
         1184 => zoned(text),
+        // Without quotes where it is a string.
+        114 | 3802 => match serde_json::from_str(text) {
+            Ok(Value::String(text)) => text,
+            _ => text.to_owned(),
+        },
         oid => match element(oid) {
             Some(element) => json(&mut text.chars().peekable(), element),
             None => text.to_owned(),
@@ -190,12 +195,15 @@ fn item(letters: &mut std::iter::Peekable<std::str::Chars<'_>>, element: u32) ->
     if text == "NULL" && !is_quoted {
         return "null".to_owned();
     }
+    if element == 114 {
+        return text;
+    }
     let value = as_rest(&text, element);
     let is_exact = value
         .parse::<f64>()
         .is_ok_and(|value| value.abs() <= 9_007_199_254_740_992.0);
     match element {
-        16 | 114 => value,
+        16 => value,
         20 | 21 | 23 | 700 | 701 | 1700 if is_exact => value,
         _ => Value::String(value).to_string(),
     }

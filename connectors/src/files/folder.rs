@@ -33,6 +33,7 @@ use weir_base::{Classify, Kind, Options};
 
 use super::connection::ConnectionSpec;
 use super::format::{Format, FormatOptions};
+use super::stage::sync_files;
 use super::stores::{FileStores, Place, store_error};
 use super::table::internal;
 use super::write::{self, Target, partition_keys};
@@ -422,15 +423,7 @@ impl FolderWriter {
         let mut top = PathBuf::from(format!("/{}", self.place.path));
         top.pop();
         let synced = tokio::task::spawn_blocking(move || {
-            files.iter().try_for_each(|file| {
-                let file = PathBuf::from(format!("/{file}"));
-                std::fs::File::open(&file)?.sync_all()?;
-                let folders = file.ancestors().skip(1);
-                folders
-                    .take_while(|folder| folder.starts_with(&top))
-                    .filter(|folder| folder.is_dir())
-                    .try_for_each(|folder| std::fs::File::open(folder)?.sync_all())
-            })
+            sync_files(&files, |folder| folder.starts_with(&top))
         });
         let synced = synced.await.map_err(|error| {
             Error::new(Kind::Internal, "syncing files was broken off").with_source(error)

@@ -144,16 +144,8 @@ impl Stage {
     /// Waits until files on disk outlast a loss of power: what was answered as written stays written.
     async fn sync(&self, files: Vec<Path>) -> Result<()> {
         let synced = tokio::task::spawn_blocking(move || {
-            let files: Vec<PathBuf> = files
-                .iter()
-                .map(|to| PathBuf::from(format!("/{to}")))
-                .collect();
-            let folders: BTreeSet<&std::path::Path> =
-                files.iter().filter_map(|file| file.parent()).collect();
-            let files = files.iter().map(PathBuf::as_path);
-            files
-                .chain(folders)
-                .try_for_each(|path| std::fs::File::open(path)?.sync_all())
+            let parents: BTreeSet<PathBuf> = files.iter().filter_map(parent_on_disk).collect();
+            sync_files(&files, |folder| parents.contains(folder))
         });
         let failed = |error: String| {
             Error::new(
@@ -170,6 +162,32 @@ impl Stage {
             Err(error) => Err(failed(error.to_string())),
         }
     }
+}
+
+/// Brings files of a disk to it, and each folder above them once, as far up as `has_names` says that their names are new.
+pub(super) fn sync_files(
+    files: &[Path],
+    has_names: impl Fn(&std::path::Path) -> bool,
+) -> std::io::Result<()> {
+    let mut folders = BTreeSet::new();
+    for file in files {
+        let file = PathBuf::from(format!("/{file}"));
+        std::fs::File::open(&file)?.sync_all()?;
+        let above = file.ancestors().skip(1);
+        folders.extend(
+            above
+                .take_while(|above| has_names(above))
+                .map(PathBuf::from),
+        );
+    }
+    folders
+        .iter()
+        .filter(|folder| folder.is_dir())
+        .try_for_each(|folder| std::fs::File::open(folder)?.sync_all())
+}
+
+fn parent_on_disk(file: &Path) -> Option<PathBuf> {
+    Some(PathBuf::from(format!("/{file}")).parent()?.to_path_buf())
 }
 
 impl Drop for Stage {

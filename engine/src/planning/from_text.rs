@@ -160,7 +160,7 @@ fn values(texts: &ArrayRef, to: &FieldRef, is_lenient: bool) -> Result<ArrayRef>
         }
         DataType::List(item) => lists(strings, item, is_lenient),
         data_type if Logical::of_field(to) == Some(Logical::Uuid) => {
-            let uuids = each(strings, is_lenient, |text| uuid(text))?;
+            let uuids = each(strings, is_lenient, uuid)?;
             let uuids: StringArray = uuids.into_iter().collect();
             Ok(cast(&uuids, data_type)?)
         }
@@ -318,7 +318,7 @@ fn items(text: &str) -> Option<Vec<Option<String>>> {
     }
     let mut characters = inside.chars().peekable();
     loop {
-        while characters.next_if(|c| c.is_ascii_whitespace()).is_some() {}
+        while characters.next_if(char::is_ascii_whitespace).is_some() {}
         let mut item = String::new();
         let mut is_quoted = false;
         match characters.peek() {
@@ -332,7 +332,7 @@ fn items(text: &str) -> Option<Vec<Option<String>>> {
                         other => item.push(other),
                     }
                 }
-                while characters.next_if(|c| c.is_ascii_whitespace()).is_some() {}
+                while characters.next_if(char::is_ascii_whitespace).is_some() {}
             }
             Some('{') => {
                 let (mut depth, mut in_quotes) = (0_usize, false);
@@ -353,7 +353,7 @@ fn items(text: &str) -> Option<Vec<Option<String>>> {
                     }
                 }
                 is_quoted = true;
-                while characters.next_if(|c| c.is_ascii_whitespace()).is_some() {}
+                while characters.next_if(char::is_ascii_whitespace).is_some() {}
             }
             _ => {
                 while let Some(character) = characters.next_if(|c| *c != ',') {

@@ -23,6 +23,9 @@ pub(crate) fn parameter_types(
 ) -> Result<Vec<DataType>> {
     let wanted = wanted(plan)?.max(hints.len());
     let mut inferred = inferred(plan)?;
+    for (number, data_type) in cast_to(plan)? {
+        inferred.entry(number).or_insert(data_type);
+    }
     Ok((1..=wanted)
         .map(|number| {
             let hint = hints.get(number - 1).cloned().flatten();
@@ -102,6 +105,28 @@ fn inferred(plan: &LogicalPlan) -> Result<BTreeMap<usize, DataType>> {
                         }
                     }
                     _ => {}
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(types)
+}
+
+/// The types that parameters are cast to where they stand: `$1::int`. Only who asks for types is told these: a value that comes as
+/// text is left to the cast, which reads it as the session does.
+fn cast_to(plan: &LogicalPlan) -> Result<BTreeMap<usize, DataType>> {
+    let mut types = BTreeMap::new();
+    plan.apply_with_subqueries(|plan| {
+        plan.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::Cast(cast) = expr
+                    && let Expr::Placeholder(placeholder) = cast.expr.as_ref()
+                    && let Some(number) = number(&placeholder.id)
+                {
+                    types
+                        .entry(number)
+                        .or_insert_with(|| cast.field.data_type().clone());
                 }
                 Ok(TreeNodeRecursion::Continue)
             })

@@ -27,6 +27,9 @@ const NOTED_EVERY_MS: i64 = 5 * 60_000;
 /// Right passwords that are remembered, as a keyed hash, for clients that send theirs with every request.
 const REMEMBERED_MAX: usize = 1_000;
 
+/// Who signed in, by which token, from where.
+type Entrance = (AccountId, Option<TokenId>, IpAddr);
+
 /// What signing in needs to remember.
 #[derive(Debug)]
 pub(crate) struct SignIns {
@@ -36,7 +39,7 @@ pub(crate) struct SignIns {
     secret: [u8; 32],
     remembered: Mutex<HashMap<AccountId, Remembered>>,
     /// When who signed in from where was last noted.
-    noted: Mutex<HashMap<(AccountId, Option<TokenId>, IpAddr), i64>>,
+    noted: Mutex<HashMap<Entrance, i64>>,
 }
 
 #[derive(Debug)]

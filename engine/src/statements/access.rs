@@ -40,7 +40,7 @@ impl Execution {
                 rename_to,
             } => {
                 self.alter_account(&name, options, rename_to.as_ref())
-                    .await?
+                    .await?;
             }
             Access::DropAccounts { names, if_exists } => {
                 self.drop_accounts(&names, if_exists).await?;

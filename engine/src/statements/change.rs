@@ -218,17 +218,11 @@ impl Execution {
     pub(super) async fn merged_rows(
         &self,
         entry: &Arc<Entry>,
-        target: &ast::ObjectName,
+        alias: &str,
         given: RecordBatch,
         existing: RecordBatch,
         update: &ast::DoUpdate,
     ) -> Result<(BinaryArray, RecordBatch)> {
-        let alias = target
-            .0
-            .last()
-            .and_then(|part| part.as_ident())
-            .map(|ident| quote_ident(&normalized(ident)));
-        let alias = alias.unwrap_or_else(|| quote_ident(&entry.name.name));
         let assigned = assignments(&update.assignments, entry)?;
         let values = entry.columns().iter().map(|column| {
             let name = quote_ident(&column.name);
@@ -236,7 +230,7 @@ impl Execution {
                 .iter()
                 .find(|(assigned, _)| *assigned == column.name)
             {
-                Some((_, expr)) => format!("({}) AS {name}", of_target(expr.clone(), &alias)),
+                Some((_, expr)) => format!("({}) AS {name}", of_target(expr.clone(), alias)),
                 None => format!("{alias}.{name}"),
             }
         });
@@ -249,7 +243,7 @@ impl Execution {
         let filter = update
             .selection
             .as_ref()
-            .map(|filter| format!(" WHERE {}", of_target(filter.clone(), &alias)));
+            .map(|filter| format!(" WHERE {}", of_target(filter.clone(), alias)));
         let filter = filter.unwrap_or_default();
         let from = entry.name.sql();
         let sql = format!(

@@ -12,7 +12,7 @@ use weir_sql::statement::{self, Emit, Statement, SubscribeSource};
 
 use super::change::assignments;
 use super::write::fill_in_defaults;
-use super::{Execution, position_of};
+use super::{Execution, normalized, position_of};
 use crate::description::Description;
 use crate::error::{Error, Result};
 use crate::planning::{Planner, Reading, columns, parameter_types, with_unknown_parameters};
@@ -116,8 +116,8 @@ impl Execution {
             .relation(&name)
             .map_err(|error| Error::from(error).with_position(position_of(&target)))?;
         let entry = Arc::clone(entry);
-        let alias = match &insert.table_alias {
-            Some(alias) => alias.alias.to_string(),
+        let alias = match insert.table_alias.take() {
+            Some(alias) => quote_ident(&normalized(&alias.alias)),
             None => quote_ident(&entry.name.name),
         };
         fill_in_defaults(&mut insert, &entry)?;

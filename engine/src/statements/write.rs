@@ -12,7 +12,7 @@ use datafusion::logical_expr::{DmlStatement, LogicalPlan};
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
 use weir_base::{Kind, SqlState};
-use weir_catalog::{Body, Entry, ObjectKind, ObjectName};
+use weir_catalog::{Body, Entry, ObjectKind, ObjectName, quote_ident};
 use weir_connectors::topic::{Change, OnConflict, Rows, TableWriter, encode_batch};
 use weir_sql::statement;
 
@@ -46,10 +46,8 @@ impl Execution {
             ));
         };
         let returning = ast.returning.take();
-        let alias = match &ast.table_alias {
-            Some(alias) => alias.alias.to_string(),
-            None => target.0.last().map(ToString::to_string).unwrap_or_default(),
-        };
+        // What the rows are called in ON CONFLICT and RETURNING; the rows that are given are planned without it.
+        let alias = ast.table_alias.take().map(|alias| alias.alias);
         if ast.overwrite {
             return Err(Error::unsupported("INSERT OVERWRITE is not supported")
                 .with_hint("DELETE first, or write to another place with COPY"));
@@ -61,6 +59,10 @@ impl Execution {
             .relation(&name)
             .map_err(|error| Error::from(error).with_position(position_of(&target)))?;
         let entry = Arc::clone(entry);
+        let alias = match alias {
+            Some(alias) => quote_ident(&normalized(&alias)),
+            None => quote_ident(&entry.name.name),
+        };
         if entry.kind() != ObjectKind::Table && (conflict.is_some() || insert.upsert) {
             return Err(Error::unsupported(format!(
                 "{} has no key that rows could conflict in",
@@ -118,7 +120,7 @@ impl Execution {
                 let batch = self
                     .collect(&planner, dml_input(plan)?, &entry.arrow_schema())
                     .await?;
-                self.insert_into_table(&entry, &target, batch, conflict, insert.upsert, returning)
+                self.insert_into_table(&entry, batch, conflict, insert.upsert, returning)
                     .await?
             }
             _ => {
@@ -154,7 +156,6 @@ impl Execution {
     async fn insert_into_table(
         &self,
         entry: &Arc<Entry>,
-        target: &ast::ObjectName,
         batch: RecordBatch,
         conflict: Option<ast::OnInsert>,
         upsert: bool,
@@ -176,7 +177,7 @@ impl Execution {
                     ast::OnConflictAction::DoNothing => OnConflict::Nothing,
                     ast::OnConflictAction::DoUpdate(update) => {
                         return self
-                            .insert_or_update(entry, target, batch, &update, returning)
+                            .insert_or_update(entry, batch, &update, returning)
                             .await;
                     }
                 }
@@ -211,7 +212,6 @@ impl Execution {
     async fn insert_or_update(
         &self,
         entry: &Arc<Entry>,
-        target: &ast::ObjectName,
         batch: RecordBatch,
         update: &ast::DoUpdate,
         returning: Returning<'_>,
@@ -228,7 +228,7 @@ impl Execution {
         }];
         if given.num_rows() > 0 {
             let (keys, rows) = self
-                .merged_rows(entry, target, given, conflicts.existing, update)
+                .merged_rows(entry, returning.alias, given, conflicts.existing, update)
                 .await?;
             Checks::of(&self.engine, entry)?.check(&rows, entry)?;
             written = concat_batches(&rows.schema(), [&written, &rows])?;

@@ -208,3 +208,49 @@ fn names<'a>(accounts: &Accounts, ids: impl IntoIterator<Item = &'a AccountId>) 
         .collect();
     (!names.is_empty()).then(|| names.join(", ")).into()
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use weir_catalog::ObjectId;
+    use weir_catalog::accounts::{
+        AccountKind, Accounts, Policy, PolicyId, Privilege, Target, Token, TokenHash, TokenId,
+    };
+
+    /// A user with a role, a token, and rights and a policy on one relation.
+    pub(in crate::system) fn accounts(relation: ObjectId) -> Accounts {
+        let mut accounts = Accounts::default();
+        let user = accounts
+            .create_account(AccountKind::User, "ada", None, 0)
+            .unwrap();
+        let role = accounts
+            .create_account(AccountKind::Role, "readers", None, 0)
+            .unwrap();
+        accounts.grant_role(role, user).unwrap();
+        accounts
+            .grant(role, Target::Object(relation), [Privilege::Select])
+            .unwrap();
+        let token = Token {
+            id: TokenId(0),
+            name: "laptop".to_owned(),
+            user,
+            hash: TokenHash([7; 32]),
+            scope: None,
+            expires_at_ms: None,
+            created_at_ms: 0,
+        };
+        accounts.create_token(token).unwrap();
+        let policy = Policy {
+            id: PolicyId(0),
+            name: "cheap".to_owned(),
+            on: relation,
+            to: BTreeSet::from([role]),
+            rows: Some("price < 100".to_owned()),
+            masks: BTreeMap::new(),
+            created_at_ms: 0,
+        };
+        accounts.create_policy(policy).unwrap();
+        accounts
+    }
+}

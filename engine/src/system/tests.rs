@@ -290,6 +290,8 @@ pub(super) fn system() -> System {
         default_schema: "public".to_owned(),
     };
     create(&mut system, public("hot"), Body::View(view), &[bids]);
+    let accounts = super::access::tests::accounts(bids);
+    system.rights = Arc::new(crate::security::Rights::operator(Arc::new(accounts)));
     system
 }
 

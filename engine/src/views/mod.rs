@@ -382,8 +382,7 @@ impl Views {
         }
     }
 
-    /// Puts a job that has come near among those that run.
-    /// Says whether there was one.
+    /// Puts a job that has come near among those that run; says whether there was one.
     async fn join(&self, engine: &Arc<Shared>, id: ObjectId) -> bool {
         let mut groups = self.groups.lock().await;
         let jobs = take(&mut groups, |group| group.comes == Some(id)).await;

@@ -330,7 +330,7 @@ mod tests {
         ]);
         assert_eq!(
             create_table("\"s\".\"t\"", &schema).unwrap(),
-            "CREATE TABLE \"s\".\"t\" (\"id\" BIGINT NOT NULL, \"a \"\"b\"\"\" TEXT)"
+            "CREATE TABLE \"s\".\"t\" (id BIGINT NOT NULL, \"a \"\"b\"\"\" TEXT)"
         );
         assert!(create_table("t", &Schema::empty()).is_err());
     }

@@ -140,6 +140,8 @@ fn language(info: &mut SqlInfoDataBuilder) {
         SupportedSqlGrammar::SqlCoreGrammar,
     ]);
     info.append(SqlInfo::SqlSupportedGrammar, grammar);
+    // Whole levels of the standard need more than there is: cursors that change rows, CHECK, foreign keys.
+    info.append(SqlInfo::SqlAnsi92SupportedLevel, 0_i32);
     info.append(SqlInfo::SqlSupportsIntegrityEnhancementFacility, false);
     let joins = SqlOuterJoinsSupportLevel::SqlFullOuterJoins as i32;
     info.append(SqlInfo::SqlOuterJoinsSupportLevel, 1 << joins);

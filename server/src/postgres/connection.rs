@@ -223,7 +223,7 @@ impl Connection {
     async fn end_simple(&mut self, done: Outcome<()>) -> Result<(), Closed> {
         if let Err(fault) = done {
             self.tell(fault)?;
-            self.session.end_implicit(false).await.ok();
+            Box::pin(self.session.end_implicit(false)).await.ok();
         }
         Ok(())
     }
@@ -281,7 +281,8 @@ impl Connection {
         Err(Report::error("53400", message).into())
     }
 
-    /// Does something that takes its time. A request to stop it, and a client that leaves, end it.
+    /// Does something that takes its time. A request to stop it, and a client that leaves, end it. What the engine does is
+    /// given in a box: it is large, and would be in the state of every function up to the connection's own.
     pub(super) async fn guarded<T, E: Into<Fault>>(
         &mut self,
         work: impl Future<Output = Result<T, E>>,

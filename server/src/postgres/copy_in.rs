@@ -61,7 +61,7 @@ impl Connection {
         let format = options(copy.format.as_deref(), &copy.options, false)?;
         let session = self.session.clone();
         let columns = async {
-            let columns = session.copy_columns(&parsed.sql).await;
+            let columns = Box::pin(session.copy_columns(&parsed.sql)).await;
             columns.map_err(|error| failure::report(&error, text, parsed.position))
         };
         let columns: SchemaRef = self.guarded(columns).await?;
@@ -86,7 +86,7 @@ impl Connection {
         };
         let session = self.session.clone();
         let asked = async {
-            let answer = session.execute(request).await;
+            let answer = Box::pin(session.execute(request)).await;
             answer.map_err(|error| failure::report(&error, text, parsed.position))
         };
         let answer = self.guarded(asked).await?;

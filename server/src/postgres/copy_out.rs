@@ -31,7 +31,7 @@ impl Connection {
         };
         let session = self.session.clone();
         let asked = async {
-            let answer = session.execute(request).await;
+            let answer = Box::pin(session.execute(request)).await;
             answer.map_err(|error| failure::report(&error, text, parsed.position))
         };
         let mut answer = self.guarded(asked).await?;
@@ -41,17 +41,21 @@ impl Connection {
         self.wire.out.copy_response(b'H', columns, is_binary);
         let mut rows = 0_u64;
         let mut begun = false;
+        let mut head = Vec::new();
         loop {
             let batch = self.next_batch(&mut answer.rows, false).await?;
             if !begun {
                 begun = true;
-                begin(&format, &answer.schema, &mut self.wire.out);
+                head = begin(&format, &answer.schema);
+                if !is_binary && !head.is_empty() {
+                    self.wire.out.copy_data(&std::mem::take(&mut head));
+                }
             }
             let Some(batch) = batch else { break };
             let rows_of = Rows::new(&batch, &format, &zone)?;
             let mut from = 0;
             while from < batch.num_rows() {
-                from = rows_of.encode(&format, from, &mut self.wire.out)?;
+                from = rows_of.encode(&format, from, &mut head, &mut self.wire.out)?;
                 if self.stop.is_cancelled() {
                     return Err(canceled().into());
                 }
@@ -60,7 +64,8 @@ impl Connection {
             rows += batch.num_rows() as u64;
         }
         if is_binary {
-            self.wire.out.copy_data(&(-1_i16).to_be_bytes());
+            head.extend_from_slice(&(-1_i16).to_be_bytes());
+            self.wire.out.copy_data(&head);
         }
         self.wire.out.copy_done();
         self.notices();
@@ -69,8 +74,9 @@ impl Connection {
     }
 }
 
-/// What comes before the rows.
-fn begin(format: &CopyFormat, schema: &arrow::datatypes::Schema, out: &mut Out) {
+/// What comes before the rows: a message of its own, but in binary the beginning of the first one. Clients read binary copies
+/// message by message, and expect a row in each.
+fn begin(format: &CopyFormat, schema: &arrow::datatypes::Schema) -> Vec<u8> {
     let names = schema.fields().iter().map(|field| field.name().as_bytes());
     let mut line = Vec::new();
     match format {
@@ -97,9 +103,9 @@ fn begin(format: &CopyFormat, schema: &arrow::datatypes::Schema, out: &mut Out) 
             }
             line.push(b'\n');
         }
-        CopyFormat::Text(_) | CopyFormat::Csv(_) => return,
+        CopyFormat::Text(_) | CopyFormat::Csv(_) => {}
     }
-    out.copy_data(&line);
+    line
 }
 
 /// The rows of a batch, ready to be written.
@@ -131,18 +137,23 @@ impl Rows {
         })
     }
 
-    /// Writes rows from `from` on, a message each, until there are enough to be sent; says which is next.
+    /// Writes rows from `from` on, a message each, until there are enough to be sent; says which is next. The first has what
+    /// is in `head` before it.
     fn encode(
         &self,
         format: &CopyFormat,
         from: usize,
+        head: &mut Vec<u8>,
         out: &mut Out,
     ) -> Result<usize, EncodeError> {
         let columns = &self.columns;
         let mut value = Vec::new();
         for row in from..self.count {
             out.message(b'd', |body| match format {
-                CopyFormat::Binary => value::row(columns, row, body),
+                CopyFormat::Binary => {
+                    body.append(head);
+                    value::row(columns, row, body)
+                }
                 CopyFormat::Text(layout) => {
                     let put = |value: &[u8], _, body: &mut Vec<u8>| {
                         escaped(value, layout.delimiter, body);

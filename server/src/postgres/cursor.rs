@@ -231,7 +231,7 @@ impl Connection {
             false => {
                 let folder = self.door.engine.scratch_dir();
                 let most = self.door.settings.cursor_bytes.0;
-                let spooled = Spooled::start(&folder, most, left, *rows);
+                let spooled = Spooled::start(folder, most, left, *rows);
                 CursorRows::Bounded(spooled.map_err(Report::from)?)
             }
         };
@@ -264,6 +264,12 @@ impl Connection {
         only_moves: bool,
     ) -> Outcome<(Source, u64)> {
         let Some(mut cursor) = self.cursors.remove(name) else {
+            if self.portals.contains_key(name) {
+                let message =
+                    format!("FETCH and MOVE of the bound portal {name:?} are not supported");
+                let report = Report::error("0A000", message);
+                return Err(report.with_hint("DECLARE a cursor for it").into());
+            }
             return Err(no_cursor(name).into());
         };
         let taken = self.take(&mut cursor, direction, only_moves).await;

@@ -130,9 +130,8 @@ impl Connection {
             return Ok(None);
         };
         let values = std::mem::take(&mut portal.values);
-        let given = self
-            .run_statement(parsed, &prepared.text, values, prepared.hints())
-            .await?;
+        let hints = prepared.hints();
+        let given = Box::pin(self.run_statement(parsed, &prepared.text, values, hints)).await?;
         Ok(match given {
             Given::Rows(rows) => {
                 let fields = rows.schema.fields().iter();
@@ -234,7 +233,7 @@ impl Connection {
         let source = std::mem::replace(&mut rows.source, Source::Ready(vec![]));
         if let Source::Stream { left, rows: stream } = source {
             let spooled = Spooled::start(
-                &self.door.engine.scratch_dir(),
+                self.door.engine.scratch_dir(),
                 self.door.settings.cursor_bytes.0,
                 left,
                 *stream,
@@ -269,7 +268,10 @@ impl Connection {
         let ended = match self.session.transaction_status() {
             TransactionStatus::Failed => {
                 let session = self.session.clone();
-                let ending = async { session.end_implicit(false).await.map_err(Report::from) };
+                let ending = async {
+                    let ended = Box::pin(session.end_implicit(false)).await;
+                    ended.map_err(Report::from)
+                };
                 self.guarded(ending).await
             }
             _ => self.end_implicit().await,

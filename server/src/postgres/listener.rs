@@ -56,7 +56,7 @@ pub(crate) async fn serve(listener: TcpListener, door: Arc<Postgres>) {
                 );
                 match started.await {
                     Err(_) => {
-                        tracing::info!(%peer, "a PostgreSQL connection took too long to start")
+                        tracing::info!(%peer, "a PostgreSQL connection took too long to start");
                     }
                     Ok(Ok(Start::Session(mut connection))) => {
                         if let Err(error) = connection.run().await {

@@ -68,11 +68,6 @@ impl Prepared {
         PgType::of_oid(oid)
     }
 
-    /// Whether the client said the type of each of so many parameters.
-    pub(super) fn says_types(&self, count: usize) -> bool {
-        (0..count).all(|at| self.oids.get(at).is_some_and(|oid| !PgType::is_open(*oid)))
-    }
-
     /// Notes what columns the client was told of.
     pub(super) fn promise(&self, types: Vec<PgType>) {
         *self.promised.lock() = Some(types);
@@ -122,7 +117,7 @@ impl Connection {
             _ => {
                 let session = self.session.clone();
                 let hints = prepared.hints();
-                let described = async { session.describe(&parsed.sql, &hints).await };
+                let described = async { Box::pin(session.describe(&parsed.sql, &hints)).await };
                 let described = self.guarded_report(described, prepared, parsed).await?;
                 Arc::new(described)
             }
@@ -299,7 +294,10 @@ impl Connection {
             .collect();
         let request = Request::new(format!("SELECT {}", list.join(", ")));
         let session = self.session.clone();
-        let answer = self.guarded(async { session.execute(request).await.map_err(Report::from) });
+        let answer = self.guarded(async {
+            let answer = Box::pin(session.execute(request)).await;
+            answer.map_err(Report::from)
+        });
         let mut answer = answer.await?;
         let batch = self.next_batch(&mut answer.rows, false).await?;
         let batch = batch.ok_or_else(|| Report::error("XX000", "expressions gave no row"))?;
@@ -337,7 +335,7 @@ impl Connection {
         };
         let session = self.session.clone();
         let asked = async {
-            let answer = session.execute(request).await;
+            let answer = Box::pin(session.execute(request)).await;
             answer.map_err(|error| failure::report(&error, text, parsed.position))
         };
         let answer = self.guarded(asked).await?;

@@ -31,9 +31,8 @@ impl Connection {
                 self.session.begin_implicit();
             }
             self.stop = self.place.stop.begin();
-            let given = self
-                .run_statement(parsed, text, Vec::new(), Vec::new())
-                .await?;
+            let running = self.run_statement(parsed, text, Vec::new(), Vec::new());
+            let given = Box::pin(running).await?;
             self.give(given).await?;
         }
         self.end_implicit().await
@@ -43,7 +42,10 @@ impl Connection {
     pub(super) async fn end_implicit(&mut self) -> Outcome<()> {
         let session = self.session.clone();
         self.keep_held().await?;
-        let ending = async { session.end_implicit(true).await.map_err(Report::from) };
+        let ending = async {
+            let ended = Box::pin(session.end_implicit(true)).await;
+            ended.map_err(Report::from)
+        };
         self.guarded(ending).await?;
         if self.session.transaction_status() == TransactionStatus::Idle {
             self.hold();

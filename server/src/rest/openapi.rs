@@ -424,7 +424,7 @@ mod tests {
         ProgressDocument: bytes*, elapsed_ms*, rows*, spilled_bytes*
         QueriesDocument: queries*
         QueryDocument: envelope, parameters, query*, resume, row_limit, session, timeout_ms
-        QueryInfoDocument: bytes*, elapsed_ms*, error, id*, live*, memory_bytes*, rows*, spilled_bytes*, sql*, started_at*, state*
+        QueryInfoDocument: bytes*, elapsed_ms*, error, id*, live*, memory_bytes*, rows*, spilled_bytes*, sql*, started_at*, state*, user*
         ReferenceDocument: name*, subject*, version*
         RegistryFailure: error_code*, message*
         SchemaDocument: guid*, maxId, references, schema*, schemaType*

@@ -88,7 +88,7 @@ fn write(path: &Path, text: &str, mode: u32) -> std::io::Result<()> {
 pub(super) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let wrong = |reason: String| unreadable(path, "certificate", &reason);
     let chain = CertificateDer::pem_file_iter(path)
-        .and_then(|certificates| certificates.collect::<std::result::Result<Vec<_>, _>>())
+        .and_then(std::iter::Iterator::collect::<std::result::Result<Vec<_>, _>>)
         .map_err(|error| wrong(error.to_string()))?;
     if chain.is_empty() {
         return Err(wrong("it holds none".to_owned()));

@@ -70,8 +70,10 @@ async fn rows_of(context: &SessionContext, plan: LogicalPlan) -> Vec<String> {
         .await
         .unwrap();
     let text = pretty_format_batches(&batches).unwrap().to_string();
-    let mut rows: Vec<String> = text.lines().skip(3).map(str::to_owned).collect();
-    rows.retain(|row| row.starts_with('|'));
+    // Without what fills the columns up to the width of the widest row and of their names.
+    let cells = |row: &str| row.split('|').map(str::trim).collect::<Vec<_>>().join("|");
+    let rows = text.lines().skip(3).filter(|row| row.starts_with('|'));
+    let mut rows: Vec<String> = rows.map(cells).collect();
     rows.sort();
     rows
 }

@@ -373,8 +373,10 @@ impl Shelf {
         let Some(value) = value else {
             return Ok(None);
         };
-        let (_, value) = read(&stored, &value)?;
-        Ok(Some(value.into()))
+        match &stored {
+            Cow::Borrowed(_) => Ok(Some(value)),
+            Cow::Owned(stored) => Ok(Some(read(stored, &value)?.1.into())),
+        }
     }
 
     /// Gives everything that was saved under a prefix to `see`, with what follows the prefix in its key.

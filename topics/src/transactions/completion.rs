@@ -91,8 +91,18 @@ impl Inner {
             },
             Err(error) => Err(error),
         };
-        if let Err(error) = done {
-            tracing::warn!(transactional_id = id, %error, "cannot complete a transaction that is decided; tries again");
+        match done {
+            Ok(()) => {}
+            // The next start completes it.
+            Err(Error::Closed) => {
+                tracing::debug!(
+                    transactional_id = id,
+                    "a transaction that is decided was not completed before the log was closed"
+                );
+            }
+            Err(error) => {
+                tracing::warn!(transactional_id = id, %error, "cannot complete a transaction that is decided; tries again");
+            }
         }
     }
 

@@ -11,7 +11,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** A page for those who open the server in a browser. */
+        /** The console. */
         get: operations["index"];
         put?: never;
         post?: never;
@@ -429,7 +429,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Opens a WebSocket for live queries. */
+        /**
+         * Opens a WebSocket for live queries.
+         * @description A page in a browser, which can set no header, sends a token as a second protocol: `weir` and `weir.bearer.TOKEN`.
+         */
         get: operations["live"];
         put?: never;
         post?: never;
@@ -884,6 +887,8 @@ export interface components {
             started_at: string;
             /** @description queued, running, finished, failed or cancelled. */
             state: string;
+            /** @description Whose it is. */
+            user: string;
         };
         /** @description Another schema that a schema uses. */
         ReferenceDocument: {

@@ -221,7 +221,7 @@ fn without(document: &mut Document, gone: &dyn Fn(&str) -> bool) {
     match document {
         Document::Object(fields) => fields.retain(|(key, _)| !gone(key)),
         Document::List(items) => {
-            items.retain(|item| !matches!(&item.value, Document::Text(text) if gone(text)))
+            items.retain(|item| !matches!(&item.value, Document::Text(text) if gone(text)));
         }
         _ => {}
     }

@@ -149,10 +149,10 @@ fn item(args: &Arguments, shown: Shown) -> Result<ArrayRef> {
 }
 
 /// The part that the steps of a path lead to.
-pub(super) fn follow<'d>(
-    document: &'d Part,
+pub(super) fn follow(
+    document: &Part,
     steps: impl IntoIterator<Item = impl AsRef<str>>,
-) -> Option<&'d Part> {
+) -> Option<&Part> {
     steps.into_iter().try_fold(document, |part, step| {
         let step = step.as_ref();
         match &part.value {

@@ -239,7 +239,7 @@ fn filled(
                 place += 1;
                 match digit {
                     Some(digit) => {
-                        if !(pattern.sign == Sign::Anchored && !anchored_before) {
+                        if pattern.sign != Sign::Anchored || anchored_before {
                             put_sign(&mut out, &mut sign_is_out);
                         }
                         if pattern.sign == Sign::Angles && is_negative && !has_digit {
@@ -263,7 +263,7 @@ fn filled(
                 fraction_at += 1;
             }
             Part::Point => {
-                if !(pattern.sign == Sign::Anchored && !anchored_before) {
+                if pattern.sign != Sign::Anchored || anchored_before {
                     put_sign(&mut out, &mut sign_is_out);
                 }
                 after_point = true;
@@ -439,7 +439,7 @@ fn read(text: &str, pattern: &str) -> Result<i128> {
                 }
             }
             '.' if after_point.is_none() && pattern.fraction > 0 => {
-                after_point = Some(digits.len())
+                after_point = Some(digits.len());
             }
             '.' => break,
             _ => {}

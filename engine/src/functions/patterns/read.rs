@@ -170,14 +170,14 @@ fn field_of<'t>(
                 2000 + value
             } else {
                 1000 + value
-            })
+            });
         }
         "YY" | "IY" if value < 100 => {
             fields.year = Some(if value < 70 {
                 2000 + value
             } else {
                 1900 + value
-            })
+            });
         }
         "YYY" | "IYY" | "YY" | "IY" => fields.year = Some(value),
         "Y" | "I" => fields.year = Some(2020 + value),

@@ -20,14 +20,14 @@ pub(super) fn settle(query: &mut Query) -> Result<()> {
         with_ties(query)?;
     }
     if let SetExpr::Select(select) = query.body.as_mut() {
-        let mut order_by = match &mut query.order_by {
+        let order_by = match &mut query.order_by {
             Some(order_by) => match &mut order_by.kind {
                 OrderByKind::Expressions(exprs) => Some(exprs),
                 OrderByKind::All(_) => None,
             },
             None => None,
         };
-        super::joins::settle(select, order_by.as_deref_mut().map(Vec::as_mut_slice))?;
+        super::joins::settle(select, order_by.map(Vec::as_mut_slice))?;
     }
     Ok(())
 }

@@ -249,11 +249,12 @@ pub(super) fn in_from(factor: &mut TableFactor) -> Result<()> {
     let Some(args) = args else { return Ok(()) };
     // A long series of numbers is not put together in memory.
     let is_numbers = function.name == "generate_series" && args.iter().all(is_number);
-    if is_numbers && !with_ordinality {
-        if let TableFactor::Table { alias, .. } = factor {
-            *alias = Some(with_column(alias.take(), function.name));
-            return Ok(());
-        }
+    if is_numbers
+        && !with_ordinality
+        && let TableFactor::Table { alias, .. } = factor
+    {
+        *alias = Some(with_column(alias.take(), function.name));
+        return Ok(());
     }
     *factor = as_query(function, &args, with_ordinality, alias)?;
     Ok(())

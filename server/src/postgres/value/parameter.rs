@@ -297,7 +297,7 @@ mod tests {
         assert_eq!(shown(PgType::Bool, "yes").unwrap(), "Boolean(true)");
         assert_eq!(
             shown(PgType::Numeric, "-1.50").unwrap(),
-            "Decimal128(Some(-150),3,2)"
+            "Decimal128(-1.50,3,2)"
         );
         assert!(shown(PgType::Int2.array(), "{1,NULL,3}").is_ok());
         assert_eq!(

@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Field};
 
 use super::number::{self, Digits, Unscaled};
 use super::{PgType, Write, Zone, array, binary, moment};
-use crate::encode::{Cell, EncodeError, cells};
+use crate::encode::{EncodeError, cells};
 
 /// What writes a column's values.
 pub(super) fn writer(

@@ -20,7 +20,6 @@ pub(crate) enum Severity {
     /// The connection ends with it.
     Fatal,
     Warning,
-    Notice,
 }
 
 impl Severity {
@@ -29,7 +28,6 @@ impl Severity {
             Self::Error => "ERROR",
             Self::Fatal => "FATAL",
             Self::Warning => "WARNING",
-            Self::Notice => "NOTICE",
         }
     }
 }
@@ -110,11 +108,6 @@ impl Out {
         self.buffer.shrink_to(KEPT);
     }
 
-    /// Takes back what came after the first `length` bytes.
-    pub(crate) fn truncate(&mut self, length: usize) {
-        self.buffer.truncate(length);
-    }
-
     /// Appends a message whose body `write` writes.
     pub(crate) fn message<E>(
         &mut self,
@@ -191,7 +184,7 @@ impl Out {
     pub(crate) fn report(&mut self, report: &Report) {
         let tag = match report.severity {
             Severity::Error | Severity::Fatal => b'E',
-            Severity::Warning | Severity::Notice => b'N',
+            Severity::Warning => b'N',
         };
         self.plain(tag, |body| {
             let position = report.position.map(|position| position.to_string());
