@@ -13,7 +13,7 @@ host, port = sys.argv[1].rsplit(":", 1)
 
 async def main():
     connection = await asyncpg.connect(host=host, port=int(port), user="somebody", database="weir")
-    assert connection.get_server_version().major == 16
+    assert connection.get_server_version().major == 15
     await connection.execute(
         "CREATE TABLE a (id BIGINT PRIMARY KEY, name TEXT, price NUMERIC(12, 3), at TIMESTAMPTZ, day DATE, is_new BOOLEAN, "
         "ratio DOUBLE PRECISION, raw BYTEA, code UUID, after INTERVAL)"

@@ -185,9 +185,17 @@ impl<'a> Relation<'a> {
     }
 }
 
+/// What PostgreSQL puts behind a table's name for that of its primary key and of the key's index.
+const KEY_SUFFIX: &str = "_pkey";
+
 /// The name that PostgreSQL gives a primary key and its index.
 pub(crate) fn key_name(entry: &Entry) -> String {
-    format!("{}_pkey", entry.name.name)
+    format!("{}{KEY_SUFFIX}", entry.name.name)
+}
+
+/// Whether an object of the catalog is a relation for PostgreSQL, too: a sink gives no rows.
+pub(crate) fn is_shown(entry: &Entry) -> bool {
+    entry.kind().is_relation() && entry.kind() != ObjectKind::Sink
 }
 
 /// What an object's number is the number of.
@@ -248,9 +256,8 @@ impl System {
     pub(crate) fn numbered(&self, oid: u32) -> Option<Numbered<'_>> {
         if let Some((id, part)) = oids::object(oid) {
             let entry = self.catalog.by_id(id)?;
-            let is_relation = entry.kind().is_relation() && entry.kind() != ObjectKind::Sink;
             return match part {
-                0 if is_relation => Some(Numbered::Relation(Relation::Own(entry))),
+                0 if is_shown(entry) => Some(Numbered::Relation(Relation::Own(entry))),
                 3 if !entry.primary_key().is_empty() => Some(Numbered::KeyIndex(entry)),
                 _ => None,
             };
@@ -276,8 +283,7 @@ impl System {
             return weir_tables().find(|relation| relation.name() == name);
         }
         let entry = self.catalog.get(&ObjectName::new(schema, name))?;
-        (entry.kind() != ObjectKind::Sink && entry.kind().is_relation())
-            .then(|| Relation::Own(entry))
+        is_shown(entry).then(|| Relation::Own(entry))
     }
 
     /// The number of what a name in the path of schemas means: a relation, or the index of a primary key.
@@ -291,10 +297,9 @@ impl System {
             if let Some(relation) = self.relation_named(schema, name) {
                 return Some(relation.oid());
             }
-            let mut own = self.catalog.relations_in(schema);
-            let keyed =
-                own.find(|entry| !entry.primary_key().is_empty() && key_name(entry) == name);
-            keyed.map(|entry| oids::key_index(entry.id))
+            let keyed = name.strip_suffix(KEY_SUFFIX)?;
+            let entry = self.catalog.get(&ObjectName::new(schema, keyed))?;
+            (!entry.primary_key().is_empty()).then(|| oids::key_index(entry.id))
         })
     }
 

@@ -10,7 +10,7 @@ use crate::postgres::values::Value;
 use crate::postgres::{display_name, oids};
 use crate::system::System;
 use crate::system::definition;
-use crate::system::objects::{Numbered, Relation};
+use crate::system::objects::{Numbered, Relation, is_shown};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     // Expressions are kept as their text.
@@ -149,11 +149,12 @@ fn view_named(system: &System, args: &[Value]) -> Result<Value> {
 
 fn rule(system: &System, args: &[Value]) -> Result<Value> {
     let oid = oid_arg(args, 0);
-    let mut own = system.catalog.relations().map(|entry| Relation::Own(entry));
-    let found = own.find_map(|relation| {
-        let entry = relation.entry()?;
-        (oids::view_rule(entry.id) == oid).then_some(())?;
-        let sql = relation.view_sql()?;
+    let Some((id, 5)) = oids::object(oid) else {
+        return Ok(Value::Null);
+    };
+    let entry = system.entry(id).filter(|entry| is_shown(entry));
+    let found = entry.and_then(|entry| {
+        let sql = Relation::Own(entry).view_sql()?;
         Some(format!(
             "CREATE RULE \"_RETURN\" AS\n    ON SELECT TO {} DO INSTEAD {}",
             entry.name.sql(),
@@ -165,10 +166,13 @@ fn rule(system: &System, args: &[Value]) -> Result<Value> {
 
 fn constraint(system: &System, args: &[Value]) -> Result<Value> {
     let oid = oid_arg(args, 0);
+    if let Some((id, part)) = oids::object(oid) {
+        let entry = system.entry(id).filter(|entry| is_shown(entry));
+        let keyed = entry.filter(|entry| part == 4 && !entry.primary_key().is_empty());
+        return Ok(keyed.map(definition::key_constraint).into());
+    }
+    // A check has no identity of its own; its number is made from its name.
     let found = system.catalog.relations().find_map(|entry| {
-        if !entry.primary_key().is_empty() && oids::key_constraint(entry.id) == oid {
-            return Some(definition::key_constraint(entry));
-        }
         let mut checks = entry.checks().iter();
         let check = checks.find(|check| oids::check(entry.id, &check.name) == oid)?;
         Some(definition::check(check))

@@ -13,8 +13,9 @@ use datafusion::logical_expr::{
 
 use super::{Function, arg, field_of, immutable, on, on_nulls, stable, text_arg, type_named};
 use crate::postgres::values::Value;
-use crate::postgres::{display_name, type_of_field};
-use crate::system::objects::Relation;
+use crate::postgres::{display_name, oids, type_of_field};
+use crate::system::System;
+use crate::system::objects::{Relation, is_shown};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     stable(
@@ -25,14 +26,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
             };
             let modifier = arg(args, 1).int();
             let modifier = modifier.and_then(|it| i32::try_from(it).ok());
-            let own = system.catalog.relations().find_map(|entry| {
-                let relation = Relation::Own(entry);
-                let is_array = crate::postgres::oids::row_array_type(entry.id) == oid;
-                let suffix = if is_array { "[]" } else { "" };
-                let is_its_own = is_array || relation.row_type() == oid;
-                is_its_own
-                    .then(|| format!("{}{suffix}", super::references::shown(system, relation)))
-            });
+            let own = own_type(system, oid);
             Ok(own.unwrap_or_else(|| display_name(oid, modifier)).into())
         })],
     ),
@@ -69,6 +63,18 @@ pub(super) const FUNCTIONS: &[Function] = &[
 
 /// PostgreSQL's number of the encoding.
 const UTF8: i64 = 6;
+
+/// The name of the type of a relation's rows, or of arrays of them.
+pub(super) fn own_type(system: &System, oid: u32) -> Option<String> {
+    let (id, part) = oids::object(oid)?;
+    let entry = system.entry(id).filter(|entry| is_shown(entry))?;
+    let name = super::references::shown(system, Relation::Own(entry));
+    match part {
+        1 => Some(name),
+        2 => Some(format!("{name}[]")),
+        _ => None,
+    }
+}
 
 /// The parts of a dotted name, folded unless quoted.
 pub(super) fn name_parts(text: &str) -> Option<(Vec<String>, &str)> {

@@ -66,15 +66,33 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "pg_indexam_has_property",
         &[on(&["oid", "text"], "bool", unknown)],
     ),
-    // Each statement is a transaction of its own, known by the number that its query has for a process.
+    // Transactions have no numbers here. The catalog's versions have, and clients compare them to find out what is new in it.
     stable(
         "txid_current",
         &[on(&[], "int8", |system, _| {
-            Ok(system.facts.session().process.into())
+            Ok(i64::from(xid(system)).into())
+        })],
+    ),
+    stable(
+        "catalog_xmin",
+        &[on(&[], "xid", |system, _| Ok(xid(system).into()))],
+    ),
+    stable(
+        "xid_age",
+        &[on(&["xid"], "int4", |system, args| {
+            let age = i64::from(xid(system)) - i64::from(super::oid_arg(args, 0));
+            Ok(age.into())
         })],
     ),
     stable("txid_current_if_assigned", &[on(&[], "int8", unknown)]),
 ];
+
+/// The catalog's version in 32 bits, without the numbers that mean no transaction.
+fn xid(system: &System) -> u32 {
+    const FIRST: u64 = 3;
+    let version = system.catalog.version() % (u64::from(u32::MAX) - FIRST);
+    u32::try_from(version + FIRST).unwrap_or(u32::MAX)
+}
 
 fn done(_: &System, _: &[Value]) -> Result<Value> {
     Ok("".into())

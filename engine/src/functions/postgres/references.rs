@@ -265,13 +265,7 @@ fn type_name(system: &System, oid: u32) -> Option<String> {
     if let Some(pg_type) = numbered(oid) {
         return Some(display_name(pg_type.oid, None));
     }
-    let (id, part) = oids::object(oid)?;
-    let relation = Relation::Own(system.entry(id)?);
-    match part {
-        1 => Some(shown(system, relation)),
-        2 => Some(format!("{}[]", shown(system, relation))),
-        _ => None,
-    }
+    super::names::own_type(system, oid)
 }
 
 /// The functions that can be called here or that PostgreSQL's types are read by, all of them in `pg_catalog`.

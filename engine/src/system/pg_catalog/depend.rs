@@ -1,10 +1,10 @@
 //! What depends on what, and what was said of it: `pg_depend`, `pg_description`.
 
 use datafusion::common::Result;
-use weir_catalog::{Entry, ObjectKind};
+use weir_catalog::Entry;
 
 use super::super::System;
-use super::super::objects::Relation;
+use super::super::objects::{Relation, is_shown};
 use super::rows::{Fill, Rows};
 use crate::postgres::oids;
 
@@ -68,8 +68,7 @@ fn of_entry(system: &System, entry: &Entry) -> Vec<Dependency> {
         });
         found.extend(entry.depends_on.iter().filter_map(|id| {
             let needed = system.entry(*id)?;
-            let is_relation = needed.kind().is_relation() && needed.kind() != ObjectKind::Sink;
-            is_relation.then(|| Dependency {
+            is_shown(needed).then(|| Dependency {
                 of: rule,
                 on: (oids::PG_CLASS, oids::relation(*id), 0),
                 kind: 'n',
