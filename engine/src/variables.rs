@@ -134,6 +134,12 @@ const VARIABLES: &[Variable] = &[
         accept: |_, _| Err("it cannot be changed".into()),
     },
     Variable {
+        name: "jit",
+        help: "Always off: expressions are not compiled.",
+        default: |_| "off".into(),
+        accept: |value, _| boolean(value).map(|_| "off".into()),
+    },
+    Variable {
         name: "intervalstyle",
         help: "Always postgres.",
         default: |_| "postgres".into(),

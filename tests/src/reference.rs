@@ -13,7 +13,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Makes an empty database, whose texts are ordered by their bytes and whose zone is UTC, and starts a server on it.
+    /// Makes an empty database `weir`, whose texts are ordered by their bytes and whose zone is UTC, and starts a server on it.
     ///
     /// # Panics
     /// When there is no PostgreSQL, or it does not start.
@@ -59,6 +59,7 @@ impl Reference {
             "pg_ctl",
             &["-w", "-D", &data, "-l", &log, "-o", &options, "start"],
         );
+        reference.run("createdb", &["-h", &socket, "-U", "weir", "weir"]);
         reference
     }
 
@@ -99,7 +100,7 @@ impl Reference {
                 "-U",
                 "weir",
                 "-d",
-                "postgres",
+                "weir",
             ])
             .args(["-v", "VERBOSITY=sqlstate", "-v", "ON_ERROR_STOP=1"])
             .arg("-h")
@@ -136,7 +137,7 @@ impl Reference {
         let status = Command::new(self.programs.join("psql"))
             .args(["-X", "-A", "-q", "-P", "null=NULL", "-P", "footer=off"])
             .args(["-F", "\u{1f}", "-R", "\u{1e}"])
-            .args(["-U", "weir", "-d", "postgres", "-v", "VERBOSITY=terse"])
+            .args(["-U", "weir", "-d", "weir", "-v", "VERBOSITY=terse"])
             .arg("-h")
             .arg(self.folder.path())
             .arg("-f")

@@ -66,6 +66,7 @@ use crate::transaction::Moment;
 use crate::variables::Variables;
 pub(crate) use asof::is_versioned;
 use context::PlanContext;
+pub(crate) use from_text::value_of_text;
 pub(crate) use parameters::{parameter_types, with_parameters, with_unknown_parameters};
 pub(crate) use postgres::columns;
 pub(crate) use postgres::operators::Operators;

@@ -13,6 +13,7 @@ use datafusion::logical_expr::expr::{Cast, ScalarFunction};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF, lit};
 
 use super::rewrite::{self, Scope};
+use crate::functions;
 use crate::functions::postgres::{reference_of_text, text_of_reference};
 use crate::postgres::{Type, marked};
 
@@ -54,9 +55,11 @@ fn has_some(plan: &LogicalPlan) -> Result<bool> {
         found |= node.schema().fields().iter().any(|it| marked(it).is_some());
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
-                if let Expr::Cast(cast) = expr {
-                    found |= marked(&cast.field).is_some();
-                }
+                found |= match expr {
+                    Expr::Cast(cast) => marked(&cast.field).is_some(),
+                    Expr::ScalarFunction(call) => gives_reference(call.func.name()),
+                    _ => false,
+                };
                 Ok(TreeNodeRecursion::Continue)
             })
         })
@@ -97,6 +100,13 @@ fn cast_of(cast: Cast, scope: &Scope<'_>, state: &SessionState) -> Result<Transf
             let text = Expr::Cast(Cast::new_from_field(Box::new(text), cast.field));
             Transformed::yes(text)
         }
+        // A vector is written without braces.
+        (None, None) if is_vector(&from) && is_text(cast.field.data_type()) => {
+            let args = vec![*cast.expr, lit(" ")];
+            let text = functions::call("array_to_string", args)?;
+            let text = Expr::Cast(Cast::new_from_field(Box::new(text), cast.field));
+            Transformed::yes(text)
+        }
         _ => Transformed::no(Expr::Cast(cast)),
     })
 }
@@ -105,12 +115,19 @@ fn of_text(text: Expr, to: &Type, state: &SessionState) -> Result<Expr> {
     call(&reference_of_text(to), text, state)
 }
 
+fn is_vector(field: &Field) -> bool {
+    marked(field).is_some_and(|it| matches!(it.name, "int2vector" | "oidvector"))
+}
+
+/// Whether a function gives what is written by name: `to_regclass` and its kin.
+fn gives_reference(function: &str) -> bool {
+    function.starts_with("to_reg") || function.starts_with("reg") || function == "pg_typeof"
+}
+
 /// `indkey[0]` is the first: DataFusion counts from 1.
 fn subscript(mut call: ScalarFunction, scope: &Scope<'_>) -> Transformed<Expr> {
-    let is_vector = call.args.first().and_then(|array| scope.field_of(array));
-    let is_vector = is_vector.is_some_and(|field| {
-        marked(&field).is_some_and(|it| matches!(it.name, "int2vector" | "oidvector"))
-    });
+    let array = call.args.first().and_then(|array| scope.field_of(array));
+    let is_vector = array.is_some_and(|field| is_vector(&field));
     if let [_, index] = call.args.as_mut_slice()
         && is_vector
     {

@@ -190,7 +190,16 @@ fn called(name: &ObjectName) -> Option<String> {
     let part = |part: &ast::ObjectNamePart| part.as_ident().map(crate::statements::normalized);
     match name.0.as_slice() {
         [name] => part(name),
-        [schema, name] if part(schema)? == "pg_catalog" => part(name),
+        [schema, name] => {
+            let name = part(name)?;
+            // The standard's schema has functions for its own views, which clients call.
+            let is_there = match part(schema)?.as_str() {
+                "pg_catalog" => true,
+                "information_schema" => name.starts_with("_pg_"),
+                _ => false,
+            };
+            is_there.then_some(name)
+        }
         _ => None,
     }
 }

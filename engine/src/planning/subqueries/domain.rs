@@ -100,6 +100,14 @@ impl Domain<'_> {
                     columns: crossed.columns,
                 }))
             }
+            // A lateral query alone, which reads nothing else.
+            LogicalPlan::Subquery(lateral) => {
+                let is_known = |reference: &Expr| matches!(reference, Expr::OuterReferenceColumn(_, column) if self.outer.contains(column));
+                match lateral.outer_ref_columns.iter().all(is_known) {
+                    true => self.crossed(&lateral.subquery),
+                    false => Ok(None),
+                }
+            }
             LogicalPlan::Unnest(unnest) => {
                 let Some(crossed) = self.crossed(&unnest.input)? else {
                     return Ok(None);

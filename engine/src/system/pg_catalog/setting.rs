@@ -18,6 +18,11 @@ const FIXED: &[(&str, &str, &str)] = &[
     ),
     ("bytea_output", "hex", "How bytes are written as text."),
     (
+        "default_table_access_method",
+        "heap",
+        "How tables are kept: in the one way.",
+    ),
+    (
         "default_tablespace",
         "",
         "The tablespace of new tables: the only one.",
@@ -53,7 +58,6 @@ const FIXED: &[(&str, &str, &str)] = &[
         "How intervals are written as text.",
     ),
     ("is_superuser", "on", "Whether the user may do all."),
-    ("jit", "off", "Whether expressions are compiled."),
     ("lc_collate", "C", "How text is ordered: by its bytes."),
     ("lc_ctype", "C", "How characters are told apart."),
     ("lc_messages", "C", "The language of messages."),
