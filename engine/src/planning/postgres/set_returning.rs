@@ -270,7 +270,7 @@ pub(super) fn in_from(factor: &mut TableFactor) -> Result<()> {
             && written.0.len() > 1
             && let Some(name) = name
         {
-            *written = ast::ObjectName::from(vec![Ident::with_quote('"', name)]);
+            *written = ast::ObjectName::from(vec![Ident::new(name)]);
         }
         return match with_ordinality {
             true => Err(Error::unsupported(

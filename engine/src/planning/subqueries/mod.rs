@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, Result, internal_err};
+use datafusion::common::{Column, DFSchema, Result, internal_err, not_impl_err};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::async_udf::AsyncScalarUDF;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::{Subquery, check_subquery_expr};
 use datafusion::logical_expr::{
     AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, Signature, Volatility,
@@ -42,32 +43,108 @@ pub(super) fn runnable(
     if !is_needed {
         return Ok(plan);
     }
-    let mut numbers = 0;
+    let mut runner = Runner {
+        state,
+        runtime,
+        made: 0,
+    };
     plan.transform_up_with_subqueries(|node| {
         if !has_subquery(&node)? {
             return Ok(Transformed::no(node));
         }
-        let inputs = node.inputs().into_iter().map(|input| input.schema());
-        let mut columns = DFSchema::empty();
-        for input in inputs {
-            columns.merge(input);
-        }
-        let place = node.clone();
-        rewrite::node(node, &mut |expr, _| {
-            expr.transform_up(|expr| {
-                if !is_subquery(&expr) {
-                    return Ok(Transformed::no(expr));
-                }
-                let settled = settled(expr, &place)?;
-                if is_joined(&settled.data, &place)? {
-                    return Ok(settled);
-                }
-                numbers += 1;
-                applied(settled.data, &columns, numbers, state, runtime).map(Transformed::yes)
-            })
-        })
+        runner.node(node)
     })
     .data()
+}
+
+/// Makes functions of subqueries, each of a name of its own.
+struct Runner<'a> {
+    state: &'a SessionState,
+    runtime: &'a Arc<RuntimeEnv>,
+    made: usize,
+}
+
+impl Runner<'_> {
+    fn node(&mut self, node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+        let mut columns = DFSchema::empty();
+        for input in node.inputs() {
+            columns.merge(input.schema());
+        }
+        let place = node.clone();
+        match &place {
+            LogicalPlan::Projection(_) | LogicalPlan::Filter(_) => {
+                rewrite::node(node, &mut |expr, _| {
+                    self.expression(expr, &place, &columns, &mut |call| call)
+                })
+            }
+            _ if node.inputs().len() == 1 => self.below(&node, &columns).map(Transformed::yes),
+            _ => {
+                let before = self.made;
+                let node = rewrite::node(node, &mut |expr, _| {
+                    self.expression(expr, &place, &columns, &mut |call| call)
+                })?;
+                match self.made == before {
+                    true => Ok(node),
+                    false => not_impl_err!(
+                        "a subquery that reads other relations is not supported in the condition of a join"
+                    ),
+                }
+            }
+        }
+    }
+
+    /// A node that cannot wait for a function: what its subqueries give is a column of its input.
+    fn below(&mut self, node: &LogicalPlan, columns: &DFSchema) -> Result<LogicalPlan> {
+        let [input] = node.inputs()[..] else {
+            return internal_err!("a node without an input");
+        };
+        let mut computed: Vec<Expr> = input
+            .schema()
+            .iter()
+            .map(|column| Expr::Column(column.into()))
+            .collect();
+        let mut as_column = |call: Expr| {
+            let name = call.schema_name().to_string();
+            computed.push(call);
+            Expr::Column(Column::new_unqualified(name))
+        };
+        let names = NamePreserver::new(node);
+        let mut exprs = Vec::new();
+        for expr in node.expressions() {
+            let name = names.save(&expr);
+            let settled = self.expression(expr, node, columns, &mut as_column)?;
+            exprs.push(name.restore(settled.data));
+        }
+        let input = LogicalPlanBuilder::from(input.clone())
+            .project(computed)?
+            .build()?;
+        let outside = node.schema().iter();
+        let outside: Vec<Expr> = outside.map(|column| Expr::Column(column.into())).collect();
+        let node = node.with_new_exprs(exprs, vec![input])?;
+        LogicalPlanBuilder::from(node).project(outside)?.build()
+    }
+
+    /// An expression, with `place_call` of each call in the place of a subquery.
+    fn expression(
+        &mut self,
+        expr: Expr,
+        place: &LogicalPlan,
+        columns: &DFSchema,
+        place_call: &mut impl FnMut(Expr) -> Expr,
+    ) -> Result<Transformed<Expr>> {
+        expr.transform_up(|expr| {
+            if !is_subquery(&expr) {
+                return Ok(Transformed::no(expr));
+            }
+            let settled = settled(expr, place)?;
+            if is_joined(&settled.data, place)? {
+                return Ok(settled);
+            }
+            self.made += 1;
+            let call = applied(settled.data, columns, self.made, self.state, self.runtime)?;
+            Ok(Transformed::yes(place_call(call)))
+        })
+    }
 }
 
 /// Whether an expression of a node has a subquery.
