@@ -57,7 +57,7 @@ public class PostgresMetadata {
                 equal(columns.getInt("COLUMN_SIZE"), 12);
                 equal(columns.getInt("DECIMAL_DIGITS"), 2);
             }
-            equal(column(data.getPrimaryKeys(null, "sales", "orders"), "COLUMN_NAME"), List.of("number", "region"));
+            equal(column(data.getPrimaryKeys(null, "sales", "orders"), "COLUMN_NAME"), List.of("region", "number"));
             try (ResultSet keys = data.getPrimaryKeys(null, "public", "users")) {
                 check(keys.next(), "a key");
                 equal(keys.getString("PK_NAME"), "users_pkey");

@@ -107,7 +107,10 @@ fn its_own_commands_list_what_there_is() {
         "pg_catalog|format_type|text|oid, integer|func\n"
     );
     assert!(shown("\\dt+").contains("|who buys\n"));
-    let table = shown("\\d users");
+    // With what stands below the columns.
+    let shown_whole =
+        |command: &str| python::output(psql(&address, &["--no-align", "-c", command]), "psql");
+    let table = shown_whole("\\d users");
     for line in [
         "id|bigint||not null|\n",
         "name|text||not null|'nobody'\n",
@@ -117,9 +120,9 @@ fn its_own_commands_list_what_there_is() {
     ] {
         assert!(table.contains(line), "{line}: {table}");
     }
-    let table = shown("\\d+ users");
+    let table = shown_whole("\\d+ users");
     assert!(table.contains("|in francs\n"), "{table}");
-    let view = shown("\\d+ rich");
+    let view = shown_whole("\\d+ rich");
     assert!(
         view.contains("SELECT id FROM users WHERE credit > 100;"),
         "{view}"

@@ -16,6 +16,7 @@ mod insert;
 mod interruptible;
 mod late;
 mod literals;
+mod marks;
 mod names;
 mod own_rows;
 mod parameters;
@@ -282,7 +283,16 @@ impl Planner {
         query: &ast::Query,
         parameters: &[ScalarValue],
     ) -> Result<LogicalPlan> {
-        with_parameters(self.unbound(query).await?, parameters)
+        self.bound(self.unbound(query).await?, parameters)
+    }
+
+    /// Fills the parameters of a plan in, after which its subqueries can be made ready to run.
+    fn bound(&self, plan: LogicalPlan, parameters: &[ScalarValue]) -> Result<LogicalPlan> {
+        let plan = with_parameters(plan, parameters)?;
+        match self.reading {
+            Reading::Bounded => Ok(subqueries::runnable(plan, &self.state, &self.runtime)?),
+            Reading::Live => Ok(plan),
+        }
     }
 
     /// Plans a query, its parameters left open.
@@ -366,9 +376,12 @@ impl Planner {
                 .and_then(columns::restored)
                 .and_then(decimals::doubles_win)
                 .and_then(|plan| references::resolved(plan, &self.state))
-                .and_then(|plan| match self.reading {
-                    Reading::Bounded => subqueries::runnable(plan, &self.state, &self.runtime),
-                    Reading::Live => Ok(plan),
+                .and_then(|plan| match (text, self.reading) {
+                    (Text::OfView(_), Reading::Bounded) => {
+                        subqueries::runnable(plan, &self.state, &self.runtime)
+                    }
+                    // Parameters come first.
+                    (Text::Own, _) | (_, Reading::Live) => Ok(plan),
                 })
                 .map_err(|error| predicates::placed(error.into(), doubtful))
         })

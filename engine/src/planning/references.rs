@@ -22,7 +22,8 @@ pub(super) fn resolved(plan: LogicalPlan, state: &SessionState) -> Result<Logica
     if !has_some(&plan)? {
         return Ok(plan);
     }
-    rewrite::expressions(plan, |expr, scope| expression(expr, scope, state))
+    let plan = rewrite::expressions(plan, |expr, scope| expression(expr, scope, state))?;
+    super::marks::kept(plan)
 }
 
 /// Writes the references among a query's columns as text, by name.

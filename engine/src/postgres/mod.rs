@@ -11,4 +11,4 @@ mod types;
 pub(crate) mod values;
 
 pub use types::{Storage, Type, TypeRef, marked, named, numbered, type_of_field};
-pub(crate) use types::{all, display_name};
+pub(crate) use types::{all, display_name, mark};

@@ -45,7 +45,8 @@ pub(super) enum Kind {
 pub(super) struct Applied {
     pub(super) name: String,
     pub(super) plan: LogicalPlan,
-    /// The columns of the query around it, whose values are the arguments.
+    /// The columns of the query around it, whose values are the first arguments. What is looked for among the rows follows, if its
+    /// kind has that, and then, if that is not all, for which rows the subquery is needed.
     pub(super) outer: Vec<Column>,
     pub(super) kind: Kind,
     /// What it gives.
@@ -125,19 +126,30 @@ impl AsyncScalarUDFImpl for Applied {
             return Ok(ColumnarValue::Array(empty));
         }
         let outer = arrays.get(..self.outer.len()).unwrap_or_default();
-        let needles = arrays.get(self.outer.len());
+        let mut others = arrays.iter().skip(self.outer.len());
+        let needles = match self.kind {
+            Kind::Contains { .. } => others.next(),
+            Kind::Value | Kind::Exists { .. } => None,
+        };
+        let guard = others.next().and_then(|guard| guard.as_boolean_opt());
+        let is_needed =
+            |row: usize| guard.is_none_or(|guard| guard.is_valid(row) && guard.value(row));
         // The different sets of values, and which of them each row has.
         let mut known: HashMap<Vec<ScalarValue>, usize> = HashMap::new();
         let mut firsts = Vec::new();
         let mut places = Vec::with_capacity(rows);
         for row in 0..rows {
+            if !is_needed(row) {
+                places.push(None);
+                continue;
+            }
             let values = scalars(outer, row)?;
             let next = known.len();
             let place = *known.entry(values).or_insert(next);
             if place == next {
                 firsts.push(row);
             }
-            places.push(place);
+            places.push(Some(place));
         }
         let compared = match needles {
             Some(needles) => Some(self.compared_as(needles.data_type())?),
@@ -151,6 +163,9 @@ impl AsyncScalarUDFImpl for Applied {
             _ => None,
         };
         let results = places.into_iter().enumerate().map(|(row, place)| {
+            let Some(place) = place else {
+                return ScalarValue::try_from(self.field.data_type());
+            };
             let Some(answer) = answers.get(place) else {
                 return internal_err!("a subquery without an answer");
             };
@@ -191,6 +206,9 @@ impl Applied {
         compared: Option<&DataType>,
     ) -> Result<Vec<Answer>> {
         let mut answers = Vec::new();
+        if firsts.is_empty() {
+            return Ok(answers);
+        }
         answers.resize_with(firsts.len(), Answer::default);
         if let Some(plan) = self.over_all(outer, fields, firsts)? {
             for batch in self.collected(&plan).await? {

@@ -7,6 +7,7 @@
 mod applied;
 mod domain;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
@@ -18,7 +19,7 @@ use datafusion::logical_expr::async_udf::AsyncScalarUDF;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::{Subquery, check_subquery_expr};
 use datafusion::logical_expr::{
-    AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, Signature, Volatility,
+    AggregateUDF, Case, Expr, LogicalPlan, LogicalPlanBuilder, Signature, TypeSignature, Volatility,
 };
 use datafusion::optimizer::decorrelate::PullUpCorrelatedExpr;
 
@@ -47,6 +48,7 @@ pub(super) fn runnable(
         state,
         runtime,
         made: 0,
+        arguments: HashMap::new(),
     };
     plan.transform_up_with_subqueries(|node| {
         if !has_subquery(&node)? {
@@ -62,6 +64,8 @@ struct Runner<'a> {
     state: &'a SessionState,
     runtime: &'a Arc<RuntimeEnv>,
     made: usize,
+    /// How many arguments each function has before that which says for which rows it is needed.
+    arguments: HashMap<String, usize>,
 }
 
 impl Runner<'_> {
@@ -133,6 +137,10 @@ impl Runner<'_> {
         place_call: &mut impl FnMut(Expr) -> Expr,
     ) -> Result<Transformed<Expr>> {
         expr.transform_up(|expr| {
+            if let Expr::Case(case) = expr {
+                let case = guarded(case, &self.arguments)?;
+                return Ok(Transformed::yes(Expr::Case(case)));
+            }
             if !is_subquery(&expr) {
                 return Ok(Transformed::no(expr));
             }
@@ -142,6 +150,10 @@ impl Runner<'_> {
             }
             self.made += 1;
             let call = applied(settled.data, columns, self.made, self.state, self.runtime)?;
+            if let Expr::ScalarFunction(call) = &call {
+                let name = call.func.name().to_owned();
+                self.arguments.insert(name, call.args.len());
+            }
             Ok(Transformed::yes(place_call(call)))
         })
     }
@@ -214,6 +226,72 @@ fn is_joined(expr: &Expr, place: &LogicalPlan) -> Result<bool> {
     let mut pull_up = PullUpCorrelatedExpr::new().with_need_handle_count_bug(true);
     let pulled = subquery.subquery.as_ref().clone().rewrite(&mut pull_up);
     Ok(pulled.is_ok() && pull_up.can_pull_up)
+}
+
+/// A `CASE` whose branches run their subqueries for the rows that come there, and for no others.
+fn guarded(case: Case, arguments: &HashMap<String, usize>) -> Result<Case> {
+    let has_call = |expr: &Expr| {
+        expr.exists(|expr| {
+            Ok(matches!(expr, Expr::ScalarFunction(call) if arguments.contains_key(call.func.name())))
+        })
+    };
+    let mut conditions = Vec::with_capacity(case.when_then_expr.len());
+    for (when, _) in &case.when_then_expr {
+        // A condition is not run twice.
+        if has_call(when)? {
+            return Ok(case);
+        }
+        conditions.push(match &case.expr {
+            Some(value) => value.as_ref().clone().eq(when.as_ref().clone()),
+            None => when.as_ref().clone(),
+        });
+    }
+    if let Some(value) = &case.expr
+        && has_call(value)?
+    {
+        return Ok(case);
+    }
+    let mut passed: Option<Expr> = None;
+    let mut branches = Vec::with_capacity(conditions.len());
+    for ((when, then), condition) in case.when_then_expr.into_iter().zip(conditions) {
+        let is_met = condition.clone().is_true();
+        let guard = match passed.clone() {
+            Some(passed) => passed.and(is_met),
+            None => is_met,
+        };
+        branches.push((when, Box::new(with_guard(*then, &guard, arguments)?)));
+        let is_not_met = condition.is_not_true();
+        passed = Some(match passed {
+            Some(passed) => passed.and(is_not_met),
+            None => is_not_met,
+        });
+    }
+    let otherwise = match (case.else_expr, passed) {
+        (Some(otherwise), Some(passed)) => {
+            Some(Box::new(with_guard(*otherwise, &passed, arguments)?))
+        }
+        (otherwise, _) => otherwise,
+    };
+    Ok(Case::new(case.expr, branches, otherwise))
+}
+
+/// An expression whose subqueries are run for the rows of which `guard` is true.
+fn with_guard(expr: Expr, guard: &Expr, arguments: &HashMap<String, usize>) -> Result<Expr> {
+    expr.transform_up(|expr| match expr {
+        Expr::ScalarFunction(mut call) => {
+            let Some(count) = arguments.get(call.func.name()) else {
+                return Ok(Transformed::no(Expr::ScalarFunction(call)));
+            };
+            let guard = match call.args.len() > *count {
+                true => call.args.pop().map(|inner| guard.clone().and(inner)),
+                false => Some(guard.clone()),
+            };
+            call.args.extend(guard);
+            Ok(Transformed::yes(Expr::ScalarFunction(call)))
+        }
+        expr => Ok(Transformed::no(expr)),
+    })
+    .data()
 }
 
 /// Whether columns of the query around it stand in conditions only: nothing else is pulled up.
@@ -295,10 +373,10 @@ fn applied(
         state: state.clone(),
         runtime: Arc::clone(runtime),
         // As what it calls may give something else each time.
-        signature: match args.len() {
-            0 => Signature::nullary(Volatility::Volatile),
-            count => Signature::any(count, Volatility::Volatile),
-        },
+        signature: Signature::one_of(
+            vec![TypeSignature::Nullary, TypeSignature::VariadicAny],
+            Volatility::Volatile,
+        ),
     };
     let function = AsyncScalarUDF::new(Arc::new(function)).into_scalar_udf();
     Ok(function.call(args))

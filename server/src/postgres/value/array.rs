@@ -66,8 +66,16 @@ fn element(value: &[u8], out: &mut Vec<u8>) {
 
 /// What writes lists in binary: number of dimensions, whether there are nulls, type of the elements, then length and
 /// lower bound of each dimension, then the elements.
-pub(super) fn binary(array: &ArrayRef, zone: &Zone) -> Result<Write, EncodeError> {
-    let (item, depth) = innermost(array)?;
+pub(super) fn binary(
+    array: &ArrayRef,
+    data_type: PgType,
+    zone: &Zone,
+) -> Result<Write, EncodeError> {
+    let (mut item, depth) = innermost(array)?;
+    // The column may say more of its items than they do.
+    if let PgType::Array(told) = data_type {
+        item = told.of().marked(item);
+    }
     let element = PgType::of_field(&item).oid();
     let mut levels = Vec::new();
     let mut values = plain(array)?;

@@ -74,6 +74,10 @@ const TYPES: &[(PgType, u32, u32, i16, &str)] = &[
     (PgType::Jsonb, 3802, 3807, -1, "jsonb"),
 ];
 
+/// Where a field says what its values are beyond their Arrow type, and how the types of PostgreSQL's catalog begin there.
+const EXTENSION: &str = "ARROW:extension:name";
+const CATALOG: &str = "weir.pg.";
+
 /// `unknown`, and `bpchar`, which is text here.
 const UNKNOWN: u32 = 705;
 const BPCHAR: u32 = 1042;
@@ -141,12 +145,12 @@ impl PgType {
 
     /// The type that a column is sent in.
     pub(crate) fn of_field(field: &Field) -> Self {
-        let extension = field.metadata().get("ARROW:extension:name");
+        let extension = field.metadata().get(EXTENSION);
         match extension.map(String::as_str) {
             Some("weir.uuid" | "arrow.uuid") => return Self::Uuid,
             Some("arrow.json") => return Self::Json,
             Some(named) => {
-                let named = named.strip_prefix("weir.pg.");
+                let named = named.strip_prefix(CATALOG);
                 if let Some(named) = named.and_then(Self::of_catalog) {
                     return named;
                 }
@@ -156,8 +160,25 @@ impl PgType {
         Self::of(field.data_type())
     }
 
+    /// A field of values of this type, if that is one of the catalog's, which the field does not tell by itself.
+    pub(super) fn marked(self, field: Field) -> Field {
+        let name = match self {
+            Self::Oid => "oid",
+            Self::Name => "name",
+            Self::Char => "char",
+            Self::Varchar => "varchar",
+            _ => return field,
+        };
+        let mut metadata = field.metadata().clone();
+        metadata.insert(EXTENSION.to_owned(), format!("{CATALOG}{name}"));
+        field.with_metadata(metadata)
+    }
+
     /// Types that only PostgreSQL's own catalog has.
     fn of_catalog(name: &str) -> Option<Self> {
+        if let Some(item) = name.strip_prefix('_') {
+            return Self::of_catalog(item).map(Self::array);
+        }
         match name {
             "oid" => Some(Self::Oid),
             "name" => Some(Self::Name),
