@@ -5,7 +5,7 @@ set -euo pipefail
 weir=$(realpath "$1")
 cd "$(dirname "$0")"
 folder=$(mktemp -d)
-coproc server { exec "$weir" serve --data-dir "$folder/data" --http 127.0.0.1:0 --kafka off 2>/dev/null; }
+coproc server { exec "$weir" serve --data-dir "$folder/data" --http 127.0.0.1:0 --kafka off --postgres off --flight off 2>/dev/null; }
 trap 'kill "$server_PID" 2>/dev/null || true; rm -rf "$folder"' EXIT
 url=
 while read -r word rest <&"${server[0]}"; do

@@ -117,12 +117,18 @@ pub fn of(kind: Kind) -> &'static Failure {
     }
 }
 
-/// The HTTP status of a failure: 429 instead of 422 for a limit that passes by waiting.
-pub fn http_status(kind: Kind, retry: bool) -> u16 {
+/// The HTTP status of a failure: 429 instead of 422 for a limit that passes by waiting, 401 for who is not known any more.
+pub fn http_status(kind: Kind, sqlstate: SqlState, retry: bool) -> u16 {
     match kind {
         Kind::LimitExceeded if retry => 429,
+        Kind::Denied if is_unauthenticated(sqlstate) => 401,
         kind => of(kind).http,
     }
+}
+
+/// Class 28 is that of invalid authorization.
+fn is_unauthenticated(sqlstate: SqlState) -> bool {
+    sqlstate.0.starts_with("28")
 }
 
 /// The gRPC status code of a failure, finer where the SQLSTATE says more than its kind: UNIMPLEMENTED (12) for what Weir
@@ -130,7 +136,7 @@ pub fn http_status(kind: Kind, retry: bool) -> u16 {
 pub fn grpc_status(kind: Kind, sqlstate: SqlState) -> i32 {
     match (kind, sqlstate) {
         (Kind::Invalid, SqlState::FEATURE_NOT_SUPPORTED) => 12,
-        (Kind::Denied, state) if state.0.starts_with("28") => 16,
+        (Kind::Denied, state) if is_unauthenticated(state) => 16,
         (Kind::LimitExceeded, SqlState::QUERY_CANCELED) => 4,
         (kind, _) => of(kind).grpc,
     }
@@ -193,9 +199,13 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_passes_by_waiting_is_429() {
-        assert_eq!(http_status(Kind::LimitExceeded, true), 429);
-        assert_eq!(http_status(Kind::LimitExceeded, false), 422);
-        assert_eq!(http_status(Kind::Unavailable, true), 503);
+    fn http_has_statuses_for_some_failures() {
+        let status = |kind, retry| http_status(kind, of(kind).sqlstate, retry);
+        assert_eq!(status(Kind::LimitExceeded, true), 429);
+        assert_eq!(status(Kind::LimitExceeded, false), 422);
+        assert_eq!(status(Kind::Unavailable, true), 503);
+        assert_eq!(status(Kind::Denied, false), 403);
+        let revoked = SqlState::INVALID_AUTHORIZATION;
+        assert_eq!(http_status(Kind::Denied, revoked, false), 401);
     }
 }

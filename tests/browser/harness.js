@@ -32,7 +32,7 @@ class Server {
   }
 
   async start() {
-    const all = ['serve', '--data-dir', path.join(this.folder, 'data'), '--http', this.address, '--kafka', '127.0.0.1:0', ...this.args];
+    const all = ['serve', '--data-dir', path.join(this.folder, 'data'), '--http', this.address, '--kafka', '127.0.0.1:0', '--postgres', 'off', '--flight', 'off', ...this.args];
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(WEIR_|RUST_LOG)/.test(name)));
     this.child = spawn(this.binary, all, { cwd: this.folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
     const { child } = this;
@@ -51,7 +51,7 @@ class Server {
         const http = /^http (http:\/\/(\S+))$/m.exec(said);
         const kafka = /^kafka (\S+)$/m.exec(said);
         this.token = /^token (\S+)/m.exec(said)?.[1] ?? this.token;
-        if (!http || !kafka) return;
+        if (!http || !kafka || (this.args.includes('--auth') && !this.token)) return;
         this.url = http[1];
         this.address = http[2];
         this.kafka = kafka[1];

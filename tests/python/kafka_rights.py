@@ -37,6 +37,7 @@ def name(code):
         KafkaError._UNKNOWN_TOPIC: "unknown",
         KafkaError._UNKNOWN_PARTITION: "unknown",
         KafkaError._MSG_TIMED_OUT: "unknown",
+        KafkaError._NOENT: "unknown",
     }.get(code, f"code {code}")
 
 
@@ -77,7 +78,9 @@ def commit(user, topic, group):
 
 
 def ask(user, call):
-    futures = call(AdminClient(settings(user)))
+    # Answers come only while there is a client.
+    admin = AdminClient(settings(user))
+    futures = call(admin)
     try:
         for future in futures.values():
             future.result(30)
@@ -109,7 +112,7 @@ check("consume under a policy", consume("reads", "policed", "g4"), "denied")
 check("commit as reads", commit("reads", "t", "g"), "done")
 check("commit as writes", commit("writes", "t", "g5"), "denied")
 
-check("delete a group as reads", ask("writes", lambda admin: admin.delete_consumer_groups(["g"])), "denied")
+check("delete a group as writes", ask("writes", lambda admin: admin.delete_consumer_groups(["g"])), "denied")
 check("create as nobody", ask("nobody", lambda admin: admin.create_topics([NewTopic("new", 1, 1)])), "denied")
 check("create as own", ask("own", lambda admin: admin.create_topics([NewTopic("mine", 1, 1)])), "done")
 check("produce as own", produce("own", "mine"), "done")

@@ -128,9 +128,11 @@ async fn ended_at_each_step_of_rolling_cutting_and_compacting() {
         let point = format!("topics::{}", points[round % points.len()]);
         let passes = random.random_range(0..6);
         let server = ends_at(with_upkeep(next), &point, passes).start();
-        let mut kafka = KafkaClient::connect(&server.kafka()).await.unwrap();
-        while let (Ok(()), Ok(())) = (cut.send(&mut kafka).await, compacted.send(&mut kafka).await)
-        {
+        // Upkeep of what earlier rounds left may end it before anybody is there.
+        if let Ok(mut kafka) = KafkaClient::connect(&server.kafka()).await {
+            while let (Ok(()), Ok(())) =
+                (cut.send(&mut kafka).await, compacted.send(&mut kafka).await)
+            {}
         }
         let (_, again) = server.wait_for_end();
         let server = with_upkeep(again.without_env()).start();

@@ -102,6 +102,7 @@ class FakeSocket implements Socket {
 function surroundings() {
   const sockets: FakeSocket[] = [];
   const timers: { ms: number; act: () => void }[] = [];
+  const refused: boolean[] = [];
   const connection = new LiveConnection({
     connect() {
       const socket = new FakeSocket();
@@ -109,8 +110,9 @@ function surroundings() {
       return socket;
     },
     after: (ms, act) => void timers.push({ ms, act }),
+    refused: () => void refused.push(true),
   });
-  return { connection, sockets, timers };
+  return { connection, sockets, timers, refused };
 }
 
 function listening() {
@@ -183,6 +185,20 @@ describe('a connection', () => {
     sockets[1]!.says({ type: 'error', id: 'q1', error: error('gone by retention', 404) });
     sockets[1]!.onclose?.();
     expect(heard).toEqual(['broken 250', 'broken 500', 'failed gone by retention']);
+  });
+
+  it('ends with all its queries when it is nobody\'s any more', () => {
+    const { connection, sockets, refused } = surroundings();
+    const [one, other] = [listening(), listening()];
+    connection.start({ query: 'a' }, one.listener);
+    connection.start({ query: 'b' }, other.listener);
+    sockets[0]!.onopen?.();
+    sockets[0]!.says({ type: 'error', id: 'q2', error: error('the token was revoked', 401) });
+    expect([one.heard, other.heard]).toEqual([['failed the token was revoked'], ['failed the token was revoked']]);
+    expect([sockets[0]!.isClosed, refused]).toEqual([true, [true]]);
+    connection.start({ query: 'c' }, listening().listener);
+    sockets[1]!.onopen?.();
+    expect(sockets[1]!.sent).toMatchObject([{ query: 'c' }]);
   });
 
   it('hangs up with its last query', () => {

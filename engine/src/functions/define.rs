@@ -38,6 +38,8 @@ pub(super) enum Kind {
     Double,
     /// A whole number or a decimal, as a decimal.
     Numeric,
+    /// A decimal.
+    Decimal,
     Boolean,
     Bytes,
     Date,
@@ -151,12 +153,12 @@ impl Kind {
             Self::Text | Self::Json => or_literal(given.is_string(), DataType::Utf8View),
             Self::Integer => or_literal(given.is_integer(), DataType::Int64),
             Self::Double => or_literal(given.is_numeric(), DataType::Float64),
-            Self::Numeric => match given {
+            Self::Numeric if given.is_integer() => Some(DataType::Decimal128(20, 0)),
+            Self::Numeric | Self::Decimal => match given {
                 DataType::Decimal128(..) | DataType::Decimal256(..) => Some(given.clone()),
                 DataType::Decimal32(precision, scale) | DataType::Decimal64(precision, scale) => {
                     Some(DataType::Decimal128(*precision, *scale))
                 }
-                _ if given.is_integer() => Some(DataType::Decimal128(20, 0)),
                 _ => None,
             },
             Self::Boolean => or_literal(*given == DataType::Boolean, DataType::Boolean),
@@ -203,7 +205,7 @@ impl Kind {
     fn result(self) -> DataType {
         match self {
             Self::Any | Self::List => DataType::Null,
-            Self::Numeric => DataType::Decimal128(38, 10),
+            Self::Numeric | Self::Decimal => DataType::Decimal128(38, 10),
             other => other.of(&DataType::Null).unwrap_or(DataType::Null),
         }
     }

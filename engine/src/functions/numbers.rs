@@ -1,19 +1,37 @@
-//! Numbers: `div`, `width_bucket`, digits of decimals, bits.
+//! Numbers: `ceil` and `floor`, `div`, `width_bucket`, digits of decimals, bits.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
+use arrow::array::{
+    Array, ArrayRef, ArrowNativeTypeOp, AsArray, Float64Array, Int64Array, PrimitiveArray,
+};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
+use arrow::datatypes::{
+    ArrowNativeType, DataType, Decimal128Type, Decimal256Type, DecimalType, Float64Type, Int64Type,
+};
 use datafusion::common::Result;
 use weir_base::SqlState;
 
-use super::define::Kind::{Bytes, Double, Integer, List, Numeric};
+use super::define::Kind::{Bytes, Decimal, Double, Integer, List, Numeric};
 use super::define::{Arguments, Definition, function, takes, takes_by};
 use crate::error::Error;
 
 /// The functions of this file.
-pub(super) const FUNCTIONS: [Definition; 7] = [
+pub(super) const FUNCTIONS: [Definition; 9] = [
+    function(
+        "ceil",
+        &[
+            takes_by(&[Decimal], whole, |args| to_whole(args, true)),
+            takes(&[Double], Double, |args| of_doubles(args, f64::ceil)),
+        ],
+    ),
+    function(
+        "floor",
+        &[
+            takes_by(&[Decimal], whole, |args| to_whole(args, false)),
+            takes(&[Double], Double, |args| of_doubles(args, f64::floor)),
+        ],
+    ),
     function(
         "div",
         &[
@@ -130,6 +148,64 @@ pub(super) const FUNCTIONS: [Definition; 7] = [
         })],
     ),
 ];
+
+/// The type of a decimal that was made whole: without digits behind the point, and with one more before it, for 9.9.
+fn whole(types: &[DataType]) -> Result<DataType> {
+    let digits = |precision: u8, scale: i8, most: u8| {
+        let before = i16::from(precision) - i16::from(scale) + 1;
+        u8::try_from(before).map_or(most, |before| before.clamp(1, most))
+    };
+    match types {
+        [DataType::Decimal128(precision, scale)] if *scale > 0 => {
+            Ok(DataType::Decimal128(digits(*precision, *scale, 38), 0))
+        }
+        [DataType::Decimal256(precision, scale)] if *scale > 0 => {
+            Ok(DataType::Decimal256(digits(*precision, *scale, 76), 0))
+        }
+        [other] => Ok(other.clone()),
+        other => datafusion::common::internal_err!("a whole number of {other:?}"),
+    }
+}
+
+fn to_whole(args: &Arguments, up: bool) -> Result<ArrayRef> {
+    let values = args.array(0)?;
+    let of = args.result.data_type();
+    Ok(match *values.data_type() {
+        DataType::Decimal128(_, scale) if scale > 0 => Arc::new(
+            next_whole::<Decimal128Type>(values.as_primitive(), scale, up)?
+                .with_data_type(of.clone()),
+        ),
+        DataType::Decimal256(_, scale) if scale > 0 => Arc::new(
+            next_whole::<Decimal256Type>(values.as_primitive(), scale, up)?
+                .with_data_type(of.clone()),
+        ),
+        _ => Arc::clone(values),
+    })
+}
+
+/// The next whole number of each value, above it or below.
+fn next_whole<T: DecimalType>(
+    values: &PrimitiveArray<T>,
+    scale: i8,
+    up: bool,
+) -> Result<PrimitiveArray<T>> {
+    let one = T::Native::usize_as(10).pow_checked(scale.unsigned_abs().into())?;
+    Ok(values.unary(|value| {
+        let (cut, rest) = (value.div_wrapping(one), value.mod_wrapping(one));
+        if up && rest.is_gt(T::Native::ZERO) {
+            cut.add_wrapping(T::Native::ONE)
+        } else if !up && rest.is_lt(T::Native::ZERO) {
+            cut.sub_wrapping(T::Native::ONE)
+        } else {
+            cut
+        }
+    }))
+}
+
+fn of_doubles(args: &Arguments, of: impl Fn(f64) -> f64) -> Result<ArrayRef> {
+    let values: Float64Array = args.doubles(0)?.unary::<_, Float64Type>(of);
+    Ok(Arc::new(values))
+}
 
 fn by_zero() -> Error {
     Error::invalid(SqlState::DIVISION_BY_ZERO, "division by zero")

@@ -155,6 +155,9 @@ impl Problem {
     #[must_use]
     pub(crate) fn with_sqlstate(mut self, sqlstate: SqlState) -> Self {
         self.0.sqlstate = sqlstate.0;
+        if self.0.kind == Kind::Denied {
+            self.0.status = failure::http_status(self.0.kind, sqlstate, false);
+        }
         self
     }
 
@@ -175,7 +178,7 @@ impl Problem {
     pub(crate) fn with_retry_after(mut self, after: Duration) -> Self {
         self.0.retry_after = Some(after);
         if self.0.kind == Kind::LimitExceeded {
-            self.0.status = failure::http_status(self.0.kind, true);
+            self.0.status = failure::http_status(self.0.kind, SqlState(self.0.sqlstate), true);
         }
         self
     }
@@ -289,6 +292,10 @@ impl IntoResponse for Problem {
             .and_then(|id| HeaderValue::from_str(id).ok())
         {
             headers.insert("weir-query-id", id);
+        }
+        if self.status() == StatusCode::UNAUTHORIZED {
+            let way = HeaderValue::from_static("Bearer realm=\"weir\"");
+            headers.insert(header::WWW_AUTHENTICATE, way);
         }
         for (name, value) in &self.0.headers {
             headers.insert(name, value.clone());

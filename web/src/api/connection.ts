@@ -1,6 +1,6 @@
 // The page's one connection for live queries.
 
-import { bearer } from './http';
+import { bearer, signInWanted } from './http';
 import { LiveConnection, type Socket } from './live';
 
 let connection: LiveConnection | undefined;
@@ -17,6 +17,7 @@ export function live(): LiveConnection {
       return new WebSocket(url, token === null ? [] : ['weir', `weir.bearer.${token}`]) as unknown as Socket;
     },
     after: (ms, act) => void setTimeout(act, ms),
+    refused: () => (signInWanted.value = true),
   });
   return connection;
 }

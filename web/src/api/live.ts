@@ -37,6 +37,8 @@ export interface Socket {
 export interface Surroundings {
   connect(): Socket;
   after(ms: number, act: () => void): void;
+  /** The server no longer takes who this was. */
+  refused(): void;
 }
 
 interface Running {
@@ -133,6 +135,15 @@ export class LiveConnection {
     this.socket?.send(JSON.stringify({ type: 'query', id, ...query.document, ...resume }));
   }
 
+  /** Ends all, for the connection is that of somebody who is no longer taken; the next query makes another. */
+  private refuse(problem: Problem): void {
+    const refused = [...this.running.values()];
+    this.running.clear();
+    this.hangUp();
+    this.around.refused();
+    for (const { listener } of refused) listener.failed(problem);
+  }
+
   private heard(news: News): void {
     const id = news.id ?? '';
     const query = this.running.get(id);
@@ -162,6 +173,10 @@ export class LiveConnection {
           this.around.after(wait, () => {
             if (this.open) this.send(id);
           });
+          return;
+        }
+        if (problem.status === 401) {
+          this.refuse(problem);
           return;
         }
         this.running.delete(id);
