@@ -22,7 +22,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
-use datafusion::common::{Result, ScalarValue, internal_err, plan_err};
+use datafusion::common::{DataFusionError, Result, ScalarValue, internal_err, plan_err};
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::config::SessionConfig;
 use datafusion::execution::session_state::SessionState;
@@ -30,7 +30,9 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
 };
+use weir_base::SqlState;
 
+use crate::error::Error;
 use crate::postgres::values::{Value, array, value_at};
 use crate::postgres::{Storage, Type, named};
 use crate::system::System;
@@ -341,6 +343,12 @@ impl ExtensionOptions for Statement {
     fn entries(&self) -> Vec<ConfigEntry> {
         Vec::new()
     }
+}
+
+/// An error of this SQLSTATE.
+fn refused<T>(state: &'static str, message: String) -> Result<T> {
+    let error = Error::invalid(SqlState(state), message);
+    Err(DataFusionError::External(Box::new(error)))
 }
 
 /// The argument of a number.

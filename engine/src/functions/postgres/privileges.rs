@@ -1,9 +1,9 @@
 //! What who may do: `has_table_privilege` and its kin, `pg_has_role`, `aclexplode`'s companions.
 
-use datafusion::common::{Result, exec_err};
+use datafusion::common::Result;
 
 use super::references::{role, role_name};
-use super::{Function, arg, on, stable, text_arg};
+use super::{Function, arg, on, refused, stable, text_arg};
 use crate::postgres::oids;
 use crate::postgres::values::Value;
 use crate::system::System;
@@ -160,7 +160,7 @@ fn user(system: &System, given: Option<&Value>) -> Result<String> {
     };
     match found {
         Some(name) => Ok(name),
-        None => exec_err!("role {} does not exist", shown(given)),
+        None => refused("42704", format!("role {} does not exist", shown(given))),
     }
 }
 
@@ -194,7 +194,7 @@ fn table(system: &System, given: Option<&Value>, table: &Value, list: &str) -> R
         Some(Numbered::KeyIndex(entry)) => Relation::Own(entry),
         // Of a number that is gone nothing is known; a name must be one.
         None if table.text().is_none() => return Ok(Value::Null),
-        None => return exec_err!("relation {} does not exist", shown(table)),
+        None => return refused("42P01", format!("relation {} does not exist", shown(table))),
     };
     let mut may = false;
     for word in rights(list) {
@@ -204,7 +204,7 @@ fn table(system: &System, given: Option<&Value>, table: &Value, list: &str) -> R
             "UPDATE" => Right::Update,
             "DELETE" | "TRUNCATE" => Right::Delete,
             "REFERENCES" | "TRIGGER" | "RULE" => Right::Other,
-            _ => return exec_err!("unrecognized privilege type: {word:?}"),
+            _ => return refused("22023", format!("unrecognized privilege type: {word:?}")),
         };
         may = may || system.facts.may(&user, right, relation);
     }
@@ -215,7 +215,7 @@ fn schema(system: &System, given: Option<&Value>, schema: &Value, list: &str) ->
     let user = user(system, given)?;
     let oid = match schema.text() {
         Some(name) => match system.schema_oid(name) {
-            0 => return exec_err!("schema {name:?} does not exist"),
+            0 => return refused("3F000", format!("schema {name:?} does not exist")),
             oid => oid,
         },
         None => schema.oid().unwrap_or_default(),
@@ -230,7 +230,7 @@ fn schema(system: &System, given: Option<&Value>, schema: &Value, list: &str) ->
             || match word.as_str() {
                 "USAGE" => true,
                 "CREATE" => !is_reserved && is_admin(system, &user),
-                _ => return exec_err!("unrecognized privilege type: {word:?}"),
+                _ => return refused("22023", format!("unrecognized privilege type: {word:?}")),
             };
     }
     Ok(may.into())
@@ -245,7 +245,7 @@ fn database(system: &System, given: Option<&Value>, database: &Value, list: &str
     let user = user(system, given)?;
     let is_ours = match database.text() {
         Some(name) if name == system.database() => true,
-        Some(name) => return exec_err!("database {name:?} does not exist"),
+        Some(name) => return refused("3D000", format!("database {name:?} does not exist")),
         None => database.oid() == Some(oids::DATABASE),
     };
     if !is_ours {
@@ -258,7 +258,7 @@ fn database(system: &System, given: Option<&Value>, database: &Value, list: &str
                 "CONNECT" => true,
                 "CREATE" => is_admin(system, &user),
                 "TEMPORARY" | "TEMP" => false,
-                _ => return exec_err!("unrecognized privilege type: {word:?}"),
+                _ => return refused("22023", format!("unrecognized privilege type: {word:?}")),
             };
     }
     Ok(may.into())
@@ -274,7 +274,7 @@ fn usage(system: &System, given: Option<&Value>, _: &Value, _: &str) -> Result<V
 fn nothing(system: &System, given: Option<&Value>, thing: &Value, _: &str) -> Result<Value> {
     user(system, given)?;
     match thing.text() {
-        Some(name) => exec_err!("relation {name:?} does not exist"),
+        Some(name) => refused("42P01", format!("relation {name:?} does not exist")),
         None => Ok(Value::Null),
     }
 }
@@ -292,6 +292,6 @@ fn member(system: &System, given: Option<&Value>, of: &Value) -> Result<Value> {
             Ok(is_member.into())
         }
         None if of.text().is_none() => Ok(false.into()),
-        None => exec_err!("role {} does not exist", shown(of)),
+        None => refused("42704", format!("role {} does not exist", shown(of))),
     }
 }

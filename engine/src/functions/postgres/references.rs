@@ -1,10 +1,10 @@
 //! `regclass`, `regtype`, `regproc`, `regnamespace`, `regrole`, …: numbers of things that are written as their names.
 
-use datafusion::common::{Result, exec_err};
+use datafusion::common::Result;
 use weir_catalog::quote_ident;
 
 use super::names::name_parts;
-use super::{Function, oid_arg, on, stable, text_arg};
+use super::{Function, oid_arg, on, refused, stable, text_arg};
 use crate::postgres::procs::{self, Proc};
 use crate::postgres::values::Value;
 use crate::postgres::{Type, display_name, facts, named, numbered, oids};
@@ -153,16 +153,16 @@ fn number(text: &str) -> Option<u32> {
 }
 
 fn not_found(reference: &str, text: &str) -> Result<Value> {
-    let what = match reference {
-        "regclass" => "relation",
-        "regtype" => "type",
-        "regproc" | "regprocedure" => "function",
-        "regnamespace" => "schema",
-        "regrole" => "role",
-        "regcollation" => "collation",
-        _ => "operator",
+    let (what, state) = match reference {
+        "regclass" => ("relation", "42P01"),
+        "regtype" => ("type", "42704"),
+        "regproc" | "regprocedure" => ("function", "42883"),
+        "regnamespace" => ("schema", "3F000"),
+        "regrole" => ("role", "42704"),
+        "regcollation" => ("collation", "42704"),
+        _ => ("operator", "42883"),
     };
-    exec_err!("{what} {text:?} does not exist")
+    refused(state, format!("{what} {text:?} does not exist"))
 }
 
 /// A name of one or two parts, or of three with the database.

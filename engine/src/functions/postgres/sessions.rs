@@ -2,7 +2,7 @@
 
 use datafusion::common::{DataFusionError, Result, exec_err};
 
-use super::{Function, arg, on, on_nulls, stable, text_arg, volatile};
+use super::{Function, arg, on, on_nulls, refused, stable, text_arg, volatile};
 use crate::postgres::values::Value;
 use crate::system::{System, server_setting};
 
@@ -45,7 +45,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
                 let name = text_arg(args, 0);
                 match setting(system, name) {
                     Some(value) => Ok(value.into()),
-                    None => exec_err!("unrecognized configuration parameter {name:?}"),
+                    None => refused(
+                        "42704",
+                        format!("unrecognized configuration parameter {name:?}"),
+                    ),
                 }
             }),
             on(&["text", "bool"], "text", |system, args| {
@@ -53,7 +56,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
                 match (setting(system, name), arg(args, 1).truth()) {
                     (Some(value), _) => Ok(value.into()),
                     (None, Some(true)) => Ok(Value::Null),
-                    (None, _) => exec_err!("unrecognized configuration parameter {name:?}"),
+                    (None, _) => refused(
+                        "42704",
+                        format!("unrecognized configuration parameter {name:?}"),
+                    ),
                 }
             }),
         ],

@@ -1,8 +1,8 @@
 //! How much there is: `pg_relation_size` and its kin, `pg_size_pretty`.
 
-use datafusion::common::{Result, exec_err};
+use datafusion::common::Result;
 
-use super::{Function, arg, immutable, oid_arg, on, stable, text_arg};
+use super::{Function, arg, immutable, oid_arg, on, refused, stable, text_arg};
 use crate::postgres::oids;
 use crate::postgres::values::Value;
 use crate::system::System;
@@ -44,7 +44,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[
             on(&["name"], "int8", |system, args| match text_arg(args, 0) {
                 name if name == system.database() => Ok(all(system)),
-                name => exec_err!("database {name:?} does not exist"),
+                name => refused("3D000", format!("database {name:?} does not exist")),
             }),
             on(&["oid"], "int8", |system, args| {
                 Ok(match oid_arg(args, 0) {
@@ -110,7 +110,7 @@ fn relation_named(system: &System, args: &[Value]) -> Result<Value> {
     let oid = parts.and_then(|(schema, name)| system.class_oid(schema.as_deref(), &name));
     match oid {
         Some(oid) => relation(system, &[oid.into()]),
-        None => exec_err!("relation {name:?} does not exist"),
+        None => refused("42P01", format!("relation {name:?} does not exist")),
     }
 }
 
