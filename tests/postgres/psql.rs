@@ -116,7 +116,7 @@ fn its_own_commands_list_what_there_is() {
         "name|text||not null|'nobody'\n",
         "credit|numeric(12,2)|||\n",
         "\"users_pkey\" PRIMARY KEY, btree (id)",
-        "\"solvent\" CHECK (credit > 0)",
+        "\"solvent\" CHECK ((credit > 0))",
     ] {
         assert!(table.contains(line), "{line}: {table}");
     }

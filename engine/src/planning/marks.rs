@@ -6,7 +6,7 @@
 
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::Result;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::logical_expr::expr::{Alias, FieldMetadata};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
@@ -15,26 +15,40 @@ use crate::postgres::{Type, mark, marked, numbered};
 
 /// Marks the columns of each node.
 pub(super) fn kept(plan: LogicalPlan) -> Result<LogicalPlan> {
-    rewrite::expressions(plan, |expr, scope| {
-        let Some(pg_type) = found(&expr, scope) else {
-            return Ok(Transformed::no(expr));
-        };
-        let is_known = scope
-            .field_of(&expr)
-            .is_none_or(|field| marked(&field).is_some() || !is_kept_as(&field, pg_type));
-        if is_known {
-            return Ok(Transformed::no(expr));
-        }
-        let field = mark(Field::new("", pg_type.arrow(), true), pg_type);
-        let metadata = Some(FieldMetadata::from(field.metadata().clone()));
-        Ok(Transformed::yes(match expr {
-            Expr::Alias(alias) => Expr::Alias(Alias { metadata, ..alias }),
-            expr => {
-                let name = expr.schema_name().to_string();
-                expr.alias_with_metadata(name, metadata)
-            }
-        }))
+    plan.transform_up_with_subqueries(|plan| {
+        let node = rewrite::node(plan, &mut marked_expression)?;
+        // What comes from below may be marked now where no expression has changed.
+        Ok(match &node.data {
+            LogicalPlan::Projection(_)
+            | LogicalPlan::Aggregate(_)
+            | LogicalPlan::SubqueryAlias(_)
+            | LogicalPlan::Join(_)
+            | LogicalPlan::Window(_) => Transformed::yes(node.data.recompute_schema()?),
+            _ => node,
+        })
     })
+    .data()
+}
+
+fn marked_expression(expr: Expr, scope: &Scope<'_>) -> Result<Transformed<Expr>> {
+    let Some(pg_type) = found(&expr, scope) else {
+        return Ok(Transformed::no(expr));
+    };
+    let is_known = scope
+        .field_of(&expr)
+        .is_none_or(|field| marked(&field).is_some() || !is_kept_as(&field, pg_type));
+    if is_known {
+        return Ok(Transformed::no(expr));
+    }
+    let field = mark(Field::new("", pg_type.arrow(), true), pg_type);
+    let metadata = Some(FieldMetadata::from(field.metadata().clone()));
+    Ok(Transformed::yes(match expr {
+        Expr::Alias(alias) => Expr::Alias(Alias { metadata, ..alias }),
+        expr => {
+            let name = expr.schema_name().to_string();
+            expr.alias_with_metadata(name, metadata)
+        }
+    }))
 }
 
 fn is_kept_as(field: &Field, pg_type: &Type) -> bool {

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Result, plan_err};
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::expr::{Cast, ScalarFunction};
+use datafusion::logical_expr::expr::{Cast, Placeholder, ScalarFunction};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF, lit};
 
 use super::rewrite::{self, Scope};
@@ -87,10 +87,17 @@ fn is_text(data_type: &DataType) -> bool {
 }
 
 fn cast_of(cast: Cast, scope: &Scope<'_>, state: &SessionState) -> Result<Transformed<Expr>> {
+    let to_reference = marked(&cast.field).filter(|it| it.is_reference());
+    // A parameter of no known type is a text.
+    if let (Some(to), Expr::Placeholder(Placeholder { field: None, .. })) =
+        (to_reference, cast.expr.as_ref())
+    {
+        let text = Expr::Cast(Cast::new(cast.expr, DataType::Utf8View));
+        return Ok(Transformed::yes(of_text(text, to, state)?));
+    }
     let Some(from) = scope.field_of(&cast.expr) else {
         return Ok(Transformed::no(Expr::Cast(cast)));
     };
-    let to_reference = marked(&cast.field).filter(|it| it.is_reference());
     let from_reference = marked(&from).filter(|it| it.is_reference());
     Ok(match (to_reference, from_reference) {
         (Some(to), None) if is_text(from.data_type()) => {

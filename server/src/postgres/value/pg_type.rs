@@ -29,6 +29,9 @@ pub(crate) enum PgType {
     Uuid,
     Json,
     Jsonb,
+    /// Arrays of `int2` and of `oid` in the catalog, which are written without braces.
+    Int2Vector,
+    OidVector,
     /// Arrays of these, of however many dimensions.
     Array(Item),
 }
@@ -72,6 +75,8 @@ const TYPES: &[(PgType, u32, u32, i16, &str)] = &[
     (PgType::Uuid, 2950, 2951, 16, "uuid"),
     (PgType::Json, 114, 199, -1, "json"),
     (PgType::Jsonb, 3802, 3807, -1, "jsonb"),
+    (PgType::Int2Vector, 22, 1006, -1, "int2vector"),
+    (PgType::OidVector, 30, 1013, -1, "oidvector"),
 ];
 
 /// Where a field says what its values are beyond their Arrow type, and how the types of PostgreSQL's catalog begin there.
@@ -185,6 +190,8 @@ impl PgType {
             "char" => Some(Self::Char),
             "varchar" => Some(Self::Varchar),
             "jsonb" => Some(Self::Jsonb),
+            "int2vector" => Some(Self::Int2Vector),
+            "oidvector" => Some(Self::OidVector),
             _ => None,
         }
     }
@@ -256,7 +263,9 @@ impl PgType {
             | Self::Char
             | Self::Uuid
             | Self::Json
-            | Self::Jsonb => return None,
+            | Self::Jsonb
+            | Self::Int2Vector
+            | Self::OidVector => return None,
         })
     }
 }
