@@ -81,12 +81,10 @@ public class PostgresMetadata {
             equal(data.getMaxColumnNameLength(), 63);
             try (Statement statement = connection.createStatement()) {
                 statement.execute("INSERT INTO users (id, tags) VALUES (1, ARRAY['a', 'b'])");
-                try (ResultSet rows = statement.executeQuery("SELECT tags, id FROM users")) {
+                try (ResultSet rows = statement.executeQuery("SELECT tags FROM users")) {
                     check(rows.next(), "a row");
                     Array tags = rows.getArray(1);
                     equal(Arrays.asList((Object[]) tags.getArray()), List.of("a", "b"));
-                    // It looks the column up in the catalog.
-                    equal(rows.getMetaData().isNullable(2), java.sql.ResultSetMetaData.columnNoNulls);
                 }
             }
         }

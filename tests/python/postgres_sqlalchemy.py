@@ -62,7 +62,8 @@ metadata.reflect(engine, views=True)
 assert set(metadata.tables) == {"clicks", "users", "rich", "pages"}, list(metadata.tables)
 users = metadata.tables["users"]
 with engine.begin() as connection:
-    connection.execute(users.insert(), [{"id": 1, "credit": 500, "tags": ["a", "b"]}, {"id": 2, "name": "zwei"}])
+    connection.execute(users.insert(), {"id": 1, "credit": 500, "tags": ["a", "b"]})
+    connection.execute(users.insert(), {"id": 2, "name": "zwei"})
 with engine.connect() as connection:
     rows = connection.execute(sa.select(users.c.id, users.c.name, users.c.tags).order_by(users.c.id)).all()
     assert rows == [(1, "nobody", ["a", "b"]), (2, "zwei", None)], rows
