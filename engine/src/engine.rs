@@ -72,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) audit: Audit,
     /// One definition changes at a time.
     pub(crate) ddl: Arc<tokio::sync::Mutex<()>>,
+    /// When it was opened.
+    pub(crate) started_ms: i64,
     scratch: PathBuf,
 }
 
@@ -228,6 +230,7 @@ impl Engine {
             log,
             stores,
             scratch,
+            started_ms: clock.now_ms(),
             clock,
             settings,
         }));

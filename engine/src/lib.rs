@@ -25,6 +25,7 @@ mod metrics;
 mod parameters;
 mod planning;
 mod planning_error;
+pub mod postgres;
 mod queries;
 mod rate;
 mod reads;

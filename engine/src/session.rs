@@ -1,6 +1,6 @@
 //! A session: the one way in for every front door, and whose it is.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
@@ -29,6 +29,17 @@ use crate::variables::Variables;
 #[derive(Debug, Clone)]
 pub struct Session(Arc<Inner>);
 
+/// A session that is known without being kept: what it holds itself (cursors, prepared statements) may refer to it by this.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct WeakSession(Weak<Inner>);
+
+impl WeakSession {
+    /// The session, if it is still there.
+    pub(crate) fn get(&self) -> Option<Session> {
+        self.0.upgrade().map(Session)
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
     engine: Arc<Shared>,
@@ -46,6 +57,10 @@ impl Drop for Inner {
 }
 
 impl Session {
+    pub(crate) fn downgrade(&self) -> WeakSession {
+        WeakSession(Arc::downgrade(&self.0))
+    }
+
     pub(crate) fn new(engine: Arc<Shared>, principal: Principal) -> Self {
         Self(Arc::new(Inner {
             engine,

@@ -82,6 +82,7 @@ impl Planner {
             leaves_out,
             tells_keys: self.tells_keys,
             parameter_types: Vec::new(),
+            session: self.session.clone(),
             opened: Arc::clone(&self.opened),
             moment: Arc::clone(&self.moment),
         }

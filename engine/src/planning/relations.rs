@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::rows::row_schema;
 use crate::security::Rights;
 use crate::statements::{normalized, position_of};
-use crate::system::{self, System};
+use crate::system;
 use crate::transaction::Written;
 
 /// Relations by name, for DataFusion's planner.
@@ -111,10 +111,7 @@ impl Planner {
         shows_hidden: bool,
         text: Text<'_>,
     ) -> Result<Arc<dyn TableProvider>> {
-        if let Some(system) = system::table(
-            object,
-            &System::of(&self.engine, &self.visible, &self.variables, &self.rights),
-        ) {
+        if let Some(system) = system::table(object, &self.system()) {
             return Ok(system);
         }
         let entry = match self.snapshot_for(text).relation(object) {
@@ -452,7 +449,10 @@ pub(super) fn object(name: &ast::ObjectName, default_schema: &str) -> Result<Obj
         .map(normalized)
         .collect();
     match parts.as_slice() {
-        [name] => Ok(ObjectName::new(default_schema, name)),
+        [name] => Ok(ObjectName::new(
+            system::schema_of(name, default_schema),
+            name,
+        )),
         [schema, name] => Ok(ObjectName::new(schema, name)),
         [database, schema, name] if database == "weir" => Ok(ObjectName::new(schema, name)),
         _ => Err(Error::invalid(
