@@ -112,7 +112,9 @@ fn unknown(_: &System, _: &[Value]) -> Result<Value> {
 
 /// What can be done with a relation, in PostgreSQL's bits: insert 8, update 4, delete 16.
 fn events(system: &System, oid: u32) -> i64 {
-    let entry = system.relation_numbered(oid).and_then(|it| it.entry());
+    let entry = system
+        .relation_numbered(oid)
+        .and_then(crate::system::objects::Relation::entry);
     match entry.map(weir_catalog::Entry::kind) {
         Some(weir_catalog::ObjectKind::Table) => 28,
         Some(weir_catalog::ObjectKind::Stream | weir_catalog::ObjectKind::ExternalTable) => 8,

@@ -117,7 +117,10 @@ fn relation_named(system: &System, args: &[Value]) -> Result<Value> {
 /// The bytes of all topics.
 fn all(system: &System) -> Value {
     let topics = system.facts.topics(false);
-    let bytes: u64 = topics.iter().map(|topic| topic.bytes()).sum();
+    let bytes: u64 = topics
+        .iter()
+        .map(crate::system::facts::TopicFacts::bytes)
+        .sum();
     bytes.into()
 }
 
