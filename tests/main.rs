@@ -12,6 +12,8 @@ mod kafka;
 mod layout;
 mod live;
 mod postgres;
+#[path = "postgres/catalog.rs"]
+mod postgres_catalog;
 mod recovery;
 mod s3;
 mod security;

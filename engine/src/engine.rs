@@ -72,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) audit: Audit,
     /// One definition changes at a time.
     pub(crate) ddl: Arc<tokio::sync::Mutex<()>>,
+    /// When it was opened.
+    pub(crate) started_ms: i64,
     scratch: PathBuf,
 }
 
@@ -106,28 +108,33 @@ impl Shared {
 
     /// Ends queries that read what their users may no longer read, or read otherwise.
     pub(crate) fn end_what_was_revoked(&self) {
-        let (snapshot, accounts) = (self.catalog.snapshot(), self.catalog.accounts());
         for query in self.queries.running() {
-            let Some((principal, objects)) = query.read_for() else {
-                continue;
-            };
-            let rights = Rights::of(&principal, Arc::clone(&accounts), self.clock.now_ms());
-            let may_go_on = rights.is_ok_and(|rights| {
-                objects.iter().all(|(id, policies)| {
-                    // What was dropped ends the query in its own way.
-                    snapshot.by_id(*id).is_none_or(|entry| {
-                        let now = rights
-                            .policies_on(entry)
-                            .into_iter()
-                            .map(|policy| policy.id);
-                        rights.allows(Privilege::Select, entry, &snapshot)
-                            && now.eq(policies.iter().copied())
-                    })
+            self.end_if_revoked(&query);
+        }
+    }
+
+    /// Ends a query if its user may no longer read what it reads.
+    pub(crate) fn end_if_revoked(&self, query: &Running) {
+        let (snapshot, accounts) = (self.catalog.snapshot(), self.catalog.accounts());
+        let Some((principal, objects)) = query.read_for() else {
+            return;
+        };
+        let rights = Rights::of(&principal, accounts, self.clock.now_ms());
+        let may_go_on = rights.is_ok_and(|rights| {
+            objects.iter().all(|(id, policies)| {
+                // What was dropped ends the query in its own way.
+                snapshot.by_id(*id).is_none_or(|entry| {
+                    let now = rights
+                        .policies_on(entry)
+                        .into_iter()
+                        .map(|policy| policy.id);
+                    rights.allows(Privilege::Select, entry, &snapshot)
+                        && now.eq(policies.iter().copied())
                 })
-            });
-            if !may_go_on {
-                query.stop_for(StopReason::Revoked);
-            }
+            })
+        });
+        if !may_go_on {
+            query.stop_for(StopReason::Revoked);
         }
     }
 
@@ -223,6 +230,7 @@ impl Engine {
             log,
             stores,
             scratch,
+            started_ms: clock.now_ms(),
             clock,
             settings,
         }));
@@ -242,12 +250,11 @@ impl Engine {
     /// # Errors
     /// When the catalog cannot be written, or the system gives no random bytes.
     pub fn first_token(&self) -> Result<Option<Secret>> {
-        let has_admin = self.0.catalog.accounts().has_admin();
-        if !self.0.settings.auth || has_admin {
+        let now_ms = self.0.clock.now_ms();
+        if !self.0.settings.auth || self.0.catalog.accounts().lets_an_admin_in(now_ms) {
             return Ok(None);
         }
         let (value, hash) = new_token()?;
-        let now_ms = self.0.clock.now_ms();
         self.0.catalog.change_accounts(|accounts| {
             let user = match accounts.user(OPERATOR) {
                 Some(user) => user.id,

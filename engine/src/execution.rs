@@ -6,8 +6,16 @@ use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::TaskContext;
-use datafusion::physical_plan::{ExecutionPlan, collect, execute_stream};
+use datafusion::physical_expr::expressions::{
+    BinaryExpr, CastExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
+};
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr, collect, execute_stream};
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -354,4 +362,51 @@ pub(crate) fn is_tiny(plan: &dyn ExecutionPlan) -> bool {
             | "LocalLimitExec"
             | "CooperativeExec"
     ) && children.iter().all(|child| is_tiny(child.as_ref()))
+}
+
+/// Rows that a plan may take from memory to be [small](is_small).
+const SMALL_ROWS_MAX: usize = 10_000;
+
+/// Whether a plan does no more than to choose and sort a few rows that are in memory. What the server says of itself is read so even
+/// while other queries have every thread for long work: who looks for one to stop must find it.
+pub(crate) fn is_small(plan: &dyn ExecutionPlan) -> bool {
+    let is_plain = match plan.name() {
+        "ProjectionExec" => plan.downcast_ref::<ProjectionExec>().is_some_and(|plan| {
+            let mut exprs = plan.expr().iter();
+            exprs.all(|projected| is_plain(&projected.expr))
+        }),
+        "FilterExec" => plan
+            .downcast_ref::<FilterExec>()
+            .is_some_and(|plan| is_plain(plan.predicate())),
+        "SortExec" => plan.downcast_ref::<SortExec>().is_some_and(|plan| {
+            let mut keys = plan.expr().iter();
+            keys.all(|key| is_plain(&key.expr))
+        }),
+        "DataSourceExec" => {
+            let source = plan.downcast_ref::<DataSourceExec>();
+            let source =
+                source.and_then(|source| source.data_source().downcast_ref::<MemorySourceConfig>());
+            return source.is_some_and(|source| {
+                let rows = source.partitions().iter().flatten();
+                rows.map(RecordBatch::num_rows).sum::<usize>() <= SMALL_ROWS_MAX
+            });
+        }
+        "CooperativeExec" | "GlobalLimitExec" | "LocalLimitExec" => true,
+        _ => false,
+    };
+    is_plain && plan.children().iter().all(|child| is_small(child.as_ref()))
+}
+
+/// Whether an expression takes about as long, and as much room, as its columns do.
+fn is_plain(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    let is_known = expr.is::<Column>()
+        || expr.is::<Literal>()
+        || expr.is::<BinaryExpr>()
+        || expr.is::<NotExpr>()
+        || expr.is::<IsNullExpr>()
+        || expr.is::<IsNotNullExpr>()
+        || expr.is::<InListExpr>()
+        || expr.is::<LikeExpr>()
+        || expr.is::<CastExpr>();
+    is_known && expr.children().into_iter().all(is_plain)
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::Array;
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::logical_expr::ColumnarValue;
@@ -45,6 +46,19 @@ impl StreamWriter {
     pub(crate) fn check(&self, rows: &RecordBatch) -> Result<()> {
         self.checks.check(rows, &self.entry)
     }
+}
+
+/// The batches of an Arrow stream that a client has sent. What would take more memory than it is long is refused before it is read.
+///
+/// # Errors
+/// 22023 when it is no whole stream.
+pub fn read_arrow(body: &[u8]) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    weir_connectors::topic::read_arrow(body).map_err(|reason| {
+        Error::invalid(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("it is not a whole Arrow stream: {reason}"),
+        )
+    })
 }
 
 /// The most bytes of an idempotency key: an id of the client's, no document.

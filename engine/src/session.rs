@@ -1,6 +1,6 @@
 //! A session: the one way in for every front door, and whose it is.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
@@ -29,6 +29,17 @@ use crate::variables::Variables;
 #[derive(Debug, Clone)]
 pub struct Session(Arc<Inner>);
 
+/// A session that is known without being kept: what it holds itself (cursors, prepared statements) may refer to it by this.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct WeakSession(Weak<Inner>);
+
+impl WeakSession {
+    /// The session, if it is still there.
+    pub(crate) fn get(&self) -> Option<Session> {
+        self.0.upgrade().map(Session)
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
     engine: Arc<Shared>,
@@ -46,6 +57,10 @@ impl Drop for Inner {
 }
 
 impl Session {
+    pub(crate) fn downgrade(&self) -> WeakSession {
+        WeakSession(Arc::downgrade(&self.0))
+    }
+
     pub(crate) fn new(engine: Arc<Shared>, principal: Principal) -> Self {
         Self(Arc::new(Inner {
             engine,
@@ -110,13 +125,7 @@ impl Session {
         unanswered.disarm();
         done.map_err(|error| {
             self.fail_transaction();
-            if error.kind() == Kind::Denied {
-                engine.audit.note(AuditEvent::Denied {
-                    user: self.principal().user(),
-                    statement: &shown,
-                    reason: error.message(),
-                });
-            }
+            self.note_denied(&shown, &error);
             let error = error.with_query_id(running.id);
             engine.ended(&running, Err(&error));
             error
@@ -135,7 +144,10 @@ impl Session {
             .run(Lane::Interactive, async move {
                 let parsed = crate::text::parse_one(&execution.request.sql)?;
                 match &parsed.statement {
-                    weir_sql::Statement::CopyFrom(copy) => execution.copy_columns(copy),
+                    weir_sql::Statement::CopyFrom(copy) => {
+                        execution.authorise(&parsed.statement)?;
+                        execution.copy_columns(copy)
+                    }
                     other => Err(Error::invalid(
                         SqlState::SYNTAX_ERROR,
                         format!("{} takes no rows", other.tag()),
@@ -218,7 +230,9 @@ impl Session {
         let engine = Arc::clone(&self.0.engine);
         let variables = self.0.variables.read().clone();
         let rights = self.rights()?;
-        crate::ingest::ingest(engine, &rights, &variables, ingest).await
+        let what = format!("ingest into {}", ingest.stream);
+        let done = crate::ingest::ingest(engine, &rights, &variables, ingest).await;
+        done.inspect_err(|error| self.note_denied(&what, error))
     }
 
     /// The schemas and relations that its user sees, as of now; those of its transaction, where one is open.
@@ -241,6 +255,25 @@ impl Session {
         let variables = self.0.variables.read().clone();
         sibling.change_variables(|settings| *settings = variables);
         sibling
+    }
+
+    /// Notes in the audit log that something was refused for want of a right.
+    pub(crate) fn note_denied(&self, what: &str, error: &Error) {
+        if error.kind() == Kind::Denied {
+            self.0.engine.audit.note(AuditEvent::Denied {
+                user: self.principal().user(),
+                statement: what,
+                reason: error.message(),
+            });
+        }
+    }
+
+    /// Notes in the audit log that something changed by another way than a statement.
+    pub(crate) fn note_change(&self, what: &str) {
+        self.0.engine.audit.note(AuditEvent::Changed {
+            user: self.principal().user(),
+            statement: what,
+        });
     }
 
     /// Whose session it is.

@@ -190,7 +190,7 @@ impl Session {
     pub async fn configure_topic(&self, name: &str, config: TopicConfig) -> Result<()> {
         let engine = self.engine();
         let _ddl = engine.ddl.lock().await;
-        let (topic, streams) = self.owners(name)?;
+        let (topic, streams) = self.owners(name, "configure")?;
         for entry in &streams {
             if let Body::Stream(stream) = &entry.body {
                 history::check(engine, entry, &stream.options, &config)?;
@@ -208,7 +208,7 @@ impl Session {
     pub async fn add_partitions(&self, name: &str, total: u32) -> Result<()> {
         let engine = self.engine();
         let _ddl = engine.ddl.lock().await;
-        let (topic, _) = self.owners(name)?;
+        let (topic, _) = self.owners(name, "add partitions to")?;
         let id = topic.topic.id();
         engine.log.add_partitions(id, total).await?;
         // Writers have the partitions of before.
@@ -229,7 +229,7 @@ impl Session {
         before: Offset,
     ) -> Result<Offset> {
         let engine = self.engine();
-        let (topic, streams) = self.owners(name)?;
+        let (topic, streams) = self.owners(name, "delete records of")?;
         let partition = topic.topic.partition(partition)?.clone();
         // History goes first: after a crash in between, all is still there where the log has it. What is before the log's start is
         // no measure for it: there history may be the only one that has the rows. An offset that the log refuses deletes nothing.
@@ -246,10 +246,14 @@ impl Session {
         Ok(start)
     }
 
-    /// A topic of streams, and the streams.
-    fn owners(&self, name: &str) -> Result<(TopicAccess, Vec<Arc<Entry>>)> {
+    /// A topic of streams, and the streams, for what is noted in the audit log.
+    fn owners(&self, name: &str, doing: &str) -> Result<(TopicAccess, Vec<Arc<Entry>>)> {
         let topic = self.topic(name)?;
-        topic.require(topic.rights.owns, "ownership")?;
+        let what = format!("{doing} topic {}", quoted(name));
+        topic
+            .require(topic.rights.owns, "ownership")
+            .inspect_err(|error| self.note_denied(&what, error))?;
+        self.note_change(&what);
         if matches!(topic.writes, Writes::Refused) {
             return Err(Error::invalid(
                 SqlState::WRONG_OBJECT_TYPE,
@@ -275,7 +279,7 @@ impl Session {
     /// # Errors
     /// As `DROP STREAM`: what reads the streams keeps them from being dropped. A table's topic is not dropped so.
     pub async fn delete_topic(&self, name: &str) -> Result<()> {
-        let (_, streams) = self.owners(name)?;
+        let (_, streams) = self.owners(name, "delete")?;
         let streams = streams.iter().map(|entry| {
             let name = &entry.name;
             format!("{}.{}", quoted(&name.schema), quoted(&name.name))

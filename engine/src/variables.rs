@@ -134,6 +134,12 @@ const VARIABLES: &[Variable] = &[
         accept: |_, _| Err("it cannot be changed".into()),
     },
     Variable {
+        name: "jit",
+        help: "Always off: expressions are not compiled.",
+        default: |_| "off".into(),
+        accept: |value, _| boolean(value).map(|_| "off".into()),
+    },
+    Variable {
         name: "intervalstyle",
         help: "Always postgres.",
         default: |_| "postgres".into(),
@@ -260,8 +266,8 @@ const VARIABLES: &[Variable] = &[
 ];
 
 /// The version of PostgreSQL that Weir tells its clients, whose drivers choose their catalog queries by it.
-pub(crate) const POSTGRES_VERSION: &str = "16.6";
-const POSTGRES_VERSION_NUMBER: &str = "160006";
+pub(crate) const POSTGRES_VERSION: &str = "15.0";
+const POSTGRES_VERSION_NUMBER: &str = "150000";
 
 /// Rows of a batch in execution. Measured: larger batches cost fewer calls, until they leave the cache.
 const DEFAULT_BATCH_SIZE: usize = 16_384;

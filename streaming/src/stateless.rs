@@ -26,11 +26,12 @@ use weir_connectors::topic::{FollowedTable, MirroredTable, as_topic_scan};
 
 use crate::error::{Error, Result};
 use crate::event_time::WatermarkedStream;
+use crate::guard::GuardExec;
 
 type Plan = Arc<dyn ExecutionPlan>;
 
 /// Operators without state, which give all rows of their input at its end.
-const STATELESS: [&str; 7] = [
+const STATELESS: [&str; 8] = [
     "FilterExec",
     "ProjectionExec",
     "UnionExec",
@@ -38,6 +39,7 @@ const STATELESS: [&str; 7] = [
     "CoalescePartitionsExec",
     "CooperativeExec",
     "UnnestExec",
+    GuardExec::NAME,
 ];
 
 /// The memory of a static table's rows, given back when it is dropped.

@@ -35,10 +35,26 @@ fn pg8000() {
 }
 
 #[test]
+fn sqlalchemy() {
+    let server = server();
+    let said = python::run("postgres_sqlalchemy.py", &[&server.postgres()]);
+    assert!(said.contains("sqlalchemy holds"), "{said}");
+    server.stop();
+}
+
+#[test]
 fn node_postgres() {
     let server = server();
     let said = foreign::node("postgres.js", &[&server.postgres()]);
     assert!(said.contains("node holds"), "{said}");
+    server.stop();
+}
+
+#[test]
+fn jdbc_metadata() {
+    let server = server();
+    let said = foreign::java("PostgresMetadata.java", &[&server.postgres()]);
+    assert!(said.contains("metadata holds"), "{said}");
     server.stop();
 }
 

@@ -42,8 +42,8 @@ fn it_shows_answers_and_errors() {
         ),
         "1|x||t|1.50|1e+20\n"
     );
-    assert_eq!(said(&address, "SHOW server_version"), "16.6\n");
-    assert!(said(&address, "SELECT version()").starts_with("PostgreSQL 16.6 "));
+    assert_eq!(said(&address, "SHOW server_version"), "15.0\n");
+    assert!(said(&address, "SELECT version()").starts_with("PostgreSQL 15.0 "));
     // Several statements in one message are one transaction.
     said(
         &address,
@@ -71,6 +71,105 @@ fn it_shows_answers_and_errors() {
         error.contains("database \"elsewhere\" does not exist"),
         "{error}"
     );
+    server.stop();
+}
+
+#[test]
+fn its_own_commands_list_what_there_is() {
+    let server = server();
+    let address = server.postgres();
+    for sql in [
+        "CREATE SCHEMA sales",
+        "CREATE TABLE users (id BIGINT PRIMARY KEY, name TEXT NOT NULL DEFAULT 'nobody', credit NUMERIC(12, 2), CONSTRAINT solvent CHECK (credit > 0))",
+        "CREATE STREAM clicks (page TEXT, at TIMESTAMP)",
+        "CREATE TABLE sales.orders (number BIGINT PRIMARY KEY)",
+        "CREATE VIEW rich AS SELECT id FROM users WHERE credit > 100",
+        "CREATE MATERIALIZED VIEW pages AS SELECT page, count(*) AS hits FROM clicks GROUP BY page",
+        "COMMENT ON TABLE users IS 'who buys'",
+        "COMMENT ON COLUMN users.credit IS 'in francs'",
+    ] {
+        said(&address, sql);
+    }
+    let shown = |command: &str| said(&address, command);
+    assert_eq!(
+        shown("\\d"),
+        "public|clicks|table|weir\npublic|pages|materialized view|weir\npublic|rich|view|weir\npublic|users|table|weir\n"
+    );
+    assert_eq!(shown("\\dt sales.*"), "sales|orders|table|weir\n");
+    assert_eq!(shown("\\dv"), "public|rich|view|weir\n");
+    assert_eq!(shown("\\dm"), "public|pages|materialized view|weir\n");
+    assert_eq!(shown("\\di"), "public|users_pkey|index|weir|users\n");
+    assert_eq!(shown("\\dn"), "public|weir\nsales|weir\nweir|weir\n");
+    assert!(shown("\\l").starts_with("weir|weir|UTF8|C|C|"));
+    assert!(shown("\\du weir").starts_with("weir|Superuser"));
+    assert_eq!(
+        shown("\\df format_type"),
+        "pg_catalog|format_type|text|oid, integer|func\n"
+    );
+    assert!(shown("\\dt+").contains("|who buys\n"));
+    // With what stands below the columns.
+    let shown_whole =
+        |command: &str| python::output(psql(&address, &["--no-align", "-c", command]), "psql");
+    let table = shown_whole("\\d users");
+    for line in [
+        "id|bigint||not null|\n",
+        "name|text||not null|'nobody'\n",
+        "credit|numeric(12,2)|||\n",
+        "\"users_pkey\" PRIMARY KEY, btree (id)",
+        "\"solvent\" CHECK ((credit > 0))",
+    ] {
+        assert!(table.contains(line), "{line}: {table}");
+    }
+    let table = shown_whole("\\d+ users");
+    assert!(table.contains("|in francs\n"), "{table}");
+    let view = shown_whole("\\d+ rich");
+    assert!(
+        view.contains("SELECT id FROM users WHERE credit > 100;"),
+        "{view}"
+    );
+    assert!(shown("\\d+ pages").contains("hits|bigint|"));
+    assert!(shown("\\d users_pkey").contains("id|bigint|yes|id\n"));
+    refused(&address, "\\d nothing");
+    // What there is nothing of is empty, and no failure.
+    for command in [
+        "\\dp",
+        "\\dd",
+        "\\dD",
+        "\\ds",
+        "\\dx",
+        "\\dT",
+        "\\do",
+        "\\dC",
+        "\\da",
+        "\\dF",
+        "\\dew",
+        "\\des",
+        "\\det",
+        "\\db",
+        "\\dL",
+        "\\dO",
+        "\\dRp",
+        "\\dRs",
+        "\\dX",
+        "\\dy",
+        "\\dA",
+        "\\dAc",
+        "\\dconfig",
+        "\\drds",
+        "\\dP",
+        "\\dl",
+        "\\ddp",
+        "\\dc",
+        "\\dg",
+        "\\z",
+        "\\l+",
+        "\\dn+",
+        "\\df+ now",
+        "\\sv rich",
+        "\\sf now",
+    ] {
+        shown(command);
+    }
     server.stop();
 }
 

@@ -37,6 +37,7 @@ def name(code):
         KafkaError._UNKNOWN_TOPIC: "unknown",
         KafkaError._UNKNOWN_PARTITION: "unknown",
         KafkaError._MSG_TIMED_OUT: "unknown",
+        # By a client that did not find the leader of a topic.
         KafkaError._NOENT: "unknown",
     }.get(code, f"code {code}")
 
@@ -49,11 +50,11 @@ def produce(user, topic):
     return "done" if outcome[0] is None else name(outcome[0].code())
 
 
-def consume(user, topic, group):
+def consume(user, topic, group, polls=8):
     consumer = Consumer(settings(user, group_id=group, auto_offset_reset="earliest"))
     consumer.assign([TopicPartition(topic, 0, 0)])
     try:
-        for _ in range(8):
+        for _ in range(polls):
             message = consumer.poll(1)
             if message is None:
                 continue
@@ -107,7 +108,7 @@ check("produce as nobody", produce("nobody", "t"), "unknown")
 check("consume as reads", consume("reads", "t", "g"), "done")
 check("consume as writes", consume("writes", "t", "g2"), "denied")
 # librdkafka keeps asking for a topic that it does not find.
-check("consume as nobody", consume("nobody", "t", "g3"), "silence")
+check("consume as nobody", consume("nobody", "t", "g3", polls=3), "silence")
 check("consume under a policy", consume("reads", "policed", "g4"), "denied")
 check("commit as reads", commit("reads", "t", "g"), "done")
 check("commit as writes", commit("writes", "t", "g5"), "denied")
@@ -116,7 +117,12 @@ check("delete a group as writes", ask("writes", lambda admin: admin.delete_consu
 check("create as nobody", ask("nobody", lambda admin: admin.create_topics([NewTopic("new", 1, 1)])), "denied")
 check("create as own", ask("own", lambda admin: admin.create_topics([NewTopic("mine", 1, 1)])), "done")
 check("produce as own", produce("own", "mine"), "done")
-check("consume own as reads", consume("reads", "mine", "g6"), "silence")
+check("consume own as reads", consume("reads", "mine", "g6", polls=3), "silence")
+
+
+# A group belongs to who reads what it has read: nobody else moves it, or has it read what its members may not.
+check("commit into another's group", commit("own", "mine", "g"), "denied")
+check("and its own", commit("own", "mine", "g7"), "done")
 
 
 def grow(topic):

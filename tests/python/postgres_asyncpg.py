@@ -1,4 +1,4 @@
-"""asyncpg uses Weir: statements described by the server, binary values, cursors, copies, a pool's reset."""
+"""asyncpg uses Weir: statements described by the server, binary values, arrays, cursors, copies, a pool's reset."""
 
 import asyncio
 import datetime as dt
@@ -13,7 +13,7 @@ host, port = sys.argv[1].rsplit(":", 1)
 
 async def main():
     connection = await asyncpg.connect(host=host, port=int(port), user="somebody", database="weir")
-    assert connection.get_server_version().major == 16
+    assert connection.get_server_version().major == 15
     await connection.execute(
         "CREATE TABLE a (id BIGINT PRIMARY KEY, name TEXT, price NUMERIC(12, 3), at TIMESTAMPTZ, day DATE, is_new BOOLEAN, "
         "ratio DOUBLE PRECISION, raw BYTEA, code UUID, after INTERVAL)"
@@ -49,6 +49,16 @@ async def main():
         cursor = await connection.cursor("SELECT value FROM generate_series(1, 10) AS g(value) ORDER BY value")
         assert [r[0] for r in await cursor.fetch(3)] == [1, 2, 3]
         assert (await cursor.fetchrow())[0] == 4
+    # The types of arrays are looked up in the catalog.
+    await connection.execute("CREATE TABLE lists (id BIGINT PRIMARY KEY, names TEXT[], numbers BIGINT[], days DATE[])")
+    lists = (1, ["a", None, "c"], [1, 2, 3], [dt.date(2024, 5, 6)])
+    await connection.execute("INSERT INTO lists VALUES ($1, $2, $3, $4)", *lists)
+    assert tuple(await connection.fetchrow("SELECT * FROM lists")) == lists
+    assert await connection.fetchval("SELECT count(*) FROM a WHERE id = ANY($1::bigint[])", [1, 2]) == 1
+    assert await connection.fetchval("SELECT ARRAY['x', 'y']") == ["x", "y"]
+    kinds = await connection.fetch("SELECT relname, relkind, oid FROM pg_class WHERE relname = ANY($1::text[]) ORDER BY 1", ["a", "lists"])
+    assert [(kind["relname"], kind["relkind"]) for kind in kinds] == [("a", b"r"), ("lists", b"r")], kinds
+    await connection.reset()
     await connection.execute("CREATE TABLE c (id BIGINT PRIMARY KEY, name TEXT)")
     rows = [(i, f"row {i}" if i % 2 else None) for i in range(5000)]
     assert await connection.copy_records_to_table("c", records=rows) == "COPY 5000"

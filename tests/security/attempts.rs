@@ -415,3 +415,62 @@ async fn queries_of_others_are_not_seen_or_stopped() {
     assert_eq!(ada.value("SELECT 1").await, json!(1));
     server.stop();
 }
+
+/// A sink replaces the rows of a table with a key, and takes rows away: the right to add some is not enough.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_needs_the_rights_to_what_it_does() {
+    let server = closed().start();
+    let admin = server.admin();
+    let ada = user(&server, "ada", &[]).await;
+    admin
+        .run(&[
+            "CREATE SCHEMA own",
+            "CREATE TABLE t (id BIGINT PRIMARY KEY, name TEXT)",
+            "INSERT INTO t VALUES (1, 'as it was')",
+            "GRANT CREATE ON SCHEMA own TO ada",
+            "GRANT INSERT ON t TO ada",
+        ])
+        .await;
+    ada.run(&[
+        "CREATE STREAM own.s (id BIGINT, name TEXT)",
+        "INSERT INTO own.s VALUES (1, 'overwritten')",
+    ])
+    .await;
+    let sink = "CREATE SINK own.k INTO t AS SELECT id, name FROM own.s";
+    assert_eq!(state(&ada, sink).await, "42501");
+    assert_eq!(state(&ada, "INSERT INTO t VALUES (1, 'x')").await, "23505");
+    assert_eq!(admin.value("SELECT name FROM t").await, json!("as it was"));
+    admin.run(&["GRANT UPDATE, DELETE ON t TO ada"]).await;
+    assert_eq!(state(&ada, sink).await, "-");
+    server.stop();
+}
+
+/// What a transaction has defined and taken back is gone for its user as for all others, also where somebody else defined something
+/// in between.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_back_is_not_seen_any_more() {
+    let server = closed().start();
+    let admin = server.admin();
+    let ada = user(&server, "ada", &["writer"]).await;
+    admin
+        .run(&["CREATE SCHEMA own", "GRANT CREATE ON SCHEMA own TO ada"])
+        .await;
+    let session = ada.open_session().await;
+    session
+        .run(&[
+            "BEGIN",
+            "CREATE TABLE own.taken_back (id BIGINT PRIMARY KEY)",
+            "SELECT * FROM own.taken_back",
+            "ROLLBACK",
+        ])
+        .await;
+    admin
+        .run(&["CREATE TABLE own.stays (id BIGINT PRIMARY KEY)"])
+        .await;
+    assert_eq!(
+        state(&session, "SELECT * FROM own.taken_back").await,
+        "42P01"
+    );
+    assert_eq!(state(&session, "SELECT * FROM own.stays").await, "-");
+    server.stop();
+}

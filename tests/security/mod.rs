@@ -1,6 +1,7 @@
 //! Who gets in, and what they may do: each attempt that must be refused, on every door, beside those that must not.
 
 mod attempts;
+mod doors;
 mod kafka;
 mod policies;
 mod sign_in;

@@ -123,3 +123,167 @@ async fn live_queries_are_under_policies_too() {
     );
     server.stop();
 }
+
+/// What a live query is refused for tells nothing of rows that a policy hides: its conditions are asked of the others alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_error_of_a_live_query_tells_of_a_hidden_row() {
+    let server = closed().start();
+    let admin = server.admin();
+    let ada = user(&server, "ada", &["reader"]).await;
+    admin
+        .run(&[
+            "CREATE STREAM s (region TEXT, x BIGINT, note TEXT, at TIMESTAMP, WATERMARK FOR at)",
+            "CREATE STREAM plain (region TEXT, x BIGINT, note TEXT)",
+            "CREATE TABLE t (x BIGINT PRIMARY KEY, region TEXT, note TEXT)",
+            "INSERT INTO s VALUES ('us', 2, 'hidden', '2024-01-01 00:00:01'), ('eu', 1, '17', '2024-01-01 00:00:02'), ('eu', 1, '17', '2024-01-01 00:02:00')",
+            "INSERT INTO plain VALUES ('us', 2, 'hidden'), ('eu', 1, '17')",
+            "INSERT INTO t VALUES (2, 'us', 'hidden'), (1, 'eu', '17')",
+            "CREATE POLICY eu ON s TO ada USING (region = 'eu')",
+            "CREATE POLICY eu ON plain TO ada USING (region = 'eu')",
+            "CREATE POLICY eu ON t TO ada USING (region = 'eu')",
+        ])
+        .await;
+    for sql in [
+        "SELECT x FROM plain WHERE CAST(note AS BIGINT) = 17 EMIT CHANGES LIMIT 1",
+        "SELECT x FROM plain WHERE 1 / (x - 2) < 1 EMIT CHANGES LIMIT 1",
+        "SELECT x, CAST(note AS BIGINT) AS n FROM plain EMIT CHANGES LIMIT 1",
+        "SELECT x FROM s WHERE CAST(note AS BIGINT) = 17 EMIT CHANGES LIMIT 1",
+        "SELECT x FROM t WHERE CAST(note AS BIGINT) = 17 EMIT CHANGES LIMIT 1",
+        "SELECT count(*) AS n FROM plain WHERE 1 / (x - 2) < 1 EMIT CHANGES LIMIT 1",
+        "SELECT a.x FROM plain AS a JOIN t AS b ON a.x = b.x WHERE CAST(a.note AS BIGINT) = CAST(b.note AS BIGINT) EMIT CHANGES LIMIT 1",
+        "SELECT window_end, count(*) AS n FROM TUMBLE(s, at, INTERVAL '1 minute') WHERE CAST(note AS BIGINT) = 17 GROUP BY window_end EMIT ON WINDOW CLOSE LIMIT 1",
+    ] {
+        let said = ada.send(ada.query(sql, media::NDJSON)).await;
+        let said = said.text().await.unwrap_or_default();
+        assert!(
+            !said.contains("hidden") && !said.contains("sqlstate") && said.contains(':'),
+            "{sql}: {said}"
+        );
+    }
+    server.stop();
+}
+
+/// A view that leaves rows out hides them from who may not read what it reads; and a plan does not tell what and how.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_error_and_no_plan_tells_of_what_a_view_or_a_policy_hides() {
+    let server = closed().start();
+    let admin = server.admin();
+    let (ada, bob) = (
+        user(&server, "ada", &["reader"]).await,
+        user(&server, "bob", &[]).await,
+    );
+    admin
+        .run(&[
+            "CREATE TABLE t (id BIGINT PRIMARY KEY, note TEXT)",
+            "INSERT INTO t VALUES (1, '17'), (2, 'hidden')",
+            "CREATE VIEW some AS SELECT id, note FROM t WHERE id < 2",
+            "CREATE VIEW more AS SELECT * FROM some",
+            "GRANT SELECT ON some, more TO bob",
+            "CREATE POLICY p ON t TO ada USING (note <> 'hidden')",
+        ])
+        .await;
+    for (who, relation) in [(&bob, "some"), (&bob, "more"), (&ada, "t"), (&ada, "some")] {
+        for emit in ["", " EMIT CHANGES LIMIT 1"] {
+            let sql = format!("SELECT id FROM {relation} WHERE CAST(note AS BIGINT) = 17{emit}");
+            let said = who.send(who.query(&sql, media::NDJSON)).await;
+            let said = said.text().await.unwrap_or_default();
+            assert!(
+                !said.contains("hidden") && !said.contains("sqlstate"),
+                "{sql}: {said}"
+            );
+        }
+        let plan = who
+            .rows(&format!(
+                "EXPLAIN VERBOSE SELECT * FROM {relation} WHERE id > 0"
+            ))
+            .await;
+        let plan = format!("{plan:?}");
+        assert!(
+            plan.contains("GuardExec") && !plan.contains("hidden") && !plan.contains("id < 2"),
+            "{plan}"
+        );
+        for explain in [
+            format!("EXPLAIN ANALYZE SELECT * FROM {relation}"),
+            format!("EXPLAIN (FORMAT JSON) SELECT * FROM {relation}"),
+            format!("EXPLAIN SELECT * FROM {relation} EMIT CHANGES"),
+        ] {
+            assert_eq!(state(who, &explain).await, "42501", "{explain}");
+        }
+    }
+    // Who may read it all sees what it does with it.
+    let plan = format!("{:?}", admin.rows("EXPLAIN SELECT * FROM some").await);
+    assert!(!plan.contains("GuardExec"), "{plan}");
+    server.stop();
+}
+
+/// The late rows of a view are rows of its streams, which the view itself does not show.
+#[tokio::test(flavor = "multi_thread")]
+async fn late_rows_are_for_who_may_read_the_streams() {
+    let server = closed().start();
+    let admin = server.admin();
+    let (ada, bob, eve) = (
+        user(&server, "ada", &[]).await,
+        user(&server, "bob", &[]).await,
+        user(&server, "eve", &[]).await,
+    );
+    admin
+        .run(&[
+            "CREATE STREAM s (who TEXT, at TIMESTAMP, WATERMARK FOR at)",
+            "INSERT INTO s VALUES ('a', '2024-01-01 00:00:01'), ('b', '2024-01-01 00:05:00')",
+            "INSERT INTO s VALUES ('secret', '2024-01-01 00:00:02')",
+            "CREATE MATERIALIZED VIEW v AS SELECT window_end, count(*) AS n FROM TUMBLE(s, at, INTERVAL '1 minute') GROUP BY window_end EMIT ON WINDOW CLOSE",
+            "GRANT SELECT ON v TO ada, bob, eve",
+            "GRANT SELECT ON s TO bob, eve",
+            "CREATE POLICY p ON v TO eve USING (n > 100)",
+        ])
+        .await;
+    for client in [&admin, &bob] {
+        assert_eq!(client.number("SELECT count(*) FROM v$late").await, 1);
+    }
+    for (client, expected) in [(&ada, "42P01"), (&eve, "42501")] {
+        assert_eq!(
+            client.value("SELECT count(*) >= 0 FROM v").await,
+            json!(true)
+        );
+        let problem = client.sql("SELECT * FROM v$late").await.unwrap_err();
+        assert_eq!(problem.sqlstate(), expected, "{problem}");
+        assert!(!problem.to_string().contains("secret"), "{problem}");
+    }
+    server.stop();
+}
+
+/// Why a view has failed shows a row of what it reads: that is for its owner.
+#[tokio::test(flavor = "multi_thread")]
+async fn why_a_view_has_failed_is_told_to_its_owner() {
+    let server = closed()
+        .expect_log("a materialized view has failed")
+        .start();
+    let admin = server.admin();
+    let ada = user(&server, "ada", &[]).await;
+    admin
+        .run(&[
+            "CREATE STREAM s (note TEXT)",
+            "INSERT INTO s VALUES ('17')",
+            "CREATE MATERIALIZED VIEW v AS SELECT CAST(note AS BIGINT) AS n FROM s",
+            "GRANT SELECT ON v TO ada",
+            "INSERT INTO s VALUES ('secret')",
+        ])
+        .await;
+    super::until("it has failed", async || {
+        admin.sql("SELECT * FROM v").await.is_err()
+    })
+    .await;
+    let told = admin.sql("SELECT * FROM v").await.unwrap_err().to_string();
+    assert!(told.contains("secret"), "{told}");
+    let told = ada.sql("SELECT * FROM v").await.unwrap_err().to_string();
+    assert!(
+        told.contains("failed") && !told.contains("secret"),
+        "{told}"
+    );
+    let jobs = format!("{:?}", ada.rows("SELECT * FROM weir.jobs").await);
+    assert!(
+        jobs.contains("failed") && !jobs.contains("secret"),
+        "{jobs}"
+    );
+    server.stop();
+}

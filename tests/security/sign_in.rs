@@ -389,3 +389,73 @@ async fn pages_of_others_are_refused_before_they_sign_in() {
     assert_eq!(response.headers()["x-content-type-options"], "nosniff");
     server.stop();
 }
+
+/// Guesses that come at once are counted one after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_of_guesses_is_no_way_around_the_wait() {
+    let server = closed().start();
+    user(&server, "ada", &["reader"]).await;
+    let guesses = (0..60).map(|number| {
+        let guess = server
+            .client()
+            .with_password("ada", &format!("guess {number}"));
+        tokio::spawn(async move { guess.sql("SELECT 1").await.unwrap_err().status })
+    });
+    let guesses: Vec<_> = guesses.collect();
+    let mut tried = 0;
+    for guess in guesses {
+        tried += usize::from(guess.await.unwrap() == 401);
+    }
+    // Six are free, and one may be on its way beside each that is counted.
+    assert!(tried <= 8, "{tried} guesses were tried");
+    server.stop();
+}
+
+/// What others at one's address get wrong does not keep out who has a token.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_token_does_not_wait() {
+    let server = closed().start();
+    let wrong = server.client().with_token("weir_wrong");
+    let mut statuses = Vec::new();
+    for _ in 0..8 {
+        statuses.push(wrong.sql("SELECT 1").await.unwrap_err().status);
+    }
+    assert!(
+        statuses.contains(&429),
+        "who guesses is told to wait: {statuses:?}"
+    );
+    assert_eq!(server.admin().value("SELECT 1").await, json!(1));
+    server.stop();
+}
+
+/// By a token that ends nobody gets a way in that does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_does_not_outlive_itself() {
+    let server = closed().start();
+    let admin = server.admin();
+    user(&server, "ada", &["reader"]).await;
+    let short = token(&admin, "short FOR ada EXPIRES INTERVAL '1 hour'").await;
+    let ada = server.client().with_token(&short);
+    for sql in [
+        "CREATE TOKEN longer",
+        "CREATE TOKEN longer FOR ada",
+        "ALTER USER ada PASSWORD 'another password'",
+    ] {
+        assert_eq!(state(&ada, sql).await, "42501", "{sql}");
+    }
+    server.stop();
+}
+
+/// Who has thrown the last key away gets another at the next start.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_server_is_locked_for_ever() {
+    let server = closed().start();
+    let admin = server.admin();
+    let name = admin.value("SELECT name FROM weir.tokens").await;
+    let name = name.as_str().unwrap().to_owned();
+    admin.run(&[&format!("DROP TOKEN \"{name}\"")]).await;
+    assert_eq!(admin.sql("SELECT 1").await.unwrap_err().status, 401);
+    let server = server.stop().start();
+    assert_eq!(server.admin().value("SELECT 1").await, json!(1));
+    server.stop();
+}

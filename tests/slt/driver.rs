@@ -93,14 +93,17 @@ impl Kind {
             Self::Boolean
         } else if is(&["DATE", "TIME", "INTERVAL"]) {
             Self::Time
-        } else if is(&["BIGINT", "INT", "SMALLINT", "TINYINT", "UINT"]) || name.contains("UNSIGNED")
+        } else if is(&["BIGINT", "INT", "SMALLINT", "TINYINT", "UINT", "OID", "XID"])
+            || name.contains("UNSIGNED")
         {
             Self::Integer
         } else if is(&["DOUBLE", "REAL", "FLOAT"]) {
             Self::Real
         } else if is(&["DECIMAL", "NUMERIC"]) {
             Self::Decimal
-        } else if is(&["TEXT", "VARCHAR", "CHAR", "STRING", "UUID"]) {
+        } else if is(&[
+            "TEXT", "VARCHAR", "CHAR", "STRING", "UUID", "NAME", "REG", "\"CHAR",
+        ]) {
             Self::Text
         } else if is(&["BYTEA", "BLOB", "BINARY", "VARBINARY"]) {
             Self::Bytes

@@ -71,6 +71,8 @@ fn kind(oid: u32) -> Kind {
         // Unsigned 64-bit integers are sent as these.
         1700 => Kind::Any,
         17 => Kind::Bytes,
+        // `varchar` and `bpchar` stand among the arrays.
+        1042 | 1043 => Kind::Any,
         1082 | 1083 | 1114 | 1184 | 1186 => Kind::Time,
         114 | 199 | 3802 | 1000..=1231 | 2951 => Kind::Nested,
         // Text, and what is null and nothing else.

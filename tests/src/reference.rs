@@ -13,7 +13,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Makes an empty database, whose texts are ordered by their bytes and whose zone is UTC, and starts a server on it.
+    /// Makes an empty database `weir`, whose texts are ordered by their bytes and whose zone is UTC, and starts a server on it.
     ///
     /// # Panics
     /// When there is no PostgreSQL, or it does not start.
@@ -59,6 +59,7 @@ impl Reference {
             "pg_ctl",
             &["-w", "-D", &data, "-l", &log, "-o", &options, "start"],
         );
+        reference.run("createdb", &["-h", &socket, "-U", "weir", "weir"]);
         reference
     }
 
@@ -99,7 +100,7 @@ impl Reference {
                 "-U",
                 "weir",
                 "-d",
-                "postgres",
+                "weir",
             ])
             .args(["-v", "VERBOSITY=sqlstate", "-v", "ON_ERROR_STOP=1"])
             .arg("-h")
@@ -118,6 +119,34 @@ impl Reference {
             .last()
             .unwrap_or_default()
             .to_owned())
+    }
+}
+
+impl Reference {
+    /// Runs a script of psql's, its own commands among the statements, and gives all that it says, errors included. Columns of
+    /// rows are apart by the unit separator, rows by the record separator, and their first row is that of the names.
+    ///
+    /// # Panics
+    /// When psql cannot be run.
+    pub fn script(&self, script: &str) -> String {
+        let path = self.folder.path().join("script.sql");
+        std::fs::write(&path, script).expect("a script can be written");
+        let said = self.folder.path().join("said");
+        let file = std::fs::File::create(&said).expect("a file can be made");
+        let errors = file.try_clone().expect("a file can be shared");
+        let status = Command::new(self.programs.join("psql"))
+            .args(["-X", "-A", "-q", "-P", "null=NULL", "-P", "footer=off"])
+            .args(["-F", "\u{1f}", "-R", "\u{1e}"])
+            .args(["-U", "weir", "-d", "weir", "-v", "VERBOSITY=terse"])
+            .arg("-h")
+            .arg(self.folder.path())
+            .arg("-f")
+            .arg(&path)
+            .stdout(file)
+            .stderr(errors)
+            .status();
+        assert!(status.is_ok(), "psql cannot be run");
+        std::fs::read_to_string(said).expect("what psql says is text")
     }
 }
 

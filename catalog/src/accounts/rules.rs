@@ -306,6 +306,23 @@ impl Accounts {
         })
     }
 
+    /// Whether somebody who may do everything has something to sign in with: a password, or a token that allows it all.
+    pub fn lets_an_admin_in(&self, now_ms: i64) -> bool {
+        self.all().any(|account| {
+            let has_password = account.verifiers.is_some()
+                && account.valid_until_ms.is_none_or(|until| until > now_ms);
+            let has_token = || {
+                self.tokens().any(|token| {
+                    token.user == account.id && token.scope.is_none() && !token.has_expired(now_ms)
+                })
+            };
+            account.kind == AccountKind::User
+                && account.may_sign_in
+                && self.roles_of(account.id).contains(&ADMIN)
+                && (has_password || has_token())
+        })
+    }
+
     fn required(&self, id: AccountId) -> Result<&Arc<Account>> {
         self.account(id).ok_or_else(|| Error::NotFound {
             what: "role".to_owned(),

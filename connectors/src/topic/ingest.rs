@@ -215,6 +215,17 @@ const COMPRESSED_ROWS_MAX: i64 = 4 << 20;
 /// What an Arrow IPC file, also known as Feather, begins with.
 const ARROW_FILE_MAGIC: &[u8] = b"ARROW1";
 
+/// The batches of an Arrow IPC stream that anybody may have written: what would take more memory than it is long is refused before it
+/// is read.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_arrow(body: &[u8]) -> Result<(SchemaRef, Vec<RecordBatch>), String> {
+    // A few bytes can say that there are any number of nulls. A row takes a bit at least, unless it is compressed.
+    let rows_max = i64::try_from(body.len().saturating_mul(8)).unwrap_or(i64::MAX);
+    read_stream(body, rows_max.saturating_add(COMPRESSED_ROWS_MAX))
+}
+
 /// Takes rows from an Arrow IPC stream. Columns are found by name; one that is left out gets its default.
 ///
 /// # Errors
@@ -225,10 +236,7 @@ pub fn encode_arrow(schema: &RowSchema, body: &Bytes) -> Result<Rows, RowError> 
             "the body is an Arrow file, not an Arrow stream",
         ));
     }
-    // A few bytes can say that there are any number of nulls. A row takes a bit at least, unless it is compressed.
-    let rows_max = i64::try_from(body.len().saturating_mul(8)).unwrap_or(i64::MAX);
-    let rows_max = rows_max.saturating_add(COMPRESSED_ROWS_MAX);
-    let (given, given_batches) = read_stream(body, rows_max).map_err(|reason| {
+    let (given, given_batches) = read_arrow(body).map_err(|reason| {
         RowError::body(format!("the body is not a whole Arrow stream: {reason}"))
     })?;
     for (at, field) in given.fields().iter().enumerate() {

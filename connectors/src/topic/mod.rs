@@ -37,7 +37,9 @@ pub use format::{
 };
 pub use history::{Conversion, History, HistoryFile, HistoryPlace, HistoryView};
 pub use hold::TopicHold;
-pub use ingest::{CsvLayout, Rows, encode_arrow, encode_batch, encode_csv, encode_ndjson};
+pub use ingest::{
+    CsvLayout, Rows, encode_arrow, encode_batch, encode_csv, encode_ndjson, read_arrow,
+};
 pub use keyed::{
     Change, Commit, Conflicts, FollowedTable, KeyedTable, OnConflict, Preview, TableChanges,
     TableFollower, TableWriter,

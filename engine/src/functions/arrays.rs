@@ -17,7 +17,7 @@ use datafusion::common::{Result, internal_err, plan_err};
 use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
 use weir_base::SqlState;
 
-use super::define::Kind::{Any, Double, Integer, List, TextList};
+use super::define::Kind::{Any, Double, Integer, List, Text, TextList};
 use super::define::{
     Arguments, Definition, Variant, function, is_null, takes, takes_by, text_list,
 };
@@ -61,7 +61,25 @@ pub(super) const QUANTIFIED: [Definition; 20] = quantified! {
 };
 
 /// The other functions of this file.
-pub(super) const FUNCTIONS: [Definition; 13] = [
+pub(super) const FUNCTIONS: [Definition; 14] = [
+    function(
+        "array_as",
+        &[
+            takes_by(&[List, Text], first, |args| {
+                let list = args.array(0)?;
+                let field = Field::new("", list.data_type().clone(), true);
+                crate::planning::value_of_text(args.array(1)?, &Arc::new(field))
+            }),
+            takes_by(
+                &[Any, Any],
+                |types| match types {
+                    [_, text] => Ok(text.clone()),
+                    _ => internal_err!("array_as of nothing"),
+                },
+                |args| Ok(Arc::clone(args.array(1)?)),
+            ),
+        ],
+    ),
     function(
         "array_or_empty",
         &[

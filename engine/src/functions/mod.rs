@@ -9,7 +9,9 @@ mod dates;
 mod define;
 pub(crate) mod json;
 mod numbers;
+mod only_row;
 mod patterns;
+pub(crate) mod postgres;
 pub(crate) mod read_moment;
 mod regexes;
 mod series;
@@ -32,6 +34,7 @@ use datafusion::prelude::SessionConfig;
 use weir_streaming::AsOfPlanner;
 
 use self::define::Definition;
+pub(crate) use self::only_row::OnlyRow;
 use crate::planning::{Operators, decimals};
 
 /// DataFusion's state with Weir's own functions and rules.
@@ -45,6 +48,7 @@ pub(crate) fn state(runtime: Arc<RuntimeEnv>, config: SessionConfig) -> Result<S
     state.register_expr_planner(Arc::new(Operators))?;
     state.register_expr_planner(Arc::new(decimals::Division))?;
     state.register_udf(Arc::new(ScalarUDF::from(version::Version::default())))?;
+    postgres::register(&mut state)?;
     state.register_udaf(Arc::new(AggregateUDF::from(sum::Sum::default())))?;
     for function in OWN.values() {
         state.register_udf(Arc::clone(function))?;

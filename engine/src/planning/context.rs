@@ -22,6 +22,8 @@ use weir_base::nearest::nearest;
 use weir_catalog::ObjectName;
 
 use super::types::SqlTypes;
+use crate::functions::postgres::{statement_of, table_function};
+use crate::system;
 
 /// The relations of one statement and the functions of the session.
 pub(crate) struct PlanContext<'a> {
@@ -40,7 +42,9 @@ pub(crate) struct PlanContext<'a> {
 pub(crate) fn object_name(reference: &TableReference, default_schema: &str) -> Result<ObjectName> {
     match reference.catalog() {
         None | Some("weir") => Ok(ObjectName::new(
-            reference.schema().unwrap_or(default_schema),
+            reference
+                .schema()
+                .unwrap_or_else(|| system::schema_of(reference.table(), default_schema)),
             reference.table(),
         )),
         Some(other) => Err(DataFusionError::Plan(format!(
@@ -63,6 +67,12 @@ impl ContextProvider for PlanContext<'_> {
         name: &str,
         args: Vec<Expr>,
     ) -> Result<Arc<dyn TableSource>> {
+        if args.is_empty()
+            && let Ok(system) = statement_of(self.state.config_options())
+            && let Some(table) = table_function(name, system)?
+        {
+            return Ok(provider_as_source(table));
+        }
         let Some(function) = self.state.table_functions().get(name) else {
             let near = nearest(
                 name,

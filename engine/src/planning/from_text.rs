@@ -149,6 +149,13 @@ impl FromText {
 }
 
 /// The values of `texts` in the type of a field.
+///
+/// # Errors
+/// For a text that is no such value.
+pub(crate) fn value_of_text(texts: &ArrayRef, to: &FieldRef) -> Result<ArrayRef> {
+    values(texts, to, false)
+}
+
 fn values(texts: &ArrayRef, to: &FieldRef, is_lenient: bool) -> Result<ArrayRef> {
     let utf8 = cast(texts, &DataType::Utf8)?;
     let strings = utf8.as_string::<i32>();

@@ -13,7 +13,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast;
 use weir_catalog::{Entry, ObjectKind, ObjectName};
 
-use super::{Planner, with_parameters};
+use super::Planner;
 use crate::error::Result;
 use crate::statements::normalized;
 
@@ -28,7 +28,7 @@ impl Planner {
         target: &Arc<Entry>,
         parameters: &[ScalarValue],
     ) -> Result<LogicalPlan> {
-        with_parameters(self.unbound_insert(insert, target).await?, parameters)
+        self.bound(self.unbound_insert(insert, target).await?, parameters)
     }
 
     /// As [`Self::insert`], parameters left open.

@@ -11,6 +11,7 @@ use weir_catalog::{Body, Entry, ObjectName, Snapshot};
 use super::relations::leaves_out;
 use super::{Planner, Text};
 use crate::error::Result;
+use crate::security::denied;
 
 /// What the name of a view's late rows ends with.
 const SUFFIX: &str = "$late";
@@ -46,8 +47,17 @@ impl Planner {
         let Body::MaterializedView(kept) = &entry.body else {
             return Ok(None);
         };
+        let rights = self.rights_for(text);
+        if !rights.policies_on(&entry).is_empty() {
+            return Err(denied(format!(
+                "permission denied for the late rows of {}: a policy hides rows or values of it from \"{}\"",
+                entry.describe(),
+                rights.principal().user()
+            )));
+        }
         let closing = self.also_closing(leaves_out(kept));
-        let plan = Box::pin(closing.view(entry.owner, &kept.view)).await;
+        // They are rows of the streams, which the view shows nobody: who reads them needs to read these.
+        let plan = Box::pin(closing.view_read_by(rights, &kept.view)).await;
         let plan = plan.map_err(|error| error.in_context(&format!("view \"{}\"", entry.name)))?;
         let late = weir_streaming::late_rows(&plan)?;
         Ok(Some(Arc::new(ViewTable::new(late, None))))
@@ -72,6 +82,7 @@ impl Planner {
             leaves_out,
             tells_keys: self.tells_keys,
             parameter_types: Vec::new(),
+            session: self.session.clone(),
             opened: Arc::clone(&self.opened),
             moment: Arc::clone(&self.moment),
         }

@@ -16,16 +16,19 @@ mod insert;
 mod interruptible;
 mod late;
 mod literals;
+mod marks;
 mod names;
 mod own_rows;
 mod parameters;
 mod policies;
 mod postgres;
 mod predicates;
+mod references;
 mod relations;
 mod rewrite;
 mod rounded;
 mod spans;
+mod subqueries;
 mod types;
 mod watermarks;
 mod windows;
@@ -55,12 +58,16 @@ use weir_streaming::stateless_plan;
 
 use crate::engine::Shared;
 use crate::error::{Error, Result};
+use crate::functions;
 use crate::queries::Running;
 use crate::security::Rights;
+use crate::session::{Session, WeakSession};
+use crate::system::{Asker, System};
 use crate::transaction::Moment;
 use crate::variables::Variables;
 pub(crate) use asof::is_versioned;
 use context::PlanContext;
+pub(crate) use from_text::value_of_text;
 pub(crate) use parameters::{parameter_types, with_parameters, with_unknown_parameters};
 pub(crate) use postgres::columns;
 pub(crate) use postgres::operators::Operators;
@@ -101,6 +108,8 @@ pub(crate) struct Planner {
     tells_keys: bool,
     /// Types of `$1`, `$2`, … as far as the client has said them.
     parameter_types: Vec<Option<FieldRef>>,
+    /// The session that the statement is of.
+    session: WeakSession,
     opened: Arc<Mutex<Opened>>,
     /// Of this statement, or of the transaction that it is in.
     moment: Arc<Mutex<Moment>>,
@@ -122,6 +131,8 @@ struct Opened {
     named: BTreeSet<ObjectId>,
     /// Whether a policy hides rows or values of something that the statement reads.
     is_policed: bool,
+    /// Whether something that the statement reads stands behind a guard.
+    is_guarded: bool,
     /// Relations that only this statement knows.
     own: HashMap<ObjectName, Arc<dyn TableProvider>>,
 }
@@ -150,7 +161,7 @@ impl Planner {
         // From here on `now()` is one moment.
         state.mark_start_execution();
         let rights = Arc::new(Rights::operator(engine.catalog.accounts()));
-        Self {
+        let planner = Self {
             variables: variables.clone(),
             engine,
             visible: Arc::clone(&snapshot),
@@ -168,7 +179,39 @@ impl Planner {
             parameter_types: Vec::new(),
             opened: Arc::default(),
             moment: Arc::default(),
-        }
+            session: WeakSession::default(),
+        };
+        planner.looking()
+    }
+
+    /// Lets functions look into what the planner sees.
+    fn looking(mut self) -> Self {
+        let system = self.system();
+        functions::postgres::in_statement(self.state.config_mut(), system);
+        // What is computed while planning is computed with this configuration.
+        self.state.mark_start_execution();
+        self
+    }
+
+    /// What the statement's system tables and functions are made from.
+    fn system(&self) -> System {
+        System::of(
+            &self.engine,
+            &self.visible,
+            &self.variables,
+            &self.rights,
+            Asker {
+                session: self.session.clone(),
+                query: self.running.as_ref().map(|running| running.id),
+            },
+        )
+    }
+
+    /// Plans a statement of this session, whose settings a function may change.
+    #[must_use]
+    pub(crate) fn of_session(mut self, session: &Session) -> Self {
+        self.session = session.downgrade();
+        self.looking()
     }
 
     /// Reads at the moment of a transaction.
@@ -199,12 +242,17 @@ impl Planner {
         self.visible = rights.visible(&self.snapshot);
         self.rights = Arc::clone(rights);
         self.running = Some(Arc::clone(running));
-        self
+        self.looking()
     }
 
     /// Whether a policy hides rows or values of something that was planned so far.
     pub(crate) fn is_policed(&self) -> bool {
         self.opened.lock().is_policed
+    }
+
+    /// Whether a part of what was planned is none of the reader's business.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.opened.lock().is_guarded
     }
 
     /// Plans windows such that their rows come once these have closed: `EMIT ON WINDOW CLOSE`.
@@ -242,7 +290,16 @@ impl Planner {
         query: &ast::Query,
         parameters: &[ScalarValue],
     ) -> Result<LogicalPlan> {
-        with_parameters(self.unbound(query).await?, parameters)
+        self.bound(self.unbound(query).await?, parameters)
+    }
+
+    /// Fills the parameters of a plan in, after which its subqueries can be made ready to run.
+    fn bound(&self, plan: LogicalPlan, parameters: &[ScalarValue]) -> Result<LogicalPlan> {
+        let plan = with_parameters(plan, parameters)?;
+        match self.reading {
+            Reading::Bounded => Ok(subqueries::runnable(plan, &self.state, &self.runtime)?),
+            Reading::Live => Ok(plan),
+        }
     }
 
     /// Plans a query, its parameters left open.
@@ -250,8 +307,10 @@ impl Planner {
     /// # Errors
     /// As [`Self::query`], but for what is wrong with values.
     pub(crate) async fn unbound(&self, query: &ast::Query) -> Result<LogicalPlan> {
-        self.statement(ast::Statement::Query(Box::new(query.clone())))
-            .await
+        let plan = self
+            .statement(ast::Statement::Query(Box::new(query.clone())))
+            .await?;
+        Ok(references::written(plan, &self.state)?)
     }
 
     /// Plans a statement of DataFusion's: a query or an `INSERT`.
@@ -271,6 +330,16 @@ impl Planner {
         owner: Option<AccountId>,
         view: &weir_catalog::View,
     ) -> Result<LogicalPlan> {
+        let owner = self.rights.of_owner(owner);
+        self.view_read_by(&owner, view).await
+    }
+
+    /// As [`Self::view`], with the rights of somebody else.
+    async fn view_read_by(
+        &self,
+        reader: &Rights,
+        view: &weir_catalog::View,
+    ) -> Result<LogicalPlan> {
         let parsed = crate::text::parse_one(&view.sql)?;
         let query = match parsed.statement {
             weir_sql::Statement::Query(query) => Some(query.query),
@@ -288,8 +357,7 @@ impl Planner {
             )
         })?;
         let statement = ast::Statement::Query(query);
-        let owner = self.rights.of_owner(owner);
-        let plan = Box::pin(self.plan(statement, Text::OfView(&owner), &view.default_schema)).await;
+        let plan = Box::pin(self.plan(statement, Text::OfView(reader), &view.default_schema)).await;
         plan.map_err(Error::without_position)
     }
 
@@ -323,6 +391,14 @@ impl Planner {
                 .and_then(postgres::lateral::unnested)
                 .and_then(columns::restored)
                 .and_then(decimals::doubles_win)
+                .and_then(|plan| references::resolved(plan, &self.state))
+                .and_then(|plan| match (text, self.reading) {
+                    (Text::OfView(_), Reading::Bounded) => {
+                        subqueries::runnable(plan, &self.state, &self.runtime)
+                    }
+                    // Parameters come first.
+                    (Text::Own, _) | (_, Reading::Live) => Ok(plan),
+                })
                 .map_err(|error| predicates::placed(error.into(), doubtful))
         })
     }

@@ -8,7 +8,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::ViewTable;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource, cast};
 use datafusion::sql::sqlparser::ast;
-use weir_base::{Offset, SqlState};
+use weir_base::{Classify, Offset, SqlState};
 use weir_catalog::{
     Body, Entry, MaterializedView, ObjectId, ObjectKind, ObjectName, Privilege, Snapshot,
 };
@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::rows::row_schema;
 use crate::security::Rights;
 use crate::statements::{normalized, position_of};
-use crate::system::{self, System};
+use crate::system;
 use crate::transaction::Written;
 
 /// Relations by name, for DataFusion's planner.
@@ -39,7 +39,7 @@ impl Planner {
         text: Text<'_>,
         schema: &str,
     ) -> Result<(Relations, Calls)> {
-        self.settle_views(mentioned, schema).await?;
+        self.settle_views(mentioned, text, schema).await?;
         let mut relations = Relations::with_capacity(mentioned.relations.len());
         for name in &mentioned.relations {
             let object = object(name, schema)?;
@@ -111,10 +111,7 @@ impl Planner {
         shows_hidden: bool,
         text: Text<'_>,
     ) -> Result<Arc<dyn TableProvider>> {
-        if let Some(system) = system::table(
-            object,
-            &System::of(&self.engine, &self.visible, &self.variables, &self.rights),
-        ) {
+        if let Some(system) = system::table(object, &self.system()) {
             return Ok(system);
         }
         let entry = match self.snapshot_for(text).relation(object) {
@@ -132,8 +129,39 @@ impl Planner {
             }
         };
         self.permit(&entry, text)?;
+        let rights = self.rights_for(text);
         let opened = self.open_entry(&entry, shows_hidden).await?;
-        self.policed(&entry, self.rights_for(text), opened)
+        let opened = match opened.get_logical_plan() {
+            Some(plan) if self.is_expanded(&entry) && !self.reads_sources(&entry, rights) => {
+                self.guarded(plan.into_owned())
+            }
+            _ => opened,
+        };
+        self.policed(&entry, rights, opened)
+    }
+
+    /// Whether an entry is planned by the text that it was defined with.
+    fn is_expanded(&self, entry: &Entry) -> bool {
+        match &entry.body {
+            Body::View(_) => true,
+            Body::MaterializedView(kept) => self.expands_kept && is_its_query(kept),
+            _ => false,
+        }
+    }
+
+    /// Whether all that a view reads may be read with these rights, too: then it hides nothing.
+    fn reads_sources(&self, entry: &Entry, rights: &Rights) -> bool {
+        // Of files it is not known which the text names.
+        let names_some = !entry.depends_on.is_empty();
+        rights.is_admin()
+            || names_some
+                && entry.depends_on.iter().all(|id| {
+                    self.snapshot.by_id(*id).is_some_and(|source| {
+                        rights.allows(Privilege::Select, source, &self.snapshot)
+                            && rights.policies_on(source).is_empty()
+                            && (!self.is_expanded(source) || self.reads_sources(source, rights))
+                    })
+                })
     }
 
     /// What the relations of a text are looked up in: what a view reads need not be there for its reader.
@@ -145,7 +173,7 @@ impl Planner {
     }
 
     /// With whose rights a text reads.
-    fn rights_for<'a>(&'a self, text: Text<'a>) -> &'a Rights {
+    pub(super) fn rights_for<'a>(&'a self, text: Text<'a>) -> &'a Rights {
         match text {
             Text::Own => &self.rights,
             Text::OfView(owner) => owner,
@@ -162,6 +190,10 @@ impl Planner {
                 let policies = rights.policies_on(entry);
                 let policies = policies.iter().map(|policy| policy.id).collect();
                 running.reads(rights.principal(), entry.id, policies);
+                // Rights that were taken since these were looked at may have been taken before it was known that this reads.
+                if !Arc::ptr_eq(rights.accounts(), &self.engine.catalog.accounts()) {
+                    self.engine.end_if_revoked(running);
+                }
             }
         }
         Ok(())
@@ -299,7 +331,12 @@ impl Planner {
     }
 
     /// Waits for the views that are kept among what a statement reads, and fixes one moment for all that they show.
-    async fn settle_views(&self, mentioned: &Mentioned, schema: &str) -> Result<()> {
+    async fn settle_views(
+        &self,
+        mentioned: &Mentioned,
+        text: Text<'_>,
+        schema: &str,
+    ) -> Result<()> {
         if self.reading == Reading::Live || self.moment.lock().shown.is_some() {
             return Ok(());
         }
@@ -309,8 +346,10 @@ impl Planner {
         let mut open: Vec<ObjectId> = names
             .filter_map(|name| {
                 let name = object(name, schema).ok()?;
-                let entry = self.snapshot.get(&name);
-                let entry = entry.or_else(|| view_of_late_rows(&self.snapshot, &name));
+                // Of a view that is not there for the reader nobody waits, and nothing is told.
+                let snapshot = self.snapshot_for(text);
+                let entry = snapshot.get(&name);
+                let entry = entry.or_else(|| view_of_late_rows(snapshot, &name));
                 entry.map(|entry| entry.id)
             })
             .collect();
@@ -328,13 +367,28 @@ impl Planner {
             return Ok(());
         }
         for id in views {
-            self.engine.views.shown(id).await?;
+            let shown = self.engine.views.shown(id).await;
+            shown.map_err(|error| self.as_told(id, self.rights_for(text), error))?;
         }
         if self.variables.reads_own_writes() {
             self.engine.views.flush(&self.engine).await;
         }
         self.moment.lock().shown = Some(self.engine.views.positions());
         Ok(())
+    }
+
+    /// Why a view cannot be read, as it is told to one with these rights: the reason may show a row of what the view reads.
+    fn as_told(&self, view: ObjectId, rights: &Rights, error: Error) -> Error {
+        let entry = self.snapshot.by_id(view);
+        if rights.is_admin() || entry.is_some_and(|entry| rights.owns(entry)) {
+            return error;
+        }
+        Error::new(
+            error.kind(),
+            "a materialized view that this reads has failed",
+        )
+        .with_sqlstate(error.sqlstate())
+        .with_hint("its owner finds the reason in weir.jobs")
     }
 
     /// The plan of a view, with the columns that it was created with.
@@ -395,7 +449,10 @@ pub(super) fn object(name: &ast::ObjectName, default_schema: &str) -> Result<Obj
         .map(normalized)
         .collect();
     match parts.as_slice() {
-        [name] => Ok(ObjectName::new(default_schema, name)),
+        [name] => Ok(ObjectName::new(
+            system::schema_of(name, default_schema),
+            name,
+        )),
         [schema, name] => Ok(ObjectName::new(schema, name)),
         [database, schema, name] if database == "weir" => Ok(ObjectName::new(schema, name)),
         _ => Err(Error::invalid(

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{DFSchema, DFSchemaRef, Result};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -21,6 +21,13 @@ impl<'a> Scope<'a> {
             columns,
             known: OnceCell::new(),
         }
+    }
+
+    /// The field that an expression makes; none as below.
+    pub(super) fn field_of(&self, expr: &Expr) -> Option<FieldRef> {
+        let schema = self.known.get_or_init(|| (self.columns)());
+        let (_, field) = expr.to_field(schema).ok()?;
+        Some(field)
     }
 
     /// The type of an expression; none where DataFusion has yet to say what is wrong with it.

@@ -70,6 +70,9 @@ impl TypePlanner for SqlTypes {
                 );
                 field(DataType::Map(Arc::new(entries), false))
             }
+            SqlType::Regclass => {
+                Ok(crate::postgres::named("regclass").map(|it| Arc::new(it.field(""))))
+            }
             SqlType::Custom(name, modifiers) if modifiers.is_empty() => {
                 Ok(custom(name).map(Arc::new))
             }
@@ -166,11 +169,15 @@ fn custom(name: &ObjectName) -> Option<Field> {
     let data_type = match name.as_str() {
         "serial" => DataType::Int32,
         "bigserial" => DataType::Int64,
-        "name" | "citext" | "bpchar" => DataType::Utf8View,
+        "citext" => DataType::Utf8View,
         "timestamp_s" => DataType::Timestamp(TimeUnit::Second, None),
         "timestamp_ms" => DataType::Timestamp(TimeUnit::Millisecond, None),
         "timestamp_ns" => DataType::Timestamp(TimeUnit::Nanosecond, None),
-        _ => return None,
+        // The type `"char"` is quoted, because `CHAR` is another.
+        name => {
+            let known = crate::postgres::named(name.trim_matches('"'));
+            return known.filter(|it| it.kind == 'b').map(|it| it.field(""));
+        }
     };
     Some(Field::new("", data_type, true))
 }

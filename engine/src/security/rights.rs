@@ -25,8 +25,9 @@ pub struct Rights {
     /// All that the token allows; `None` is everything.
     scope: Option<BTreeSet<Privilege>>,
     granted: BTreeMap<Target, BTreeSet<Privilege>>,
-    /// The catalog as it is for this one, in the version that was looked at last.
-    visible: Arc<Mutex<Option<Arc<Snapshot>>>>,
+    /// The catalog that was looked at last, and what of it is there for this one. Its version would not tell: a transaction has
+    /// catalogs of its own.
+    visible: Arc<Mutex<Option<[Arc<Snapshot>; 2]>>>,
 }
 
 impl Rights {
@@ -50,9 +51,16 @@ impl Rights {
         let Some(id) = principal.account() else {
             return Ok(Self::operator(accounts));
         };
-        if !accounts.account(id).is_some_and(|user| user.may_sign_in) {
-            return Err(super::sign_in::may_not(principal.user()));
-        }
+        let user = accounts.account(id).filter(|user| user.may_sign_in);
+        let user = user.ok_or_else(|| super::sign_in::may_not(principal.user()))?;
+        // Policies name users: somebody else may have the name by now by which this one signed in.
+        let principal = &match user.name == principal.user() {
+            true => principal.clone(),
+            false => {
+                let roles = principal.roles().to_vec();
+                Principal::new(user.name.as_str(), id, principal.token(), roles)
+            }
+        };
         let scope = match principal.token() {
             None => None,
             Some(token) => {
@@ -129,9 +137,9 @@ impl Rights {
         self.roles.contains(&id)
     }
 
-    /// Whether a token narrows what is allowed.
-    pub(crate) fn has_scope(&self) -> bool {
-        self.scope.is_some()
+    /// Whether they come by a token that allows less, or for less long, than the user's password does.
+    pub(crate) fn are_lent(&self) -> bool {
+        self.scope.is_some() || self.expire_at_ms().is_some()
     }
 
     /// When the token that they come with is no longer taken, in milliseconds since the Unix epoch.
@@ -225,13 +233,13 @@ impl Rights {
             return Arc::clone(snapshot);
         }
         let mut known = self.visible.lock();
-        if let Some(visible) = known.as_ref()
-            && visible.version() == snapshot.version()
+        if let Some([all, visible]) = known.as_ref()
+            && Arc::ptr_eq(all, snapshot)
         {
             return Arc::clone(visible);
         }
         let visible = Arc::new(snapshot.filtered(|entry| self.sees(entry, snapshot)));
-        *known = Some(Arc::clone(&visible));
+        *known = Some([Arc::clone(snapshot), Arc::clone(&visible)]);
         visible
     }
 

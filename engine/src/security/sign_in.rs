@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use weir_base::{Kind, SqlState};
 use weir_catalog::accounts::{Token, TokenId};
 use weir_catalog::{Account, AccountId, Accounts};
@@ -24,6 +24,8 @@ use crate::error::{Error, Result};
 const HASHED_AT_ONCE: usize = 2;
 /// Sign-ins of one user by one token from one address are noted once in so long.
 const NOTED_EVERY_MS: i64 = 5 * 60_000;
+/// Bytes that are shown of a name that somebody signs in with.
+const SHOWN_BYTES: usize = 64;
 /// Right passwords that are remembered, as a keyed hash, for clients that send theirs with every request.
 const REMEMBERED_MAX: usize = 1_000;
 
@@ -130,15 +132,25 @@ impl Engine {
     /// has to wait after failures ([`Error::retry_after`]).
     pub async fn sign_in(&self, credentials: Credentials, from: IpAddr) -> Result<Principal> {
         let named = credentials.to_string();
-        self.may_try(&named, from)?;
+        // Nobody guesses 256 bits: a token that is right need not wait for what others at its address got wrong.
+        let guesses = match &credentials {
+            Credentials::Token(_) => false,
+            Credentials::Password { password, .. } => !looks_like_a_token(password.expose()),
+        };
+        if guesses {
+            self.may_try(&named, from)?;
+        }
         let accounts = self.0.catalog.accounts();
+        // Kept until a failure is counted, so that who waits for it is told.
+        let mut place = None;
         let found = match &credentials {
             Credentials::Token(value) => self.token_of(&accounts, None, value.expose()),
             Credentials::Password { user, password } if looks_like_a_token(password.expose()) => {
                 self.token_of(&accounts, Some(user), password.expose())
             }
             Credentials::Password { user, password } => {
-                self.password_of(&accounts, user, password.expose()).await
+                self.password_of(&accounts, user, password.expose(), from, &mut place)
+                    .await?
             }
         };
         let admitted =
@@ -149,6 +161,10 @@ impl Engine {
                 Ok(principal)
             }
             Err(error) => {
+                // Who got tokens wrong waits before it is told so again.
+                if !guesses {
+                    self.may_try(&named, from)?;
+                }
                 self.failed_to_sign_in(&named, from);
                 Err(error)
             }
@@ -212,6 +228,10 @@ impl Engine {
     pub fn failed_to_sign_in(&self, user: &str, from: IpAddr) {
         let now_ms = self.0.clock.now_ms();
         self.0.sign_ins.throttle.lock().failed(user, from, now_ms);
+        // Nobody has a longer name, and anybody can send one.
+        let user = user
+            .get(..user.floor_char_boundary(SHOWN_BYTES))
+            .unwrap_or_default();
         self.0.audit.note(AuditEvent::SignInFailed { user, from });
     }
 
@@ -252,34 +272,39 @@ impl Engine {
         Ok((Arc::clone(account), Some(Arc::clone(token))))
     }
 
-    async fn password_of(
-        &self,
+    /// The account of a name and password; the inner error is that they are not right.
+    async fn password_of<'a>(
+        &'a self,
         accounts: &Accounts,
         user: &str,
         password: &str,
-    ) -> Result<(Arc<Account>, Option<Arc<Token>>)> {
+        from: IpAddr,
+        place: &mut Option<SemaphorePermit<'a>>,
+    ) -> Result<Result<(Arc<Account>, Option<Arc<Token>>)>> {
         let sign_ins = &self.0.sign_ins;
         let account = accounts.user(user);
         if let Some(account) = account
             && sign_ins.remembers(account, password)
         {
-            self.password_in_time(account)?;
-            return Ok((Arc::clone(account), None));
+            let in_time = self.password_in_time(account);
+            return Ok(in_time.map(|()| (Arc::clone(account), None)));
         }
         let keys = self.scram(user, ScramHash::Sha256);
         // The semaphore is never closed.
-        let place = sign_ins.hashing.acquire().await.ok();
+        *place = sign_ins.hashing.acquire().await.ok();
+        // Many guesses that come at once wait here: those before have been counted meanwhile.
+        self.may_try(user, from)?;
         let given = password.to_owned();
         let is_right = tokio::task::spawn_blocking(move || matches(&given, &keys)).await;
-        drop(place);
-        match account {
-            Some(account) if is_right.map_err(crate::lanes::panicked)? => {
+        let is_right = is_right.map_err(crate::lanes::panicked)?;
+        Ok(match account {
+            Some(account) if is_right => {
                 sign_ins.remember(account, password);
-                self.password_in_time(account)?;
-                Ok((Arc::clone(account), None))
+                let in_time = self.password_in_time(account);
+                in_time.map(|()| (Arc::clone(account), None))
             }
             _ => Err(wrong_password(user)),
-        }
+        })
     }
 
     fn password_in_time(&self, account: &Account) -> Result<()> {

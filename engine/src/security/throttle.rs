@@ -15,6 +15,9 @@ const FORGET_MS: i64 = 10 * 60_000;
 /// Names and addresses that are remembered at once.
 const REMEMBERED_MAX: usize = 10_000;
 
+/// Bytes of a name by which it is told apart: none that there is has more.
+const NAME_BYTES: usize = 64;
+
 /// Whose failures are counted: those of a name from one address, so that nobody locks out another; and those of an address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Who {
@@ -49,7 +52,7 @@ impl Failures {
 impl Throttle {
     /// How long `user` from `from` has to wait before it may try; `None` is not at all.
     pub(super) fn wait(&self, user: &str, from: IpAddr, now_ms: i64) -> Option<Duration> {
-        let from = from.to_canonical();
+        let from = network(from);
         let until = keys(user, from)
             .into_iter()
             .filter_map(|(who, free)| Some(self.failures.get(&who)?.blocked_until_ms(free)))
@@ -60,7 +63,7 @@ impl Throttle {
 
     /// Counts a failure.
     pub(super) fn failed(&mut self, user: &str, from: IpAddr, now_ms: i64) {
-        let from = from.to_canonical();
+        let from = network(from);
         if self.failures.len() >= REMEMBERED_MAX {
             self.failures
                 .retain(|_, failures| now_ms - failures.last_ms < FORGET_MS);
@@ -88,15 +91,27 @@ impl Throttle {
 
     /// Forgets the failures of who has signed in. Those of the address stay: they may be those of tries at other names.
     pub(super) fn succeeded(&mut self, user: &str, from: IpAddr) {
-        self.failures
-            .remove(&Who::User(user.to_owned(), from.to_canonical()));
+        let [(who, _), _] = keys(user, network(from));
+        self.failures.remove(&who);
+    }
+}
+
+/// What counts as one address: of IPv6 a network of 64 bits, of which whoever has one address mostly has all.
+fn network(from: IpAddr) -> IpAddr {
+    match from.to_canonical() {
+        IpAddr::V6(address) => {
+            let kept = address.to_bits() & !u128::from(u64::MAX);
+            IpAddr::V6(std::net::Ipv6Addr::from_bits(kept))
+        }
+        address => address,
     }
 }
 
 /// What a try counts for, with how many failures are free there.
 fn keys(user: &str, from: IpAddr) -> [(Who, u32); 2] {
+    let user = user.get(..user.floor_char_boundary(NAME_BYTES));
     [
-        (Who::User(user.to_owned(), from), FREE),
+        (Who::User(user.unwrap_or_default().to_owned(), from), FREE),
         // One address may be that of many people.
         (Who::Address(from), FREE * 10),
     ]
@@ -137,6 +152,31 @@ mod tests {
         }
         assert!(throttle.wait("somebody", HERE, 0).is_some());
         assert!(throttle.wait("somebody", THERE, 0).is_none());
+    }
+
+    #[test]
+    fn one_who_has_many_addresses_or_long_names_counts_once() {
+        let mut throttle = Throttle::default();
+        let address = |last: u64| {
+            let bits = (0x2001_0db8_u128 << 96) | u128::from(last);
+            IpAddr::V6(std::net::Ipv6Addr::from_bits(bits))
+        };
+        for number in 0..=u64::from(FREE) {
+            throttle.failed("ada", address(number), 0);
+        }
+        assert!(throttle.wait("ada", address(77), 0).is_some());
+        assert!(throttle.wait("ada", HERE, 0).is_none());
+        for number in 0..=FREE {
+            throttle.failed(&format!("{}{number}", "x".repeat(1 << 20)), THERE, 0);
+        }
+        assert_eq!(
+            throttle
+                .failures
+                .keys()
+                .filter(|who| matches!(who, Who::User(_, from) if *from == THERE))
+                .count(),
+            1
+        );
     }
 
     #[test]

@@ -466,7 +466,7 @@ impl Execution {
     }
 
     /// The user that a statement is about: without a name the one who asks; another only for admins. Where `own_is_fine`, one may do it
-    /// for oneself; but not by a token with a scope, which would otherwise make one without.
+    /// for oneself; but not by a token with a scope or an end, which would otherwise make one without.
     fn own_or_administered(
         &self,
         accounts: &Accounts,
@@ -498,9 +498,10 @@ impl Execution {
         let is_own = Some(account.id) == principal.account() && own_is_fine;
         if !is_own {
             self.rights.require_admin(doing)?;
-        } else if self.rights.has_scope() {
+        } else if self.rights.are_lent() && !self.rights.is_admin() {
+            // What it made would allow more, or outlive it.
             return Err(denied(format!(
-                "permission denied to {doing}: the token has a scope"
+                "permission denied to {doing}: the token has a scope, or expires"
             )));
         }
         Ok(Arc::clone(account))

@@ -23,7 +23,7 @@ impl Execution {
     ///
     /// # Errors
     /// 42501 with object and privilege; for what is not there for the user, that it is not there.
-    pub(super) fn authorise(&self, statement: &Statement) -> Result<()> {
+    pub(crate) fn authorise(&self, statement: &Statement) -> Result<()> {
         if self.rights.is_admin() {
             return Ok(());
         }
@@ -63,9 +63,10 @@ impl Execution {
             Statement::CreateMaterializedView(create) => self.authorise_creation(&create.name),
             Statement::CreateSink(create) => {
                 self.authorise_creation(&create.name)?;
-                create.into.iter().try_for_each(|into| {
-                    self.authorise_writing(into, &[Privilege::Insert]).map(drop)
-                })
+                create
+                    .into
+                    .iter()
+                    .try_for_each(|into| self.authorise_target(into))
             }
             Statement::CreateSchema(_) => self
                 .rights
@@ -133,6 +134,16 @@ impl Execution {
         }
         if insert.emit.is_some() {
             self.authorise_creation(target)?;
+            self.authorise_target(target)?;
+        }
+        Ok(())
+    }
+
+    /// A sink's rows replace those of a table that have their keys, and it takes away what its query no longer has.
+    fn authorise_target(&self, target: &ast::ObjectName) -> Result<()> {
+        let entry = self.authorise_writing(target, &[Privilege::Insert])?;
+        if !entry.primary_key().is_empty() {
+            self.authorise_writing(target, &[Privilege::Update, Privilege::Delete])?;
         }
         Ok(())
     }

@@ -11,11 +11,13 @@ use datafusion::logical_expr::{
 use datafusion::physical_plan::displayable;
 use weir_base::SqlState;
 use weir_sql::statement::{self, Emit, Statement};
+use weir_streaming::GuardExec;
 
 use super::Execution;
 use crate::answer::Answer;
 use crate::error::{Error, Result};
 use crate::planning::Reading;
+use crate::security::denied;
 
 impl Execution {
     pub(super) async fn explain(&self, explain: statement::Explain) -> Result<Answer> {
@@ -77,6 +79,15 @@ impl Execution {
         let plan = planner
             .query(&query.query, &self.request.parameters)
             .await?;
+        let shows_all = !explain.analyze
+            && !live
+            && matches!(explain.format.as_deref(), None | Some("text" | "indent"));
+        if planner.is_guarded() && !shows_all {
+            return Err(denied(
+                "permission denied: the plan would show what a policy or a view hides".to_owned(),
+            )
+            .with_hint("EXPLAIN without ANALYZE, FORMAT and EMIT shows the rest of it"));
+        }
         if live
             && (is_kept || planner.closes_windows() || planner.stateless(&plan).await?.is_none())
         {
@@ -113,12 +124,8 @@ impl Execution {
                         ),
                     );
                 }
-                rows.push((
-                    "physical_plan",
-                    displayable(physical.as_ref())
-                        .indent(explain.verbose)
-                        .to_string(),
-                ));
+                let shown = displayable(physical.as_ref()).indent(explain.verbose);
+                rows.push(("physical_plan", without_guarded(&shown.to_string())));
                 self.plans(&rows)
             }
             Some(other) => {
@@ -160,5 +167,37 @@ impl Execution {
             schema,
             vec![Arc::new(kinds), Arc::new(plans)],
         )?))
+    }
+}
+
+/// A plan without what stands behind guards: how rows are hidden, and what of.
+fn without_guarded(plan: &str) -> String {
+    let depth = |line: &str| line.len() - line.trim_start().len();
+    let mut guard: Option<usize> = None;
+    let mut shown = String::with_capacity(plan.len());
+    for line in plan.lines() {
+        if guard.is_some_and(|guard| depth(line) > guard) {
+            continue;
+        }
+        guard = line
+            .trim_start()
+            .starts_with(GuardExec::NAME)
+            .then(|| depth(line));
+        shown.push_str(line);
+        shown.push('\n');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_behind_a_guard_is_not_shown() {
+        let plan =
+            "A\n  GuardExec\n    Filter: secret\n      Scan\n  GuardExec\n    Filter\n  B\n    C\n";
+        let shown = "A\n  GuardExec\n  GuardExec\n  B\n    C\n";
+        assert_eq!(without_guarded(plan), shown);
     }
 }

@@ -254,6 +254,7 @@ impl Execution {
             &self.variables,
             reading,
         )
+        .of_session(&self.session)
         .with_rights(&self.rights, &self.running)
         .with_parameter_types(&self.request.hints);
         match &self.transaction {

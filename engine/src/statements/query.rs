@@ -8,7 +8,7 @@ use super::Execution;
 use super::live::Start;
 use crate::answer::Answer;
 use crate::error::Result;
-use crate::execution::{Bounds, is_tiny, run_plan, run_tiny};
+use crate::execution::{Bounds, is_small, is_tiny, run_plan, run_tiny};
 use crate::planning::{Planner, Reading};
 
 impl Execution {
@@ -38,7 +38,9 @@ impl Execution {
         let physical = planner.physical(plan).await?;
         let context = planner.task_context();
         let bounds = self.bounds(Some(self.deadline));
-        if is_tiny(physical.as_ref()) {
+        // Of what a text names, all that is not in the catalog is made for it.
+        let reads_itself = || planner.named_objects().is_empty();
+        if is_tiny(physical.as_ref()) || (is_small(physical.as_ref()) && reads_itself()) {
             return run_tiny(&self.engine, &self.running, physical, context, bounds).await;
         }
         let admitted = self.engine.admission.bounded(&self.running).await?;

@@ -10,7 +10,7 @@ use super::{Execution, normalized, position_of};
 use crate::answer::Answer;
 use crate::error::{Error, Result};
 use crate::planning::Reading;
-use crate::system::{self, System};
+use crate::system::{self, Asker, System};
 
 impl Execution {
     pub(super) fn show(&self, show: Show) -> Result<Answer> {
@@ -20,7 +20,16 @@ impl Execution {
     /// The rows of a `SHOW`.
     pub(super) fn shown(&self, show: Show) -> Result<RecordBatch> {
         let snapshot = self.visible();
-        let system = System::of(&self.engine, &snapshot, &self.variables, &self.rights);
+        let system = System::of(
+            &self.engine,
+            &snapshot,
+            &self.variables,
+            &self.rights,
+            Asker {
+                session: self.session.downgrade(),
+                query: Some(self.running.id),
+            },
+        );
         match show {
             Show::List { what, schema, like } => {
                 let schema = schema.as_ref().map(normalized);

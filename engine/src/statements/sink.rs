@@ -355,7 +355,10 @@ impl Execution {
                 }
                 options.finish()?;
                 let snapshot = self.snapshot();
-                self.rights.require(Privilege::Insert, stream, &snapshot)?;
+                // A record is one of every stream of the topic.
+                for entry in stored {
+                    self.rights.require(Privilege::Insert, entry, &snapshot)?;
+                }
                 self.refuse_circle(&snapshot, draft, stream)?;
                 register(schema.schema_to_register(&name.name)?).await?;
                 stream.id

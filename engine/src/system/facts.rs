@@ -10,6 +10,8 @@ use weir_connectors::topic::HistoryFile;
 use weir_topics::{SegmentInfo, TopicLog};
 
 use super::groups::GroupFacts;
+use super::objects::Relation;
+use crate::error::Result;
 use crate::queries::QueryInfo;
 use crate::views::ViewStatus;
 
@@ -31,6 +33,54 @@ pub(crate) trait Facts: Debug + Send + Sync {
     fn settings(&self) -> Vec<SettingFacts>;
     /// The functions that SQL can call, in order of name.
     fn functions(&self) -> Vec<FunctionFacts>;
+    /// Who asks, and when.
+    fn session(&self) -> SessionFacts;
+    /// The value of one of the session's settings.
+    fn setting(&self, name: &str) -> Option<String>;
+    /// Sets one of them, for the statements that follow.
+    fn set(&self, name: &str, value: &str) -> Result<()>;
+    /// Stops the query whose process number this is; whether there was one.
+    fn cancel(&self, process: i32) -> bool;
+    /// All users and roles.
+    fn roles(&self) -> Vec<RoleFacts>;
+    /// Whether a user is a member of a role, directly or by way of others.
+    fn has_role(&self, user: &str, role: &str) -> bool;
+    /// Whether a user may do this with a relation.
+    fn may(&self, user: &str, right: Right, relation: Relation<'_>) -> bool;
+}
+
+/// Who asks, and when.
+#[derive(Debug, Clone)]
+pub(crate) struct SessionFacts {
+    pub(crate) user: String,
+    /// The schema of names that are given without one.
+    pub(crate) schema: String,
+    /// The number of the query where PostgreSQL has that of a process.
+    pub(crate) process: i32,
+    pub(crate) now_ms: i64,
+    /// When the server started.
+    pub(crate) started_ms: i64,
+}
+
+/// A user or a role.
+#[derive(Debug, Clone)]
+pub(crate) struct RoleFacts {
+    pub(crate) name: String,
+    pub(crate) is_admin: bool,
+    pub(crate) may_sign_in: bool,
+    pub(crate) valid_until_ms: Option<i64>,
+    pub(crate) member_of: Vec<String>,
+}
+
+/// What may be done with a relation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Right {
+    Select,
+    Insert,
+    Update,
+    Delete,
+    /// What nobody can: `REFERENCES`, `TRIGGER`, and `TRUNCATE` of what is no table.
+    Other,
 }
 
 /// A topic of the embedded log.
@@ -83,7 +133,7 @@ impl TopicFacts {
             .sum()
     }
 
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.partitions
             .iter()
             .map(|partition| partition.bytes)

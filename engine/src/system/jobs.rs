@@ -67,7 +67,16 @@ pub(super) fn jobs(system: &System, rows: &mut Rows) -> Result<()> {
             ("watermark", time(job.watermark_ms)),
             ("late_rows", job.late_rows.map_or(Value::Null, count)),
             ("rate", rate::of(&entry.body).map_or(Value::Null, count)),
-            ("error", status.state.error().map(str::to_owned).into()),
+            (
+                "error",
+                status
+                    .state
+                    .error()
+                    // It may show a row of what the query reads.
+                    .filter(|_| system.rights.owns(entry))
+                    .map(str::to_owned)
+                    .into(),
+            ),
         ])?;
     }
     Ok(())

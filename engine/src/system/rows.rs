@@ -15,7 +15,7 @@ use super::System;
 const UTC: &str = "+00:00";
 
 /// A system table.
-pub(super) struct Definition {
+pub(crate) struct Definition {
     pub(super) name: &'static str,
     pub(super) columns: &'static [(&'static str, Type)],
     pub(super) fill: fn(&System, &mut Rows) -> Result<()>,
@@ -51,7 +51,7 @@ pub(super) struct Rows {
 }
 
 impl Definition {
-    pub(super) fn schema(&self) -> SchemaRef {
+    pub(crate) fn schema(&self) -> SchemaRef {
         schema(self.columns)
     }
 

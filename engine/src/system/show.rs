@@ -10,13 +10,13 @@ use weir_catalog::{Body, Entry, Logical, ObjectKind, ObjectName, RESERVED_SCHEMA
 use weir_sql::statement::Listing;
 use weir_topics::Topic;
 
+use super::System;
 use super::facts::SettingFacts;
 use super::information_schema::all_columns;
 use super::jobs;
 use super::rows::{Definition, Rows, Type, yes_or_no};
 use super::sinks;
 use super::tables::{self, FUNCTION_COLUMNS, QUERY_COLUMNS};
-use super::{System, definitions};
 use crate::error::{Error, Result};
 use crate::sql_types::sql_name;
 use crate::topic_config;
@@ -284,11 +284,11 @@ const TABLES: Definition = Definition {
 const SYSTEM_TABLES: Definition = Definition {
     name: "TABLES",
     columns: TABLES.columns,
-    fill: |_, rows| {
-        for (schema, definition) in definitions() {
+    fill: |system, rows| {
+        for relation in system.relations().filter(|it| it.is_system()) {
             rows.push([
-                ("schema", schema.into()),
-                ("name", definition.name.into()),
+                ("schema", relation.schema().into()),
+                ("name", relation.name().into()),
                 ("type", "system table".into()),
             ])?;
         }

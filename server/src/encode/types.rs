@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, IntervalUnit, Schema};
+use weir_engine::postgres::marked;
 
 /// The columns' names, made different from one another by a number, as in `id`, `id_2`: a JSON object or a Parquet file
 /// cannot hold a name twice.
@@ -72,7 +73,12 @@ pub(crate) fn sql_type(field: &Field) -> String {
     match extension(field) {
         Some("arrow.json") => return "JSON".to_owned(),
         Some("weir.uuid" | "arrow.uuid") => return "UUID".to_owned(),
-        _ => {}
+        // A type of PostgreSQL that Arrow's says less of: `oid`, `name`, `regclass`.
+        _ => {
+            if let Some(pg_type) = marked(field) {
+                return pg_type.sql_name.to_uppercase();
+            }
+        }
     }
     sql_type_of(field.data_type())
 }

@@ -37,6 +37,7 @@ impl Flight {
             Some(session) => session.engine.principal().clone(),
             None => self.sign_in(credentials, connection).await?,
         };
+        connection.let_in();
         let session = match (cookie(headers, SESSION_COOKIE), by_token) {
             (Some(id), _) => {
                 let session = self.sessions.of_id(id)?;
@@ -93,6 +94,7 @@ impl Flight {
             None => self.payload(&mut messages).await?,
         };
         let principal = self.sign_in(credentials, connection).await?;
+        connection.let_in();
         let session = self.sessions.open(self.engine.session_of(principal))?;
         connection.keep(&session);
         let token = self.sessions.give_token(&session);

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow_flight::flight_service_server::FlightServiceServer;
@@ -38,6 +37,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const HEADER_BYTES: u32 = 16 << 10;
 /// Bytes of a message that is a command: SQL, or a ticket.
 const COMMAND_BYTES: usize = 16 << 20;
+/// Bytes of a message of who is not known yet: a name and a password.
+const HANDSHAKE_BYTES: usize = 64 << 10;
 /// What a message with rows has besides them.
 const ENVELOPE_BYTES: usize = 1 << 20;
 /// The call that uploads rows.
@@ -139,16 +140,14 @@ async fn run(
 ) {
     let flight = Arc::clone(&calls.flight);
     let connection = Arc::new(Connection::new(peer.ip()));
-    let begun = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&begun);
+    let of_calls = Arc::clone(&connection);
     let service = service_fn(move |request: Request<Incoming>| {
-        seen.store(true, Ordering::Relaxed);
-        let (calls, connection) = (calls.clone(), Arc::clone(&connection));
+        let (calls, connection) = (calls.clone(), Arc::clone(&of_calls));
         async move { Ok::<_, Infallible>(calls.answer(connection, request).await) }
     });
     let served = builder(&flight).serve_connection(TokioIo::new(stream), service);
     tokio::pin!(served);
-    // A client that never makes a call would have its place for ever.
+    // A client that never makes a call, or none that it is let in for, would have its place for ever.
     let first = tokio::time::sleep(flight.settings.handshake_timeout);
     tokio::pin!(first);
     let mut watching = true;
@@ -164,7 +163,7 @@ async fn run(
             }
             () = &mut first, if watching => {
                 watching = false;
-                if !begun.load(Ordering::Relaxed) {
+                if !connection.is_known() {
                     return;
                 }
             }
@@ -180,6 +179,7 @@ async fn run(
 #[derive(Clone)]
 struct Calls {
     flight: Arc<Flight>,
+    handshakes: FlightServiceServer<Service>,
     commands: FlightServiceServer<Service>,
     uploads: FlightServiceServer<Service>,
 }
@@ -189,6 +189,8 @@ impl Calls {
         let upload = usize::try_from(flight.settings.upload_bytes.0).unwrap_or(usize::MAX);
         let service = Arc::new(Service(Arc::clone(flight)));
         Self {
+            handshakes: FlightServiceServer::from_arc(Arc::clone(&service))
+                .max_decoding_message_size(HANDSHAKE_BYTES),
             commands: FlightServiceServer::from_arc(Arc::clone(&service))
                 .max_decoding_message_size(COMMAND_BYTES),
             uploads: FlightServiceServer::from_arc(service)
@@ -218,10 +220,10 @@ impl Calls {
                 request.extensions_mut().insert(caller);
             }
             request.extensions_mut().insert(Arc::clone(&connection));
-            let mut service = if call == PUT {
-                self.uploads.clone()
-            } else {
-                self.commands.clone()
+            let mut service = match call.as_str() {
+                HANDSHAKE => self.handshakes.clone(),
+                PUT => self.uploads.clone(),
+                _ => self.commands.clone(),
             };
             let called = service.call(request).await;
             called.map_err(|never: Infallible| -> Status { match never {} })

@@ -7,13 +7,14 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use arrow::ipc::reader::StreamReader;
 use arrow_flight::FlightData;
 use arrow_flight::sql::{CommandStatementIngest, TableExistsOption, TableNotExistOption};
 use futures::Stream;
 use tonic::Status;
 use weir_base::{Kind, SqlState};
-use weir_engine::{Copied, Error, Ingest, IngestFormat, Request, Session, quote_ident, sql_name};
+use weir_engine::{
+    Copied, Error, Ingest, IngestFormat, Request, Session, quote_ident, read_arrow, sql_name,
+};
 
 use super::Flight;
 use super::put::Uploaded;
@@ -184,9 +185,8 @@ async fn make(
     uploaded: &Uploaded,
     replaces: bool,
 ) -> Result<u64, Error> {
-    let reader = reader(uploaded)?;
-    let sql = create_table(&target.sql(), &reader.schema())?;
-    drop(reader);
+    let (schema, _) = read_arrow(&uploaded.body)?;
+    let sql = create_table(&target.sql(), &schema)?;
     if replaces {
         let drop = format!("DROP TABLE {}", target.sql());
         run(session, Request::new(drop)).await?;
@@ -197,11 +197,7 @@ async fn make(
 
 /// Adds rows by a statement, which belongs to the transaction of its session.
 async fn copy(session: &Session, target: &Target, uploaded: &Uploaded) -> Result<u64, Error> {
-    let reader = reader(uploaded)?;
-    let schema = reader.schema();
-    let batches = reader
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| broken(&e))?;
+    let (schema, batches) = read_arrow(&uploaded.body)?;
     let rows: usize = batches
         .iter()
         .map(arrow::record_batch::RecordBatch::num_rows)
@@ -221,15 +217,6 @@ async fn copy(session: &Session, target: &Target, uploaded: &Uploaded) -> Result
     };
     run(session, request).await?;
     Ok(rows as u64)
-}
-
-fn reader(uploaded: &Uploaded) -> Result<StreamReader<&[u8]>, Error> {
-    StreamReader::try_new(&uploaded.body[..], None).map_err(|error| broken(&error))
-}
-
-fn broken(error: &arrow::error::ArrowError) -> Error {
-    let message = format!("the rows are not a whole Arrow stream: {error}");
-    Error::invalid(SqlState::INVALID_PARAMETER_VALUE, message)
 }
 
 /// The statement that makes a table for rows of this schema.

@@ -49,13 +49,18 @@ struct Bound {
 impl Bound {
     fn new(uploaded: Uploaded) -> Result<Arc<Self>, Status> {
         Ok(Arc::new(Self {
-            rows: parameters::rows(&uploaded)?,
+            rows: parameters::rows(&uploaded.body)?,
             _uploaded: Some(uploaded),
         }))
     }
 }
 
 impl Prepared {
+    /// Bytes of its text.
+    pub(super) fn bytes(&self) -> usize {
+        self.sql.len()
+    }
+
     fn said(&self, headers: &MetadataMap, parameters: Vec<ScalarValue>) -> Result<Said, Status> {
         Ok(Said {
             parameters,

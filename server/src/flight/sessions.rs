@@ -23,6 +23,8 @@ use super::transactions::Transaction;
 
 /// Prepared statements of one session.
 const PREPARED_MAX: usize = 1000;
+/// Bytes of their texts.
+const PREPARED_BYTES_MAX: usize = 16 << 20;
 /// Sessions that one connection keeps from expiring, of each kind.
 const SESSIONS_OF_CONNECTION_MAX: usize = 64;
 
@@ -62,6 +64,8 @@ pub(crate) struct ClientSession {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) peer: IpAddr,
+    /// Whether a call on it was somebody's who was let in.
+    is_known: AtomicBool,
     /// For the calls that name no session: one a user.
     own: Mutex<Vec<Arc<ClientSession>>>,
     /// Sessions that calls on it have named.
@@ -84,6 +88,9 @@ impl Sessions {
     pub(crate) fn open(&self, engine: Session) -> Result<Arc<ClientSession>, Status> {
         let mut open = self.open.lock();
         self.expire(&mut open);
+        if open.by_id.len() >= self.count_max {
+            open.forget_oldest();
+        }
         if open.by_id.len() >= self.count_max {
             let error = Error::new(
                 Kind::LimitExceeded,
@@ -178,6 +185,19 @@ impl Sessions {
     }
 }
 
+impl Open {
+    /// Closes the session that nobody has used for longest, of those that no connection and no call has.
+    fn forget_oldest(&mut self) {
+        let left = self.by_id.iter();
+        let left = left.filter(|(_, entry)| Arc::strong_count(&entry.session) == 1);
+        let oldest = left.min_by_key(|(_, entry)| entry.last_used);
+        if let Some(id) = oldest.map(|(id, _)| *id) {
+            self.by_id.remove(&id);
+            self.by_token.retain(|_, session| *session != id);
+        }
+    }
+}
+
 fn used(open: &mut Open, id: Uuid) -> Option<Arc<ClientSession>> {
     let entry = open.by_id.get_mut(&id)?;
     entry.last_used = Instant::now();
@@ -188,9 +208,20 @@ impl Connection {
     pub(crate) fn new(peer: IpAddr) -> Self {
         Self {
             peer,
+            is_known: AtomicBool::new(false),
             own: Mutex::default(),
             named: Mutex::default(),
         }
+    }
+
+    /// Whether somebody was let in by it.
+    pub(crate) fn is_known(&self) -> bool {
+        self.is_known.load(Ordering::Relaxed)
+    }
+
+    /// Notes that somebody was.
+    pub(crate) fn let_in(&self) {
+        self.is_known.store(true, Ordering::Relaxed);
     }
 
     /// A user's session of calls that name none, made by the first of them.
@@ -256,6 +287,13 @@ impl ClientSession {
         if prepared.len() >= PREPARED_MAX {
             return Err(exceeded(
                 format!("{PREPARED_MAX} statements are prepared in this session"),
+                "close those that are no longer used",
+            ));
+        }
+        let bytes: usize = prepared.values().map(|known| known.bytes()).sum();
+        if bytes.saturating_add(statement.bytes()) > PREPARED_BYTES_MAX {
+            return Err(exceeded(
+                format!("the statements prepared in a session may have {PREPARED_BYTES_MAX} bytes"),
                 "close those that are no longer used",
             ));
         }

@@ -200,7 +200,12 @@ async fn run(
             },
             () = kafka.close.cancelled(), if reading => reading = false,
             () = tokio::time::sleep_until(muted.unwrap_or_else(Instant::now)), if muted.is_some() => {}
-            () = tokio::time::sleep(idle), if is_idle => return Err(Ended::Idle(idle)),
+            () = tokio::time::sleep(idle), if is_idle => {
+                // Who waits for room is not idle: others hold it.
+                if !frames.awaits_room() {
+                    return Err(Ended::Idle(idle));
+                }
+            }
         }
     }
 }
@@ -334,6 +339,13 @@ impl<R: AsyncRead + Unpin> Frames<R> {
     /// From now on frames may be as large as requests may.
     fn admit_large(&mut self, kafka: &Kafka) {
         self.most = usize::try_from(kafka.settings.request_bytes.0).unwrap_or(usize::MAX);
+    }
+
+    /// Whether a frame was announced for which there is no room yet.
+    fn awaits_room(&self) -> bool {
+        let length = self.buffer.first_chunk::<4>();
+        let length = length.and_then(|length| usize::try_from(i32::from_be_bytes(*length)).ok());
+        self.held.is_none() && length.is_some_and(|length| length > SMALL_BYTES)
     }
 
     /// The next frame, and what it holds of the memory for requests; none at the end. It may be dropped and called again:

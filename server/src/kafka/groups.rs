@@ -34,7 +34,7 @@ impl Kafka {
         client_id: String,
         client_host: String,
     ) -> JoinGroupResponse {
-        if let Err(code) = check_group(&request.group_id) {
+        if let Err(code) = self.check_group(&request.group_id) {
             let mut refused = JoinGroupResponse::default()
                 .with_error_code(code)
                 .with_generation_id(-1)
@@ -45,13 +45,6 @@ impl Kafka {
         }
         let session_timeout_ms = request.session_timeout_ms;
         let member_id = request.member_id.to_string();
-        if !self.may_read_all(&request.group_id) {
-            let mut response = JoinGroupResponse::default()
-                .with_error_code(code::GROUP_AUTHORIZATION_FAILED)
-                .with_generation_id(-1);
-            response.protocol_name = (version < 7).then(StrBytes::default);
-            return response.with_member_id(text(&member_id));
-        }
         let joined = self.groups.join(JoinRequest {
             group_id: request.group_id.to_string(),
             member_id: member_id.clone(),
@@ -121,6 +114,9 @@ impl Kafka {
         request: SyncGroupRequest,
         version: i16,
     ) -> SyncGroupResponse {
+        if let Err(code) = self.check_group(&request.group_id) {
+            return SyncGroupResponse::default().with_error_code(code);
+        }
         let synced = self.groups.sync(SyncRequest {
             group_id: request.group_id.to_string(),
             member_id: request.member_id.to_string(),
@@ -181,6 +177,10 @@ impl Kafka {
             }]
         };
         let response = LeaveGroupResponse::default();
+        // A static member is named by what its operator called it, which others may know.
+        if let Err(code) = self.check_group(&request.group_id) {
+            return response.with_error_code(code);
+        }
         let left = match self.groups.leave(&request.group_id, &leaving) {
             Ok(left) => left,
             Err(error) => return response.with_error_code(code::of_group(&error)),
@@ -199,6 +199,15 @@ impl Kafka {
                 .with_error_code(code(left))
         });
         response.with_members(members.collect())
+    }
+
+    /// Refuses changes of a group that is a sink's, or has read what the user may not.
+    pub(super) fn check_group(&self, group_id: &str) -> Result<(), i16> {
+        check_group(group_id)?;
+        match self.may_read_all(group_id) {
+            true => Ok(()),
+            false => Err(code::GROUP_AUTHORIZATION_FAILED),
+        }
     }
 
     /// Whether the user may read all topics that a group has read: a group belongs to who reads the same.
@@ -277,10 +286,9 @@ impl Kafka {
     pub(super) async fn delete_groups(&self, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
         let mut results = Vec::with_capacity(request.groups_names.len());
         for group_id in request.groups_names {
-            let deleted = match (check_group(&group_id), self.may_read_all(&group_id)) {
-                (Err(code), _) => Err(code),
-                (Ok(()), false) => Err(code::GROUP_AUTHORIZATION_FAILED),
-                (Ok(()), true) => self
+            let deleted = match self.check_group(&group_id) {
+                Err(code) => Err(code),
+                Ok(()) => self
                     .groups
                     .delete(&group_id)
                     .await

@@ -37,7 +37,6 @@ use weir_topics::groups::{
 };
 
 use super::fetch::READ_COMMITTED;
-use super::reserved::check_group;
 use super::{Kafka, LEADER_EPOCH, code, text};
 
 /// What a client asks for instead of a time (KIP-79, KIP-734, KIP-405).
@@ -232,7 +231,7 @@ impl Kafka {
             instance_id: request.group_instance_id.map(|id| id.to_string()),
             generation: request.generation_id_or_member_epoch,
         };
-        let committed = match check_group(&membership.group_id) {
+        let committed = match self.check_group(&membership.group_id) {
             Err(code) => Err(code),
             Ok(()) => {
                 let request = CommitRequest {
@@ -324,7 +323,7 @@ impl Kafka {
 
     /// Forgets how far a group has read some partitions.
     pub(super) async fn offset_delete(&self, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
-        if let Err(code) = check_group(&request.group_id) {
+        if let Err(code) = self.check_group(&request.group_id) {
             return OffsetDeleteResponse::default().with_error_code(code);
         }
         let mut wanted = Vec::new();

@@ -33,7 +33,7 @@ use weir_topics::transactions::{
 };
 
 use super::offsets::partition_of;
-use super::reserved::{check_group, check_transactional_id};
+use super::reserved::check_transactional_id;
 use super::{Kafka, code, text};
 
 /// A partition of a request, as the log names it.
@@ -54,13 +54,13 @@ pub(super) fn rules(version: i16, first: i16) -> TransactionVersion {
     }
 }
 
-/// Refuses to write as a sink, or into the group of one.
-fn check_both(producer: &TransactionalProducer, group_id: &str) -> Result<(), i16> {
-    check_transactional_id(&producer.transactional_id)?;
-    check_group(group_id)
-}
-
 impl Kafka {
+    /// Refuses to write as a sink, or into a group that is a sink's, or has read what the user may not.
+    fn check_both(&self, producer: &TransactionalProducer, group_id: &str) -> Result<(), i16> {
+        check_transactional_id(&producer.transactional_id)?;
+        self.check_group(group_id)
+    }
+
     /// Gives a producer its number: one that none had, or that of its transactional id with the next epoch.
     pub(super) async fn init_producer_id(
         &self,
@@ -225,7 +225,7 @@ impl Kafka {
             request.producer_id.0,
             request.producer_epoch,
         );
-        let added = match check_both(&producer, &request.group_id) {
+        let added = match self.check_both(&producer, &request.group_id) {
             Err(code) => Err(code),
             Ok(()) => {
                 let added = self.transactions.add_offsets(&producer, &request.group_id);
@@ -283,7 +283,7 @@ impl Kafka {
             },
             offsets,
         };
-        let committed = match check_both(&producer, &request.group_id) {
+        let committed = match self.check_both(&producer, &request.group_id) {
             Err(code) => Err(code),
             Ok(()) => {
                 let rules = rules(version, 5);

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use weir_engine::{RowStream, Session, TransactionStatus};
 
@@ -23,6 +24,8 @@ use super::{Postgres, failure};
 pub(super) const SEND_BYTES: usize = 64 << 10;
 /// Prepared statements, portals and cursors that a connection may have.
 const NAMED_MAX: usize = 10_000;
+/// Bytes of the texts and values of those with a name.
+const NAMED_BYTES_MAX: usize = 16 << 20;
 
 /// Why something did not come to its end.
 #[derive(Debug)]
@@ -58,6 +61,8 @@ pub(super) struct Connection {
     pub(super) statements: HashMap<String, Arc<Prepared>>,
     pub(super) portals: HashMap<String, Portal>,
     pub(super) cursors: HashMap<String, Cursor>,
+    /// Permits for what named statements and portals hold, a permit a KiB.
+    room: Arc<Semaphore>,
     /// Whether a message of the extended protocol failed, and all up to `Sync` are passed over.
     skips: bool,
     /// What stops what runs now.
@@ -82,6 +87,7 @@ impl Connection {
             statements: HashMap::new(),
             portals: HashMap::new(),
             cursors: HashMap::new(),
+            room: Arc::new(Semaphore::new(NAMED_BYTES_MAX >> 10)),
             skips: false,
             stop,
         }
@@ -120,6 +126,14 @@ impl Connection {
                     continue;
                 }
             };
+            // A user who may no longer sign in gets nothing more, nor what was computed before.
+            if let Err(error) = self.session.rights() {
+                let report = Report::from(error).with_severity(Severity::Fatal);
+                self.wire.out.report(&report);
+                self.wire.flush().await?;
+                self.wire.shutdown().await;
+                return Ok(());
+            }
             self.carry_out(message).await?;
             drop(frame.memory);
         }
@@ -279,6 +293,30 @@ impl Connection {
         let message =
             format!("a connection may have {NAMED_MAX} prepared statements, portals and cursors");
         Err(Report::error("53400", message).into())
+    }
+
+    /// Room for what a named statement or portal holds; none is needed for the unnamed one, which the next replaces.
+    pub(super) fn room_for(
+        &self,
+        name: &str,
+        bytes: usize,
+    ) -> Outcome<Option<OwnedSemaphorePermit>> {
+        if name.is_empty() {
+            return Ok(None);
+        }
+        let permits = u32::try_from((bytes >> 10) + 1).unwrap_or(u32::MAX);
+        match Arc::clone(&self.room).try_acquire_many_owned(permits) {
+            Ok(room) => Ok(Some(room)),
+            Err(_) => {
+                let message = format!(
+                    "the prepared statements and portals of a connection may have {NAMED_BYTES_MAX} bytes"
+                );
+                let report = Report::error("53400", message);
+                Err(report
+                    .with_hint("close those that are no longer used")
+                    .into())
+            }
+        }
     }
 
     /// Does something that takes its time. A request to stop it, and a client that leaves, end it. What the engine does is

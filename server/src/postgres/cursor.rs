@@ -19,6 +19,9 @@ use super::spooled::Spooled;
 use super::value::Format;
 use super::wire::Report;
 
+/// Bytes of rows that one `FETCH` holds in memory: what goes backward, and what has come of a live query.
+const HELD_BYTES_MAX: usize = 64 << 20;
+
 /// A cursor.
 pub(super) struct Cursor {
     pub(super) schema: SchemaRef,
@@ -323,6 +326,7 @@ impl Connection {
             return Ok((source, count));
         }
         let mut batches = Vec::new();
+        let mut held = 0;
         let mut at = step.from;
         while at < step.to {
             let reading = spooled.clone().read(at, step.to);
@@ -330,6 +334,14 @@ impl Connection {
                 break;
             };
             at += batch.num_rows() as u64;
+            held += batch.get_array_memory_size();
+            if held > HELD_BYTES_MAX {
+                let message =
+                    format!("the rows of one FETCH backward may have {HELD_BYTES_MAX} bytes");
+                return Err(Report::error("54000", message)
+                    .with_hint("fetch fewer at a time")
+                    .into());
+            }
             batches.push(reversed(&batch)?);
         }
         batches.reverse();
@@ -347,6 +359,7 @@ impl Connection {
         let mut left = wanted;
         let patience = self.session.statement_timeout();
         let is_all = wanted == u64::MAX;
+        let mut held = 0;
         while left > 0 {
             let next = match rows.next().now_or_never() {
                 Some(next) => next,
@@ -367,7 +380,12 @@ impl Connection {
                 Some(Err(error)) => return Err(failure::plain(&error).into()),
             };
             left = left.saturating_sub(batch.num_rows() as u64);
+            held += batch.get_array_memory_size();
             batches.push(batch);
+            // The rest has not come yet, as far as this FETCH goes.
+            if held > HELD_BYTES_MAX {
+                break;
+            }
         }
         Ok(batches)
     }

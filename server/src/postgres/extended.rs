@@ -20,7 +20,9 @@ use super::wire::{Bind, Parse, Report, Target};
 impl Connection {
     /// `Parse`.
     pub(super) async fn parse(&mut self, parse: Parse) -> Outcome<()> {
-        let prepared = Prepared::new(parse.sql, parse.types)?;
+        let room = self.room_for(&parse.name, parse.sql.len())?;
+        let mut prepared = Prepared::new(parse.sql, parse.types)?;
+        prepared.room = room;
         self.refuse_in_failed(&prepared)?;
         let prepared = Arc::new(prepared);
         if parse.name.is_empty() {
@@ -50,10 +52,13 @@ impl Connection {
             return Err(Report::error("42P03", message).into());
         }
         self.check_room()?;
+        let bytes = bind.values.iter().flatten().map(bytes::Bytes::len).sum();
+        let room = self.room_for(&bind.portal, bytes)?;
         let values = self.values(&prepared, &bind.formats, &bind.values).await?;
         let portal = Portal {
             statement: prepared,
             values,
+            _room: room,
             formats: bind.result_formats,
             state: State::Bound,
             transaction: self.session.transaction_number(),

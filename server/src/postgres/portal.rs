@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
+use tokio::sync::OwnedSemaphorePermit;
 use weir_engine::{Answer, AnswerKind, RowStream, ScalarValue};
 
 use super::connection::{Connection, Outcome, SEND_BYTES};
@@ -17,6 +18,8 @@ use crate::encode::EncodeError;
 pub(super) struct Portal {
     pub(super) statement: Arc<Prepared>,
     pub(super) values: Vec<ScalarValue>,
+    /// Its place in the room for those that have a name.
+    pub(super) _room: Option<OwnedSemaphorePermit>,
     /// The codes of the formats of its columns.
     pub(super) formats: Vec<i16>,
     pub(super) state: State,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use parking_lot::Mutex;
+use tokio::sync::OwnedSemaphorePermit;
 use weir_engine::sql::statement::{self, fold};
 use weir_engine::sql::{Parsed, Statement, ast};
 use weir_engine::{Description, Request, ScalarValue, sql};
@@ -23,6 +24,8 @@ pub(super) struct Prepared {
     pub(super) parsed: Option<Parsed>,
     /// OIDs of the parameters' types as the client gave them.
     pub(super) oids: Vec<u32>,
+    /// Its place in the room for those that have a name.
+    pub(super) room: Option<OwnedSemaphorePermit>,
     /// What it wants and gives, once that was asked for.
     description: Mutex<Option<Arc<Description>>>,
     /// The types of the columns that the client was told of before anything ran.
@@ -49,6 +52,7 @@ impl Prepared {
             text,
             parsed,
             oids,
+            room: None,
             description: Mutex::default(),
             promised: Mutex::default(),
         }
@@ -243,7 +247,9 @@ impl Connection {
                 let oids = types.iter().map(|data_type| self.oid_of(data_type));
                 let oids = oids.collect::<Result<Vec<_>, _>>()?;
                 let parsed = Parsed::clone(statement);
-                let prepared = Arc::new(Prepared::of(text.to_owned(), Some(parsed), oids));
+                let mut prepared = Prepared::of(text.to_owned(), Some(parsed), oids);
+                prepared.room = self.room_for(&name, text.len())?;
+                let prepared = Arc::new(prepared);
                 self.description(&prepared).await?;
                 self.statements.insert(name, prepared);
                 Ok(Given::Done("PREPARE".to_owned()))

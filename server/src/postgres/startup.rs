@@ -87,8 +87,9 @@ pub(super) async fn start(
     if door.draining.is_cancelled() {
         return refuse(wire, listener::shutting_down()).await;
     }
-    if door.tls.is_some() && !is_encrypted && !from.to_canonical().is_loopback() {
-        let report = Report::error("28000", "this server speaks to other machines by TLS only")
+    // Also from this machine: what forwards others' connections is on it.
+    if door.tls.is_some() && !is_encrypted {
+        let report = Report::error("28000", "this server speaks TLS only")
             .with_hint("connect with sslmode=require");
         return refuse(wire, report).await;
     }
@@ -113,6 +114,8 @@ pub(super) async fn start(
         Ok(session) => session,
         Err(report) => return refuse(wire, report).await,
     };
+    let most = usize::try_from(door.settings.message_bytes.0).unwrap_or(usize::MAX);
+    wire.admit_large(most.min(i32::MAX as usize));
     // After signing in: nobody else is told which databases there are.
     if let Some(database) = database.filter(|database| database != DATABASE) {
         // A client that names none asks for one of the user's name, which libpq fills in.
@@ -143,9 +146,7 @@ pub(super) async fn start(
 }
 
 fn new_wire(door: &Postgres, stream: Box<dyn Io>) -> Stream {
-    let most = usize::try_from(door.settings.message_bytes.0).unwrap_or(usize::MAX);
-    let most = most.min(i32::MAX as usize);
-    Wire::new(stream, most, Arc::clone(&door.large), door.settings.stall)
+    Wire::new(stream, Arc::clone(&door.large), door.settings.stall)
 }
 
 /// Says why not, and ends.

@@ -1,4 +1,4 @@
-//! From the node to what runs it.
+//! From the nodes that DataFusion does not have to what runs them.
 
 use std::sync::Arc;
 
@@ -13,8 +13,9 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 
 use super::exec::{AsOfExec, Sides};
 use super::join::AsOfJoin;
+use crate::guard::{GuardExec, is_guard};
 
-/// DataFusion's planner, which also knows [`AsOfJoin`].
+/// DataFusion's planner, which also knows [`AsOfJoin`], and guards.
 #[derive(Debug, Default)]
 pub struct AsOfPlanner;
 
@@ -41,6 +42,12 @@ impl ExtensionPlanner for AsOfPlanner {
         session: &dyn Session,
         context: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        if is_guard(node) {
+            let [input] = physical_inputs else {
+                return Ok(None);
+            };
+            return Ok(Some(Arc::new(GuardExec::new(Arc::clone(input)))));
+        }
         let Some(join) = node.as_any().downcast_ref::<AsOfJoin>() else {
             return Ok(None);
         };

@@ -14,6 +14,7 @@ use weir_connectors::topic::{FollowedTable, MirroredTable, StreamTable};
 use super::stream::WatermarkedStream;
 use crate::asof::as_asof_join;
 use crate::error::{Error, Result};
+use crate::guard::{behind_guard, guarded};
 
 /// Gives the plan and the column where carrying begins, of a plan where it does.
 pub(crate) type Leaf<'a> = dyn FnMut(&LogicalPlan) -> Result<Option<(LogicalPlan, Column)>> + 'a;
@@ -58,6 +59,10 @@ pub(crate) fn carry(
             let columns = unnest.exec_columns.clone();
             let plan = unnest_with_options(input, columns, unnest.options.clone())?;
             Ok((plan, column))
+        }
+        plan if let Some(input) = behind_guard(plan) => {
+            let (input, column) = carry(input, name, leaf)?;
+            Ok((guarded(input), column))
         }
         // Rows in a window are in no order.
         LogicalPlan::Sort(sort) if sort.fetch.is_none() => carry(&sort.input, name, leaf),

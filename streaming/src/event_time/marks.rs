@@ -10,6 +10,7 @@ use super::carry::{changes, node_name};
 use super::close::{WindowClose, Windows, as_window_close};
 use super::time::nanos_per_unit;
 use crate::error::{Error, Result};
+use crate::guard::behind_guard;
 
 /// What tells a column that all rows with one of its values come in one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,7 @@ fn marks(plan: &LogicalPlan) -> Vec<Option<Mark>> {
         }
         LogicalPlan::Filter(filter) => marks(&filter.input),
         LogicalPlan::SubqueryAlias(alias) => marks(&alias.input),
+        plan if let Some(input) = behind_guard(plan) => marks(input),
         LogicalPlan::Sort(sort) if sort.fetch.is_none() => marks(&sort.input),
         LogicalPlan::Distinct(Distinct::All(input)) => marks(input),
         LogicalPlan::Aggregate(aggregate) if is_by_window(plan) => {
@@ -247,7 +249,7 @@ pub(crate) fn check(plan: &LogicalPlan) -> Result<()> {
         | LogicalPlan::Values(_) => {}
         LogicalPlan::Sort(sort) if sort.fetch.is_none() => {}
         LogicalPlan::Join(join) if is_lookup(join) => {}
-        plan if is_by_window(plan) => {}
+        plan if is_by_window(plan) || behind_guard(plan).is_some() => {}
         LogicalPlan::TableScan(scan) => {
             if changes(plan)? {
                 let message = format!("{} is in no window", scan.table_name);

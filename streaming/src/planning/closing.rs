@@ -5,8 +5,7 @@ use std::sync::Arc;
 use datafusion::common::{Column, DFSchema, DFSchemaRef};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{
-    Aggregate, Expr, Extension, Join, LogicalPlan, LogicalPlanBuilder, TableScan,
-    UserDefinedLogicalNodeCore,
+    Aggregate, Expr, Join, LogicalPlan, LogicalPlanBuilder, TableScan, UserDefinedLogicalNodeCore,
 };
 
 use super::needed::{NeededUntil, joins_below};
@@ -14,8 +13,8 @@ use super::parts::{Parts, can_be_parted};
 use super::{Inputs, Walk};
 use crate::error::{Error, Result};
 use crate::event_time::{
-    EventSource, Reading, WINDOW_END, WatermarkedStream, WindowClose, Windows, carry,
-    closing_below, is_by_window,
+    EventSource, Reading, WINDOW_END, WatermarkedStream, WindowClose, Windows, as_window_close,
+    carry, closing_below, is_by_window,
 };
 use crate::operators::{
     Boxed, ClosingWindows, Linear, OnTime, Sessions, TooLate, WatermarkSource, WhileOpen, scan_of,
@@ -116,7 +115,7 @@ impl Walk<'_> {
         let end = end.ok_or(Error::Internal("a window has no end"))?;
         let mut inputs = Inputs::default();
         let (input, end) = carry(&aggregate.input, WINDOW_END, &mut |plan| {
-            let is_window = matches!(plan, LogicalPlan::Extension(Extension { .. }));
+            let is_window = as_window_close(plan).is_some();
             Ok(is_window.then(|| (inputs.add(windows.schema()), end.clone())))
         })?;
         let mut keys = aggregate.group_expr.clone();

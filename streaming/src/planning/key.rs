@@ -12,6 +12,7 @@ use datafusion::logical_expr::{
 use weir_connectors::topic::{FollowedTable, MirroredTable};
 
 use crate::asof::as_asof_join;
+use crate::guard::behind_guard;
 
 /// Columns whose values no two rows of an answer share, as numbers in order; where an answer never has more than one row, no columns.
 /// `None` where nothing is known: the rows of streams have no key.
@@ -47,6 +48,7 @@ fn key_of(plan: &LogicalPlan) -> Option<Key> {
             Some(key)
         }
         LogicalPlan::SubqueryAlias(alias) => key_of(&alias.input),
+        plan if let Some(input) = behind_guard(plan) => key_of(input),
         LogicalPlan::Sort(sort) => key_of(&sort.input),
         LogicalPlan::Limit(limit) => key_of(&limit.input),
         LogicalPlan::Repartition(repartition) => key_of(&repartition.input),

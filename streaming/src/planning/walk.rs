@@ -31,6 +31,7 @@ use crate::error::{Error, Result};
 use crate::event_time::{
     EventTime, WatermarkedStream, as_window_close, closing_below, is_by_window,
 };
+use crate::guard::behind_guard;
 use crate::operators::{
     Aggregate as Groups, Boxed, Calls, Constant, InnerJoin, Linear, MirrorSource, Ranking,
     Recompute, StreamSource, TableSource, Top, scan_of,
@@ -112,6 +113,8 @@ impl<'a> Walk<'a> {
             match plan {
                 LogicalPlan::TableScan(scan) => self.scan(plan, scan).await,
                 plan if is_by_window(plan) => self.linear(plan).await,
+                // An operator of its own: what is above it sees what it gives, and nothing else.
+                plan if let Some(input) = behind_guard(plan) => self.operator(input).await,
                 LogicalPlan::Projection(_)
                 | LogicalPlan::Filter(_)
                 | LogicalPlan::SubqueryAlias(_)

@@ -1,20 +1,14 @@
 //! A relation that is planned by itself: nothing from outside gets in between its operators.
 
-use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result;
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::error::DataFusionError;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType};
-use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties,
-};
+use datafusion::physical_plan::ExecutionPlan;
+use weir_streaming::GuardExec;
 
 /// A plan as a relation that takes no filters: those of its reader stay above it.
 #[derive(Debug)]
@@ -57,70 +51,6 @@ impl TableProvider for Guarded {
             plan = plan.limit(0, limit)?;
         }
         let inner = state.create_physical_plan(&plan.build()?).await?;
-        Ok(Arc::new(BarrierExec(inner)))
-    }
-}
-
-/// Gives what its input gives. As it says nothing of filters, none is moved through it.
-#[derive(Debug)]
-struct BarrierExec(Arc<dyn ExecutionPlan>);
-
-impl DisplayAs for BarrierExec {
-    fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BarrierExec")
-    }
-}
-
-impl ExecutionPlan for BarrierExec {
-    fn name(&self) -> &'static str {
-        "BarrierExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.0.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.0]
-    }
-
-    fn apply_expressions(
-        &self,
-        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-        _options: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        match children.as_slice() {
-            [input] => Ok(Arc::new(Self(Arc::clone(input)))),
-            _ => Err(DataFusionError::Internal(
-                "BarrierExec has one input".to_owned(),
-            )),
-        }
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-        self.replace_children(children, options)
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn execute(
-        &self,
-        partition: usize,
-        context: Arc<TaskContext>,
-    ) -> Result<SendableRecordBatchStream> {
-        self.0.execute(partition, context)
+        Ok(Arc::new(GuardExec::new(inner)))
     }
 }

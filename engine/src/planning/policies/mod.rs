@@ -1,8 +1,8 @@
 //! What a policy leaves of a relation: its rows filtered, its columns masked.
 //!
 //! In: a relation as it was opened, and the policies that its reader is subject to. Out: a relation with the same columns.
-//! A bounded query sees it behind a [`guarded::Guarded`], so that no condition of the reader's own is asked of rows that the
-//! reader may not see, where an error would tell of them.
+//! It stands behind a guard, so that no condition of the reader's own is asked of rows that the reader may not see, where an error
+//! would tell of them. So does a view whose reader may not read what it reads.
 
 mod guarded;
 
@@ -42,10 +42,18 @@ impl Planner {
         let user = rights.principal().user();
         let policies: Vec<&Policy> = policies.iter().map(AsRef::as_ref).collect();
         let plan = self.seen_through(entry, &policies, user, opened)?;
-        Ok(match self.reading {
+        Ok(self.guarded(plan))
+    }
+
+    /// A plan as a relation whose reader's own conditions are asked of its rows alone, and not of those that it leaves out: an error
+    /// would tell of them.
+    pub(super) fn guarded(&self, plan: LogicalPlan) -> Arc<dyn TableProvider> {
+        self.opened.lock().is_guarded = true;
+        match self.reading {
             Reading::Bounded => Arc::new(Guarded::new(plan)),
-            Reading::Live => Arc::new(ViewTable::new(plan, None)),
-        })
+            // It is followed, and so has to stay in sight.
+            Reading::Live => Arc::new(ViewTable::new(weir_streaming::guarded(plan), None)),
+        }
     }
 
     /// Whether a policy can be used: its expressions are planned over the relation's columns.

@@ -1,8 +1,8 @@
 //! Calls of PostgreSQL's functions under the names and with the arguments that DataFusion, or `functions/`, knows.
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    ObjectName,
+    self, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
+    Ident, ObjectName,
 };
 
 use super::{call, called, literal, number, plain_args, text};
@@ -126,12 +126,42 @@ pub(super) fn settle(function: &Function) -> Option<Expr> {
             let local = settle_date_trunc((*unit).clone(), local);
             Some(call("timezone", [(*zone).clone(), local]))
         }
+        ("coalesce", args) => arrays_read(args),
+        ("age", [number]) if is_xid(number) => Some(call("xid_age", [(*number).clone()])),
         ("age", [since]) => Some(call("age", [call("current_date", []), (*since).clone()])),
         ("substring" | "substr", [value, pattern]) if literal(pattern).is_some() => Some(call(
             "substring_pattern",
             [(*value).clone(), (*pattern).clone()],
         )),
         _ => None,
+    }
+}
+
+/// `coalesce(a, '{}')` where the literal is read as an array if the others are arrays.
+fn arrays_read(args: &[&Expr]) -> Option<Expr> {
+    let is_array =
+        |arg: &Expr| literal(arg).is_some_and(|text| text.starts_with('{') && text.ends_with('}'));
+    let other = args.iter().find(|arg| literal(arg).is_none())?;
+    if !args.iter().any(|arg| is_array(arg)) {
+        return None;
+    }
+    let args = args.iter().map(|arg| match is_array(arg) {
+        true => call("array_as", [(*other).clone(), (*arg).clone()]),
+        false => (*arg).clone(),
+    });
+    Some(call("coalesce", args.collect::<Vec<_>>()))
+}
+
+/// Whether an expression says that it is the number of a transaction, and no moment.
+fn is_xid(expr: &Expr) -> bool {
+    match expr {
+        Expr::Function(function) => called(&function.name).as_deref() == Some("catalog_xmin"),
+        Expr::Cast {
+            data_type: ast::DataType::Custom(name, _),
+            ..
+        } => called(name).as_deref() == Some("xid"),
+        Expr::Nested(inner) => is_xid(inner),
+        _ => false,
     }
 }
 

@@ -95,7 +95,7 @@ fn name_of(expr: &Expr) -> Option<String> {
             kind: CastKind::Cast | CastKind::DoubleColon,
             ..
         } => name_of(expr)
-            .filter(|name| name != "?column?")
+            .filter(|name| name != "?column?" && !is_of_type(expr))
             .or_else(|| Some(type_name(data_type))),
         Expr::TypedString(typed) => Some(type_name(&typed.data_type)),
         Expr::Interval(_) => known("interval"),
@@ -132,6 +132,16 @@ fn name_of(expr: &Expr) -> Option<String> {
             _ => None,
         },
         _ => None,
+    }
+}
+
+/// Whether an expression has its name from a type only, which gives way to that of a cast around it.
+fn is_of_type(expr: &Expr) -> bool {
+    match expr {
+        Expr::Cast { expr, .. } => name_of(expr).is_none() || is_of_type(expr),
+        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => is_of_type(inner),
+        Expr::TypedString(_) => true,
+        _ => false,
     }
 }
 

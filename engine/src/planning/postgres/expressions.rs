@@ -21,16 +21,25 @@ pub(super) fn before(expr: &mut Expr) -> Result<()> {
         *expr = super::queries::as_array(query)?;
     }
     // `a[2:]`: to the end, which no array reaches.
-    if let Expr::CompoundFieldAccess { access_chain, .. } = expr {
+    if let Expr::CompoundFieldAccess { root, access_chain } = expr {
+        let is_named = matches!(**root, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
         for access in access_chain {
-            if let AccessExpr::Subscript(Subscript::Slice {
-                lower_bound,
-                upper_bound,
-                ..
-            }) = access
-            {
-                lower_bound.get_or_insert_with(|| super::number(1));
-                upper_bound.get_or_insert_with(|| super::number(i64::from(i32::MAX)));
+            match access {
+                AccessExpr::Subscript(Subscript::Slice {
+                    lower_bound,
+                    upper_bound,
+                    ..
+                }) => {
+                    lower_bound.get_or_insert_with(|| super::number(1));
+                    upper_bound.get_or_insert_with(|| super::number(i64::from(i32::MAX)));
+                }
+                // `(row).field`: the planner takes the field's name as a text.
+                AccessExpr::Dot(field) if !is_named => {
+                    if let Expr::Identifier(name) = &*field {
+                        *field = text(crate::statements::normalized(name));
+                    }
+                }
+                AccessExpr::Dot(_) | AccessExpr::Subscript(_) => {}
             }
         }
     }

@@ -108,11 +108,13 @@ fn limited(plan: &LogicalPlan, mut wanted: Wanted) -> Result<Option<LogicalPlan>
             for predicate in own {
                 rows = rows.filter(predicate)?;
             }
-            let number = row_number()
-                .partition_by(keys)
-                .order_by(wanted.order)
-                .build()?
-                .alias(NUMBER);
+            let number = row_number().partition_by(keys);
+            // An empty order is none: DataFusion takes it for one by a column that is not there.
+            let number = match wanted.order.is_empty() {
+                true => number,
+                false => number.order_by(wanted.order),
+            };
+            let number = number.build()?.alias(NUMBER);
             let rows = rows.window(vec![number])?.build()?;
             let number = Expr::Column(Column::new_unqualified(NUMBER));
             let first = number

@@ -16,6 +16,7 @@ pub(crate) mod operators;
 mod queries;
 mod rows;
 mod set_returning;
+mod system_columns;
 mod whole_rows;
 
 use std::ops::ControlFlow;
@@ -39,6 +40,7 @@ pub(super) fn settle(
 ) -> Result<()> {
     let mut settler = Settler {
         depth: 0,
+        scopes: system_columns::Scopes::default(),
         columns_of,
     };
     match sql.visit(&mut settler) {
@@ -50,6 +52,7 @@ pub(super) fn settle(
 struct Settler<'a> {
     /// How many queries the one at hand stands in.
     depth: usize,
+    scopes: system_columns::Scopes,
     columns_of: &'a dyn Fn(&ObjectName) -> Vec<String>,
 }
 
@@ -79,6 +82,12 @@ impl VisitorMut for Settler<'_> {
         columns::name(select, self.depth == 1);
         whole_rows::write_out(select, self.columns_of);
         set_returning::in_projection(select);
+        self.scopes.enter(select, self.columns_of);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, _select: &mut Select) -> ControlFlow<Error> {
+        self.scopes.leave();
         ControlFlow::Continue(())
     }
 
@@ -87,6 +96,7 @@ impl VisitorMut for Settler<'_> {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        self.scopes.settle(expr);
         flow(expressions::before(expr))
     }
 
@@ -180,7 +190,16 @@ fn called(name: &ObjectName) -> Option<String> {
     let part = |part: &ast::ObjectNamePart| part.as_ident().map(crate::statements::normalized);
     match name.0.as_slice() {
         [name] => part(name),
-        [schema, name] if part(schema)? == "pg_catalog" => part(name),
+        [schema, name] => {
+            let name = part(name)?;
+            // The standard's schema has functions for its own views, which clients call.
+            let is_there = match part(schema)?.as_str() {
+                "pg_catalog" => true,
+                "information_schema" => name.starts_with("_pg_"),
+                _ => false,
+            };
+            is_there.then_some(name)
+        }
         _ => None,
     }
 }

@@ -82,6 +82,15 @@ impl ExprPlanner for Operators {
             (Op::Question, ..) => called("jsonb_exists", vec![l, r]),
             (Op::QuestionPipe, ..) => called("jsonb_exists_any", vec![l, r]),
             (Op::QuestionAnd, ..) => called("jsonb_exists_all", vec![l, r]),
+            // A literal is read as what it is compared with.
+            (Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq, List, Literal) => {
+                let right = cast(r, l.get_type(schema)?);
+                original(op, l, right)
+            }
+            (Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq, Literal, List) => {
+                let left = cast(l, r.get_type(schema)?);
+                original(op, left, r)
+            }
             (Op::AtArrow, List, Literal) => {
                 let list = l.get_type(schema)?;
                 let right = cast(r, list);

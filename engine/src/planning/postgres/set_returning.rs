@@ -19,6 +19,8 @@ use crate::error::{Error, Result};
 enum Columns {
     /// One, which has the function's name, or that of its alias.
     One,
+    /// One, of one row: the value that the function gives.
+    Single,
     /// One of this name.
     Named(&'static str),
     /// The fields of its rows.
@@ -44,7 +46,7 @@ const fn rows(name: &'static str, list: &'static str, columns: Columns) -> SetRe
 
 const PAIR: Columns = Columns::Fields(&["key", "value"]);
 
-const ALL: [SetReturning; 21] = [
+const ALL: [SetReturning; 23] = [
     SetReturning {
         name: "unnest",
         list: None,
@@ -90,6 +92,16 @@ const ALL: [SetReturning; 21] = [
     rows("json_to_record", "make_array", Columns::Declared),
     rows("jsonb_to_record", "make_array", Columns::Declared),
     rows("_pg_expandarray", "numbered", Columns::Fields(&["x", "n"])),
+    rows(
+        "pg_options_to_table",
+        "option_pairs",
+        Columns::Fields(&["option_name", "option_value"]),
+    ),
+    rows(
+        "aclexplode",
+        "acl_items",
+        Columns::Fields(&["grantor", "grantee", "privilege_type", "is_grantable"]),
+    ),
 ];
 
 /// Aggregates whose one value makes one row of all.
@@ -118,6 +130,30 @@ pub(super) fn is_one(name: &str) -> bool {
 /// Whether a function is an aggregate that people write.
 pub(super) fn is_aggregate(name: &str) -> bool {
     AGGREGATES.contains(&name)
+}
+
+/// Functions that give one value, and stand in `FROM` as a row of it.
+const SINGLE: [SetReturning; 8] = [
+    single("current_database"),
+    single("current_schema"),
+    single("current_schemas"),
+    single("current_setting"),
+    single("pg_backend_pid"),
+    single("string_to_array"),
+    single("txid_current"),
+    single("version"),
+];
+
+const fn single(name: &'static str) -> SetReturning {
+    SetReturning {
+        name,
+        list: None,
+        columns: Columns::Single,
+    }
+}
+
+fn in_from_known(name: &str) -> Option<&'static SetReturning> {
+    known(name).or_else(|| SINGLE.iter().find(|function| function.name == name))
 }
 
 fn known(name: &str) -> Option<&'static SetReturning> {
@@ -228,7 +264,14 @@ pub(super) fn in_from(factor: &mut TableFactor) -> Result<()> {
         ),
         _ => return Ok(()),
     };
-    let Some(function) = name.as_deref().and_then(known) else {
+    let Some(function) = name.as_deref().and_then(in_from_known) else {
+        // A function is looked up without its schema.
+        if let TableFactor::Table { name: written, .. } = factor
+            && written.0.len() > 1
+            && let Some(name) = name
+        {
+            *written = ast::ObjectName::from(vec![Ident::new(name)]);
+        }
         return match with_ordinality {
             true => Err(Error::unsupported(
                 "WITH ORDINALITY of this function is not supported",
@@ -241,8 +284,9 @@ pub(super) fn in_from(factor: &mut TableFactor) -> Result<()> {
     let is_numbers = function.name == "generate_series" && args.iter().all(is_number);
     if is_numbers
         && !with_ordinality
-        && let TableFactor::Table { alias, .. } = factor
+        && let TableFactor::Table { name, alias, .. } = factor
     {
+        *name = ast::ObjectName::from(vec![Ident::new(function.name)]);
         *alias = Some(with_column(alias.take(), function.name));
         return Ok(());
     }
@@ -291,6 +335,10 @@ fn as_query(
     alias: Option<TableAlias>,
 ) -> Result<TableFactor> {
     let lists: Vec<Expr> = match function.list {
+        None if matches!(function.columns, Columns::Single) => {
+            let value = call(function.name, args.iter().cloned());
+            vec![call("make_array", [value])]
+        }
         None => args.to_vec(),
         Some(list) => vec![call(list, args.iter().cloned())],
     };
@@ -304,7 +352,7 @@ fn as_query(
         .first()
         .map(|list| format!("unnest(ordinals({list}))"));
     let (sql, defaults): (String, Vec<String>) = match &function.columns {
-        Columns::One | Columns::Named(_) => {
+        Columns::One | Columns::Named(_) | Columns::Single => {
             let default = match (&function.columns, &alias) {
                 (Columns::Named(name), _) => (*name).to_owned(),
                 (_, Some(alias)) => alias.name.to_string(),
@@ -355,7 +403,7 @@ fn as_query(
         })
         .collect();
     let rows = match &function.columns {
-        Columns::One | Columns::Named(_) => format!("SELECT {sql}"),
+        Columns::One | Columns::Named(_) | Columns::Single => format!("SELECT {sql}"),
         Columns::Fields(_) | Columns::Declared => {
             let list = lists.first().map(ToString::to_string).unwrap_or_default();
             let number = match with_ordinality {

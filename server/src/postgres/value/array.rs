@@ -44,6 +44,25 @@ pub(super) fn text(array: &ArrayRef, zone: &Zone) -> Result<Write, EncodeError> 
     }))
 }
 
+/// What writes lists of numbers as vectors: their elements with a space between.
+pub(super) fn vector(array: &ArrayRef, zone: &Zone) -> Result<Write, EncodeError> {
+    let lists = array.as_list::<i32>().clone();
+    let DataType::List(item) = array.data_type() else {
+        return Err(not_a_list(array));
+    };
+    let items = Column::new(lists.values(), item, Format::Text, zone)?;
+    Ok(Box::new(move |row, out| {
+        let (from, to) = (lists.value_offsets()[row], lists.value_offsets()[row + 1]);
+        for at in from..to {
+            if at > from {
+                out.push(b' ');
+            }
+            items.value(usize::try_from(at).unwrap_or_default(), out)?;
+        }
+        Ok(())
+    }))
+}
+
 /// An element, in quotes where it would not read back without.
 fn element(value: &[u8], out: &mut Vec<u8>) {
     let is_plain = !value.is_empty()
@@ -66,8 +85,18 @@ fn element(value: &[u8], out: &mut Vec<u8>) {
 
 /// What writes lists in binary: number of dimensions, whether there are nulls, type of the elements, then length and
 /// lower bound of each dimension, then the elements.
-pub(super) fn binary(array: &ArrayRef, zone: &Zone) -> Result<Write, EncodeError> {
-    let (item, depth) = innermost(array)?;
+pub(super) fn binary(
+    array: &ArrayRef,
+    data_type: PgType,
+    zone: &Zone,
+) -> Result<Write, EncodeError> {
+    let (mut item, depth) = innermost(array)?;
+    // The column may say more of its items than they do.
+    item = match data_type {
+        PgType::Array(told) => told.of().marked(item),
+        PgType::OidVector => PgType::Oid.marked(item),
+        _ => item,
+    };
     let element = PgType::of_field(&item).oid();
     let mut levels = Vec::new();
     let mut values = plain(array)?;

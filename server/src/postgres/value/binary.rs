@@ -113,7 +113,7 @@ pub(super) fn writer(
                 Ok(())
             })
         }
-        (T::List(_), _) => array::binary(array, zone)?,
+        (T::List(_), _) => array::binary(array, *data_type, zone)?,
         // JSON is sent as its text.
         _ => as_text::writer(array, field, data_type, zone)?,
     })

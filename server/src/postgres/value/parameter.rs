@@ -141,7 +141,9 @@ pub(crate) fn from_text(data_type: PgType, text: &str) -> Result<ScalarValue, Pa
         | PgType::Name
         | PgType::Char
         | PgType::Json
-        | PgType::Jsonb => ScalarValue::Utf8View(Some(text.to_owned())),
+        | PgType::Jsonb
+        | PgType::Int2Vector
+        | PgType::OidVector => ScalarValue::Utf8View(Some(text.to_owned())),
     })
 }
 
@@ -238,6 +240,8 @@ fn from_binary(data_type: PgType, bytes: &[u8]) -> Result<ScalarValue, Parameter
             _ => return Err(wrong()),
         },
         PgType::Array(item) => array(item, bytes).ok_or_else(wrong)??,
+        // Nobody has a value of these to send but as the text that it came as.
+        PgType::Int2Vector | PgType::OidVector => return Err(wrong()),
         PgType::Text | PgType::Varchar | PgType::Name | PgType::Char | PgType::Json => text(bytes)?,
     })
 }

@@ -29,6 +29,9 @@ pub(crate) enum PgType {
     Uuid,
     Json,
     Jsonb,
+    /// Arrays of `int2` and of `oid` in the catalog, which are written without braces.
+    Int2Vector,
+    OidVector,
     /// Arrays of these, of however many dimensions.
     Array(Item),
 }
@@ -72,7 +75,13 @@ const TYPES: &[(PgType, u32, u32, i16, &str)] = &[
     (PgType::Uuid, 2950, 2951, 16, "uuid"),
     (PgType::Json, 114, 199, -1, "json"),
     (PgType::Jsonb, 3802, 3807, -1, "jsonb"),
+    (PgType::Int2Vector, 22, 1006, -1, "int2vector"),
+    (PgType::OidVector, 30, 1013, -1, "oidvector"),
 ];
+
+/// Where a field says what its values are beyond their Arrow type, and how the types of PostgreSQL's catalog begin there.
+const EXTENSION: &str = "ARROW:extension:name";
+const CATALOG: &str = "weir.pg.";
 
 /// `unknown`, and `bpchar`, which is text here.
 const UNKNOWN: u32 = 705;
@@ -141,12 +150,12 @@ impl PgType {
 
     /// The type that a column is sent in.
     pub(crate) fn of_field(field: &Field) -> Self {
-        let extension = field.metadata().get("ARROW:extension:name");
+        let extension = field.metadata().get(EXTENSION);
         match extension.map(String::as_str) {
             Some("weir.uuid" | "arrow.uuid") => return Self::Uuid,
             Some("arrow.json") => return Self::Json,
             Some(named) => {
-                let named = named.strip_prefix("weir.pg.");
+                let named = named.strip_prefix(CATALOG);
                 if let Some(named) = named.and_then(Self::of_catalog) {
                     return named;
                 }
@@ -156,14 +165,33 @@ impl PgType {
         Self::of(field.data_type())
     }
 
+    /// A field of values of this type, if that is one of the catalog's, which the field does not tell by itself.
+    pub(super) fn marked(self, field: Field) -> Field {
+        let name = match self {
+            Self::Oid => "oid",
+            Self::Name => "name",
+            Self::Char => "char",
+            Self::Varchar => "varchar",
+            _ => return field,
+        };
+        let mut metadata = field.metadata().clone();
+        metadata.insert(EXTENSION.to_owned(), format!("{CATALOG}{name}"));
+        field.with_metadata(metadata)
+    }
+
     /// Types that only PostgreSQL's own catalog has.
     fn of_catalog(name: &str) -> Option<Self> {
+        if let Some(item) = name.strip_prefix('_') {
+            return Self::of_catalog(item).map(Self::array);
+        }
         match name {
             "oid" => Some(Self::Oid),
             "name" => Some(Self::Name),
             "char" => Some(Self::Char),
             "varchar" => Some(Self::Varchar),
             "jsonb" => Some(Self::Jsonb),
+            "int2vector" => Some(Self::Int2Vector),
+            "oidvector" => Some(Self::OidVector),
             _ => None,
         }
     }
@@ -235,7 +263,9 @@ impl PgType {
             | Self::Char
             | Self::Uuid
             | Self::Json
-            | Self::Jsonb => return None,
+            | Self::Jsonb
+            | Self::Int2Vector
+            | Self::OidVector => return None,
         })
     }
 }

@@ -120,6 +120,9 @@ pub(super) fn writer(
                 Ok(())
             })
         }
+        T::List(_) if matches!(data_type, PgType::Int2Vector | PgType::OidVector) => {
+            array::vector(array, zone)?
+        }
         T::List(_) => array::text(array, zone)?,
         _ => json(array, field)?,
     })

@@ -62,15 +62,21 @@ pub(crate) struct Wire<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    pub(crate) fn new(stream: S, message_bytes_max: usize, large: Large, stall: Duration) -> Self {
+    /// A stream that takes small messages alone, until [`Self::admit_large`].
+    pub(crate) fn new(stream: S, large: Large, stall: Duration) -> Self {
         Self {
             stream,
             input: BytesMut::with_capacity(BUFFER_BYTES),
             out: Out::default(),
-            message_bytes_max,
+            message_bytes_max: STARTUP_BYTES,
             large,
             stall,
         }
+    }
+
+    /// From now on messages may have so many bytes: it is known whose they are.
+    pub(crate) fn admit_large(&mut self, message_bytes_max: usize) {
+        self.message_bytes_max = message_bytes_max;
     }
 
     /// The stream itself, when nothing has been read ahead: what follows in plain text on a request for TLS is somebody
