@@ -51,7 +51,7 @@ fn classify(error: &DataFusionError) -> Error {
         DataFusionError::ArrowError(cause, _) => from_arrow(cause),
         DataFusionError::SchemaError(cause, _) => from_schema(cause),
         DataFusionError::SQL(cause, _) => Error::invalid(SqlState::SYNTAX_ERROR, cause.to_string()),
-        DataFusionError::NotImplemented(message) => Error::unsupported(message.clone()),
+        DataFusionError::NotImplemented(message) => from_not_implemented(message),
         DataFusionError::Plan(message) => from_plan(message),
         DataFusionError::Configuration(message) => {
             Error::invalid(SqlState::INVALID_PARAMETER_VALUE, message.clone())
@@ -69,6 +69,15 @@ fn classify(error: &DataFusionError) -> Error {
         }
         other => internal(&other.strip_backtrace()),
     }
+}
+
+fn from_not_implemented(message: &str) -> Error {
+    let expression = message.strip_prefix("Physical plan does not support logical expression ");
+    if expression.is_some_and(|expression| expression.contains("<subquery>")) {
+        return Error::unsupported("no join can be made of this subquery")
+            .with_hint("write it as a join: what changes is followed through joins alone");
+    }
+    Error::unsupported(message)
 }
 
 /// An error of Weir's own that passed through DataFusion, or one that only has text.

@@ -15,7 +15,7 @@ use weir_base::{Offset, OffsetVector, Origin, ResumeToken, TopicId};
 use weir_connectors::topic::FollowedTable;
 use weir_topics::{Pin, Topic};
 
-use crate::checkpoint::{CopyState, Flight, JobStore, Manifest, Saving, Shelf};
+use crate::checkpoint::{CopyProgress, Flight, JobStore, Manifest, Saving, Shelf};
 use crate::delta::Delta;
 use crate::error::{Error, Result};
 use crate::event_time::{self, EventTime};
@@ -229,9 +229,9 @@ impl Dataflow {
         self.sources.rows_read()
     }
 
-    /// How the copies of its checkpoints do, where there are some.
-    pub(crate) fn copies(&self) -> CopyState {
-        let copies = self.store.as_ref().and_then(JobStore::copies);
+    /// Tells how the copies of its checkpoints do, where there are some.
+    pub(crate) fn copies(&self) -> CopyProgress {
+        let copies = self.store.as_ref().map(JobStore::copies);
         copies.unwrap_or_default()
     }
 
@@ -464,6 +464,11 @@ impl Dataflow {
     /// When the last checkpoint was made, in milliseconds since the epoch.
     pub fn checkpoint_ms(&self) -> Option<i64> {
         Some(self.manifest.made_ms).filter(|made| *made > 0)
+    }
+
+    /// Whether there is something that a checkpoint would save.
+    pub(crate) fn is_unsaved(&self) -> bool {
+        self.store.is_some() && self.begun && self.moved
     }
 
     /// Takes a checkpoint of where it stands, if it has a store and moved since the last, and has it written while it goes on. One that

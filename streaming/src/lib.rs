@@ -32,7 +32,7 @@ mod law;
 mod tests;
 
 pub use asof::{AsOfJoin, AsOfPlanner, Nearest};
-pub use checkpoint::{Checkpoints, CopyState, JobStore};
+pub use checkpoint::{Checkpoints, CopyProgress, CopyState, JobStore};
 pub use dataflow::Dataflow;
 pub use delta::Delta;
 pub use error::{Error, Result};

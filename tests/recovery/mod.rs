@@ -3,6 +3,7 @@
 //! Ten rounds, and a hundred with `WEIR_SOAK=1`. The seed is printed; `WEIR_SEED` sets it.
 
 mod closing;
+mod copies;
 mod damage;
 mod ddl;
 mod dead_letters;

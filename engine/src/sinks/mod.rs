@@ -343,10 +343,10 @@ impl Life {
             if stepped {
                 continue;
             }
-            let due = feed.due().map(Instant::from_std);
+            let wakes_at = feed.wakes_at().map(Instant::from_std);
             let is_due = async move {
-                match due {
-                    Some(due) => tokio::time::sleep_until(due).await,
+                match wakes_at {
+                    Some(wakes_at) => tokio::time::sleep_until(wakes_at).await,
                     None => std::future::pending().await,
                 }
             };

@@ -46,6 +46,7 @@ pub(super) fn jobs(system: &System, rows: &mut Rows) -> Result<()> {
             continue;
         };
         let job = status.job;
+        let copies = job.copies.state();
         rows.push([
             ("schema", (&entry.name.schema).into()),
             ("name", (&entry.name.name).into()),
@@ -62,8 +63,8 @@ pub(super) fn jobs(system: &System, rows: &mut Rows) -> Result<()> {
             ("disk_bytes", count(job.disk_bytes)),
             ("checkpoint_at", time(job.checkpoint_ms)),
             ("checkpoint_error", job.checkpoint_error.into()),
-            ("copied_at", time(job.copies.copied_ms)),
-            ("copy_error", job.copies.error.into()),
+            ("copied_at", time(copies.copied_ms)),
+            ("copy_error", copies.error.into()),
             ("watermark", time(job.watermark_ms)),
             ("late_rows", job.late_rows.map_or(Value::Null, count)),
             ("rate", rate::of(&entry.body).map_or(Value::Null, count)),

@@ -202,10 +202,12 @@ pub(super) async fn follow(
             ready = group.ready() => match ready {
                 Ok(true) => {}
                 Ok(false) => {
-                    // A checkpoint was written.
-                    if let Some(engine) = views() {
-                        group.jobs().iter().for_each(|job| engine.views.note(job));
-                    }
+                    let moved = group.tend().await;
+                    let Some(engine) = views() else {
+                        return group.into_jobs();
+                    };
+                    group.jobs().iter().for_each(|job| engine.views.note(job));
+                    engine.views.show(moved);
                     continue;
                 }
                 Err(weir_streaming::Error::Grown(_)) => {

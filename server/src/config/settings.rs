@@ -145,6 +145,16 @@ pub(super) const SETTINGS: &[Setting] = &[
         checkpoint_interval
     ),
     setting!(
+        "views.checkpoint_location",
+        "Where checkpoints of materialized views are copied to: a folder of an object store, s3://bucket/folder/, that no other server uses. Not set: no copies.",
+        checkpoint_copies.location
+    ),
+    setting!(
+        "views.checkpoint_connection",
+        "The connection, made by CREATE CONNECTION, that leads to views.checkpoint_location.",
+        checkpoint_copies.connection
+    ),
+    setting!(
         "limits.memory",
         "Memory that all queries share.",
         limits.memory

@@ -16,7 +16,7 @@ mod held;
 mod manifest;
 mod store;
 
-pub use copies::CopyState;
+pub use copies::{CopyProgress, CopyState};
 pub(crate) use flight::Flight;
 #[cfg(test)]
 pub(crate) use held::Barrier;

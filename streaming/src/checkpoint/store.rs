@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 use weir_connectors::files::ObjectFolder;
 
 use super::Manifest;
-use super::copies::{Copier, Copies, CopyState, Landed};
+use super::copies::{Copier, Copies, CopyProgress, Landed};
 use super::flight::{Flight, Writes};
 use crate::error::{Error, Result};
 use crate::runtime::JobId;
@@ -309,9 +309,10 @@ impl JobStore {
         self.0.broken.load(Ordering::Acquire)
     }
 
-    /// How its copies do, where there are some.
-    pub(crate) fn copies(&self) -> Option<CopyState> {
-        self.0.copier.as_ref().map(Copier::state)
+    /// Tells how its copies do, where there are some.
+    pub(crate) fn copies(&self) -> CopyProgress {
+        let copier = self.0.copier.as_ref();
+        copier.map(Copier::progress).unwrap_or_default()
     }
 
     /// What the state takes on the disk, in bytes.

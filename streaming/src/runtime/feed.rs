@@ -111,11 +111,18 @@ impl Feed {
     }
 
     /// When what the sink keeps back is due.
-    pub fn due(&self) -> Option<Instant> {
+    fn due(&self) -> Option<Instant> {
         match &self.job.output {
             Output::Sink(sink) => sink.due(),
             Output::View(_) => None,
         }
+    }
+
+    /// When it is to go on though no rows come: what the sink keeps back is due, or a checkpoint is.
+    pub fn wakes_at(&self) -> Option<Instant> {
+        let unsaved = self.job.checkpoint_in().filter(|_| self.pending.is_none());
+        let checkpoint = unsaved.map(|rest| Instant::now() + rest);
+        self.due().into_iter().chain(checkpoint).min()
     }
 
     /// Waits for rows of those of its sources that are not among `others`, or until a checkpoint is written.

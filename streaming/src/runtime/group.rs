@@ -121,7 +121,7 @@ impl Group {
         &self.jobs
     }
 
-    /// Waits for rows, or until a checkpoint of one of its jobs is written; says whether there are rows.
+    /// Waits for rows, or until a checkpoint of one of its jobs is written or due; says whether there are rows.
     ///
     /// # Errors
     /// When a source was dropped, or has got more partitions.
@@ -139,13 +139,28 @@ impl Group {
             }
             Ok(true)
         };
+        let checkpoint_in = self.jobs.iter().filter_map(Job::checkpoint_in).min();
         let saving = self.jobs.iter_mut().filter(|job| job.is_saving());
         let mut saving: FuturesUnordered<_> = saving.map(Job::saved).collect();
         tokio::select! {
             biased;
             rows = rows => rows,
             Some(()) = saving.next() => Ok(false),
+            () = tokio::time::sleep(checkpoint_in.unwrap_or_default()), if checkpoint_in.is_some() => Ok(false),
         }
+    }
+
+    /// Saves the state of those of its jobs for which it is time, without a step.
+    pub async fn tend(&mut self) -> Moved {
+        let mut moved = Moved::default();
+        for mut job in std::mem::take(&mut self.jobs) {
+            match job.tend().await {
+                Ok(()) => self.jobs.push(job),
+                Err(error) => moved.failed.push(Failed::new(&job, error)),
+            }
+        }
+        moved.positions = self.positions();
+        moved
     }
 
     /// Takes one step through what is there.

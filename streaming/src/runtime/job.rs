@@ -10,7 +10,7 @@ use weir_topics::Topic;
 
 use super::output::Output;
 use super::pace::Pace;
-use crate::checkpoint::CopyState;
+use crate::checkpoint::CopyProgress;
 use crate::dataflow::Dataflow;
 use crate::delta::Delta;
 use crate::error::{Error, Result};
@@ -81,8 +81,8 @@ pub struct JobStatus {
     pub checkpoint_ms: Option<i64>,
     /// Why there are no more checkpoints.
     pub checkpoint_error: Option<String>,
-    /// How their copies do.
-    pub copies: CopyState,
+    /// Tells how their copies do.
+    pub copies: CopyProgress,
     /// How far event time has come in it, in milliseconds since the epoch, if its windows close and it is known.
     pub watermark_ms: Option<i64>,
     /// How many rows came too late for their windows, if its windows close.
@@ -272,6 +272,16 @@ impl Job {
             }
         }
         Ok(())
+    }
+
+    /// How long until it is time for a checkpoint, if rows have come since the last one: it is not to wait for more of them.
+    pub(super) fn checkpoint_in(&self) -> Option<Duration> {
+        let wants = self.broken.is_none()
+            && self.dataflow.is_unsaved()
+            && !self.is_saving()
+            && self.output.is_whole();
+        let rest = self.due_ms.saturating_sub(self.upkeep.clock.now_ms());
+        wants.then(|| Duration::from_millis(u64::try_from(rest).unwrap_or(0)))
     }
 
     /// Takes a checkpoint, and has it written while the job goes on.

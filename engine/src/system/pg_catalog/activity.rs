@@ -15,8 +15,10 @@ pub(super) fn fill(name: &str) -> Option<Fill> {
         "pg_stat_activity" => activity,
         "pg_stat_database" => database,
         "pg_stat_all_tables" | "pg_stat_user_tables" => tables,
-        "pg_stat_xact_all_tables" | "pg_stat_xact_user_tables" => tables_in_transaction,
-        "pg_statio_all_tables" | "pg_statio_user_tables" => blocks,
+        "pg_stat_xact_all_tables"
+        | "pg_stat_xact_user_tables"
+        | "pg_statio_all_tables"
+        | "pg_statio_user_tables" => uncounted,
         "pg_stat_all_indexes" | "pg_stat_user_indexes" => key_indexes,
         _ => return None,
     })
@@ -77,45 +79,19 @@ fn tables(system: &System, rows: &mut Rows) -> Result<()> {
             ("relid", relation.oid().into()),
             ("schemaname", relation.schema().to_owned().into()),
             ("relname", relation.name().to_owned().into()),
-            ("seq_scan", 0.into()),
-            ("seq_tup_read", 0.into()),
-            ("n_tup_ins", 0.into()),
-            ("n_tup_upd", 0.into()),
-            ("n_tup_del", 0.into()),
-            ("n_tup_hot_upd", 0.into()),
-            ("n_live_tup", count.unwrap_or(0).into()),
-            ("n_dead_tup", 0.into()),
+            ("n_live_tup", count.into()),
         ])?;
     }
     Ok(())
 }
 
-/// What the transaction that asks has done with each, which nobody counts.
-fn tables_in_transaction(system: &System, rows: &mut Rows) -> Result<()> {
+/// What has been done with each in the transaction that asks, and of its blocks: nobody counts it, and null says so.
+fn uncounted(system: &System, rows: &mut Rows) -> Result<()> {
     for relation in stored(system) {
         rows.push([
             ("relid", relation.oid().into()),
             ("schemaname", relation.schema().to_owned().into()),
             ("relname", relation.name().to_owned().into()),
-            ("seq_scan", 0.into()),
-            ("seq_tup_read", 0.into()),
-            ("n_tup_ins", 0.into()),
-            ("n_tup_upd", 0.into()),
-            ("n_tup_del", 0.into()),
-            ("n_tup_hot_upd", 0.into()),
-        ])?;
-    }
-    Ok(())
-}
-
-fn blocks(system: &System, rows: &mut Rows) -> Result<()> {
-    for relation in stored(system) {
-        rows.push([
-            ("relid", relation.oid().into()),
-            ("schemaname", relation.schema().to_owned().into()),
-            ("relname", relation.name().to_owned().into()),
-            ("heap_blks_read", 0.into()),
-            ("heap_blks_hit", 0.into()),
         ])?;
     }
     Ok(())
@@ -132,9 +108,6 @@ fn key_indexes(system: &System, rows: &mut Rows) -> Result<()> {
                 "indexrelname",
                 super::super::objects::key_name(entry).into(),
             ),
-            ("idx_scan", 0.into()),
-            ("idx_tup_read", 0.into()),
-            ("idx_tup_fetch", 0.into()),
         ])?;
     }
     Ok(())

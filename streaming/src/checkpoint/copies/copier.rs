@@ -47,6 +47,26 @@ pub struct CopyState {
     pub error: Option<String>,
 }
 
+/// Tells at any time how the copies of a job do: they are made beside it, when it has long gone on.
+#[derive(Debug, Clone, Default)]
+pub struct CopyProgress(Option<Arc<Queue>>);
+
+impl CopyProgress {
+    /// How they do now.
+    pub fn state(&self) -> CopyState {
+        let queue = self.0.as_ref();
+        queue.map_or_else(CopyState::default, |queue| queue.state.lock().clone())
+    }
+}
+
+impl PartialEq for CopyProgress {
+    fn eq(&self, other: &Self) -> bool {
+        self.state() == other.state()
+    }
+}
+
+impl Eq for CopyProgress {}
+
 /// Takes the checkpoints of a job. When it is dropped, what waits is still copied.
 #[derive(Debug)]
 pub(in crate::checkpoint) struct Copier(Arc<Queue>);
@@ -97,9 +117,9 @@ impl Copier {
         self.0.changed.notify_one();
     }
 
-    /// How it does.
-    pub(in crate::checkpoint) fn state(&self) -> CopyState {
-        self.0.state.lock().clone()
+    /// Tells how it does.
+    pub(in crate::checkpoint) fn progress(&self) -> CopyProgress {
+        CopyProgress(Some(Arc::clone(&self.0)))
     }
 }
 

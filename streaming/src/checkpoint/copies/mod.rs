@@ -19,8 +19,8 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use weir_connectors::files::ObjectFolder;
 
-pub use copier::CopyState;
 pub(super) use copier::{Copier, Landed};
+pub use copier::{CopyProgress, CopyState};
 
 use super::store::Turn;
 use crate::error::Result;

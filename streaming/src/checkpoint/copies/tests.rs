@@ -64,7 +64,7 @@ impl World {
     /// Waits until the last checkpoint is copied.
     async fn copied(&self, store: &JobStore) {
         let made_ms = Some(self.manifest.made_ms);
-        while store.copies().unwrap().copied_ms != made_ms {
+        while store.copies().state().copied_ms != made_ms {
             tokio::task::yield_now().await;
         }
     }
