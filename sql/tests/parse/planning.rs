@@ -69,7 +69,6 @@ fn the_longest_and_deepest_are_planned_on_a_workers_stack() {
 fn what_is_ignored_is_ignored() {
     for sql in [
         "SELECT 1 FOR UPDATE",
-        "SELECT * FROM generate_series(1, 2) WITH ORDINALITY",
         "SELECT * FROM (SELECT 1) x TABLESAMPLE SYSTEM (10)",
         "SELECT * FROM (VALUES (1)) t (a TEXT)",
         "SELECT sum(a) OVER (w ORDER BY a) FROM (VALUES (1)) t (a) WINDOW w AS (PARTITION BY a)",
