@@ -9,6 +9,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionState;
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use weir_base::{Classify, Clock, Kind, QueryId, SqlState, TopicId, TopicName};
 use weir_catalog::accounts::{ADMIN, AccountKind, Token, TokenId};
@@ -24,6 +25,7 @@ use crate::dead_letters::DeadLetters;
 use crate::error::{Error, Result};
 use crate::functions;
 use crate::history::Histories;
+use crate::kept::KeptPlans;
 use crate::lanes::{Lane, Lanes};
 use crate::metrics::{Counters, MetricsSnapshot};
 use crate::queries::{Queries, QueryInfo, Running, StopReason};
@@ -32,6 +34,7 @@ use crate::session::Session;
 use crate::settings::{CopySettings, Settings};
 use crate::sinks::Sinks;
 use crate::tables::Tables;
+use crate::transaction::Moment;
 use crate::variables::Variables;
 use crate::views::Views;
 
@@ -60,6 +63,7 @@ pub(crate) struct Shared {
     pub(crate) tables: Tables,
     pub(crate) histories: Histories,
     pub(crate) views: Views,
+    pub(crate) kept_plans: KeptPlans,
     pub(crate) sinks: Sinks,
     /// The state of their jobs.
     pub(crate) checkpoints: Checkpoints,
@@ -138,6 +142,30 @@ impl Shared {
         }
     }
 
+    /// Waits for views that are kept, and fixes one moment for all that they show.
+    ///
+    /// # Errors
+    /// The first of them that has failed, and why.
+    pub(crate) async fn show(
+        self: &Arc<Self>,
+        views: &[ObjectId],
+        variables: &Variables,
+        moment: &Mutex<Moment>,
+    ) -> std::result::Result<(), (ObjectId, Error)> {
+        if views.is_empty() || moment.lock().shown.is_some() {
+            return Ok(());
+        }
+        for id in views {
+            let shown = self.views.shown(*id).await;
+            shown.map_err(|error| (*id, error))?;
+        }
+        if variables.reads_own_writes() {
+            self.views.flush(self).await;
+        }
+        moment.lock().shown = Some(self.views.positions());
+        Ok(())
+    }
+
     /// The topic that a stream or table is stored in.
     pub(crate) fn topic_of(&self, entry: &Entry) -> Result<Topic> {
         let (name, id) = entry.topic().ok_or_else(|| {
@@ -213,6 +241,7 @@ impl Engine {
             tables: Tables::default(),
             histories: Histories::default(),
             views: Views::default(),
+            kept_plans: KeptPlans::default(),
             sinks: Sinks::default(),
             checkpoints,
             decoded_rows: Arc::new(DecodedRows::new(
@@ -382,6 +411,7 @@ impl Engine {
     pub async fn close(&self) {
         self.0.closing.cancel();
         self.0.queries.close();
+        self.0.kept_plans.clear();
         self.0.dead_letters.close();
         self.0.sinks.close().await;
         self.0.views.close().await;

@@ -9,6 +9,7 @@ use arrow::record_batch::RecordBatch;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::TaskContext;
+use datafusion::physical_expr::ScalarFunctionExpr;
 use datafusion::physical_expr::expressions::{
     BinaryExpr, CastExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
 };
@@ -20,11 +21,13 @@ use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use weir_base::{Kind, ResumeToken, SqlState};
+use weir_connectors::topic::TableScanExec;
 
 use crate::admission::Admitted;
 use crate::answer::{Answer, AnswerKind, Chunk, RowStream};
 use crate::engine::Shared;
 use crate::error::{Error, Result};
+use crate::kept::Parameter;
 use crate::lanes::{AbortOnDrop, Lane, defect};
 use crate::planning::columns;
 use crate::queries::{Running, StopReason};
@@ -50,14 +53,14 @@ pub(crate) struct Bounds {
     pub(crate) bytes_max: Option<u64>,
 }
 
-/// The answer of a bounded plan, run in the heavy lane.
+/// The answer of a bounded plan, run in the heavy lane. `held` is its place among the admitted, and what else it needs until it ends.
 pub(crate) fn run_plan(
     engine: &Arc<Shared>,
     running: &Arc<Running>,
     plan: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
     bounds: Bounds,
-    admitted: Admitted,
+    held: impl Send + 'static,
 ) -> Answer {
     let schema = plan.schema();
     running.runs(Some(Arc::clone(&plan)));
@@ -65,7 +68,7 @@ pub(crate) fn run_plan(
         Ok(batches) => batches.map(|batch| Ok((batch?, None))).boxed(),
         Err(error) => futures::stream::iter([Err(error.into())]).boxed(),
     };
-    let batches = produce(engine, batches, admitted);
+    let batches = produce(engine, batches, held);
     answer(engine, running, schema, AnswerKind::Rows, bounds, batches)
 }
 
@@ -148,12 +151,12 @@ fn ready(
 type Positioned = (RecordBatch, Option<ResumeToken>);
 type Batches = futures::stream::BoxStream<'static, Result<Positioned>>;
 
-/// Runs what gives batches in the heavy lane, and gives them here. The work ends when the stream is dropped; its place
-/// among the admitted is free when it has really ended.
+/// Runs what gives batches in the heavy lane, and gives them here. The work ends when the stream is dropped; what is held for it, as its
+/// place among the admitted, is let go of when it has really ended.
 fn produce(
     engine: &Shared,
     batches: impl FnOnce() -> Batches + Send + 'static,
-    admitted: Admitted,
+    held: impl Send + 'static,
 ) -> Batches {
     let (sender, mut receiver) = mpsc::channel(BATCHES_AHEAD);
     let work = async move {
@@ -173,7 +176,7 @@ fn produce(
             // A reader that has left needs no error.
             let _ = sender.send(Some(Err(defect(panic.as_ref())))).await;
         }
-        drop(admitted);
+        drop(held);
     };
     let work = engine.lanes.spawn(Lane::Heavy, work).map(AbortOnDrop);
     futures::stream::poll_fn(move |context| {
@@ -364,11 +367,13 @@ pub(crate) fn is_tiny(plan: &dyn ExecutionPlan) -> bool {
     ) && children.iter().all(|child| is_tiny(child.as_ref()))
 }
 
-/// Rows that a plan may take from memory to be [small](is_small).
+/// Rows that a plan may take from memory to be [small](is_small), and the bytes of what they are among.
 const SMALL_ROWS_MAX: usize = 10_000;
+const SMALL_BYTES_MAX: usize = 16 << 20;
 
-/// Whether a plan does no more than to choose and sort a few rows that are in memory. What the server says of itself is read so even
-/// while other queries have every thread for long work: who looks for one to stop must find it.
+/// Whether a plan does no more than to choose and sort a few rows that are in memory. Such a one takes less time than planning did, so it
+/// runs beside planning, where it waits for no other query: what the server says of itself is read so even while others have every
+/// thread for long work, and a row is found by its key.
 pub(crate) fn is_small(plan: &dyn ExecutionPlan) -> bool {
     let is_plain = match plan.name() {
         "ProjectionExec" => plan.downcast_ref::<ProjectionExec>().is_some_and(|plan| {
@@ -391,10 +396,21 @@ pub(crate) fn is_small(plan: &dyn ExecutionPlan) -> bool {
                 rows.map(RecordBatch::num_rows).sum::<usize>() <= SMALL_ROWS_MAX
             });
         }
+        "TableScanExec" => {
+            let scan = plan.downcast_ref::<TableScanExec>();
+            return scan.is_some_and(|scan| {
+                scan.rows_max() <= SMALL_ROWS_MAX && scan.bytes_max() <= SMALL_BYTES_MAX
+            });
+        }
         "CooperativeExec" | "GlobalLimitExec" | "LocalLimitExec" => true,
         _ => false,
     };
     is_plain && plan.children().iter().all(|child| is_small(child.as_ref()))
+}
+
+fn is_parameter(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    let call = expr.downcast_ref::<ScalarFunctionExpr>();
+    call.is_some_and(|call| call.fun().inner().downcast_ref::<Parameter>().is_some())
 }
 
 /// Whether an expression takes about as long, and as much room, as its columns do.
@@ -407,6 +423,7 @@ fn is_plain(expr: &Arc<dyn PhysicalExpr>) -> bool {
         || expr.is::<IsNotNullExpr>()
         || expr.is::<InListExpr>()
         || expr.is::<LikeExpr>()
-        || expr.is::<CastExpr>();
+        || expr.is::<CastExpr>()
+        || is_parameter(expr);
     is_known && expr.children().into_iter().all(is_plain)
 }

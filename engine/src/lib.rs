@@ -18,6 +18,7 @@ mod execution;
 mod functions;
 mod history;
 mod ingest;
+mod kept;
 mod lanes;
 mod listing;
 mod memory;

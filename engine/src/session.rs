@@ -15,6 +15,7 @@ use crate::description::Description;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::execution::timed_out;
+use crate::kept::{Found, Key, Lent, MadeOn};
 use crate::lanes::Lane;
 use crate::listing::Listing;
 use crate::memory::QueryPool;
@@ -92,15 +93,34 @@ impl Session {
         let engine = Arc::clone(&self.0.engine);
         let limits = &engine.settings.limits;
         let rights = self.rights()?;
-        let parsed = crate::text::parse_one(&request.sql)?;
-        self.check_usable(&parsed.statement)?;
         let variables = self.0.variables.read().clone();
+        let transaction = self.0.standing.open();
+        let key = match &transaction {
+            // What it has written or defined only it sees.
+            Some(transaction) if transaction.has_changed() => None,
+            _ => Key::of(&request, &variables, self.principal()),
+        };
+        let made_on = MadeOn {
+            catalog: engine.catalog.snapshot(),
+            accounts: Arc::clone(rights.accounts()),
+        };
+        let found = key
+            .as_ref()
+            .map(|key| engine.kept_plans.find(key, &made_on));
+        let text = match found {
+            Some(Found::Plan(plan)) => Text::Kept(plan),
+            found => Text::Parsed {
+                parsed: crate::text::parse_one(&request.sql)?,
+                keeps_plan: matches!(found, Some(Found::Make)),
+            },
+        };
+        self.check_usable(text.statement())?;
         let timeout = variables
             .timeout(limits)
             .min(request.timeout.unwrap_or(Duration::MAX));
         let memory = usize::try_from(variables.query_memory(limits)).unwrap_or(usize::MAX);
         let pool = Arc::new(QueryPool::new(memory, Arc::clone(&engine.memory)));
-        let shown = crate::text::redacted(&parsed);
+        let shown = text.shown();
         let running = engine
             .queries
             .begin(&shown, self.principal().user(), pool)?;
@@ -113,13 +133,27 @@ impl Session {
             running: Arc::clone(&running),
             request,
             variables,
-            transaction: self.0.standing.open(),
+            transaction,
             deadline: (deadline, timeout),
+            keeps_plan_as: None,
+        };
+        let answered = async {
+            match text {
+                Text::Kept(plan) => Box::pin(execution.run_again(*plan)).await,
+                Text::Parsed { parsed, keeps_plan } => {
+                    let keeps_plan_as = key.filter(|_| keeps_plan);
+                    let execution = Execution {
+                        keeps_plan_as,
+                        ..execution
+                    };
+                    Box::pin(execution.run(parsed)).await
+                }
+            }
         };
         let done = tokio::select! {
             biased;
             () = running.stop.cancelled() => Err(running.stop_reason().error()),
-            answer = execution.run(parsed) => answer,
+            answer = answered => answer,
             () = tokio::time::sleep_until(deadline) => Err(timed_out(timeout)),
         };
         unanswered.disarm();
@@ -189,7 +223,7 @@ impl Session {
 
     async fn describe_here(self, request: Request) -> Result<Description> {
         let parsed = crate::text::parse_one(&request.sql)?;
-        self.check_usable(&parsed.statement)?;
+        self.check_usable(Some(&parsed.statement))?;
         let execution = self.planning(request)?;
         let (deadline, timeout) = execution.deadline;
         tokio::select! {
@@ -219,6 +253,7 @@ impl Session {
             variables,
             transaction: self.0.standing.open(),
             deadline: (deadline, timeout),
+            keeps_plan_as: None,
         })
     }
 
@@ -453,13 +488,13 @@ impl Session {
     }
 
     /// Refuses what comes in a transaction that has failed, but for its end.
-    fn check_usable(&self, statement: &weir_sql::Statement) -> Result<()> {
+    fn check_usable(&self, statement: Option<&weir_sql::Statement>) -> Result<()> {
         use weir_sql::statement::Transaction;
         let ends = matches!(
             statement,
-            weir_sql::Statement::Transaction(
+            Some(weir_sql::Statement::Transaction(
                 Transaction::Commit | Transaction::Rollback | Transaction::RollbackTo(_)
-            )
+            ))
         );
         if ends || self.transaction_status() != TransactionStatus::Failed {
             return Ok(());
@@ -481,6 +516,35 @@ impl Session {
 
     pub(crate) fn change_variables<T>(&self, change: impl FnOnce(&mut Variables) -> T) -> T {
         change(&mut self.0.variables.write())
+    }
+}
+
+/// A text that has come.
+enum Text {
+    /// It is a query, whose plan is kept.
+    Kept(Box<Lent>),
+    Parsed {
+        parsed: weir_sql::Parsed,
+        /// Whether its plan shall be kept.
+        keeps_plan: bool,
+    },
+}
+
+impl Text {
+    /// The statement, unless it is a query that is known.
+    fn statement(&self) -> Option<&weir_sql::Statement> {
+        match self {
+            Self::Kept(_) => None,
+            Self::Parsed { parsed, .. } => Some(&parsed.statement),
+        }
+    }
+
+    /// What lists and logs show.
+    fn shown(&self) -> Arc<str> {
+        match self {
+            Self::Kept(plan) => plan.shown(),
+            Self::Parsed { parsed, .. } => Arc::from(crate::text::redacted(parsed)),
+        }
     }
 }
 

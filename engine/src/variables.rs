@@ -357,6 +357,17 @@ impl Variables {
         Ok(())
     }
 
+    /// What of the settings may make a difference to a plan: all but the client's name.
+    pub(crate) fn settled(&self) -> Settled {
+        let settings = self.own.iter();
+        let settings = settings.filter(|(name, _)| **name != "application_name");
+        Settled(
+            settings
+                .map(|(name, value)| (*name, value.clone()))
+                .collect(),
+        )
+    }
+
     pub(crate) fn reset_all(&mut self) {
         self.own = self.brought.clone();
     }
@@ -484,6 +495,10 @@ impl Variables {
         config
     }
 }
+
+/// Settings, to tell whether others are the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Settled(Vec<(&'static str, String)>);
 
 /// DataFusion's configuration of a session that sets nothing: what a comparison in process has to use.
 pub fn session_config(limits: &Limits) -> SessionConfig {

@@ -1,6 +1,7 @@
 //! The PostgreSQL door, with the clients that people have.
 
 mod hostile;
+mod kept;
 mod psql;
 
 use weir_tests::{Server, foreign, python};

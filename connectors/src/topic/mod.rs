@@ -41,8 +41,8 @@ pub use ingest::{
     CsvLayout, Rows, encode_arrow, encode_batch, encode_csv, encode_ndjson, read_arrow,
 };
 pub use keyed::{
-    Change, Commit, Conflicts, FollowedTable, KeyedTable, OnConflict, Preview, TableChanges,
-    TableFollower, TableWriter,
+    BoundTable, Change, Commit, Conflicts, FollowedTable, KeyedTable, OnConflict, Preview,
+    TableChanges, TableFollower, TableScanExec, TableWriter,
 };
 pub use mirror::{MirroredTable, Newest, Renewed};
 pub use partition::partition_for_key;

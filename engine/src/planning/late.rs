@@ -81,6 +81,7 @@ impl Planner {
             closes_windows: true,
             leaves_out,
             tells_keys: self.tells_keys,
+            is_reused: self.is_reused,
             parameter_types: Vec::new(),
             session: self.session.clone(),
             opened: Arc::clone(&self.opened),

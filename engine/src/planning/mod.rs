@@ -25,6 +25,7 @@ mod postgres;
 mod predicates;
 mod references;
 mod relations;
+mod reusable;
 mod rewrite;
 mod rounded;
 mod spans;
@@ -68,7 +69,8 @@ use crate::variables::Variables;
 pub(crate) use asof::is_versioned;
 use context::PlanContext;
 pub(crate) use from_text::value_of_text;
-pub(crate) use parameters::{parameter_types, with_parameters, with_unknown_parameters};
+pub(crate) use parameters::{ParameterTypes, parameter_types, with_unknown_parameters};
+use parameters::{typed, with_parameters};
 pub(crate) use postgres::columns;
 pub(crate) use postgres::operators::Operators;
 pub(crate) use types::UTC;
@@ -106,6 +108,8 @@ pub(crate) struct Planner {
     expands_kept: bool,
     /// Whether tables that are followed are to say what tells their rows apart.
     tells_keys: bool,
+    /// Whether the plan is run over later versions of its tables, too.
+    is_reused: bool,
     /// Types of `$1`, `$2`, … as far as the client has said them.
     parameter_types: Vec<Option<FieldRef>>,
     /// The session that the statement is of.
@@ -129,6 +133,8 @@ enum Text<'a> {
 struct Opened {
     /// Catalog objects that the statement itself names.
     named: BTreeSet<ObjectId>,
+    /// Views that are kept, also those that it reads through others.
+    views: BTreeSet<ObjectId>,
     /// Whether a policy hides rows or values of something that the statement reads.
     is_policed: bool,
     /// Whether something that the statement reads stands behind a guard.
@@ -147,7 +153,7 @@ impl Planner {
     ) -> Self {
         let mut config = FileStores::configure(variables.config(&engine.settings.limits));
         if reading == Reading::Live {
-            live_config(&mut config);
+            repeated_config(&mut config);
         }
         // The query's own pool, on top of what all share: disk, caches, object stores.
         let runtime = RuntimeEnv {
@@ -176,6 +182,7 @@ impl Planner {
             leaves_out: false,
             expands_kept: false,
             tells_keys: false,
+            is_reused: false,
             parameter_types: Vec::new(),
             opened: Arc::default(),
             moment: Arc::default(),
@@ -549,7 +556,7 @@ fn parser_options() -> ParserOptions {
 }
 
 /// What a plan that is executed again and again may not have: parallelism that keeps state, and filters that change.
-fn live_config(config: &mut datafusion::execution::config::SessionConfig) {
+fn repeated_config(config: &mut datafusion::execution::config::SessionConfig) {
     *config = std::mem::take(config).with_target_partitions(1);
     let options = config.options_mut();
     options.optimizer.enable_dynamic_filter_pushdown = false;

@@ -1,11 +1,13 @@
 //! `$1`, `$2`, … in a plan: which types their places ask for, and their values filled in.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::logical_expr::expr::{Placeholder, ScalarFunction};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use weir_base::SqlState;
 
@@ -145,62 +147,125 @@ fn list_of(item: &Expr, plan: &LogicalPlan) -> Option<DataType> {
     is_known.then(|| DataType::List(Field::new_list_field(item, true).into()))
 }
 
+/// How many parameters a plan has, and what their places ask for.
+#[derive(Debug, Clone)]
+pub(crate) struct ParameterTypes {
+    wanted: usize,
+    inferred: BTreeMap<usize, DataType>,
+}
+
+impl ParameterTypes {
+    /// Those of a plan.
+    ///
+    /// # Errors
+    /// 42P02 for a parameter that has no number.
+    pub(super) fn of(plan: &LogicalPlan) -> Result<Self> {
+        Ok(Self {
+            wanted: wanted(plan)?,
+            inferred: inferred(plan)?,
+        })
+    }
+
+    /// The values that the plan is run with. One takes the type that its place asks for, where the planner knows it.
+    ///
+    /// # Errors
+    /// 42P02 when there are fewer values than the text names, 22023 when there are more, 22P02 for a text that is none of its type.
+    pub(crate) fn settled(&self, parameters: &[ScalarValue]) -> Result<Vec<ScalarValue>> {
+        let wanted = self.wanted;
+        if wanted > parameters.len() {
+            return Err(Error::invalid(
+                SqlState("42P02"),
+                format!(
+                    "the statement has parameter ${wanted}, but {} values were given",
+                    parameters.len()
+                ),
+            ));
+        }
+        if parameters.len() > wanted {
+            return Err(Error::invalid(
+                SqlState::INVALID_PARAMETER_VALUE,
+                format!(
+                    "{} values were given, but the statement has {wanted} parameters",
+                    parameters.len()
+                ),
+            ));
+        }
+        let values = parameters.iter().enumerate().map(|(at, value)| {
+            let number = at + 1;
+            match self.inferred.get(&number) {
+                // Text alone is read as that type; a number is converted by the query's own rules.
+                Some(wanted)
+                    if matches!(value, ScalarValue::Utf8View(Some(_)))
+                        && *wanted != value.data_type() =>
+                {
+                    if let Some(bytes) = bytea::of_literal(value, wanted)? {
+                        return Ok(bytes);
+                    }
+                    value.cast_to(wanted).map_err(|_| {
+                        Error::invalid(
+                            SqlState::INVALID_TEXT_REPRESENTATION,
+                            format!(
+                                "parameter ${number} is {value}, which is not a valid {}",
+                                sql_name(wanted)
+                            ),
+                        )
+                    })
+                }
+                _ => Ok(value.clone()),
+            }
+        });
+        values.collect()
+    }
+}
+
 /// Fills in `$1`, `$2`, …
 ///
 /// # Errors
-/// 42P02 when there are fewer values than the text names, 22023 when there are more.
-pub(crate) fn with_parameters(
+/// As [`ParameterTypes::settled`].
+pub(super) fn with_parameters(
     plan: LogicalPlan,
     parameters: &[ScalarValue],
 ) -> Result<LogicalPlan> {
-    let wanted = wanted(&plan)?;
-    if wanted > parameters.len() {
-        return Err(Error::invalid(
-            SqlState("42P02"),
-            format!(
-                "the statement has parameter ${wanted}, but {} values were given",
-                parameters.len()
-            ),
-        ));
+    let types = ParameterTypes::of(&plan)?;
+    let values = types.settled(parameters)?;
+    match values.is_empty() {
+        true => Ok(plan),
+        false => Ok(plan.with_param_values(ParamValues::from(values))?),
     }
-    if parameters.len() > wanted {
-        return Err(Error::invalid(
-            SqlState::INVALID_PARAMETER_VALUE,
-            format!(
-                "{} values were given, but the statement has {wanted} parameters",
-                parameters.len()
-            ),
-        ));
-    }
-    if wanted == 0 {
+}
+
+/// A plan whose parameters have the types of these values, and stay open.
+///
+/// # Errors
+/// When the plan is none with these types.
+pub(super) fn typed(plan: LogicalPlan, values: &[ScalarValue]) -> Result<LogicalPlan> {
+    if values.is_empty() {
         return Ok(plan);
     }
-    // A value takes the type that its place asks for, where the planner knows it.
-    let types = inferred(&plan)?;
-    let values = parameters.iter().enumerate().map(|(at, value)| {
-        let number = at + 1;
-        match types.get(&number) {
-            // Text alone is read as that type; a number is converted by the query's own rules.
-            Some(wanted)
-                if matches!(value, ScalarValue::Utf8View(Some(_)))
-                    && *wanted != value.data_type() =>
-            {
-                if let Some(bytes) = bytea::of_literal(value, wanted)? {
-                    return Ok(bytes);
+    let plan = plan.transform_up(|node| {
+        let names = NamePreserver::new(&node);
+        let node = node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let expr = expr.transform_up(|expr| match expr {
+                Expr::Placeholder(placeholder) => {
+                    let value = number(&placeholder.id).and_then(|n| values.get(n.checked_sub(1)?));
+                    let field = value.map(|value| {
+                        Arc::new(Field::new(&placeholder.id, value.data_type(), true))
+                    });
+                    let id = placeholder.id;
+                    Ok(Transformed::yes(Expr::Placeholder(Placeholder {
+                        id,
+                        field,
+                    })))
                 }
-                value.cast_to(wanted).map_err(|_| {
-                    Error::invalid(
-                        SqlState::INVALID_TEXT_REPRESENTATION,
-                        format!(
-                            "parameter ${number} is {value}, which is not a valid {}",
-                            sql_name(wanted)
-                        ),
-                    )
-                })
-            }
-            _ => Ok(value.clone()),
+                expr => Ok(Transformed::no(expr)),
+            })?;
+            Ok(expr.update_data(|expr| name.restore(expr)))
+        })?;
+        match node.transformed {
+            true => node.map_data(LogicalPlan::recompute_schema),
+            false => Ok(node),
         }
     });
-    let values = values.collect::<Result<Vec<_>>>()?;
-    Ok(plan.with_param_values(ParamValues::from(values))?)
+    Ok(plan.data()?)
 }

@@ -302,6 +302,11 @@ impl Planner {
         let end = hold.ends().first().copied().unwrap_or(Offset::ZERO);
         match self.written_to(entry, shows_hidden)? {
             Some(written) => own_rows::over_table(table.snapshot(end, true).await?, entry, written),
+            None if self.is_reused => {
+                let table = table.reused(shows_hidden);
+                table.bind(end).await?;
+                Ok(table.provider())
+            }
             None => Ok(table.snapshot(end, shows_hidden).await?),
         }
     }
@@ -316,18 +321,9 @@ impl Planner {
         Ok(unique_key(&self.state.optimize(&plan)?))
     }
 
-    /// `topic` as this statement reads it: up to what was stable when it was first named; or, where the statement reads a view that is
-    /// kept, up to where the view has come.
+    /// `topic` as this statement reads it.
     fn hold(&self, topic: Topic) -> TopicHold {
-        let mut moment = self.moment.lock();
-        let shown = moment.shown.as_ref();
-        let shown = shown.and_then(|shown| shown.get(&topic.id())).cloned();
-        let held = moment.held.entry(topic.name().clone());
-        let held = held.or_insert_with(|| match shown {
-            Some(ends) => TopicHold::now(topic).up_to(ends),
-            None => TopicHold::now(topic),
-        });
-        held.clone()
+        self.moment.lock().hold(topic)
     }
 
     /// Waits for the views that are kept among what a statement reads, and fixes one moment for all that they show.
@@ -337,7 +333,9 @@ impl Planner {
         text: Text<'_>,
         schema: &str,
     ) -> Result<()> {
-        if self.reading == Reading::Live || self.moment.lock().shown.is_some() {
+        // Of a plan that is kept it is asked before each run.
+        let is_settled = !self.is_reused && self.moment.lock().shown.is_some();
+        if self.reading == Reading::Live || is_settled {
             return Ok(());
         }
         let mut views = Vec::new();
@@ -363,17 +361,10 @@ impl Planner {
                 _ => {}
             }
         }
-        if views.is_empty() {
-            return Ok(());
-        }
-        for id in views {
-            let shown = self.engine.views.shown(id).await;
-            shown.map_err(|error| self.as_told(id, self.rights_for(text), error))?;
-        }
-        if self.variables.reads_own_writes() {
-            self.engine.views.flush(&self.engine).await;
-        }
-        self.moment.lock().shown = Some(self.engine.views.positions());
+        let shown = self.engine.show(&views, &self.variables, &self.moment);
+        let shown = shown.await;
+        shown.map_err(|(id, error)| self.as_told(id, self.rights_for(text), error))?;
+        self.opened.lock().views.extend(views);
         Ok(())
     }
 

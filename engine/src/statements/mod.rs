@@ -39,6 +39,7 @@ use crate::answer::{Answer, AnswerKind};
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::execution::run_ready;
+use crate::kept::Key;
 use crate::lanes::{Lane, panicked};
 use crate::planning::{Planner, Reading};
 use crate::queries::Running;
@@ -61,6 +62,8 @@ pub(crate) struct Execution {
     pub(crate) transaction: Option<Arc<Transaction>>,
     /// When it must be done, and how long that is after its arrival.
     pub(crate) deadline: (Instant, Duration),
+    /// As what its plan is kept, where it comes again and again.
+    pub(crate) keeps_plan_as: Option<Key>,
 }
 
 impl Execution {

@@ -1,5 +1,7 @@
 //! `SELECT` up to now. Live queries are in [`super::live`].
 
+use std::sync::Arc;
+
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast;
 use weir_sql::statement;
@@ -9,6 +11,7 @@ use super::live::Start;
 use crate::answer::Answer;
 use crate::error::Result;
 use crate::execution::{Bounds, is_small, is_tiny, run_plan, run_tiny};
+use crate::kept::{Key, Lent, MadeOn};
 use crate::planning::{Planner, Reading};
 
 impl Execution {
@@ -24,9 +27,79 @@ impl Execution {
     }
 
     async fn bounded(&self, query: &ast::Query) -> Result<Answer> {
+        if let Some(key) = &self.keeps_plan_as
+            && let Some(plan) = Box::pin(self.keep_plan(query, key)).await
+            && let Some(answer) = self.run_kept(plan).await?
+        {
+            return Ok(answer);
+        }
         let planner = self.planner(self.snapshot(), Reading::Bounded);
         let plan = planner.query(query, &self.request.parameters).await?;
         self.run_bounded(&planner, &plan).await
+    }
+
+    /// Makes a plan that is kept, if the query has one.
+    async fn keep_plan(&self, query: &ast::Query, key: &Key) -> Option<Lent> {
+        let planner = self.planner(self.snapshot(), Reading::Bounded).reused();
+        let shown = self.running.text();
+        let plan = planner.reusable(query, &self.request.parameters, shown);
+        // What is wrong with it is told by who plans it in the usual way.
+        let plan = plan.await.ok().flatten();
+        let made_on = MadeOn {
+            catalog: self.snapshot(),
+            accounts: Arc::clone(self.rights.accounts()),
+        };
+        self.engine.kept_plans.keep(key.clone(), made_on, plan)
+    }
+
+    /// Runs a query whose plan is kept; one that has become too large for it is planned anew.
+    pub(crate) async fn run_again(&self, plan: Lent) -> Result<Answer> {
+        if let Some(transaction) = &self.transaction {
+            transaction.fix(&self.engine);
+        }
+        match self.run_kept(plan).await? {
+            Some(answer) => Ok(answer),
+            None => Box::pin(self.run(crate::text::parse_one(&self.request.sql)?)).await,
+        }
+    }
+
+    async fn run_kept(&self, lent: Lent) -> Result<Option<Answer>> {
+        let Some(kept) = lent.plan() else {
+            return Ok(None);
+        };
+        let moment = match &self.transaction {
+            Some(transaction) => Arc::clone(&transaction.moment),
+            None => Arc::default(),
+        };
+        let reads = kept.reads();
+        let shown = self.engine.show(&reads.views, &self.variables, &moment);
+        if shown.await.is_err() {
+            // Why, is told as the reader may know it by who plans it in the usual way.
+            lent.discard();
+            return Ok(None);
+        }
+        for (object, policies) in &reads.objects {
+            let principal = self.rights.principal();
+            self.running.reads(principal, *object, policies.clone());
+        }
+        if !Arc::ptr_eq(self.rights.accounts(), &self.engine.catalog.accounts()) {
+            self.engine.end_if_revoked(&self.running);
+        }
+        let Some(plan) = kept.bound(&moment, &self.request.parameters).await? else {
+            lent.discard();
+            return Ok(None);
+        };
+        let pool = Arc::clone(&self.running.pool);
+        let context = kept.context(&self.engine.runtime, pool);
+        let bounds = self.bounds(Some(self.deadline));
+        if is_tiny(plan.as_ref()) || is_small(plan.as_ref()) {
+            let answer = run_tiny(&self.engine, &self.running, plan, context, bounds);
+            return Ok(Some(answer.await?));
+        }
+        let admitted = self.engine.admission.bounded(&self.running).await?;
+        let held = (admitted, lent);
+        let answer = run_plan(&self.engine, &self.running, plan, context, bounds, held);
+        Ok(Some(answer))
     }
 
     /// Runs a bounded logical plan in the lane that suits it.
@@ -38,9 +111,7 @@ impl Execution {
         let physical = planner.physical(plan).await?;
         let context = planner.task_context();
         let bounds = self.bounds(Some(self.deadline));
-        // Of what a text names, all that is not in the catalog is made for it.
-        let reads_itself = || planner.named_objects().is_empty();
-        if is_tiny(physical.as_ref()) || (is_small(physical.as_ref()) && reads_itself()) {
+        if is_tiny(physical.as_ref()) || is_small(physical.as_ref()) {
             return run_tiny(&self.engine, &self.running, physical, context, bounds).await;
         }
         let admitted = self.engine.admission.bounded(&self.running).await?;

@@ -22,6 +22,7 @@ use weir_connectors::topic::TopicHold;
 use weir_sql::Statement;
 use weir_sql::statement::{self, AlterOperation, ObjectKind};
 use weir_streaming::Positions;
+use weir_topics::Topic;
 
 use crate::engine::Shared;
 use crate::error::{Error, Result};
@@ -65,6 +66,21 @@ pub(crate) struct Moment {
     pub(crate) shown: Option<Arc<Positions>>,
     /// What the transaction itself has written, which nobody else sees.
     pub(crate) written: Option<Written>,
+}
+
+impl Moment {
+    /// `topic` as it is at this moment: up to what was stable when it was first named; or, where a view that is kept is read, up to
+    /// where the view has come.
+    pub(crate) fn hold(&mut self, topic: Topic) -> TopicHold {
+        let shown = self.shown.as_ref();
+        let shown = shown.and_then(|shown| shown.get(&topic.id())).cloned();
+        let held = self.held.entry(topic.name().clone());
+        let held = held.or_insert_with(|| match shown {
+            Some(ends) => TopicHold::now(topic).up_to(ends),
+            None => TopicHold::now(topic),
+        });
+        held.clone()
+    }
 }
 
 /// Rows that a transaction has written to something that was there before.
@@ -156,16 +172,14 @@ impl Transaction {
         let mut moment = self.moment.lock();
         moment.shown = has_views.then(|| engine.views.positions());
         for topic in engine.log.topics() {
-            let shown = moment.shown.as_ref();
-            let ends = shown.and_then(|shown| shown.get(&topic.id())).cloned();
-            let name = topic.name().clone();
-            let hold = TopicHold::now(topic);
-            let hold = match ends {
-                Some(ends) => hold.up_to(ends),
-                None => hold,
-            };
-            moment.held.insert(name, hold);
+            moment.hold(topic);
         }
+    }
+
+    /// Whether it has written or defined something, which only it sees.
+    pub(crate) fn has_changed(&self) -> bool {
+        let state = self.state.lock();
+        state.writes.is_some() || state.defining.is_some()
     }
 
     /// What was said about writing.

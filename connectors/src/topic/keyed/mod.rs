@@ -5,9 +5,11 @@
 //! the versions before them, so that a reader at a fixed offset is not disturbed by writers; they are read from the log
 //! when the table is first used.
 
+mod bound;
 mod follow;
-mod snapshot;
+mod scan;
 mod state;
+mod version;
 mod write;
 
 #[cfg(test)]
@@ -27,9 +29,11 @@ use super::hidden::POSITION_HEADER;
 use super::record::RecordDecoder;
 use super::schema::RowSchema;
 use crate::{Error, Result};
+pub use bound::BoundTable;
 pub use follow::{FollowedTable, TableChanges, TableFollower};
-use snapshot::Snapshot;
+pub use scan::TableScanExec;
 use state::{Chunk, State};
+use version::Version;
 pub use write::{Change, Commit, Conflicts, OnConflict, Preview, TableWriter};
 
 /// How much of the log is read at a time when a table is loaded.
@@ -115,15 +119,20 @@ impl KeyedTable {
     /// # Errors
     /// When `at` is not durable yet, or a record cannot be read.
     pub async fn snapshot(&self, at: Offset, with_hidden: bool) -> Result<Arc<dyn TableProvider>> {
+        let bound = BoundTable::new(self.clone(), with_hidden, false);
+        bound.bind(at).await?;
+        Ok(bound.provider())
+    }
+
+    /// The table for plans that are run again and again, each time over the version that it is then bound to.
+    pub fn reused(&self, with_hidden: bool) -> BoundTable {
+        BoundTable::new(self.clone(), with_hidden, true)
+    }
+
+    async fn version(&self, at: Offset) -> Result<Version> {
         self.check_durable(at)?;
         let (chunks, is_current) = self.chunks_from(at, at).await?;
-        Ok(Arc::new(Snapshot::new(
-            self,
-            chunks,
-            at,
-            with_hidden,
-            is_current,
-        )))
+        Ok(Version::new(self.clone(), chunks, at, is_current))
     }
 
     /// All versions that a reader at `from` or at `to` is shown, which may not be before it.

@@ -89,6 +89,11 @@ impl Chunk {
         self.last_offset() < at.0 && self.touched.load(Ordering::Acquire) <= at.0
     }
 
+    /// Whether nothing was replaced or deleted at or after `at`.
+    pub(super) fn is_untouched_from(&self, at: Offset) -> bool {
+        self.touched.load(Ordering::Acquire) <= at.0
+    }
+
     /// Which versions a reader at `at` is shown; none when it is all of them.
     pub(super) fn visible(&self, at: Offset) -> Option<BooleanArray> {
         let untouched = self.touched.load(Ordering::Acquire) == i64::MIN;
@@ -128,7 +133,7 @@ impl Chunk {
         self.offsets.values().binary_search(&offset).ok()
     }
 
-    fn size_bytes(&self) -> usize {
+    pub(super) fn size_bytes(&self) -> usize {
         self.batch.get_array_memory_size() + self.superseded.len() * size_of::<AtomicI64>()
     }
 }

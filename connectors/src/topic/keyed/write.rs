@@ -15,8 +15,9 @@ use weir_base::{Kind, Offset, OffsetVector, SqlState};
 use weir_topics::{Appended, BatchBuilder, Head, RecordRef};
 
 use super::KeyedTable;
-use super::snapshot::Snapshot;
+use super::bound::BoundTable;
 use super::state::{Chunk, State};
+use super::version::Version;
 use crate::topic::hidden::POSITION_HEADER;
 use crate::topic::ingest::Rows;
 use crate::topic::keys::{Keys, show_key};
@@ -235,13 +236,10 @@ impl TableWriter {
     /// acknowledgement of this statement covers it.
     pub fn snapshot(&self, with_hidden: bool) -> Arc<dyn TableProvider> {
         let state = self.table.0.state.read();
-        Arc::new(Snapshot::new(
-            &self.table,
-            state.chunks().to_vec(),
-            state.end,
-            with_hidden,
-            true,
-        ))
+        let chunks = state.chunks().to_vec();
+        let bound = BoundTable::new(self.table.clone(), with_hidden, false);
+        bound.read(Version::new(self.table.clone(), chunks, state.end, true));
+        bound.provider()
     }
 
     /// Which of some new rows have keys that are there, and the rows that are there: what `ON CONFLICT DO UPDATE` works on.

@@ -67,6 +67,11 @@ pub(super) struct Function {
     variants: &'static [Variant],
 }
 
+/// Whether a function is one of these, which are given the server to look into.
+pub(crate) fn looks_around(function: &ScalarUDF) -> bool {
+    function.inner().downcast_ref::<Udf>().is_some()
+}
+
 /// What a function is for one list of arguments.
 pub(super) struct Variant {
     /// The names of their types; `any` takes what it is given, and its values are not read.

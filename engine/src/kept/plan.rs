@@ -1,0 +1,146 @@
+//! A plan that is run again and again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::execution::TaskContext;
+use datafusion::execution::config::SessionConfig;
+use datafusion::execution::memory_pool::MemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::execution_plan::reset_plan_states;
+use parking_lot::Mutex;
+use weir_base::Offset;
+use weir_catalog::ObjectId;
+use weir_catalog::accounts::PolicyId;
+use weir_connectors::topic::{BoundTable, TableScanExec};
+
+use super::{MadeOn, Values};
+use crate::error::Result;
+use crate::planning::ParameterTypes;
+use crate::transaction::Moment;
+
+/// Rows that a plan which is kept may read. Of more it is planned anew each time, for several threads: that takes little of the time then.
+const ROWS_MAX: usize = 100_000;
+
+/// A plan whose parameters and whose tables' versions are set before each run. One run at a time.
+#[derive(Debug)]
+pub(crate) struct KeptPlan {
+    plan: Arc<dyn ExecutionPlan>,
+    config: SessionConfig,
+    values: Arc<Values>,
+    types: ParameterTypes,
+    tables: Vec<BoundTable>,
+    made_on: MadeOn,
+    reads: Reads,
+    /// Its text, for lists and logs.
+    shown: Arc<str>,
+}
+
+/// What a text reads.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reads {
+    /// Objects that it names, with the policies that hide something of them.
+    pub(crate) objects: BTreeMap<ObjectId, Vec<PolicyId>>,
+    /// Views that are kept, also those that it reads through others.
+    pub(crate) views: Vec<ObjectId>,
+}
+
+impl KeptPlan {
+    pub(crate) fn new(
+        plan: Arc<dyn ExecutionPlan>,
+        config: SessionConfig,
+        (values, types): (Arc<Values>, ParameterTypes),
+        made_on: MadeOn,
+        reads: Reads,
+        shown: Arc<str>,
+    ) -> Result<Self> {
+        let mut tables = Vec::new();
+        plan.apply(|node| {
+            if let Some(scan) = node.downcast_ref::<TableScanExec>() {
+                tables.push(scan.table().clone());
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(Self {
+            plan,
+            config,
+            values,
+            types,
+            tables,
+            made_on,
+            reads,
+            shown,
+        })
+    }
+
+    pub(crate) fn made_on(&self) -> &MadeOn {
+        &self.made_on
+    }
+
+    pub(crate) fn reads(&self) -> &Reads {
+        &self.reads
+    }
+
+    pub(crate) fn shown(&self) -> &Arc<str> {
+        &self.shown
+    }
+
+    /// Binds it to a moment and to values, for one run; none when it now reads more than what plans are kept for.
+    ///
+    /// # Errors
+    /// When a value is not of its parameter's type, or a table cannot be read.
+    pub(crate) async fn bound(
+        &self,
+        moment: &Mutex<Moment>,
+        parameters: &[ScalarValue],
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        self.values.set(self.types.settled(parameters)?);
+        for table in &self.tables {
+            let hold = moment.lock().hold(table.table().topic().clone());
+            let end = hold.ends().first().copied().unwrap_or(Offset::ZERO);
+            table.bind(end).await?;
+        }
+        if rows_max(self.plan.as_ref()) > ROWS_MAX {
+            return Ok(None);
+        }
+        // Some nodes remember what they have computed, and all count.
+        Ok(Some(reset_plan_states(Arc::clone(&self.plan))?))
+    }
+
+    /// Lets go of what the last run read.
+    pub(crate) fn release(&self) {
+        for table in &self.tables {
+            table.release();
+        }
+        self.values.set(Vec::new());
+    }
+
+    /// What a run is executed with.
+    pub(crate) fn context(
+        &self,
+        runtime: &RuntimeEnv,
+        memory: Arc<dyn MemoryPool>,
+    ) -> Arc<TaskContext> {
+        let runtime = RuntimeEnv {
+            memory_pool: memory,
+            ..runtime.clone()
+        };
+        let context = TaskContext::default()
+            .with_session_config(self.config.clone())
+            .with_runtime(Arc::new(runtime));
+        Arc::new(context)
+    }
+}
+
+fn rows_max(plan: &dyn ExecutionPlan) -> usize {
+    let own = plan
+        .downcast_ref::<TableScanExec>()
+        .map_or(0, TableScanExec::rows_max);
+    let children = plan.children().into_iter();
+    children.fold(own, |sum, child| {
+        sum.saturating_add(rows_max(child.as_ref()))
+    })
+}

@@ -1,0 +1,196 @@
+//! Plans that can be run again: with other parameters, over later versions of their tables.
+//!
+//! In: a query. Out: a [`KeptPlan`], or none where the answer depends on more than rows and parameters (the time, the session, what
+//! is in files or in the log), or the plan has nodes of which it is not known that they can be run again.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DataFusionError, Result as PlanResult, ScalarValue, internal_err};
+use datafusion::logical_expr::expr::{
+    AggregateFunction, Placeholder, ScalarFunction, WindowFunction,
+};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{
+    Expr, LogicalPlan, ScalarUDF, Volatility, WindowFunctionDefinition,
+};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::sql::sqlparser::ast;
+use weir_connectors::files::FileStores;
+use weir_connectors::topic::TableScanExec;
+
+use super::{ParameterTypes, Planner, repeated_config, typed};
+use crate::error::Result;
+use crate::functions;
+use crate::kept::{KeptPlan, MadeOn, Parameter, Reads, Values};
+
+impl Planner {
+    /// Plans for more runs than one, on the catalog and the rights of now.
+    #[must_use]
+    pub(crate) fn reused(mut self) -> Self {
+        self.is_reused = true;
+        self
+    }
+
+    /// Plans a query such that it can be run again and again; none where that cannot be. `parameters` are those of its first run.
+    ///
+    /// # Errors
+    /// What is wrong with the query. Who asks plans it in the usual way then, which says it better.
+    pub(crate) async fn reusable(
+        &self,
+        query: &ast::Query,
+        parameters: &[ScalarValue],
+        shown: &str,
+    ) -> Result<Option<KeptPlan>> {
+        let plan = self.unbound(query).await?;
+        if !depends_on_rows_alone(&plan)? {
+            return Ok(None);
+        }
+        let types = ParameterTypes::of(&plan)?;
+        let plan = typed(plan, &types.settled(parameters)?)?;
+        // Without what functions see of this statement.
+        let mut config = FileStores::configure(self.variables.config(&self.engine.settings.limits));
+        repeated_config(&mut config);
+        let mut state = self.engine.base_state.clone();
+        *state.config_mut() = config.clone();
+        state.mark_start_execution();
+        let plan = state.optimize(&plan)?;
+        let values = Arc::new(Values::default());
+        let fields = Arc::clone(plan.schema());
+        let plan = open_parameters(plan, &values)?;
+        if !fields.matches_arrow_schema(plan.schema().as_arrow()) {
+            return Ok(None);
+        }
+        let plan = state.query_planner().create_physical_plan(&plan, &state);
+        let plan = plan.await?;
+        if !can_be_repeated(plan.as_ref()) {
+            return Ok(None);
+        }
+        let read_for = self.running.as_ref().and_then(|running| running.read_for());
+        let reads = Reads {
+            objects: read_for.map(|(_, objects)| objects).unwrap_or_default(),
+            views: self.opened.lock().views.iter().copied().collect(),
+        };
+        let made_on = MadeOn {
+            catalog: Arc::clone(&self.snapshot),
+            accounts: Arc::clone(self.rights.accounts()),
+        };
+        let parameters = (values, types);
+        let kept = KeptPlan::new(plan, config, parameters, made_on, reads, Arc::from(shown))?;
+        Ok(Some(kept))
+    }
+}
+
+/// Whether what a plan computes depends on nothing but rows and parameters: each of its functions gives the same for the same, and none
+/// looks into the server.
+fn depends_on_rows_alone(plan: &LogicalPlan) -> PlanResult<bool> {
+    let mut does = true;
+    plan.apply(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(view) = scan.source.get_logical_plan()
+        {
+            does &= depends_on_rows_alone(&view)?;
+        }
+        does &= !matches!(node, LogicalPlan::Extension(_));
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                does &= is_fixed(expr);
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })?;
+        Ok(match does {
+            true => TreeNodeRecursion::Continue,
+            false => TreeNodeRecursion::Stop,
+        })
+    })?;
+    Ok(does)
+}
+
+/// Whether an expression itself, what it is of left aside, gives the same for the same.
+fn is_fixed(expr: &Expr) -> bool {
+    let is_immutable = |volatility| volatility == Volatility::Immutable;
+    match expr {
+        Expr::ScalarFunction(ScalarFunction { func, .. }) => {
+            is_immutable(func.signature().volatility) && !functions::postgres::looks_around(func)
+        }
+        Expr::AggregateFunction(AggregateFunction { func, .. }) => {
+            is_immutable(func.signature().volatility)
+        }
+        Expr::WindowFunction(call) => {
+            let WindowFunction { fun, .. } = call.as_ref();
+            is_immutable(match fun {
+                WindowFunctionDefinition::AggregateUDF(fun) => fun.signature().volatility,
+                WindowFunctionDefinition::WindowUDF(fun) => fun.signature().volatility,
+            })
+        }
+        Expr::ScalarSubquery(_)
+        | Expr::Exists(_)
+        | Expr::InSubquery(_)
+        | Expr::SetComparison(_)
+        | Expr::ScalarVariable(..)
+        | Expr::HigherOrderFunction(_) => false,
+        _ => true,
+    }
+}
+
+/// Has `$1`, `$2`, … of a plan that is optimized take their values when it runs.
+fn open_parameters(plan: LogicalPlan, values: &Arc<Values>) -> PlanResult<LogicalPlan> {
+    plan.transform_up(|node| {
+        let names = NamePreserver::new(&node);
+        let node = node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let expr = expr.transform_up(|expr| match expr {
+                Expr::Placeholder(Placeholder { id, field }) => {
+                    let number = id.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
+                    let (Some(number @ 1..), Some(field)) = (number, field) else {
+                        return internal_err!("parameter {id} has no number or no type");
+                    };
+                    let parameter = Parameter::new(number - 1, field.data_type().clone(), values);
+                    let call =
+                        ScalarFunction::new_udf(Arc::new(ScalarUDF::from(parameter)), vec![]);
+                    Ok(Transformed::yes(Expr::ScalarFunction(call)))
+                }
+                expr => Ok(Transformed::no(expr)),
+            })?;
+            Ok(expr.update_data(|expr| name.restore(expr)))
+        })?;
+        match node.transformed {
+            true => node.map_data(LogicalPlan::recompute_schema),
+            false => Ok::<_, DataFusionError>(node),
+        }
+    })
+    .data()
+}
+
+/// Whether each node of a plan can be run again once its state is reset, and each reads a version that it is bound to.
+fn can_be_repeated(plan: &dyn ExecutionPlan) -> bool {
+    if let Some(scan) = plan.downcast_ref::<TableScanExec>() {
+        return scan.table().is_reused();
+    }
+    let is_known = matches!(
+        plan.name(),
+        "TableScanExec"
+            | "PlaceholderRowExec"
+            | "EmptyExec"
+            | "ProjectionExec"
+            | "FilterExec"
+            | "CooperativeExec"
+            | "CoalesceBatchesExec"
+            | "CoalescePartitionsExec"
+            | "GlobalLimitExec"
+            | "LocalLimitExec"
+            | "AggregateExec"
+            | "SortExec"
+            | "SortPreservingMergeExec"
+            | "UnionExec"
+            | "HashJoinExec"
+            | "CrossJoinExec"
+            | "WindowAggExec"
+            | "BoundedWindowAggExec"
+    );
+    is_known
+        && plan
+            .children()
+            .into_iter()
+            .all(|child| can_be_repeated(child.as_ref()))
+}

@@ -1,0 +1,156 @@
+"""Plans that are kept answer as plans that are made anew: postgres_kept.py HOST:PORT
+
+A text that comes for the first time is planned as if nothing were kept, so each query is also asked with a comment that no
+other has.
+"""
+
+import sys
+import threading
+
+import psycopg
+
+host, port = sys.argv[1].rsplit(":", 1)
+dsn = f"host={host} port={port} dbname=weir user=somebody"
+
+
+def connect(**options):
+    return psycopg.connect(dsn, autocommit=True, **options)
+
+
+db = connect(prepare_threshold=None)
+texts = 0
+
+
+def agree(query, parameters=()):
+    """Asks a query whose plan is kept, and the same one planned anew."""
+    global texts
+    texts += 1
+    anew = db.execute(f"{query} /* {texts} */", parameters).fetchall()
+    for _ in range(3):
+        kept = db.execute(query, parameters).fetchall()
+        assert sorted(kept, key=repr) == sorted(anew, key=repr), (query, parameters, kept, anew)
+    return anew
+
+
+for statement in [
+    "CREATE TABLE t (id BIGINT PRIMARY KEY, g BIGINT, v INTEGER, w TEXT)",
+    "CREATE TABLE u (id BIGINT PRIMARY KEY, name TEXT)",
+    "CREATE TABLE z (id BIGINT PRIMARY KEY, at TIMESTAMPTZ)",
+    "CREATE VIEW seen AS SELECT id, v FROM t WHERE v > 2",
+    "CREATE MATERIALIZED VIEW by_g AS SELECT g, count(*) AS n, sum(v) AS total FROM t GROUP BY g",
+    "INSERT INTO z VALUES (1, '2026-01-02 03:04:05+00')",
+]:
+    db.execute(statement)
+
+QUERIES = [
+    ("SELECT v FROM t WHERE id = %s", [(1,), (2,), (999,), (None,), (1,)]),
+    ("SELECT v, w FROM t WHERE id = %s AND v > 5", [(1,), (2,), (3,)]),
+    # What the planner could make of one value must not be kept for others.
+    ("SELECT id FROM t WHERE v > %s AND v > 5 ORDER BY id LIMIT 10", [(7,), (3,), (100,)]),
+    ("SELECT id FROM t WHERE w LIKE %s", [("%",), ("a%",), ("b",)]),
+    ("SELECT id FROM t WHERE (%s::boolean OR v > 10)", [(True,), (False,), (None,)]),
+    ("SELECT g, count(*), sum(v), min(w) FROM t GROUP BY g HAVING count(*) > %s", [(0,), (1,)]),
+    ("SELECT t.id, u.name FROM t JOIN u ON u.id = t.g WHERE t.v >= %s", [(0,), (6,)]),
+    ("SELECT t.id, u.name FROM t LEFT JOIN u ON u.id = t.g AND u.id <> %s", [(0,), (1,)]),
+    ("SELECT id, row_number() OVER (PARTITION BY g ORDER BY id) FROM t WHERE v < %s", [(9,), (4,)]),
+    ("SELECT id FROM t WHERE v < %s UNION ALL SELECT id FROM u WHERE id > %s", [(5, 0), (9, 1)]),
+    ("SELECT count(*) FROM t", [()]),
+    ("SELECT max(id), %s::text FROM t", [("a",), (None,), ("b",)]),
+    ("SELECT w || %s FROM t WHERE id = %s", [("x", 1), ("y", 2)]),
+    ("SELECT id FROM t WHERE v = %s", [(3,), (3.0,), (4,)]),
+    ("SELECT n, total FROM by_g WHERE g = %s", [(0,), (1,), (7,)]),
+    ("SELECT count(*), sum(n) FROM by_g", [()]),
+    ("SELECT id FROM seen WHERE v <> %s", [(4,), (5,)]),
+    ("SELECT id FROM t WHERE id IN (SELECT id FROM u) AND v <> %s", [(4,), (5,)]),
+    ("SELECT (SELECT max(id) FROM u), %s::bigint", [(1,), (2,)]),
+    ("SELECT id FROM t ORDER BY v DESC, id LIMIT %s", [(1,), (3,)]),
+]
+WRITES = [
+    "INSERT INTO u VALUES (0, 'none'), (1, 'one')",
+    "INSERT INTO t VALUES (1, 0, 3, 'ab'), (2, 1, 7, 'b'), (3, 1, 12, NULL)",
+    "UPDATE t SET v = v + 1, w = 'a' || id WHERE id <= 2",
+    "DELETE FROM t WHERE id = 1",
+    "INSERT INTO t VALUES (1, 1, 4, 'back'), (4, 0, 5, 'a')",
+    "DELETE FROM u WHERE id = 0",
+    "INSERT INTO t SELECT i, i % 3, i % 20, 'a' || i FROM generate_series(1000, 3000) AS s(i)",
+    "TRUNCATE t",
+    "INSERT INTO t VALUES (2, 0, 9, 'end')",
+]
+for write in WRITES:
+    db.execute(write)
+    db.execute("FLUSH")
+    for query, values in QUERIES:
+        for parameters in values:
+            agree(query, parameters)
+
+# What depends on more than rows is computed each time.
+moments = {db.execute("SELECT now() FROM t WHERE id = 2").fetchone() for _ in range(5)}
+assert len(moments) == 5, moments
+for zone in ["UTC", "Europe/Zurich", "UTC"]:
+    db.execute(f"SET TIME ZONE '{zone}'")
+    agree("SELECT id, at::text FROM z")
+db.execute("CREATE TABLE of_schema (a BIGINT PRIMARY KEY)")
+db.execute("INSERT INTO of_schema VALUES (1)")
+db.execute("CREATE SCHEMA other")
+db.execute("CREATE TABLE other.of_schema (a BIGINT PRIMARY KEY)")
+db.execute("INSERT INTO other.of_schema VALUES (2)")
+for schema, value in [("public", 1), ("other", 2), ("public", 1)]:
+    db.execute(f"SET search_path = {schema}")
+    assert agree("SELECT a FROM of_schema") == [(value,)]
+
+# A definition that changes.
+agree("SELECT * FROM u WHERE id = %s", (1,))
+db.execute("ALTER TABLE u ADD COLUMN extra TEXT")
+assert agree("SELECT * FROM u WHERE id = %s", (1,)) == [(1, "one", None)]
+db.execute("DROP TABLE u")
+db.execute("CREATE TABLE u (id TEXT PRIMARY KEY, n BIGINT)")
+db.execute("INSERT INTO u VALUES ('1', 5)")
+assert agree("SELECT * FROM u WHERE id = %s", ("1",)) == [("1", 5)]
+
+# A transaction sees one moment, and what it has written.
+POINT = "SELECT v FROM t WHERE id = %s"
+other = psycopg.connect(dsn, prepare_threshold=0)
+assert other.execute(POINT, (2,)).fetchone() == (9,)
+db.execute("UPDATE t SET v = 10 WHERE id = 2")
+for _ in range(3):
+    assert other.execute(POINT, (2,)).fetchone() == (9,)
+other.rollback()
+for _ in range(3):
+    assert other.execute(POINT, (2,)).fetchone() == (10,)
+other.execute("UPDATE t SET v = 11 WHERE id = 2")
+for _ in range(3):
+    assert other.execute(POINT, (2,)).fetchone() == (11,)
+    assert db.execute(POINT, (2,)).fetchone() == (10,)
+other.rollback()
+for _ in range(3):
+    assert other.execute(POINT, (2,)).fetchone() == (10,)
+other.rollback()
+
+# Runs beside each other have values of their own.
+db.execute("INSERT INTO t SELECT i, 0, i, 'w' FROM generate_series(5000, 5100) AS s(i)")
+wrong = []
+
+
+def ask(first):
+    with connect(prepare_threshold=0) as mine:
+        for at in range(100):
+            number = 5000 + (first + at) % 101
+            found = mine.execute(POINT, (number,)).fetchall()
+            if found != [(number,)]:
+                wrong.append((number, found))
+
+
+threads = [threading.Thread(target=ask, args=(first * 13,)) for first in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert not wrong, wrong[:5]
+
+# A table that outgrows its plans.
+db.execute("INSERT INTO t SELECT i, i % 7, i % 50, 'x' FROM generate_series(10000, 150000) AS s(i)")
+db.execute("FLUSH")
+for query, values in QUERIES:
+    if "u" not in query.replace("sum", "").replace("count", "").split() and "u." not in query and "FROM u" not in query:
+        agree(query, values[0])
+print("kept plans hold")
