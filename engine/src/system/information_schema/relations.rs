@@ -38,6 +38,7 @@ fn tables(system: &System, rows: &mut Rows) -> Result<()> {
         let table_type = match relation.kind() {
             'v' | 'm' => "VIEW",
             'f' => "FOREIGN",
+            _ if relation.entry().is_some_and(|entry| entry.is_temporary()) => "LOCAL TEMPORARY",
             _ => "BASE TABLE",
         };
         let is_insertable = relation.entry().is_some_and(|entry| {
