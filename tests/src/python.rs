@@ -39,6 +39,22 @@ pub fn run(script: &str, arguments: &[&str]) -> String {
     output(command, script)
 }
 
+/// Runs a script of `tests/python/` with the packages of an environment within the environment, `tools` or `superset`.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_in(inner: &str, script: &str, arguments: &[&str]) -> String {
+    let python = environment().join(inner).join("bin/python");
+    assert!(
+        python.is_file(),
+        "{} is not there: run tests/setup.sh (`make test` does)",
+        python.display()
+    );
+    let mut command = Command::new(python);
+    command.arg(self::script(script)).args(arguments);
+    output(command, script)
+}
+
 /// Runs `command` to its end and gives its standard output.
 ///
 /// # Panics
