@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use weir_base::{Kind, SqlState, TopicId};
+use weir_base::{Kind, TopicId};
 use weir_catalog::{AccountId, Body, Change, Entry, ObjectId, ObjectName, Snapshot};
 
 use crate::engine::Shared;
@@ -79,7 +79,7 @@ impl Temporary {
     /// Makes changes of these objects, and gives what there was before.
     ///
     /// # Errors
-    /// When one would leave the schema that they lie in, or that schema itself would change.
+    /// When one would leave the schema that they lie in, that schema itself would change, or something runs for what is made.
     pub(crate) fn define(&self, changes: &[Change]) -> Result<Objects> {
         let mut state = self.0.lock();
         let schema = state.schema.as_ref();
@@ -93,6 +93,12 @@ impl Temporary {
         let mut objects = before.as_ref().clone();
         for change in changes {
             match change {
+                Change::Put(entry) if !matches!(entry.body, Body::Table(_) | Body::View(_)) => {
+                    return Err(Error::unsupported(format!(
+                        "a temporary {} is not supported",
+                        entry.kind()
+                    )));
+                }
                 Change::Put(entry) if entry.name.schema == schema.name.name => {
                     objects.insert(entry.id, Arc::clone(entry));
                 }
@@ -100,8 +106,7 @@ impl Temporary {
                     objects.remove(id);
                 }
                 _ => {
-                    return Err(Error::invalid(
-                        SqlState("0A000"),
+                    return Err(Error::unsupported(
                         "what is temporary cannot be moved into or out of its schema, and the schema cannot be changed",
                     ));
                 }
