@@ -1,5 +1,6 @@
 """Apache Superset with an empty database of its own: superset_server.py FOLDER. Says where it is, and ends with its input."""
 
+import logging
 import os
 import pathlib
 import sys
@@ -26,6 +27,9 @@ with app.app_context():
     import superset
 
     upgrade(directory=str(pathlib.Path(superset.__file__).parent / "migrations"))
+    # The migrations' own configuration of logs has put all others out.
+    for logger in logging.root.manager.loggerDict.values():
+        logger.disabled = False
     security = superset.security_manager
     superset.appbuilder.add_permissions(update_perms=True)
     security.sync_role_definitions()

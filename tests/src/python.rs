@@ -39,18 +39,26 @@ pub fn run(script: &str, arguments: &[&str]) -> String {
     output(command, script)
 }
 
-/// Runs a script of `tests/python/` with the packages of an environment within the environment, `tools` or `superset`.
+/// A program of an environment within the environment, `tools` or `superset`, whose packages go with no others.
+///
+/// # Panics
+/// As [`program`].
+pub fn program_in(inner: &str, name: &str) -> PathBuf {
+    let path = environment().join(inner).join("bin").join(name);
+    assert!(
+        path.is_file(),
+        "{} is not there: run tests/setup.sh (`make test` does)",
+        path.display()
+    );
+    path
+}
+
+/// Runs a script of `tests/python/` with the packages of an environment within the environment.
 ///
 /// # Panics
 /// As [`run`].
 pub fn run_in(inner: &str, script: &str, arguments: &[&str]) -> String {
-    let python = environment().join(inner).join("bin/python");
-    assert!(
-        python.is_file(),
-        "{} is not there: run tests/setup.sh (`make test` does)",
-        python.display()
-    );
-    let mut command = Command::new(python);
+    let mut command = Command::new(program_in(inner, "python"));
     command.arg(self::script(script)).args(arguments);
     output(command, script)
 }
