@@ -170,10 +170,16 @@ impl Execution {
                 };
                 self.create_with_topic(new, if_exists, made.id()).await?;
                 drop(ddl);
+                if create.drop_on_commit {
+                    self.drop_on_commit(&name).await;
+                }
                 self.wrote("CREATE TABLE AS", rows)
             }
             _ => {
                 self.create_with_topic(new, if_exists, made.id()).await?;
+                if create.drop_on_commit {
+                    self.drop_on_commit(&name).await;
+                }
                 Ok(self.done("CREATE TABLE"))
             }
         }

@@ -100,6 +100,16 @@ impl Execution {
         Ok(())
     }
 
+    /// Has a table that was made go at the end of its transaction, which is that of this statement where there is no other.
+    pub(super) async fn drop_on_commit(&self, name: &ObjectName) {
+        let temporary = self.session.temporary();
+        temporary.drop_on_commit(name);
+        if self.transaction.is_none() {
+            temporary.commit();
+            temporary.tidy(&self.engine).await;
+        }
+    }
+
     /// Refuses a temporary view whose text would find something else later: in a view a name without a schema is first that of what stays.
     pub(super) fn refuse_shadowed<'a>(
         &self,

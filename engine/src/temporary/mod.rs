@@ -32,6 +32,8 @@ struct State {
     objects: Objects,
     /// The topics of their rows, those included whose tables are dropped by a transaction that may take it back.
     topics: BTreeSet<TopicId>,
+    /// What goes when the transaction that made it is committed.
+    until_commit: BTreeSet<ObjectId>,
     /// A version of the catalog, and what it is with them.
     laid: Option<[Arc<Snapshot>; 2]>,
     /// Whether the session is gone: nothing is brought back any more.
@@ -158,6 +160,39 @@ impl Temporary {
         for topic in self.let_go() {
             engine.forget_topic(topic).await;
         }
+    }
+
+    /// Notes that a table goes when the transaction that it was made in is committed.
+    pub(crate) fn drop_on_commit(&self, name: &ObjectName) {
+        let mut state = self.0.lock();
+        let objects = Arc::clone(&state.objects);
+        let named = objects.values().find(|entry| entry.name == *name);
+        state.until_commit.extend(named.map(|entry| entry.id));
+    }
+
+    /// Drops what was to be there until the transaction is committed, with what reads it.
+    pub(crate) fn commit(&self) {
+        let mut state = self.0.lock();
+        let mut gone = std::mem::take(&mut state.until_commit);
+        if gone.is_empty() {
+            return;
+        }
+        let mut objects = state.objects.as_ref().clone();
+        // Views may read each other; one that reads what goes, goes.
+        loop {
+            let count = objects.len();
+            objects.retain(|id, entry| {
+                let goes = gone.contains(id) || !gone.is_disjoint(&entry.depends_on);
+                if goes {
+                    gone.insert(*id);
+                }
+                !goes
+            });
+            if objects.len() == count {
+                break;
+            }
+        }
+        state.replace(Arc::new(objects));
     }
 
     /// The changes that drop all of them.

@@ -68,8 +68,9 @@ impl Steps {
         }
     }
 
-    /// Lets go of what the steps have replaced for good.
+    /// Lets go of what the steps have replaced for good, and of what was to be there for them alone.
     pub(crate) async fn keep(self, engine: &Shared) {
+        self.of.commit();
         self.of.tidy(engine).await;
     }
 

@@ -154,10 +154,10 @@ impl Parser<'_, '_> {
             _ => ColumnList::default(),
         };
         let options = self.with_options()?;
-        // As everything that is temporary does.
-        if temporary {
-            self.take(&["ON", "COMMIT", "PRESERVE", "ROWS"]);
-        }
+        // That rows stay is what is meant without it, too.
+        let drop_on_commit = temporary
+            && !self.take(&["ON", "COMMIT", "PRESERVE", "ROWS"])
+            && self.take(&["ON", "COMMIT", "DROP"]);
         for words in [
             &["PARTITION", "BY"][..],
             &["INHERITS"],
@@ -209,6 +209,7 @@ impl Parser<'_, '_> {
             or_replace,
             if_not_exists,
             temporary,
+            drop_on_commit,
             columns: list.columns,
             column_names: list.names,
             primary_key: list.primary_key,
