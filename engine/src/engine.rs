@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -72,6 +73,8 @@ pub(crate) struct Shared {
     pub(crate) audit: Audit,
     /// One definition changes at a time.
     pub(crate) ddl: Arc<tokio::sync::Mutex<()>>,
+    /// The next identity of a temporary object: no two sessions have the same.
+    temporary_ids: AtomicU64,
     /// When it was opened.
     pub(crate) started_ms: i64,
     scratch: PathBuf,
@@ -136,6 +139,11 @@ impl Shared {
         if !may_go_on {
             query.stop_for(StopReason::Revoked);
         }
+    }
+
+    /// An identity for a temporary object.
+    pub(crate) fn temporary_id(&self) -> ObjectId {
+        ObjectId(self.temporary_ids.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The topic that a stream or table is stored in.
@@ -223,6 +231,7 @@ impl Engine {
             sign_ins: SignIns::new()?,
             audit: Audit::open(&dir.join("audit"), settings.auth, Arc::clone(&clock))?,
             ddl: Arc::default(),
+            temporary_ids: AtomicU64::new(ObjectId::FIRST_TEMPORARY.0),
             base_state,
             memory,
             runtime,

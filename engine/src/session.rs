@@ -22,6 +22,7 @@ use crate::queries::{QueryInfo, Running};
 use crate::request::{Ingest, Ingested, Request};
 use crate::security::{AuditEvent, Principal, Rights};
 use crate::statements::Execution;
+use crate::temporary::Temporary;
 use crate::transaction::{Modes, Notice, Standing, TransactionStatus};
 use crate::variables::Variables;
 
@@ -48,10 +49,13 @@ struct Inner {
     rights: Mutex<Option<Arc<Rights>>>,
     variables: RwLock<Variables>,
     standing: Standing,
+    temporary: Arc<Temporary>,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        // Before its transaction is taken back: of what is gone nothing is to be.
+        self.temporary.abandon(&self.engine);
         self.standing.abandon(&self.engine);
     }
 }
@@ -68,6 +72,7 @@ impl Session {
             rights: Mutex::default(),
             variables: RwLock::default(),
             standing: Standing::default(),
+            temporary: Arc::default(),
         }))
     }
 
@@ -245,6 +250,7 @@ impl Session {
             Some(transaction) => transaction.catalog(engine),
             None => engine.catalog.snapshot(),
         };
+        let snapshot = self.0.temporary.over(snapshot);
         Ok(crate::listing::list(&self.rights()?.visible(&snapshot)))
     }
 
@@ -473,6 +479,11 @@ impl Session {
 
     pub(crate) fn variables(&self) -> Variables {
         self.0.variables.read().clone()
+    }
+
+    /// What it has for itself.
+    pub(crate) fn temporary(&self) -> &Arc<Temporary> {
+        &self.0.temporary
     }
 
     pub(crate) fn standing(&self) -> &Standing {

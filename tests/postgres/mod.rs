@@ -1,7 +1,9 @@
 //! The PostgreSQL door, with the clients that people have.
 
+mod foreign_data;
 mod hostile;
 mod psql;
+mod tools;
 
 use weir_tests::{Server, foreign, python};
 
@@ -47,6 +49,14 @@ fn node_postgres() {
     let server = server();
     let said = foreign::node("postgres.js", &[&server.postgres()]);
     assert!(said.contains("node holds"), "{said}");
+    server.stop();
+}
+
+#[test]
+fn postgres_js() {
+    let server = server();
+    let said = foreign::node("postgres_js.js", &[&server.postgres()]);
+    assert!(said.contains("postgres.js holds"), "{said}");
     server.stop();
 }
 
