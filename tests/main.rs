@@ -20,6 +20,7 @@ mod security;
 mod slt;
 #[path = "postgres/sql_agreement.rs"]
 mod sql_agreement;
+mod superset;
 mod views;
 
 /// A query that keeps the cores busy for longer than any test waits, and answers one row.

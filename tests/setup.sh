@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
 # Sets up the programs of others that the tests use: tests/setup.sh. It may be run again at any time.
 # Python's are in the folder WEIR_TEST_VENV, or target/test-venv of the source tree; in it, those of Node in `node`, the
-# browser's driver in `browser` and Java's in `jars`. What builds the console is in `web/node_modules`. What the system lacks of
-# python3, node, java, maven, kcat, psql and chromium is installed from Debian's packages.
+# browser's driver in `browser`, Java's in `jars`, tools whose packages go with no others in `tools`, and Superset in `superset`.
+# What builds the console is in `web/node_modules`. What the system lacks of python3, node, java, maven, kcat, psql, ODBC and
+# chromium is installed from Debian's packages.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 environment=${WEIR_TEST_VENV:-$here/../target/test-venv}
-wanted=$(cat "$here/requirements.txt" "$here/node/package-lock.json" "$here/browser/package-lock.json" "$here/java/pom.xml")
-stamp=$environment/installed
 
 packages=()
 has() { command -v "$1" >/dev/null; }
@@ -24,6 +23,8 @@ has chromium || packages+=(chromium fonts-inter fonts-jetbrains-mono)
 has psql || packages+=(postgresql-client)
 # What the answers of PostgreSQL's SQL are compared with; its server is started by the tests alone.
 compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || packages+=(postgresql)
+# The driver manager, and PostgreSQL's driver.
+compgen -G "/usr/lib/*/odbc/psqlodbcw.so" >/dev/null || packages+=(unixodbc odbc-postgresql)
 if ((${#packages[@]})); then
     echo "installing ${packages[*]}"
     apt-get update -qq
@@ -37,17 +38,32 @@ if ! cmp -s "$web/package-lock.json" "$web/node_modules/installed"; then
     cp "$web/package-lock.json" "$web/node_modules/installed"
 fi
 
-if [[ -f $stamp ]] && [[ $(cat "$stamp") == "$wanted" ]]; then
-    exit 0
+# Whether a folder was made from what is wanted now: is_made FOLDER WANTED
+is_made() { [[ -f $1/installed ]] && [[ $(cat "$1/installed") == "$2" ]]; }
+# A virtual environment with all that a list names: python_environment FOLDER LIST
+python_environment() {
+    python3 -m venv --clear "$1"
+    # The list is whole: nothing is left to be chosen.
+    "$1/bin/pip" install --disable-pip-version-check --quiet --no-deps --requirement "$2"
+}
+
+wanted=$(cat "$here/requirements.txt" "$here/node/package-lock.json" "$here/browser/package-lock.json" "$here/java/pom.xml")
+if ! is_made "$environment" "$wanted"; then
+    echo "making the tests' environment in $environment"
+    python_environment "$environment" "$here/requirements.txt"
+    for scripts in node browser; do
+        mkdir -p "$environment/$scripts"
+        cp "$here/$scripts"/package*.json "$environment/$scripts/"
+        npm ci --prefix "$environment/$scripts" --silent --no-audit --no-fund
+    done
+    mvn --quiet --batch-mode --file "$here/java/pom.xml" dependency:copy-dependencies -DoutputDirectory="$environment/jars"
+    printf '%s' "$wanted" >"$environment/installed"
 fi
-echo "making the tests' environment in $environment"
-python3 -m venv --clear "$environment"
-"$environment/bin/pip" install --disable-pip-version-check --quiet --requirement "$here/requirements.txt"
-mkdir -p "$environment/node"
-cp "$here"/node/package*.json "$environment/node/"
-npm ci --prefix "$environment/node" --silent --no-audit --no-fund
-mkdir -p "$environment/browser"
-cp "$here"/browser/package*.json "$environment/browser/"
-npm ci --prefix "$environment/browser" --silent --no-audit --no-fund
-mvn --quiet --batch-mode --file "$here/java/pom.xml" dependency:copy-dependencies -DoutputDirectory="$environment/jars"
-printf '%s' "$wanted" >"$stamp"
+for name in tools superset; do
+    list=$here/requirements-$name.txt
+    if ! is_made "$environment/$name" "$(cat "$list")"; then
+        echo "installing $name"
+        python_environment "$environment/$name" "$list"
+        cp "$list" "$environment/$name/installed"
+    fi
+done

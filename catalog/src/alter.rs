@@ -28,9 +28,21 @@ impl Snapshot {
     /// Plans a rename within the schema.
     ///
     /// # Errors
-    /// [`Error::Dependants`] while anything depends on it: queries of views are kept as the user wrote them, and would
-    /// not find it any more. [`Error::Exists`] when the name is taken.
+    /// [`Error::Dependants`] while anything depends on it: queries are kept as texts, and would not find it any more. [`Error::Exists`] when the name is taken.
     pub fn rename(&self, id: ObjectId, to: &str) -> Result<Vec<Change>> {
+        self.rename_followed(id, to, BTreeMap::new())
+    }
+
+    /// As [`Snapshot::rename`], with the new texts of views that go on reading it.
+    ///
+    /// # Errors
+    /// As [`Snapshot::rename`], while anything else depends on it.
+    pub fn rename_followed(
+        &self,
+        id: ObjectId,
+        to: &str,
+        mut texts: BTreeMap<ObjectId, String>,
+    ) -> Result<Vec<Change>> {
         let entry = self.require_id(id)?;
         if entry.kind() == ObjectKind::Schema && entry.name.name == DEFAULT_SCHEMA {
             return Err(Error::rule(
@@ -39,7 +51,20 @@ impl Snapshot {
                 "it is the schema of names that give none",
             ));
         }
-        self.move_to(entry, "rename", ObjectName::new(&entry.name.schema, to))
+        let name = ObjectName::new(&entry.name.schema, to);
+        let mut changes = self.move_to(entry, "rename", name, &texts)?;
+        if changes.is_empty() {
+            return Ok(changes);
+        }
+        for dependant in self.dependants(id) {
+            let text = texts.remove(&dependant.id);
+            let mut followed = dependant.as_ref().clone();
+            if let (Some(text), Body::View(view)) = (text, &mut followed.body) {
+                view.sql = text;
+                changes.push(Change::Put(Arc::new(followed)));
+            }
+        }
+        Ok(changes)
     }
 
     /// Plans the move of a relation to another schema.
@@ -58,14 +83,20 @@ impl Snapshot {
         let name = ObjectName::new(schema, &entry.name.name);
         check_name(entry.kind(), &name)?;
         self.require(ObjectKind::Schema, &ObjectName::global(schema))?;
-        self.move_to(entry, "move", name)
+        self.move_to(entry, "move", name, &BTreeMap::new())
     }
 
-    fn move_to(&self, entry: &Entry, verb: &'static str, name: ObjectName) -> Result<Vec<Change>> {
+    fn move_to(
+        &self,
+        entry: &Entry,
+        verb: &'static str,
+        name: ObjectName,
+        followers: &BTreeMap<ObjectId, String>,
+    ) -> Result<Vec<Change>> {
         if entry.name == name {
             return Ok(Vec::new());
         }
-        self.refuse_dependants(verb, entry)?;
+        self.refuse_dependants_but(verb, entry, followers)?;
         check_name(entry.kind(), &name)?;
         let taken = match entry.kind() {
             ObjectKind::Schema => self.schema(&name.name),
@@ -345,7 +376,17 @@ impl Snapshot {
     }
 
     fn refuse_dependants(&self, verb: &'static str, entry: &Entry) -> Result<()> {
-        let dependants = self.dependants(entry.id);
+        self.refuse_dependants_but(verb, entry, &BTreeMap::new())
+    }
+
+    fn refuse_dependants_but(
+        &self,
+        verb: &'static str,
+        entry: &Entry,
+        followers: &BTreeMap<ObjectId, String>,
+    ) -> Result<()> {
+        let mut dependants = self.dependants(entry.id);
+        dependants.retain(|dependant| !followers.contains_key(&dependant.id));
         if dependants.is_empty() {
             return Ok(());
         }

@@ -18,6 +18,7 @@ pub mod render;
 pub mod secret;
 pub mod snapshot;
 pub mod store;
+pub mod temporary;
 
 pub use accounts::{Account, AccountId, Accounts, Privilege};
 pub use alter::ColumnChange;
@@ -33,3 +34,4 @@ pub use render::create_statement;
 pub use secret::Secret;
 pub use snapshot::{DEFAULT_SCHEMA, HIDDEN_COLUMNS, RESERVED_SCHEMAS, Snapshot};
 pub use store::Catalog;
+pub use temporary::TEMPORARY_SCHEMA;

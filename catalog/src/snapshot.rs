@@ -29,14 +29,16 @@ pub const HIDDEN_COLUMNS: [&str; 6] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     version: u64,
-    next_id: ObjectId,
-    by_id: BTreeMap<ObjectId, Arc<Entry>>,
-    relations: BTreeMap<ObjectName, Arc<Entry>>,
-    schemas: BTreeMap<String, Arc<Entry>>,
+    pub(crate) next_id: ObjectId,
+    pub(crate) by_id: BTreeMap<ObjectId, Arc<Entry>>,
+    pub(crate) relations: BTreeMap<ObjectName, Arc<Entry>>,
+    pub(crate) schemas: BTreeMap<String, Arc<Entry>>,
     connections: BTreeMap<String, Arc<Entry>>,
-    dependants: BTreeMap<ObjectId, BTreeSet<ObjectId>>,
+    pub(crate) dependants: BTreeMap<ObjectId, BTreeSet<ObjectId>>,
     /// What is stored in each topic, in order of identity.
-    by_topic: HashMap<TopicId, Vec<Arc<Entry>>>,
+    pub(crate) by_topic: HashMap<TopicId, Vec<Arc<Entry>>>,
+    /// The schema of one session's own objects, which are no part of the version itself.
+    pub(crate) temporary_schema: Option<String>,
 }
 
 impl Snapshot {
@@ -61,6 +63,7 @@ impl Snapshot {
             connections: BTreeMap::new(),
             dependants: BTreeMap::new(),
             by_topic: HashMap::new(),
+            temporary_schema: None,
         }
     }
 
@@ -353,6 +356,7 @@ impl Snapshot {
             connections: BTreeMap::new(),
             dependants: BTreeMap::new(),
             by_topic: HashMap::new(),
+            temporary_schema: None,
         };
         snapshot.index_names()?;
         snapshot.index_dependants()?;

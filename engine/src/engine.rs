@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -76,6 +77,8 @@ pub(crate) struct Shared {
     pub(crate) audit: Audit,
     /// One definition changes at a time.
     pub(crate) ddl: Arc<tokio::sync::Mutex<()>>,
+    /// The next identity of a temporary object: no two sessions have the same.
+    temporary_ids: AtomicU64,
     /// When it was opened.
     pub(crate) started_ms: i64,
     scratch: PathBuf,
@@ -166,6 +169,11 @@ impl Shared {
         Ok(())
     }
 
+    /// An identity for a temporary object.
+    pub(crate) fn temporary_id(&self) -> ObjectId {
+        ObjectId(self.temporary_ids.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// The topic that a stream or table is stored in.
     pub(crate) fn topic_of(&self, entry: &Entry) -> Result<Topic> {
         let (name, id) = entry.topic().ok_or_else(|| {
@@ -252,6 +260,7 @@ impl Engine {
             sign_ins: SignIns::new()?,
             audit: Audit::open(&dir.join("audit"), settings.auth, Arc::clone(&clock))?,
             ddl: Arc::default(),
+            temporary_ids: AtomicU64::new(ObjectId::FIRST_TEMPORARY.0),
             base_state,
             memory,
             runtime,

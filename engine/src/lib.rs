@@ -41,6 +41,7 @@ mod sql_types;
 mod statements;
 mod system;
 mod tables;
+mod temporary;
 mod text;
 mod topic_access;
 mod topic_config;

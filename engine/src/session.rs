@@ -23,6 +23,7 @@ use crate::queries::{QueryInfo, Running};
 use crate::request::{Ingest, Ingested, Request};
 use crate::security::{AuditEvent, Principal, Rights};
 use crate::statements::Execution;
+use crate::temporary::Temporary;
 use crate::transaction::{Modes, Notice, Standing, TransactionStatus};
 use crate::variables::Variables;
 
@@ -49,10 +50,13 @@ struct Inner {
     rights: Mutex<Option<Arc<Rights>>>,
     variables: RwLock<Variables>,
     standing: Standing,
+    temporary: Arc<Temporary>,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        // Before its transaction is taken back: of what is gone nothing is to be.
+        self.temporary.abandon(&self.engine);
         self.standing.abandon(&self.engine);
     }
 }
@@ -69,6 +73,7 @@ impl Session {
             rights: Mutex::default(),
             variables: RwLock::default(),
             standing: Standing::default(),
+            temporary: Arc::default(),
         }))
     }
 
@@ -280,6 +285,7 @@ impl Session {
             Some(transaction) => transaction.catalog(engine),
             None => engine.catalog.snapshot(),
         };
+        let snapshot = self.0.temporary.over(snapshot);
         Ok(crate::listing::list(&self.rights()?.visible(&snapshot)))
     }
 
@@ -508,6 +514,11 @@ impl Session {
 
     pub(crate) fn variables(&self) -> Variables {
         self.0.variables.read().clone()
+    }
+
+    /// What it has for itself.
+    pub(crate) fn temporary(&self) -> &Arc<Temporary> {
+        &self.0.temporary
     }
 
     pub(crate) fn standing(&self) -> &Standing {

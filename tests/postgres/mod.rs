@@ -1,8 +1,10 @@
 //! The PostgreSQL door, with the clients that people have.
 
+mod foreign_data;
 mod hostile;
 mod kept;
 mod psql;
+mod tools;
 
 use weir_tests::{Server, foreign, python};
 
@@ -48,6 +50,14 @@ fn node_postgres() {
     let server = server();
     let said = foreign::node("postgres.js", &[&server.postgres()]);
     assert!(said.contains("node holds"), "{said}");
+    server.stop();
+}
+
+#[test]
+fn postgres_js() {
+    let server = server();
+    let said = foreign::node("postgres_js.js", &[&server.postgres()]);
+    assert!(said.contains("postgres.js holds"), "{said}");
     server.stop();
 }
 

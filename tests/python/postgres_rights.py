@@ -174,6 +174,22 @@ with connect("boss") as other, connect("reads") as reader:
     seen = reader.execute("SELECT sql FROM weir.queries").fetchall()
     assert seen and not any("of boss" in sql or "EMIT CHANGES" in sql and "INTO" not in sql for (sql,) in seen), seen
 
+# What is temporary anybody may make, of what they may read; nobody else is shown it, and it goes with its session.
+with connect("reads") as reader, connect("reads") as again, connect("nobody") as nobody:
+    reader.execute("CREATE TEMP TABLE own AS SELECT id FROM policed")
+    reader.execute("INSERT INTO own VALUES (7)")
+    check("one's own rows", reader.execute("SELECT id FROM own ORDER BY id").fetchall(), [(1,), (7,)])
+    ((schema,),) = reader.execute("SELECT nspname FROM pg_namespace WHERE oid = pg_my_temp_schema()").fetchall()
+    check("a view of the policed", reader.execute("CREATE TEMP VIEW hidden AS SELECT id FROM policed").statusmessage, "CREATE VIEW")
+    check("and its rows", reader.execute("SELECT id FROM hidden").fetchall(), [(1,)])
+    for who in [again, nobody, boss]:
+        for sql in [f"SELECT * FROM {schema}.own", f"INSERT INTO {schema}.own VALUES (8)", f"DROP TABLE {schema}.own", "SELECT * FROM own"]:
+            check(f"{who.info.user}: {sql}", state(lambda: who.execute(sql)) in ("42P01", "3F000"), True)
+        check("what is there", who.execute("SELECT count(*) FROM pg_class WHERE relname = 'own'").fetchall(), [(0,)])
+    check("who has no right at all", state(lambda: nobody.execute("CREATE TEMP TABLE own (id BIGINT)")), "done")
+    check("may not read by it", state(lambda: nobody.execute("CREATE TEMP TABLE more AS SELECT * FROM t")), "42P01")
+    check("nor make what stays", state(lambda: nobody.execute("CREATE TABLE more (id BIGINT)")), "42501")
+
 # No plan tells what a policy hides, and how.
 with connect("reads") as connection:
     plan = str(connection.execute("EXPLAIN VERBOSE SELECT * FROM policed WHERE id > 0").fetchall())

@@ -39,6 +39,30 @@ pub fn run(script: &str, arguments: &[&str]) -> String {
     output(command, script)
 }
 
+/// A program of an environment within the environment, `tools` or `superset`, whose packages go with no others.
+///
+/// # Panics
+/// As [`program`].
+pub fn program_in(inner: &str, name: &str) -> PathBuf {
+    let path = environment().join(inner).join("bin").join(name);
+    assert!(
+        path.is_file(),
+        "{} is not there: run tests/setup.sh (`make test` does)",
+        path.display()
+    );
+    path
+}
+
+/// Runs a script of `tests/python/` with the packages of an environment within the environment.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_in(inner: &str, script: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new(program_in(inner, "python"));
+    command.arg(self::script(script)).args(arguments);
+    output(command, script)
+}
+
 /// Runs `command` to its end and gives its standard output.
 ///
 /// # Panics

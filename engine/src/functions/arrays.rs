@@ -61,7 +61,7 @@ pub(super) const QUANTIFIED: [Definition; 20] = quantified! {
 };
 
 /// The other functions of this file.
-pub(super) const FUNCTIONS: [Definition; 14] = [
+pub(super) const FUNCTIONS: [Definition; 15] = [
     function(
         "array_as",
         &[
@@ -151,6 +151,17 @@ pub(super) const FUNCTIONS: [Definition; 14] = [
             &[Double, List],
             |types| item(types.get(1..).unwrap_or_default()),
             discrete,
+        )],
+    ),
+    function(
+        "discrete_percentiles",
+        &[takes_by(
+            &[List, List],
+            |types| match types.get(1) {
+                Some(items) => Ok(items.clone()),
+                None => internal_err!("percentiles of nothing"),
+            },
+            discrete_of_each,
         )],
     ),
     function(
@@ -551,10 +562,46 @@ fn discrete(args: &Arguments) -> Result<ArrayRef> {
         }
         let fraction = fractions.value(row);
         check_fraction(fraction)?;
-        let items = items_of(lists, row);
-        let place = (fraction * items.len() as f64).ceil() as usize;
-        Ok(items.get(place.saturating_sub(1)).copied())
+        Ok(at_fraction(&items_of(lists, row), fraction))
     })
+}
+
+fn at_fraction(items: &[usize], fraction: f64) -> Option<usize> {
+    let place = (fraction * items.len() as f64).ceil() as usize;
+    items.get(place.saturating_sub(1)).copied()
+}
+
+/// `percentile_disc(ARRAY[…])`: one item for each.
+fn discrete_of_each(args: &Arguments) -> Result<ArrayRef> {
+    let doubles = DataType::new_list(DataType::Float64, true);
+    let fractions = cast(args.array(0)?, &doubles)?;
+    let fractions = fractions.as_list::<i32>();
+    let Some(lists) = args.array(1)?.as_list_opt::<i32>() else {
+        return Ok(Arc::clone(args.array(1)?));
+    };
+    let (mut places, mut lengths) = (Vec::new(), Vec::with_capacity(args.rows));
+    for row in 0..args.rows {
+        if args.has_null(row) {
+            lengths.push(0);
+            continue;
+        }
+        let start = lists.value_offsets().get(row).copied().unwrap_or(0) as usize;
+        let items = items_of(lists, row);
+        let wanted = fractions.value(row);
+        lengths.push(wanted.len());
+        for fraction in wanted.as_primitive::<Float64Type>() {
+            fraction.map_or(Ok(()), check_fraction)?;
+            let place = fraction.and_then(|fraction| at_fraction(&items, fraction));
+            places.push(place.map(|at| (start + at) as u32));
+        }
+    }
+    let nulls = (0..args.rows).map(|row| !args.has_null(row));
+    Ok(Arc::new(ListArray::try_new(
+        field(lists),
+        OffsetBuffer::from_lengths(lengths),
+        take(lists.values(), &UInt32Array::from(places), None)?,
+        Some(nulls.collect::<NullBuffer>()),
+    )?))
 }
 
 /// `percentile_cont(ARRAY[…])`: between the two items at either side.

@@ -19,7 +19,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use weir_base::nearest::nearest;
-use weir_catalog::ObjectName;
+use weir_catalog::{ObjectName, TEMPORARY_SCHEMA};
 
 use super::types::SqlTypes;
 use crate::functions::postgres::{statement_of, table_function};
@@ -29,6 +29,8 @@ use crate::system;
 pub(crate) struct PlanContext<'a> {
     pub(crate) state: &'a SessionState,
     pub(crate) default_schema: &'a str,
+    /// What the session's temporary relations lie in, which come first among `relations`.
+    pub(crate) temporary_schema: Option<&'a str>,
     pub(crate) relations: &'a HashMap<ObjectName, Arc<dyn TableSource>>,
     pub(crate) relation_planners: Vec<Arc<dyn RelationPlanner>>,
     /// The zone in which timestamps with time zone are read and shown.
@@ -55,7 +57,18 @@ pub(crate) fn object_name(reference: &TableReference, default_schema: &str) -> R
 
 impl ContextProvider for PlanContext<'_> {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
-        let name = object_name(&name, self.default_schema)?;
+        let is_bare = name.schema().is_none();
+        let mut name = object_name(&name, self.default_schema)?;
+        if let Some(schema) = self.temporary_schema {
+            let own = ObjectName::new(schema, &name.name);
+            let is_meant = match is_bare {
+                true => self.relations.contains_key(&own),
+                false => name.schema == TEMPORARY_SCHEMA,
+            };
+            if is_meant {
+                name = own;
+            }
+        }
         self.relations
             .get(&name)
             .cloned()

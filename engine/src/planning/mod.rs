@@ -73,6 +73,7 @@ pub(crate) use parameters::{ParameterTypes, parameter_types, with_unknown_parame
 use parameters::{typed, with_parameters};
 pub(crate) use postgres::columns;
 pub(crate) use postgres::operators::Operators;
+pub(crate) use relations::object as relation_named;
 pub(crate) use types::UTC;
 pub(crate) use watermarks::check_watermark;
 
@@ -375,11 +376,13 @@ impl Planner {
         schema: &str,
     ) -> Result<LogicalPlan> {
         windows::expand(&mut statement, self.closes_windows)?;
-        postgres::settle(&mut statement, &|name| self.stored_columns(name, schema))?;
+        postgres::settle(&mut statement, &|name| {
+            self.stored_columns(name, schema, text)
+        })?;
         let shows_hidden = hidden::is_mentioned(&statement);
         if shows_hidden {
             hidden::exclude_hidden(&mut statement, &|name| {
-                self.has_hidden_columns(name, schema)
+                self.has_hidden_columns(name, schema, text)
             });
         }
         self.settle_joins_by_time(&mut statement, text, schema)?;
@@ -423,6 +426,7 @@ impl Planner {
         let context = PlanContext {
             state: &self.state,
             default_schema: self.variables.schema(),
+            temporary_schema: None,
             relations: &relations,
             relation_planners: vec![],
             time_zone: types::UTC,
@@ -441,6 +445,7 @@ impl Planner {
         let context = PlanContext {
             state: &self.state,
             default_schema,
+            temporary_schema: self.snapshot.temporary_schema(),
             relations,
             relation_planners: match self.closes_windows {
                 true => vec![
@@ -514,6 +519,7 @@ pub(crate) fn plan_expression(
     let context = PlanContext {
         state,
         default_schema: "public",
+        temporary_schema: None,
         relations: &relations,
         relation_planners: vec![],
         time_zone: types::UTC,

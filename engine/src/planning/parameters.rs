@@ -96,11 +96,14 @@ fn inferred(plan: &LogicalPlan) -> Result<BTreeMap<usize, DataType>> {
                         let field = placeholder.field.as_ref();
                         note(placeholder, field.map(|field| field.data_type().clone()));
                     }
-                    // `x = ANY($1)`
-                    Expr::ScalarFunction(ScalarFunction { func, args })
-                        if func.name() == "array_has" =>
-                    {
-                        if let [Expr::Placeholder(array), item] = args.as_slice()
+                    // `x = ANY($1)`, which a subquery of it may have become.
+                    Expr::ScalarFunction(ScalarFunction { func, args }) => {
+                        let (array, item) = match (func.name(), args.as_slice()) {
+                            ("array_has", [array, item]) => (array, item),
+                            (name, [item, array]) if is_quantified(name) => (array, item),
+                            _ => return Ok(TreeNodeRecursion::Continue),
+                        };
+                        if let Expr::Placeholder(array) = array
                             && array.field.is_none()
                         {
                             note(array, list_of(item, plan));
@@ -113,6 +116,11 @@ fn inferred(plan: &LogicalPlan) -> Result<BTreeMap<usize, DataType>> {
         })
     })?;
     Ok(types)
+}
+
+/// Whether a function compares its first argument with all items of its second.
+fn is_quantified(function: &str) -> bool {
+    function.starts_with("any_") || function.starts_with("all_")
 }
 
 /// The types that parameters are cast to where they stand: `$1::int`. Only who asks for types is told these: a value that comes as

@@ -42,7 +42,7 @@ impl Planner {
         self.settle_views(mentioned, text, schema).await?;
         let mut relations = Relations::with_capacity(mentioned.relations.len());
         for name in &mentioned.relations {
-            let object = object(name, schema)?;
+            let object = self.object(name, schema, text)?;
             if relations.contains_key(&object) {
                 continue;
             }
@@ -68,8 +68,14 @@ impl Planner {
     }
 
     /// The columns of a relation of the catalog; none of anything else.
-    pub(super) fn stored_columns(&self, name: &ast::ObjectName, schema: &str) -> Vec<String> {
-        let entry = object(name, schema)
+    pub(super) fn stored_columns(
+        &self,
+        name: &ast::ObjectName,
+        schema: &str,
+        text: Text<'_>,
+    ) -> Vec<String> {
+        let entry = self
+            .object(name, schema, text)
             .ok()
             .and_then(|object| self.snapshot.get(&object).cloned());
         entry.map_or_else(Vec::new, |entry| {
@@ -81,8 +87,14 @@ impl Planner {
         })
     }
 
-    pub(super) fn has_hidden_columns(&self, name: &ast::ObjectName, schema: &str) -> bool {
-        let entry = object(name, schema)
+    pub(super) fn has_hidden_columns(
+        &self,
+        name: &ast::ObjectName,
+        schema: &str,
+        text: Text<'_>,
+    ) -> bool {
+        let entry = self
+            .object(name, schema, text)
             .ok()
             .and_then(|object| self.snapshot.get(&object).cloned());
         entry.is_some_and(|entry| match &entry.body {
@@ -91,6 +103,23 @@ impl Planner {
             Body::Table(_) | Body::MaterializedView(_) => true,
             _ => false,
         })
+    }
+
+    /// What a name in `FROM` means. In a statement temporary relations come first; in the text of a view they come last, for what
+    /// it was made on stays what it means.
+    fn object(&self, name: &ast::ObjectName, schema: &str, text: Text<'_>) -> Result<ObjectName> {
+        let mut meant = object(name, schema)?;
+        let snapshot = self.snapshot_for(text);
+        let [_] = name.0.as_slice() else {
+            meant.schema = snapshot.meant_schema(&meant.schema).to_owned();
+            return Ok(meant);
+        };
+        let own = snapshot.temporary(&meant.name);
+        let own = own.filter(|_| match text {
+            Text::Own => true,
+            Text::OfView(_) => snapshot.get(&meant).is_none(),
+        });
+        Ok(own.map_or(meant, |own| own.name.clone()))
     }
 
     async fn relation(
@@ -343,7 +372,7 @@ impl Planner {
         let names = mentioned.relations.iter();
         let mut open: Vec<ObjectId> = names
             .filter_map(|name| {
-                let name = object(name, schema).ok()?;
+                let name = self.object(name, schema, text).ok()?;
                 // Of a view that is not there for the reader nobody waits, and nothing is told.
                 let snapshot = self.snapshot_for(text);
                 let entry = snapshot.get(&name);
@@ -432,7 +461,10 @@ fn same_type(a: &Field, b: &Field) -> bool {
 }
 
 /// The catalog's name for a name in `FROM`.
-pub(super) fn object(name: &ast::ObjectName, default_schema: &str) -> Result<ObjectName> {
+///
+/// # Errors
+/// When it names another database.
+pub(crate) fn object(name: &ast::ObjectName, default_schema: &str) -> Result<ObjectName> {
     let parts: Vec<String> = name
         .0
         .iter()

@@ -462,6 +462,12 @@ impl Execution {
         };
         let entry = entry.map_err(|error| place(error.into()))?;
         self.rights.require_owner(entry, &snapshot).map_err(place)?;
+        if entry.is_temporary() {
+            return Err(place(Error::invalid(
+                SqlState::WRONG_OBJECT_TYPE,
+                format!("{} is its session's alone", entry.describe()),
+            )));
+        }
         Ok(Arc::clone(entry))
     }
 

@@ -5,6 +5,7 @@ use weir_base::{Options, SqlState};
 use weir_catalog::{Body, Entry, Snapshot};
 use weir_sql::statement::{self, AlterOperation, ColumnChange, Emit, ObjectKind};
 
+use super::followed::texts_after_rename;
 use super::{Execution, normalized, position_of};
 use crate::answer::Answer;
 use crate::error::{Error, Result};
@@ -40,8 +41,8 @@ impl Execution {
 
     /// What takes no longer than a commit, and what it takes to run by it.
     async fn alter_at_once(&self, alter: statement::Alter, tag: &str) -> Result<Answer> {
-        let kind = catalog_kind(alter.kind)?;
-        let _ddl = self.may_define().await?;
+        let kind = catalog_kind(self.altered_kind(&alter)?)?;
+        let _ddl = self.may_change([&alter.name]).await?;
         let snapshot = self.snapshot();
         let name = self.object_name(alter.kind, &alter.name)?;
         let visible = self.rights.visible(&snapshot);
@@ -84,7 +85,11 @@ impl Execution {
             AlterOperation::SetOptions(_) | AlterOperation::ResetOptions(_)
         );
         let changes = match alter.operation {
-            AlterOperation::RenameTo(to) => snapshot.rename(entry.id, &normalized(&to))?,
+            AlterOperation::RenameTo(to) => {
+                let to = normalized(&to);
+                let texts = texts_after_rename(&snapshot, &entry, &to);
+                snapshot.rename_followed(entry.id, &to, texts)?
+            }
             AlterOperation::SetSchema(schema) => {
                 snapshot.set_schema(entry.id, &normalized(&schema))?
             }
@@ -364,6 +369,22 @@ fn literal(value: &datafusion::common::ScalarValue) -> String {
 }
 
 impl Execution {
+    /// The kind of what is altered: what is renamed or moved as a table may be a view, as PostgreSQL has it.
+    pub(super) fn altered_kind(&self, alter: &statement::Alter) -> Result<ObjectKind> {
+        let moves = matches!(
+            alter.operation,
+            AlterOperation::RenameTo(_) | AlterOperation::SetSchema(_)
+        );
+        if alter.kind == ObjectKind::Table
+            && moves
+            && let Some(entry) = self.visible().get(&self.name(&alter.name)?)
+            && entry.kind() == weir_catalog::ObjectKind::View
+        {
+            return Ok(ObjectKind::View);
+        }
+        Ok(alter.kind)
+    }
+
     /// The catalog's name for an object of `kind`, which decides whether it lies in a schema.
     pub(super) fn object_name(
         &self,

@@ -57,6 +57,16 @@ impl Execution {
                     .map(drop)
             }
             Statement::CreateStream(create) => self.authorise_creation(&create.name),
+            Statement::CreateTable(create)
+                if self.is_to_be_temporary(&create.name, create.temporary)? =>
+            {
+                Ok(())
+            }
+            Statement::CreateView(create)
+                if self.is_to_be_temporary(&create.name, create.temporary)? =>
+            {
+                Ok(())
+            }
             Statement::CreateTable(create) => self.authorise_creation(&create.name),
             Statement::CreateExternalTable(create) => self.authorise_creation(&create.name),
             Statement::CreateView(create) => self.authorise_creation(&create.name),
@@ -79,7 +89,8 @@ impl Execution {
                 .iter()
                 .try_for_each(|name| self.authorise_owner(Some(drop.kind), name, drop.if_exists)),
             Statement::Alter(alter) => {
-                self.authorise_owner(Some(alter.kind), &alter.name, alter.if_exists)
+                let kind = self.altered_kind(alter)?;
+                self.authorise_owner(Some(kind), &alter.name, alter.if_exists)
             }
             Statement::CommentOn(comment) => {
                 self.authorise_owner(comment.kind, &comment.name, false)
@@ -207,7 +218,7 @@ impl Execution {
     }
 
     fn authorise_creation(&self, name: &ast::ObjectName) -> Result<()> {
-        let name = self.name(name)?;
+        let name = self.new_name(name)?;
         self.authorise_creation_in(&name.schema, &self.snapshot())
     }
 

@@ -22,13 +22,16 @@ use crate::answer::Answer;
 use crate::error::{Error, Result};
 use crate::planning::{Planner, Reading};
 
+/// How soon rows of temporary tables are on disk, where they only make room in memory.
+const TEMPORARY_FLUSH_MS: u64 = 60_000;
+
 impl Execution {
     pub(super) async fn create_schema(
         &self,
         create: statement::CreateSchema,
         sql: String,
     ) -> Result<Answer> {
-        let name = match self.name(&create.name)? {
+        let name = match self.new_name(&create.name)? {
             name if name.schema == self.variables.schema() || name.schema == "weir" => name.name,
             name => {
                 return Err(Error::invalid(
@@ -60,10 +63,8 @@ impl Execution {
         create: statement::CreateTable,
         sql: String,
     ) -> Result<Answer> {
-        let name = self.name(&create.name)?;
-        if create.temporary {
-            return Err(Error::unsupported("temporary tables are not supported yet"));
-        }
+        let is_temporary = self.is_to_be_temporary(&create.name, create.temporary)?;
+        let name = self.name_of_new(&create.name, is_temporary)?;
         if let Some(columns) = create.unique.first() {
             return Err(Error::unsupported(format!(
                 "UNIQUE ({}) is not supported",
@@ -79,7 +80,10 @@ impl Execution {
             return Err(Error::unsupported("a table has no WATERMARK")
                 .with_hint("streams have: CREATE STREAM"));
         }
-        let ddl = self.may_define().await?;
+        let ddl = match is_temporary {
+            true => None,
+            false => self.may_define().await?,
+        };
         let snapshot = self.snapshot();
         let if_exists = if_exists(create.or_replace, create.if_not_exists)?;
         if self.exists(&name, ObjectKind::Table, if_exists)? {
@@ -107,10 +111,15 @@ impl Execution {
         }
         let primary_key = self.key_columns(&mut columns, &create.primary_key)?;
         let checks = self.checks(&name.name, &columns, implied, &create.checks)?;
-        let topic = topic_name(&name)?;
-        // A table that was renamed, or that a transaction has dropped, may still have the topic of that name.
-        let is_taken = snapshot.get(&name).is_some() || self.is_of_a_table(&topic);
-        let topic = self.free_topic_name(topic, is_taken)?;
+        let topic = match is_temporary {
+            true => self.temporary_topic_name(&name)?,
+            false => {
+                let topic = topic_name(&name)?;
+                // A table that was renamed, or that a transaction has dropped, may still have the topic of that name.
+                let is_taken = snapshot.get(&name).is_some() || self.is_of_a_table(&topic);
+                self.free_topic_name(topic, is_taken)?
+            }
+        };
         let made = self
             .engine
             .log
@@ -123,6 +132,8 @@ impl Execution {
                 // Of each row the last change is all that is needed.
                 TopicConfig {
                     cleanup: Cleanup::Compact,
+                    // What does not outlive its session need not outlive the machine.
+                    flush_ms: is_temporary.then_some(TEMPORARY_FLUSH_MS),
                     ..TopicConfig::default()
                 },
             )
@@ -159,10 +170,16 @@ impl Execution {
                 };
                 self.create_with_topic(new, if_exists, made.id()).await?;
                 drop(ddl);
+                if create.drop_on_commit {
+                    self.drop_on_commit(&name).await;
+                }
                 self.wrote("CREATE TABLE AS", rows)
             }
             _ => {
                 self.create_with_topic(new, if_exists, made.id()).await?;
+                if create.drop_on_commit {
+                    self.drop_on_commit(&name).await;
+                }
                 Ok(self.done("CREATE TABLE"))
             }
         }
@@ -173,7 +190,7 @@ impl Execution {
         create: statement::CreateExternalTable,
         sql: String,
     ) -> Result<Answer> {
-        let name = self.name(&create.name)?;
+        let name = self.new_name(&create.name)?;
         let _ddl = self.may_define().await?;
         let snapshot = self.snapshot();
         let if_exists = if_exists(create.or_replace, create.if_not_exists)?;
@@ -272,11 +289,12 @@ impl Execution {
         create: statement::CreateView,
         sql: String,
     ) -> Result<Answer> {
-        let name = self.name(&create.name)?;
-        if create.temporary {
-            return Err(Error::unsupported("temporary views are not supported yet"));
-        }
-        let _ddl = self.may_define().await?;
+        let is_temporary = self.is_to_be_temporary(&create.name, create.temporary)?;
+        let name = self.name_of_new(&create.name, is_temporary)?;
+        let _ddl = match is_temporary {
+            true => None,
+            false => self.may_define().await?,
+        };
         let snapshot = self.snapshot();
         let if_exists = if_exists(create.or_replace, create.if_not_exists)?;
         if self.exists(&name, ObjectKind::View, if_exists)? {
@@ -286,6 +304,9 @@ impl Execution {
         let plan = planner.query(&create.query, &[]).await?;
         let columns = query_columns(plan.schema().as_arrow(), &create.columns)?;
         let depends_on = planner.named_objects();
+        if is_temporary {
+            self.refuse_shadowed(&snapshot, &depends_on)?;
+        }
         let own = snapshot.get(&name).map(|entry| entry.id);
         if let Some(own) = own
             && depends_on_itself(&snapshot, own, &depends_on)
@@ -385,7 +406,7 @@ impl Execution {
     }
 
     pub(super) async fn create(&self, new: NewObject, if_exists: IfExists) -> Result<Created> {
-        let snapshot = self.snapshot();
+        let snapshot = self.snapshot_for_new(&new.name);
         let created = snapshot.create(new, if_exists)?;
         self.commit(&snapshot, created.changes.clone()).await?;
         Ok(created)
@@ -396,7 +417,8 @@ impl Execution {
         new: &NewObject,
         if_exists: IfExists,
     ) -> Result<weir_catalog::Entry> {
-        let created = self.snapshot().create(new.clone(), if_exists)?;
+        let snapshot = self.snapshot_for_new(&new.name);
+        let created = snapshot.create(new.clone(), if_exists)?;
         created
             .changes
             .into_iter()
@@ -415,6 +437,8 @@ impl Execution {
         topic: weir_base::TopicId,
     ) -> Result<()> {
         match self.create(new, if_exists).await {
+            // What it replaces is let go of by the session.
+            Ok(created) if created.id.is_temporary() => Ok(()),
             Ok(created) => {
                 if let Some(transaction) = &self.transaction {
                     transaction.made_topic(topic);

@@ -42,7 +42,7 @@ impl Execution {
         create: statement::CreateStream,
         sql: String,
     ) -> Result<Answer> {
-        let name = self.name(&create.name)?;
+        let name = self.new_name(&create.name)?;
         let _ddl = self.engine.ddl.lock().await;
         let snapshot = self.snapshot();
         let mut options = Options::new(create.options.iter().cloned());

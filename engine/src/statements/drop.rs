@@ -12,7 +12,7 @@ impl Execution {
     pub(super) async fn drop_objects(&self, drop: statement::Drop) -> Result<Answer> {
         let tag = statement::Statement::Drop(drop.clone()).tag();
         let kind = catalog_kind(drop.kind)?;
-        let _ddl = self.may_define().await?;
+        let _ddl = self.may_change(&drop.names).await?;
         let snapshot = self.snapshot();
         let visible = self.rights.visible(&snapshot);
         let mut doomed = Vec::with_capacity(drop.names.len());
@@ -37,6 +37,7 @@ impl Execution {
         let sinks: Vec<_> = sinks.map(|entry| entry.id).collect();
         let removed: Vec<_> = removed
             .into_iter()
+            .filter(|entry| !entry.is_temporary())
             .filter_map(|entry| Some((std::sync::Arc::clone(entry), entry.topic()?.1)))
             .collect();
         let views: Vec<_> = removed

@@ -40,7 +40,7 @@ impl Execution {
         create: statement::CreateMaterializedView,
         sql: String,
     ) -> Result<Answer> {
-        let name = self.name(&create.name)?;
+        let name = self.new_name(&create.name)?;
         let options: BTreeMap<String, String> = create.options.iter().cloned().collect();
         let given = ViewOptions::read(options.clone(), &self.engine.settings.limits)?;
         let ddl = self.engine.ddl.lock().await;

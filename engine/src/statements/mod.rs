@@ -12,6 +12,7 @@ mod definitions;
 mod describe;
 mod drop;
 mod explain;
+mod followed;
 mod job_options;
 mod live;
 mod materialized_view;
@@ -20,6 +21,7 @@ mod returning;
 mod session;
 mod show;
 mod sink;
+mod temporary;
 mod transaction;
 mod write;
 
@@ -94,6 +96,10 @@ impl Execution {
             transaction.check(&statement)?;
             transaction.check_writes(&statement)?;
             if !matches!(statement, Statement::Transaction(_)) {
+                // Its moment is that of the views, too: they come first to where they shall be.
+                if self.variables.reads_own_writes() && !transaction.is_fixed() {
+                    self.engine.views.flush(&self.engine).await;
+                }
                 transaction.fix(&self.engine);
             }
         }
@@ -133,7 +139,7 @@ impl Execution {
             Statement::Describe(describe) => self.describe(describe).await,
             Statement::Set(set) => self.set(&set),
             Statement::Reset(reset) => self.reset(&reset),
-            Statement::Discard(what) => self.discard(&what),
+            Statement::Discard(what) => self.discard(&what).await,
             Statement::KillQuery(id) => self.kill_query(&id),
             Statement::Flush => {
                 self.engine.views.flush(&self.engine).await;
@@ -224,12 +230,13 @@ impl Execution {
         Ok(())
     }
 
-    /// The catalog as of now, with what the transaction has defined.
+    /// The catalog as of now, with what the transaction has defined and what the session has for itself.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
-        match &self.transaction {
+        let snapshot = match &self.transaction {
             Some(transaction) => transaction.catalog(&self.engine),
             None => self.engine.catalog.snapshot(),
-        }
+        };
+        self.session.temporary().over(snapshot)
     }
 
     /// Waits for the right to define something; a transaction keeps it.
@@ -269,11 +276,28 @@ impl Execution {
         }
     }
 
-    /// The catalog's name for a name in the statement.
+    /// The catalog's name for what a statement names: a temporary object comes first.
+    ///
+    /// # Errors
+    /// As [`Self::new_name`].
+    pub(crate) fn name(&self, name: &ast::ObjectName) -> Result<ObjectName> {
+        let mut meant = self.new_name(name)?;
+        let snapshot = self.snapshot();
+        if let [_] = name.0.as_slice() {
+            if let Some(own) = snapshot.temporary(&meant.name) {
+                return Ok(own.name.clone());
+            }
+        } else {
+            meant.schema = snapshot.meant_schema(&meant.schema).to_owned();
+        }
+        Ok(meant)
+    }
+
+    /// The catalog's name for something that a statement makes.
     ///
     /// # Errors
     /// When it names another database, or has too many parts.
-    pub(crate) fn name(&self, name: &ast::ObjectName) -> Result<ObjectName> {
+    pub(crate) fn new_name(&self, name: &ast::ObjectName) -> Result<ObjectName> {
         let parts: Vec<String> = name
             .0
             .iter()
@@ -304,16 +328,25 @@ impl Execution {
             return Ok(self.snapshot());
         }
         self.authorise_changes(snapshot, &changes)?;
+        let (temporary, changes) = temporary::apart(snapshot, changes)?;
+        if changes.is_empty() {
+            self.define_temporary(&temporary).await?;
+            return Ok(self.snapshot());
+        }
         self.note_change();
         if let Some(transaction) = &self.transaction {
-            return transaction.define(snapshot, &changes);
+            let defined = transaction.define(snapshot, &changes)?;
+            self.define_temporary(&temporary).await?;
+            return Ok(defined);
         }
         let (engine, version) = (Arc::clone(&self.engine), snapshot.version());
         let committed =
             tokio::task::spawn_blocking(move || engine.catalog.commit(version, changes)).await;
-        committed
+        let committed = committed
             .map_err(panicked)?
-            .map_err(|error| Error::from_classified(&error))
+            .map_err(|error| Error::from_classified(&error))?;
+        self.define_temporary(&temporary).await?;
+        Ok(committed)
     }
 
     /// Carries work out to its end, also when who sent the statement goes away, or its time is over: cut off in the middle, what the

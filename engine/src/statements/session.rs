@@ -69,8 +69,12 @@ impl Execution {
         Ok(self.done("SET"))
     }
 
-    /// A session has settings only; there are no plans, sequences or temporary tables to discard.
-    pub(super) fn discard(&self, what: &str) -> Result<Answer> {
+    /// A session has settings and temporary objects; its plans are its door's, and there are no sequences.
+    pub(super) async fn discard(&self, what: &str) -> Result<Answer> {
+        if matches!(what, "ALL" | "TEMP") {
+            let dropped = self.session.temporary().all_dropped();
+            self.define_temporary(&dropped).await?;
+        }
         if what.eq_ignore_ascii_case("all") {
             self.session
                 .change_variables(crate::variables::Variables::reset_all);

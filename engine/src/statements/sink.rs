@@ -38,7 +38,7 @@ impl Execution {
         create: statement::CreateSink,
         sql: String,
     ) -> Result<Answer> {
-        let name = self.name(&create.name)?;
+        let name = self.new_name(&create.name)?;
         let _ddl = self.engine.ddl.lock().await;
         let if_exists = if_exists(create.or_replace, create.if_not_exists)?;
         if self.exists(&name, ObjectKind::Sink, if_exists)? {

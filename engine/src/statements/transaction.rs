@@ -81,6 +81,9 @@ impl Execution {
             }
             savepoint => {
                 let done = standing.savepoint(&savepoint, self.session.variables())?;
+                if let Some(steps) = done.temporary {
+                    steps.undo(&self.engine).await;
+                }
                 for topic in done.topics {
                     self.engine.forget_topic(topic).await;
                 }

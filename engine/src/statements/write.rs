@@ -142,6 +142,9 @@ impl Execution {
         changes: Vec<Change>,
         reads: bool,
     ) -> Result<u64> {
+        if entry.is_temporary() {
+            return self.change_temporary(entry, writer, changes).await;
+        }
         match &self.transaction {
             Some(transaction) if transaction.is_own(entry) => {
                 let rows = commit(writer, changes).await?;
@@ -151,6 +154,22 @@ impl Execution {
             Some(transaction) => transaction.keep_changes(entry, &writer, changes, reads),
             None => commit(writer, changes).await,
         }
+    }
+
+    /// Does changes of a temporary table at once: nobody else sees them, and a transaction knows how the rows were.
+    async fn change_temporary(
+        &self,
+        entry: &Arc<Entry>,
+        writer: TableWriter,
+        changes: Vec<Change>,
+    ) -> Result<u64> {
+        let Some(transaction) = &self.transaction else {
+            return commit(writer, changes).await;
+        };
+        transaction.writes_temporary(&self.engine, self.session.temporary(), entry)?;
+        let rows = commit(writer, changes).await?;
+        transaction.look_again(entry.topic().map(|(topic, _)| topic));
+        Ok(rows)
     }
 
     async fn insert_into_table(

@@ -290,7 +290,7 @@ impl System {
     pub(crate) fn class_oid(&self, schema: Option<&str>, name: &str) -> Option<u32> {
         let path = self.search_path();
         let schemas = match schema {
-            Some(schema) => vec![schema],
+            Some(schema) => vec![self.catalog.meant_schema(schema)],
             None => path.iter().map(String::as_str).collect(),
         };
         schemas.into_iter().find_map(|schema| {
@@ -305,7 +305,9 @@ impl System {
 
     /// The schemas in which names are looked for, in order.
     pub(crate) fn search_path(&self) -> Vec<String> {
-        vec!["pg_catalog".to_owned(), self.facts.session().schema]
+        let temporary = self.catalog.temporary_schema().map(str::to_owned);
+        let named = ["pg_catalog".to_owned(), self.facts.session().schema];
+        temporary.into_iter().chain(named).collect()
     }
 
     /// Whether a relation is found by its name alone.

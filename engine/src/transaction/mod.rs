@@ -7,6 +7,7 @@
 
 mod definitions;
 mod session;
+mod temporary;
 mod writes;
 
 use std::collections::HashMap;
@@ -26,6 +27,7 @@ use weir_topics::Topic;
 
 use crate::engine::Shared;
 use crate::error::{Error, Result};
+use crate::temporary::Steps;
 use crate::variables::Variables;
 pub(crate) use session::{IDLE_IN_TRANSACTION, Standing};
 use writes::Writes;
@@ -109,6 +111,8 @@ struct State {
     /// Since the first definition: the right to make them, and the catalog with them.
     defining: Option<Defining>,
     writes: Option<Writes>,
+    /// What it did to the temporary objects of its session.
+    temporary: Option<Steps>,
     savepoints: Vec<Savepoint>,
     /// The settings as they shall be after `COMMIT`: without what `SET LOCAL` changed.
     settings: Variables,
@@ -140,6 +144,8 @@ struct Savepoint {
     wrote: bool,
     /// Changes that were kept.
     changes: usize,
+    /// Steps that were taken with temporary objects.
+    temporary: usize,
     settings: Variables,
 }
 
@@ -182,6 +188,11 @@ impl Transaction {
         state.writes.is_some() || state.defining.is_some()
     }
 
+    /// Whether the moment that it sees is fixed.
+    pub(crate) fn is_fixed(&self) -> bool {
+        *self.fixed.lock()
+    }
+
     /// What was said about writing.
     pub(crate) fn read_only(&self) -> Option<bool> {
         self.modes.lock().read_only
@@ -207,7 +218,7 @@ impl Transaction {
                 format!("SET TRANSACTION {what} must be called before any query"),
             )
         };
-        let has_read = *self.fixed.lock();
+        let has_read = self.is_fixed();
         let mut modes = self.modes.lock();
         if has_read && isolation.is_some() && isolation != modes.isolation {
             return Err(too_late("ISOLATION LEVEL"));

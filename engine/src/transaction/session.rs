@@ -12,6 +12,7 @@ use super::{Defining, Modes, Notice, Savepoint, State, Transaction, TransactionS
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::lanes::Lane;
+use crate::temporary::Steps;
 use crate::variables::Variables;
 
 /// Notices that are kept for a door that takes none.
@@ -137,7 +138,10 @@ impl Standing {
         }
         let settings = transaction.state.lock().settings.clone();
         match transaction.commit(engine).await {
-            Ok(()) => (Some(settings), Ok(true)),
+            Ok(()) => {
+                transaction.keep_temporary(engine).await;
+                (Some(settings), Ok(true))
+            }
             Err(error) => (Some(transaction.roll_back(engine).await), Err(error)),
         }
     }
@@ -197,6 +201,9 @@ impl Standing {
                 if let Some(seen) = done.seen.take() {
                     open.transaction.moment.lock().written = seen;
                 }
+                if let Some(steps) = &done.temporary {
+                    open.transaction.look_again(steps.topics());
+                }
                 open.has_failed = false;
                 Ok(done)
             }
@@ -212,6 +219,8 @@ pub(crate) struct SavepointDone {
     pub(crate) settings: Option<Variables>,
     /// Topics that nothing needs any more.
     pub(crate) topics: Vec<weir_base::TopicId>,
+    /// What was done to temporary objects since, to be taken back.
+    pub(crate) temporary: Option<Steps>,
     /// What queries see of its own rows, where it has written any.
     pub(super) seen: Option<Option<super::Written>>,
 }
@@ -236,6 +245,7 @@ impl State {
             dropped: defining.map_or(0, |defining| defining.dropped.len()),
             wrote: defining.is_some_and(|defining| defining.wrote),
             changes: self.writes.as_ref().map_or(0, super::Writes::len),
+            temporary: self.temporary.as_ref().map_or(0, Steps::len),
             settings,
         }
     }
@@ -267,12 +277,17 @@ impl State {
         if let Some(writes) = &mut self.writes {
             seen = Some(writes.truncate(savepoint.changes));
         }
+        let temporary = self
+            .temporary
+            .as_mut()
+            .map(|steps| steps.split_off(savepoint.temporary));
         let settings = savepoint.settings.clone();
         self.settings = settings.clone();
         self.savepoints.truncate(at + 1);
         Ok(SavepointDone {
             settings: Some(settings),
             topics,
+            temporary,
             seen,
         })
     }
@@ -318,11 +333,15 @@ impl Transaction {
 
     /// Lets go of all that was made, and gives the settings from before.
     async fn roll_back(&self, engine: &Arc<Shared>) -> Variables {
-        let (defining, settings) = {
+        let (defining, temporary, settings) = {
             let mut state = self.state.lock();
             state.writes = None;
-            (state.defining.take(), state.settings_before.clone())
+            let settings = state.settings_before.clone();
+            (state.defining.take(), state.temporary.take(), settings)
         };
+        if let Some(steps) = temporary {
+            steps.undo(engine).await;
+        }
         if let Some(Defining { made, .. }) = defining {
             for topic in made {
                 engine.forget_topic(topic).await;

@@ -1,6 +1,6 @@
 //! What stands in the brackets of `CREATE STREAM` and `CREATE TABLE`: columns, constraints, the watermark.
 
-use datafusion_sql::sqlparser::ast::{DataType, Expr, Ident, ObjectName};
+use datafusion_sql::sqlparser::ast::{ArrayElemTypeDef, DataType, Expr, Ident, ObjectName};
 use datafusion_sql::sqlparser::tokenizer::Token;
 use weir_base::{Position, SqlState};
 
@@ -285,7 +285,13 @@ impl Parser<'_, '_> {
             return Err(self.expected("a type"));
         }
         let data_type = self.read_some(super::read::a_data_type)?;
-        Ok((data_type, self.source.text(start, self.at).to_owned()))
+        let text = self.source.text(start, self.at).to_owned();
+        // The standard's word for `[]`.
+        if self.take(&["ARRAY"]) {
+            let items = ArrayElemTypeDef::SquareBracket(Box::new(data_type), None);
+            return Ok((DataType::Array(items), format!("{text}[]")));
+        }
+        Ok((data_type, text))
     }
 }
 

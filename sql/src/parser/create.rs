@@ -35,8 +35,14 @@ impl Parser<'_, '_> {
         self.bump();
         let or_replace = self.take(&["OR", "REPLACE"]);
         let mut temporary = false;
-        for word in ["TEMPORARY", "TEMP"] {
-            temporary |= self.take(&[word]);
+        for words in [
+            &["TEMPORARY"][..],
+            &["TEMP"],
+            // The standard's words, which say no more here.
+            &["LOCAL", "TEMPORARY"],
+            &["LOCAL", "TEMP"],
+        ] {
+            temporary |= self.take(words);
         }
         let position = self.position();
         let Some(kind) = self.object_kind() else {
@@ -148,6 +154,10 @@ impl Parser<'_, '_> {
             _ => ColumnList::default(),
         };
         let options = self.with_options()?;
+        // That rows stay is what is meant without it, too.
+        let drop_on_commit = temporary
+            && !self.take(&["ON", "COMMIT", "PRESERVE", "ROWS"])
+            && self.take(&["ON", "COMMIT", "DROP"]);
         for words in [
             &["PARTITION", "BY"][..],
             &["INHERITS"],
@@ -199,6 +209,7 @@ impl Parser<'_, '_> {
             or_replace,
             if_not_exists,
             temporary,
+            drop_on_commit,
             columns: list.columns,
             column_names: list.names,
             primary_key: list.primary_key,

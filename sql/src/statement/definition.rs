@@ -35,7 +35,7 @@ pub struct CreateStream {
     pub options: Vec<(String, String)>,
 }
 
-/// `CREATE [OR REPLACE] [TEMPORARY] TABLE [IF NOT EXISTS] t (columns) [WITH (options)] [AS query]`.
+/// `CREATE [OR REPLACE] [TEMPORARY] TABLE [IF NOT EXISTS] t (columns) [WITH (options)] [ON COMMIT …] [AS query]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CreateTable {
     /// The table.
@@ -46,6 +46,8 @@ pub struct CreateTable {
     pub if_not_exists: bool,
     /// Whether it lives as long as the session.
     pub temporary: bool,
+    /// `ON COMMIT DROP`: it lives as long as the transaction.
+    pub drop_on_commit: bool,
     /// Columns in order; empty for a plain `AS`.
     pub columns: Vec<ColumnDef>,
     /// Names alone: `CREATE TABLE t (a, b) AS …`.

@@ -32,7 +32,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[on(&["bool"], "_name", |system, args| {
             let implicit = arg(args, 0).truth().unwrap_or(false);
             let path = system.search_path().into_iter();
-            let shown = path.filter(|schema| implicit || schema != "pg_catalog");
+            let own = system.catalog.temporary_schema();
+            let shown = path.filter(|schema| {
+                implicit || (schema != "pg_catalog" && own != Some(schema.as_str()))
+            });
             Ok(Value::texts(
                 shown.filter(|schema| system.schema_oid(schema) != 0),
             ))
@@ -98,7 +101,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
     stable("inet_client_port", &[on(&[], "int4", unknown)]),
     stable(
         "pg_my_temp_schema",
-        &[on(&[], "oid", |_, _| Ok(0_u32.into()))],
+        &[on(&[], "oid", |system, _| {
+            let own = system.catalog.temporary_schema();
+            Ok(own.map_or(0, |own| system.schema_oid(own)).into())
+        })],
     ),
     stable(
         "pg_is_other_temp_schema",

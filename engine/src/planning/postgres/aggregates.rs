@@ -42,6 +42,10 @@ pub(super) fn settle(function: &Function) -> Option<Expr> {
             let ordered = within_group(function)?;
             Some(call("most_common", [ordered]))
         }
+        ("percentile_disc", [fraction @ Expr::Array(_)]) => {
+            let ordered = within_group(function)?;
+            Some(call("discrete_percentiles", [(*fraction).clone(), ordered]))
+        }
         ("percentile_disc", [fraction]) => {
             let ordered = within_group(function)?;
             Some(call("discrete_percentile", [(*fraction).clone(), ordered]))

@@ -126,6 +126,11 @@ pub(super) fn settle(function: &Function) -> Option<Expr> {
             let local = settle_date_trunc((*unit).clone(), local);
             Some(call("timezone", [(*zone).clone(), local]))
         }
+        // Without a sign, DataFusion's number would make a decimal of every sum.
+        ("cardinality", [_]) => Some(super::cast_to(
+            Expr::Function(function.clone()),
+            ast::DataType::Integer(None),
+        )),
         ("coalesce", args) => arrays_read(args),
         ("age", [number]) if is_xid(number) => Some(call("xid_age", [(*number).clone()])),
         ("age", [since]) => Some(call("age", [call("current_date", []), (*since).clone()])),

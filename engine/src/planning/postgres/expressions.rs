@@ -175,15 +175,14 @@ pub(super) fn settle(expr: &mut Expr) -> Result<()> {
             let data_type = match name.value.to_ascii_lowercase().as_str() {
                 "localtimestamp" => ast::DataType::Timestamp(None, ast::TimezoneInfo::None),
                 "localtime" => ast::DataType::Time(None, ast::TimezoneInfo::None),
+                // Functions that the standard writes without brackets.
+                name @ ("current_schema" | "current_role") => {
+                    *expr = call(name, []);
+                    return Ok(());
+                }
                 _ => return Ok(()),
             };
-            *expr = Expr::Cast {
-                kind: ast::CastKind::Cast,
-                expr: Box::new(call("now", [])),
-                data_type,
-                array: false,
-                format: None,
-            };
+            *expr = super::cast_to(call("now", []), data_type);
         }
         Expr::Value(value) => match &mut value.value {
             Value::UnicodeStringLiteral(text) => {

@@ -119,6 +119,16 @@ impl VisitorMut for Settler<'_> {
 // Pieces of trees.
 
 /// A call with plain arguments.
+fn cast_to(expr: Expr, data_type: ast::DataType) -> Expr {
+    Expr::Cast {
+        kind: ast::CastKind::Cast,
+        expr: Box::new(expr),
+        data_type,
+        array: false,
+        format: None,
+    }
+}
+
 fn call(name: &str, args: impl IntoIterator<Item = Expr>) -> Expr {
     let args = args
         .into_iter()

@@ -27,6 +27,7 @@ enum Operand {
     Interval,
     Integer,
     Number,
+    Boolean,
     Other,
 }
 
@@ -45,6 +46,7 @@ fn operand(expr: &Expr, schema: &DFSchema) -> Operand {
         DataType::Time32(_) | DataType::Time64(_) => Operand::Time,
         DataType::Timestamp(..) => Operand::Timestamp,
         DataType::Interval(_) | DataType::Duration(_) => Operand::Interval,
+        DataType::Boolean => Operand::Boolean,
         data_type if data_type.is_integer() => Operand::Integer,
         data_type if data_type.is_numeric() => Operand::Number,
         _ => Operand::Other,
@@ -62,7 +64,7 @@ impl ExprPlanner for Operators {
     ) -> Result<PlannerResult<RawBinaryExpr>> {
         use BinaryOperator as Op;
         use Operand::{
-            Date, Integer, Interval, Json, List, Literal, Number, Text, Time, Timestamp,
+            Boolean, Date, Integer, Interval, Json, List, Literal, Number, Text, Time, Timestamp,
         };
         let (left, right) = (operand(&expr.left, schema), operand(&expr.right, schema));
         let RawBinaryExpr {
@@ -83,11 +85,19 @@ impl ExprPlanner for Operators {
             (Op::QuestionPipe, ..) => called("jsonb_exists_any", vec![l, r]),
             (Op::QuestionAnd, ..) => called("jsonb_exists_all", vec![l, r]),
             // A literal is read as what it is compared with.
-            (Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq, List, Literal) => {
+            (
+                Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq,
+                List | Boolean,
+                Literal,
+            ) => {
                 let right = cast(r, l.get_type(schema)?);
                 original(op, l, right)
             }
-            (Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq, Literal, List) => {
+            (
+                Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq,
+                Literal,
+                List | Boolean,
+            ) => {
                 let left = cast(l, r.get_type(schema)?);
                 original(op, left, r)
             }

@@ -1,7 +1,7 @@
 //! `schemata`, `tables`, `views`, and the names of what all lies in.
 
 use datafusion::common::Result;
-use weir_catalog::ObjectKind;
+use weir_catalog::{Entry, ObjectKind};
 
 use super::super::objects::Relation;
 use super::super::pg_catalog::{Fill, Rows};
@@ -38,6 +38,7 @@ fn tables(system: &System, rows: &mut Rows) -> Result<()> {
         let table_type = match relation.kind() {
             'v' | 'm' => "VIEW",
             'f' => "FOREIGN",
+            _ if relation.entry().is_some_and(Entry::is_temporary) => "LOCAL TEMPORARY",
             _ => "BASE TABLE",
         };
         let is_insertable = relation.entry().is_some_and(|entry| {

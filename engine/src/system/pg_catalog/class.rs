@@ -1,7 +1,7 @@
 //! Schemas, relations and their columns: `pg_namespace`, `pg_class`, `pg_attribute`, `pg_attrdef`, `pg_rewrite`, `pg_foreign_table`.
 
 use datafusion::common::Result;
-use weir_catalog::{Body, ObjectKind};
+use weir_catalog::{Body, Entry, ObjectKind};
 
 use super::super::System;
 use super::super::objects::{Relation, key_name};
@@ -59,7 +59,7 @@ fn classes(system: &System, rows: &mut Rows) -> Result<()> {
             ("relfilenode", if is_stored { oid } else { 0 }.into()),
             ("reltuples", Value::Float(row_estimate(kind, count))),
             ("relhasindex", has_key.into()),
-            ("relpersistence", 'p'.into()),
+            ("relpersistence", persistence(entry).into()),
             ("relkind", kind.into()),
             ("relnatts", relation.columns().len().into()),
             (
@@ -91,7 +91,7 @@ fn classes(system: &System, rows: &mut Rows) -> Result<()> {
             ("relowner", oids::OWNER.into()),
             ("relam", oids::BTREE.into()),
             ("relfilenode", oid.into()),
-            ("relpersistence", 'p'.into()),
+            ("relpersistence", persistence(Some(entry)).into()),
             ("relkind", 'i'.into()),
             ("relnatts", entry.primary_key().len().into()),
             ("relispopulated", true.into()),
@@ -99,6 +99,14 @@ fn classes(system: &System, rows: &mut Rows) -> Result<()> {
         ])?;
     }
     Ok(())
+}
+
+/// Whether it is there for its session alone, or stays.
+fn persistence(entry: Option<&Entry>) -> char {
+    match entry.is_some_and(Entry::is_temporary) {
+        true => 't',
+        false => 'p',
+    }
 }
 
 /// As a number of a planner: -1 where nobody counted, 0 where there is nothing to count.

@@ -155,6 +155,10 @@ fn tables() {
             ..
         })
     );
+    for (end, drops) in [("DROP", true), ("PRESERVE ROWS", false)] {
+        let sql = format!("CREATE LOCAL TEMPORARY TABLE t (a INT) ON COMMIT {end}");
+        is!(&sql, Statement::CreateTable(CreateTable { temporary: true, drop_on_commit, .. }) if drop_on_commit == drops);
+    }
     is!("CREATE OR REPLACE TABLE t (a, b) AS VALUES (1, 2)", Statement::CreateTable(CreateTable { or_replace: true, column_names, .. }) if column_names.len() == 2);
     is!(
         "CREATE TABLE t WITH (x = 1) AS (SELECT 1) WITH NO DATA",
