@@ -73,6 +73,37 @@ module.exports = {
     await server.stop();
   },
 
+  async 'statements are laid out, and mean the same'(around) {
+    const { server, reader } = await opened(around);
+    const { page } = reader;
+    const text = () => reader.editor.evaluate((content) => [...content.querySelectorAll('.cm-line')].map((line) => line.textContent).join('\n'));
+    const shows = async (wanted) => {
+      let shown;
+      await until(async () => (shown = await text()) === wanted, () => `the text is ${shown}`);
+    };
+    await reader.write("-- kept\nselect auction,count(*) as n from bids where note->>'a' is null group by 1 emit changes");
+    await page.getByRole('button', { name: 'Format', exact: true }).click();
+    const laid = "-- kept\nselect\n  auction,\n  count(*) as n\nfrom\n  bids\nwhere\n  note ->> 'a' is null\ngroup by\n  1\nemit changes";
+    await shows(laid);
+    await reader.editor.click();
+    await page.keyboard.press('Control+End');
+    await page.keyboard.press('Control+z');
+    await shows("-- kept\nselect auction,count(*) as n from bids where note->>'a' is null group by 1 emit changes");
+    await page.keyboard.press('Shift+Alt+F');
+    await shows(laid);
+    await page.keyboard.type(' -- here');
+    await shows(`${laid} -- here`);
+    await reader.write('select (1, 2');
+    await page.keyboard.press('Shift+Alt+F');
+    await page.locator('.said').filter({ hasText: 'Not formatted' }).waitFor();
+    await shows('select (1, 2');
+    await page.keyboard.press('Escape');
+    await page.locator('header').getByRole('button', { name: 'Keys' }).click();
+    await page.getByRole('dialog', { name: 'Keys' }).getByText('Shift Alt F').waitFor();
+    await reader.close();
+    await server.stop();
+  },
+
   async 'parameters are asked for'(around) {
     const { server, reader } = await opened(around);
     await reader.write("SELECT $1 + 1 AS n, $2 AS t, '$3' AS three");

@@ -51,7 +51,7 @@ export function statementAt(text: string, place: number): Statement | undefined 
 }
 
 /** Where the token that begins at `at` ends. */
-function tokenEnd(text: string, at: number): number {
+export function tokenEnd(text: string, at: number): number {
   const rest = text.slice(at, at + 2);
   if (rest === '--') return endAfter(text, '\n', at);
   if (rest === '/*') return commentEnd(text, at);
