@@ -305,16 +305,16 @@ async fn a_connection_is_tested_before_it_is_made_and_after() {
     let test =
         |endpoint: &str, at: &str| format!("TEST CONNECTION WITH {} AT '{at}'", options(endpoint));
     let seen = client.rows(&test(moto.url(), "s3://lake/")).await;
-    assert_eq!(seen.len(), 5, "{seen:?}");
-    assert_eq!(seen[0]["location"], "s3://lake/one.csv");
+    assert_eq!(seen.rows.len(), 5, "{seen:?}");
+    assert_eq!(seen.rows[0][0], "s3://lake/one.csv");
     let folder = client
         .rows("TEST CONNECTION lake AT 's3://lake/trips/'")
         .await;
-    assert_eq!(folder.len(), 4, "{folder:?}");
+    assert_eq!(folder.rows.len(), 4, "{folder:?}");
     let file = client
         .rows("TEST CONNECTION lake AT 's3://lake/one.csv'")
         .await;
-    assert_eq!(file.len(), 1, "{file:?}");
+    assert_eq!(file.rows.len(), 1, "{file:?}");
     for (sql, says) in [
         (test(moto.url(), "s3://none/"), "the bucket does not exist"),
         (test("http://127.0.0.1:1", "s3://lake/"), "s3://lake/"),

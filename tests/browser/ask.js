@@ -163,6 +163,30 @@ module.exports = {
     await server.stop();
   },
 
+  async 'places are shown on a map'(around) {
+    const { server, reader } = await opened(around);
+    const { page } = reader;
+    await reader.run("SELECT * FROM (VALUES ('Berlin', 52.52, 13.4, 10), ('Berlin again', 52.52, 13.4, 5), ('Sydney', -33.87, 151.21, 20), ('nowhere', NULL, 0.0, 1)) AS t(city, latitude, longitude, rides)");
+    await reader.says('4 rows');
+    await page.getByRole('button', { name: 'Chart', exact: true }).click();
+    const map = page.getByRole('img', { name: /Map of rows: 2 places/ });
+    await map.waitFor();
+    await page.locator('.map-note').filter({ hasText: /Most: 2 rows around 52\.52° N, 13\.40° E · 1 row without a place/ }).waitFor();
+    const painted = () => map.evaluate((canvas) => new Set(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data).size);
+    assert.ok((await painted()) > 8, 'nothing is drawn');
+    await page.getByLabel('by', { exact: false }).selectOption('rides');
+    await page.locator('.map-note').filter({ hasText: /Most: 20 rides in 1 row around 33\.87° S/ }).waitFor();
+    await page.getByRole('button', { name: 'World', exact: true }).click();
+    await page.getByRole('img', { name: /Map of rides/ }).waitFor();
+    await reader.accessible('a map');
+    await page.getByLabel('as', { exact: false }).selectOption('bar');
+    await page.locator('.u-legend').waitFor();
+    await page.getByLabel('as', { exact: false }).selectOption('map');
+    await map.waitFor();
+    await reader.close();
+    await server.stop();
+  },
+
   async 'a long query is cancelled'(around) {
     const { server, reader } = await opened(around);
     const { page } = reader;

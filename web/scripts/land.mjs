@@ -47,8 +47,13 @@ function thinned(line) {
   return [...thinned(line.slice(0, place + 1)).slice(0, -1), ...thinned(line.slice(place))];
 }
 
+/** Islands on both sides of the date line would be drawn across the whole map. */
+function isAcross(ring) {
+  return ring.some(([x], at) => at > 0 && Math.abs(x - ring[at - 1][0]) > 180) && ring.every(([, y]) => y > -60);
+}
+
 const drawn = rings
-  .filter((ring) => area(ring) >= AREA_MIN)
+  .filter((ring) => area(ring) >= AREA_MIN && !isAcross(ring))
   .map((ring) => thinned(ring).map(([x, y]) => [Math.round(x * STEPS), Math.round(y * STEPS)]))
   .filter((ring) => ring.length > 3);
 /** A ring as text: its first place, then steps. */

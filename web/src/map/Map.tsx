@@ -23,6 +23,7 @@ const REDRAW_MS = 250;
 
 const measured = new Intl.NumberFormat('en', { maximumFractionDigits: 2 });
 const land = [...ringsOf(LAND)];
+const rowsText = (count: number) => `${countText(count)} ${count === 1 ? 'row' : 'rows'}`;
 
 /** Where on earth rows are: circles, whose areas are as the numbers of rows, or the sums of a column, around them. */
 export default function EarthMap({ rows, version, choice }: MapProps) {
@@ -32,7 +33,7 @@ export default function EarthMap({ rows, version, choice }: MapProps) {
   const near = useSignal<Spot | null>(null);
   const [latitude = 0, measure = null] = choice.ys;
   const name = measure === null ? 'rows' : (rows.columns[measure]?.name ?? '');
-  const said = (spot: Spot) => `${measure === null ? `${countText(spot.rows)} ${spot.rows === 1 ? 'row' : 'rows'}` : `${measured.format(spot.value)} ${name} in ${countText(spot.rows)} rows`} around ${placeText(spot.longitude, spot.latitude)}`;
+  const said = (spot: Spot) => `${measure === null ? '' : `${measured.format(spot.value)} ${name} in `}${rowsText(spot.rows)} around ${placeText(spot.longitude, spot.latitude)}`;
   useEffect(() => {
     const host = canvas.current;
     if (!host) return undefined;
@@ -77,8 +78,8 @@ export default function EarthMap({ rows, version, choice }: MapProps) {
       </div>
       <p class="note map-note">
         {told ? `${near.value ? '' : 'Most: '}${said(told)}` : 'No row says a place on earth'}
-        {shown && shown.nowhere > 0 ? ` · ${countText(shown.nowhere)} rows say none` : ''}
-        {shown && shown.left > 0 ? ` · ${countText(shown.left)} rows more are not drawn` : ''}
+        {shown && shown.nowhere > 0 ? ` · ${rowsText(shown.nowhere)} without a place` : ''}
+        {shown && shown.left > 0 ? ` · ${rowsText(shown.left)} more not drawn` : ''}
       </p>
     </>
   );
