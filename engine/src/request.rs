@@ -71,6 +71,8 @@ pub enum IngestFormat {
     Csv,
     /// An Arrow IPC stream.
     Arrow,
+    /// A Parquet file.
+    Parquet,
 }
 
 /// Rows to append to a stream, all or none.

@@ -1,7 +1,7 @@
 //! The text of a statement: exactly one, and without secrets where it is shown.
 
 use weir_base::SqlState;
-use weir_sql::statement::Access;
+use weir_sql::statement::{Access, TestedConnection};
 use weir_sql::{Parsed, Statement};
 
 use crate::error::{Error, Result};
@@ -39,6 +39,10 @@ fn without_secrets(statement: &Statement) -> Option<String> {
         Statement::CreateConnection(create) => {
             Some(format!("CREATE CONNECTION {} WITH (…)", create.name))
         }
+        Statement::TestConnection(test) => match &test.connection {
+            TestedConnection::New(_) => Some("TEST CONNECTION WITH (…)".to_owned()),
+            TestedConnection::Named(_) => None,
+        },
         Statement::Access(Access::CreateAccount(create)) => {
             let has_one = matches!(create.options.password, Some(Some(_)));
             has_one.then(|| format!("CREATE USER {} PASSWORD '***' …", create.name))

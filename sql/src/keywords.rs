@@ -55,6 +55,7 @@ pub(crate) const LEADING: &[&str] = &[
     "START",
     "SUBSCRIBE",
     "TABLE",
+    "TEST",
     "TRUNCATE",
     "UNLISTEN",
     "UPDATE",

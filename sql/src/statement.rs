@@ -59,6 +59,8 @@ pub enum Statement {
     CreateSink(CreateSink),
     /// `CREATE CONNECTION`.
     CreateConnection(CreateConnection),
+    /// `TEST CONNECTION`.
+    TestConnection(TestConnection),
     /// `DROP …`.
     Drop(Drop),
     /// `ALTER …`.
@@ -289,6 +291,7 @@ impl Statement {
             Self::CreateMaterializedView(_) => "CREATE MATERIALIZED VIEW",
             Self::CreateSink(_) => "CREATE SINK",
             Self::CreateConnection(_) => "CREATE CONNECTION",
+            Self::TestConnection(_) => "TEST CONNECTION",
             Self::Drop(drop) => match drop.kind {
                 ObjectKind::Schema => "DROP SCHEMA",
                 ObjectKind::Stream => "DROP STREAM",

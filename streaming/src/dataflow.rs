@@ -19,7 +19,9 @@ use crate::checkpoint::{CopyProgress, Flight, JobStore, Manifest, Saving, Shelf}
 use crate::delta::Delta;
 use crate::error::{Error, Result};
 use crate::event_time::{self, EventTime};
-use crate::operators::{Boxed, Description, OnRowError, Operator, StateSize, Unique};
+use crate::operators::{
+    Boxed, Description, OnRowError, Operator, OperatorStatus, StateSize, Unique, measured, statuses,
+};
 use crate::planning::{Planned, Restored, Walk};
 use crate::runtime::Positions;
 pub(crate) use crate::sources::Ranges;
@@ -279,7 +281,7 @@ impl Dataflow {
     pub fn with_unique_key(self, key: Vec<usize>) -> Result<Self> {
         let shelf = Shelf::new(self.store.clone(), UNIQUE, self.begun);
         Ok(Self {
-            root: Box::new(Unique::new(self.root, key, shelf)?),
+            root: measured(Unique::new(self.root, key, shelf)?),
             ..self
         })
     }
@@ -550,6 +552,11 @@ impl Dataflow {
             return;
         }
         release(self.root.as_mut());
+    }
+
+    /// Its operators, and how they do.
+    pub(crate) fn operators(&self) -> Vec<OperatorStatus> {
+        statuses(self.root.as_ref())
     }
 
     /// Its operators, one a line, inputs below and further in.

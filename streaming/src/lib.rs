@@ -39,7 +39,7 @@ pub use error::{Error, Result};
 pub use event_time::{WatermarkedStream, WindowClose, Windows, close_windows, late_rows};
 pub use guard::{GuardExec, guarded};
 pub use live::{LiveQuery, Step};
-pub use operators::{Description, Follows, OnRowError, StateSize};
+pub use operators::{Description, Follows, OnRowError, OperatorStatus, Spent, StateSize};
 pub use planning::unique_key;
 pub use runtime::{
     Failed, Feed, Gathered, Group, Holds, Job, JobId, JobStatus, Moved, Output, Positions, Sink,

@@ -73,6 +73,37 @@ module.exports = {
     await server.stop();
   },
 
+  async 'statements are laid out, and mean the same'(around) {
+    const { server, reader } = await opened(around);
+    const { page } = reader;
+    const text = () => reader.editor.evaluate((content) => [...content.querySelectorAll('.cm-line')].map((line) => line.textContent).join('\n'));
+    const shows = async (wanted) => {
+      let shown;
+      await until(async () => (shown = await text()) === wanted, () => `the text is ${shown}`);
+    };
+    await reader.write("-- kept\nselect auction,count(*) as n from bids where note->>'a' is null group by 1 emit changes");
+    await page.getByRole('button', { name: 'Format', exact: true }).click();
+    const laid = "-- kept\nselect\n  auction,\n  count(*) as n\nfrom\n  bids\nwhere\n  note ->> 'a' is null\ngroup by\n  1\nemit changes";
+    await shows(laid);
+    await reader.editor.click();
+    await page.keyboard.press('Control+End');
+    await page.keyboard.press('Control+z');
+    await shows("-- kept\nselect auction,count(*) as n from bids where note->>'a' is null group by 1 emit changes");
+    await page.keyboard.press('Shift+Alt+F');
+    await shows(laid);
+    await page.keyboard.type(' -- here');
+    await shows(`${laid} -- here`);
+    await reader.write('select (1, 2');
+    await page.keyboard.press('Shift+Alt+F');
+    await page.locator('.said').filter({ hasText: 'Not formatted' }).waitFor();
+    await shows('select (1, 2');
+    await page.keyboard.press('Escape');
+    await page.locator('header').getByRole('button', { name: 'Keys' }).click();
+    await page.getByRole('dialog', { name: 'Keys' }).getByText('Shift Alt F').waitFor();
+    await reader.close();
+    await server.stop();
+  },
+
   async 'parameters are asked for'(around) {
     const { server, reader } = await opened(around);
     await reader.write("SELECT $1 + 1 AS n, $2 AS t, '$3' AS three");
@@ -128,6 +159,30 @@ module.exports = {
     await scan.waitFor();
     assert.match(await scan.textContent(), /(µs|ms)/);
     await page.locator('.arrow-label').filter({ hasText: '2 rows' }).first().waitFor();
+    await reader.close();
+    await server.stop();
+  },
+
+  async 'places are shown on a map'(around) {
+    const { server, reader } = await opened(around);
+    const { page } = reader;
+    await reader.run("SELECT * FROM (VALUES ('Berlin', 52.52, 13.4, 10), ('Berlin again', 52.52, 13.4, 5), ('Sydney', -33.87, 151.21, 20), ('nowhere', NULL, 0.0, 1)) AS t(city, latitude, longitude, rides)");
+    await reader.says('4 rows');
+    await page.getByRole('button', { name: 'Chart', exact: true }).click();
+    const map = page.getByRole('img', { name: /Map of rows: 2 places/ });
+    await map.waitFor();
+    await page.locator('.map-note').filter({ hasText: /Most: 2 rows around 52\.52° N, 13\.40° E · 1 row without a place/ }).waitFor();
+    const painted = () => map.evaluate((canvas) => new Set(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data).size);
+    assert.ok((await painted()) > 8, 'nothing is drawn');
+    await page.getByLabel('by', { exact: false }).selectOption('rides');
+    await page.locator('.map-note').filter({ hasText: /Most: 20 rides in 1 row around 33\.87° S/ }).waitFor();
+    await page.getByRole('button', { name: 'World', exact: true }).click();
+    await page.getByRole('img', { name: /Map of rides/ }).waitFor();
+    await reader.accessible('a map');
+    await page.getByLabel('as', { exact: false }).selectOption('bar');
+    await page.locator('.u-legend').waitFor();
+    await page.getByLabel('as', { exact: false }).selectOption('map');
+    await map.waitFor();
     await reader.close();
     await server.stop();
   },

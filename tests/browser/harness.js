@@ -99,6 +99,34 @@ class Server {
   }
 }
 
+/** An S3 server on loopback that checks signatures, with a bucket `lake`; it ends with the tests. */
+async function signedStore() {
+  const python = path.join(process.env.WEIR_TEST_VENV ?? path.join(__dirname, '../../target/test-venv'), 'bin/python');
+  const child = spawn(python, [path.join(__dirname, '../python/moto_signed.py')], { stdio: ['ignore', 'pipe', 'pipe'] });
+  running.add(child);
+  const ended = new Promise((resolve) => child.once('close', resolve));
+  child.once('close', () => running.delete(child));
+  const stop = async () => {
+    child.kill('SIGKILL');
+    await ended;
+  };
+  let log = '';
+  child.stderr.on('data', (data) => (log += data));
+  return new Promise((resolve, reject) => {
+    let said = '';
+    const timer = setTimeout(() => reject(new Error(`the S3 server did not start:\n${said}\n${log}`)), START_MS);
+    child.once('close', () => reject(new Error(`the S3 server ended:\n${said}\n${log}`)));
+    child.stdout.on('data', (data) => {
+      said += data;
+      const url = /^s3 (\S+)$/m.exec(said);
+      const key = /^key (\S+) (\S+)$/m.exec(said);
+      if (!url || !key) return;
+      clearTimeout(timer);
+      resolve({ url: url[1], id: key[1], secret: key[2], stop });
+    });
+  });
+}
+
 /** A page of the console in a browser that knows nothing yet. */
 class Reader {
   static async open(browser, server, options = {}) {
@@ -204,4 +232,4 @@ function launch() {
   return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-dev-shm-usage'] });
 }
 
-module.exports = { running, Server, Reader, launch, until, assert };
+module.exports = { running, signedStore, Server, Reader, launch, until, assert };

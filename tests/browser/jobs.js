@@ -26,7 +26,11 @@ module.exports = {
     await until(async () => (await server.ask("SELECT state FROM weir.jobs WHERE name = 'best'"))[0].state === 'running', () => 'the view does not run again');
 
     await page.locator('.node').filter({ hasText: 'materialized view' }).click();
-    await page.locator('.operator').filter({ hasText: 'Aggregate' }).filter({ hasText: /incremental|recomputed by key/ }).waitFor();
+    const operator = page.locator('.operator').filter({ hasText: 'Aggregate' }).filter({ hasText: /incremental|recomputed by key/ });
+    await operator.filter({ hasText: /[\d.]+\s?(µs|ms|s) a step · \d+ %/ }).waitFor();
+    await server.put('bids', [{ auction: 2, price: 7 }, { auction: 3, price: 1 }]);
+    await page.locator('.graph .arrow-label').filter({ hasText: '3 rows' }).first().waitFor();
+    await reader.accessible('the operators of a view');
     await reader.go('#/jobs');
     const follower = fetch(`${server.url}/v1/sql?format=ndjson`, { method: 'POST', headers: { 'Content-Type': 'text/plain' }, body: 'SELECT price FROM bids EMIT CHANGES' }).then(
       async (response) => response.text(),

@@ -1,6 +1,9 @@
 'use strict';
+const fs = require('node:fs');
+const path = require('node:path');
 const { Server, Reader, until, assert } = require('./harness');
 
+const ASSETS = path.join(__dirname, '../../web/dist/assets');
 const PAGES = ['ask', 'catalog', 'jobs', 'dashboards', 'load', 'tour'];
 
 async function filled(binary) {
@@ -23,6 +26,15 @@ module.exports = {
     assert.doesNotMatch(policy, /unsafe-eval|\*|http/);
     const again = await fetch(`${server.url}/`, { headers: { 'If-None-Match': head.headers.get('etag') } });
     assert.equal(again.status, 304);
+    const assets = fs.readdirSync(ASSETS);
+    for (const file of assets.filter((name) => assets.includes(`${name}.br`))) {
+      const plain = fs.readFileSync(path.join(ASSETS, file), 'utf8');
+      for (const coding of ['br', 'gzip']) {
+        const taken = await fetch(`${server.url}/assets/${file}`, { headers: { 'Accept-Encoding': coding } });
+        assert.equal(taken.headers.get('content-encoding'), coding, file);
+        assert.ok((await taken.text()) === plain, `${file} is another in ${coding}`);
+      }
+    }
     const reader = await Reader.open(browser, server);
     const { page } = reader;
     await reader.editor.waitFor();

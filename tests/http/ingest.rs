@@ -19,7 +19,7 @@ fn records(
 }
 
 #[tokio::test]
-async fn ndjson_csv_and_arrow_write_the_same_rows() {
+async fn ndjson_csv_arrow_and_parquet_write_the_same_rows() {
     let server = Server::start();
     let client = server.client();
     let columns = "(id BIGINT, city TEXT, distance DOUBLE, day DATE, fast BOOLEAN, fare DECIMAL(10,2), at TIMESTAMP)";
@@ -28,6 +28,7 @@ async fn ndjson_csv_and_arrow_write_the_same_rows() {
         ("from_ndjson", media::NDJSON, files::ndjson(&batch)),
         ("from_csv", media::CSV, files::csv(&batch)),
         ("from_arrow", media::ARROW, files::arrow_stream(&batch)),
+        ("from_parquet", media::PARQUET, files::parquet(&batch, 20)),
     ] {
         client
             .run(&[&format!("CREATE STREAM {stream} {columns}")])
@@ -46,7 +47,7 @@ async fn ndjson_csv_and_arrow_write_the_same_rows() {
             "{stream}"
         );
     }
-    for other in ["from_csv", "from_arrow"] {
+    for other in ["from_csv", "from_arrow", "from_parquet"] {
         let sql = format!(
             "SELECT count(*) FROM (SELECT * FROM from_ndjson EXCEPT SELECT * FROM {other}) AS missing"
         );

@@ -79,6 +79,11 @@ const ATTEMPTS: &[(&str, [&str; 4])] = &[
         ["42501", "42501", "42501", "*"],
     ),
     (
+        "TEST CONNECTION WITH (type = 'http', url = 'http://127.0.0.1:1/')",
+        ["42501", "42501", "42501", "*"],
+    ),
+    ("TEST CONNECTION lake", ["42501", "42501", "42501", "*"]),
+    (
         "CREATE EXTERNAL TABLE e STORED AS CSV LOCATION '/no/where.csv'",
         ["42501", "42501", "42501", "*"],
     ),

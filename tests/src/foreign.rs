@@ -13,7 +13,8 @@ pub fn node(script: &str, arguments: &[&str]) -> String {
     command
         .arg(binary::workspace().join("tests/node").join(script))
         .args(arguments)
-        .env("NODE_PATH", node_path());
+        .env("NODE_PATH", node_path())
+        .env("WEIR_TEST_VENV", python::environment());
     python::output(command, script)
 }
 

@@ -7,6 +7,7 @@ import { Ask } from './ask/Ask';
 import { readCatalog } from './catalog/catalog';
 import { readDocuments } from './dash/documents';
 import { kept } from './ui/kept';
+import { PAGES, type PagePath } from './ui/pages';
 import { Later, Menu, Said } from './ui/parts';
 import { link, place } from './ui/router';
 import { Shortcuts, shortcutsShown } from './ui/Shortcuts';
@@ -21,22 +22,15 @@ effect(() => {
   dispatchEvent(new Event('weir-theme'));
 });
 
-interface Page {
-  readonly path: string;
-  readonly name: string;
-  readonly load: () => Promise<ComponentType>;
-}
+const LOADS: Readonly<Record<Exclude<PagePath, 'ask'>, () => Promise<ComponentType>>> = {
+  catalog: async () => (await import('./catalog/Catalog')).default,
+  jobs: async () => (await import('./jobs/Jobs')).default,
+  dashboards: async () => (await import('./dash/Dashboards')).default,
+  load: async () => (await import('./load/Load')).default,
+  tour: async () => (await import('./start/Tour')).default,
+};
 
-const PAGES: readonly Page[] = [
-  { path: 'ask', name: 'Ask', load: () => Promise.resolve(Ask) },
-  { path: 'catalog', name: 'Catalog', load: async () => (await import('./catalog/Catalog')).default },
-  { path: 'jobs', name: 'Jobs', load: async () => (await import('./jobs/Jobs')).default },
-  { path: 'dashboards', name: 'Dashboards', load: async () => (await import('./dash/Dashboards')).default },
-  { path: 'load', name: 'Load', load: async () => (await import('./load/Load')).default },
-  { path: 'tour', name: 'Tour', load: async () => (await import('./start/Tour')).default },
-];
-
-const here = computed(() => PAGES.find((page) => page.path === place.value.path[0]) ?? PAGES[0]!);
+const here = computed(() => PAGES.find((page) => page.path === place.value.path[0]) ?? PAGES[0]);
 
 /** Whether the server answers. */
 const reachable = signal(true);
@@ -96,7 +90,7 @@ export function App() {
         {signedIn() && <button class="quiet" onClick={signOut}>Sign out</button>}
       </header>
       <main id="main" tabIndex={-1}>
-        {page.path === 'ask' ? <Ask /> : <Later load={page.load} props={{}} key={page.path} />}
+        {page.path === 'ask' ? <Ask /> : <Later load={LOADS[page.path]} props={{}} key={page.path} />}
       </main>
       <Said />
       {shortcutsShown.value && <Shortcuts />}

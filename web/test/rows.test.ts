@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { elementHeight, isScaled, scrollTopOf, seen, topMax, topOf } from '../src/grid/scroll';
+import { shares } from '../src/jobs/operators';
 import { kindOf, type Ordered, type Rows } from '../src/rows/column';
 import { csvField, pieces, tabbed } from '../src/rows/export';
 import { sorted } from '../src/rows/order';
@@ -78,5 +79,13 @@ describe('a high grid', () => {
     expect(topOf(many, elementHeight(many) - many.viewport)).toBe(topMax(many));
     expect(seen(many, topMax(many))).toEqual([4_999_975, 5_000_000]);
     for (const top of [0, 1e6, 5e7, topMax(many)]) expect(topOf(many, scrollTopOf(many, top))).toBeCloseTo(top, 3);
+  });
+});
+
+describe('operators of a job', () => {
+  it('have their parts in the time of all', () => {
+    const operator = (number: number, total_us: number) => ({ number, into_number: null, operator: '', detail: '', follows: '', steps: 1, rows: 1, total_us, step_us: 0, state_rows: 0, state_bytes: 0 });
+    expect([...shares([operator(0, 30), operator(1, 10)])]).toEqual([[0, 0.75], [1, 0.25]]);
+    expect([...shares([operator(0, 0)])]).toEqual([[0, 0]]);
   });
 });

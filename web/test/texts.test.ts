@@ -1,5 +1,7 @@
 // Texts that are taken apart: statements, plans, files.
 
+import { readFileSync } from 'node:fs';
+
 import { describe, expect, it } from 'vitest';
 
 import { choose } from '../src/ask/chart';
@@ -11,6 +13,7 @@ import { boardIn, moved, resized } from '../src/dash/board';
 import { lineage } from '../src/jobs/lineage';
 import { Rates } from '../src/catalog/rates';
 import { kindOf } from '../src/rows/column';
+import { PAGES } from '../src/ui/pages';
 
 const texts = (text: string) => statements(text).map((one) => one.text);
 
@@ -148,5 +151,13 @@ describe('lineage', () => {
     expect(rates.of('a b')).toBeNull();
     rates.add([end(0, 30), end(1, 10)], 2000);
     expect([rates.of('a b'), rates.of('a b', 1), rates.of('a')]).toEqual([15, 5, 0]);
+  });
+});
+
+describe('what is seen before scripts run', () => {
+  it('lists the pages as the scripts do', () => {
+    const html = readFileSync(new URL('../index.html', import.meta.url), 'utf8');
+    const listed = [...html.matchAll(/<a href="#\/(\w+)">(\w+)<\/a>/g)].map(([, path, name]) => ({ path, name }));
+    expect(listed).toEqual(PAGES);
   });
 });

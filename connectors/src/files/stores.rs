@@ -168,15 +168,9 @@ impl FileStores {
                 glob,
                 account,
             } => {
-                let scheme = match kind {
-                    connection::Kind::S3 => "s3://",
-                    connection::Kind::Gcs => "gs://",
-                    connection::Kind::Azure => "az://",
-                    // Its root is a URL.
-                    connection::Kind::Http => "",
-                };
-                let url = format!("{scheme}{}/{path}", root.trim_end_matches('/'));
-                self.inner.policy.check_location(&url)?;
+                self.inner
+                    .policy
+                    .check_location(&url_of(kind, &root, &path))?;
                 let (host, mount) = match connection {
                     Some(spec) => self.connected(kind, spec, &root, &path, account.as_deref())?,
                     None if kind == connection::Kind::Http => self.web(&root)?,
@@ -208,6 +202,14 @@ impl FileStores {
                 })
             }
         }
+    }
+
+    pub(super) fn policy(&self) -> &FilePolicy {
+        &self.inner.policy
+    }
+
+    pub(super) fn working_dir(&self) -> &std::path::Path {
+        &self.inner.working_dir
     }
 
     /// A folder of the server's own, which no statement can name. It is found under `host`.
@@ -276,37 +278,14 @@ impl FileStores {
         path: &str,
         account: Option<&str>,
     ) -> Result<(String, Arc<Mount>)> {
-        let target = Target::of(spec)?;
-        let mismatch =
-            |what: String| Err(Error::invalid(format!("connection {:?} {what}", spec.name)));
-        let prefix = match (&target.store, kind) {
-            (Store::S3(_), connection::Kind::S3) => format!("s3://{root}/"),
-            (Store::Gcs(_), connection::Kind::Gcs) => format!("gs://{root}/"),
-            (Store::Azure(azure), connection::Kind::Azure) => {
-                if account.is_some_and(|account| account != azure.account) {
-                    return mismatch(format!("is of account {:?}", azure.account));
-                }
-                format!("az://{root}/")
-            }
-            (Store::Http(http), connection::Kind::Http) => {
-                let wanted = Url::parse(root).ok().and_then(|root| root.join(path).ok());
-                let below = wanted.as_ref().is_some_and(|wanted| {
-                    wanted.origin() == http.url.origin() && is_below(wanted.path(), http.url.path())
-                });
-                if !below {
-                    return mismatch(format!("is only for {}", http.url));
-                }
-                shown_root(root)
-            }
-            _ => return mismatch(format!("leads to {}, not to {}", spec.kind, kind.name())),
-        };
+        let Opened { target, shown } = Opened::of(kind, spec, root, path, account)?;
         let key = MountKey {
             connection: Some(spec.name.clone()),
             root: root.to_owned(),
             options: spec.options.clone(),
         };
         let label = format!("{}:{}", kind.name(), spec.name);
-        self.mounted(key, &label, prefix, target.patience.request_timeout, || {
+        self.mounted(key, &label, shown, target.patience.request_timeout, || {
             cloud::build(&target, root, &self.inner.policy)
         })
     }
@@ -398,6 +377,61 @@ impl FileStores {
         mounts.made += 1;
         format!("w{}", mounts.made)
     }
+}
+
+/// A connection that leads to a place, and how that is shown.
+pub(super) struct Opened {
+    pub(super) target: Target,
+    pub(super) shown: String,
+}
+
+impl Opened {
+    /// Reads a connection's options, and checks that it is one for that place.
+    pub(super) fn of(
+        kind: connection::Kind,
+        spec: &ConnectionSpec,
+        root: &str,
+        path: &str,
+        account: Option<&str>,
+    ) -> Result<Self> {
+        let target = Target::of(spec)?;
+        let mismatch =
+            |what: String| Err(Error::invalid(format!("connection {:?} {what}", spec.name)));
+        let shown = match (&target.store, kind) {
+            (Store::S3(_), connection::Kind::S3) => format!("s3://{root}/"),
+            (Store::Gcs(_), connection::Kind::Gcs) => format!("gs://{root}/"),
+            (Store::Azure(azure), connection::Kind::Azure) => {
+                if account.is_some_and(|account| account != azure.account) {
+                    return mismatch(format!("is of account {:?}", azure.account));
+                }
+                format!("az://{root}/")
+            }
+            (Store::Http(http), connection::Kind::Http) => {
+                let wanted = Url::parse(root).ok().and_then(|root| root.join(path).ok());
+                let below = wanted.as_ref().is_some_and(|wanted| {
+                    wanted.origin() == http.url.origin() && is_below(wanted.path(), http.url.path())
+                });
+                if !below {
+                    return mismatch(format!("is only for {}", http.url));
+                }
+                shown_root(root)
+            }
+            _ => return mismatch(format!("leads to {}, not to {}", spec.kind, kind.name())),
+        };
+        Ok(Self { target, shown })
+    }
+}
+
+/// A place as a URL that the policy is asked about.
+pub(super) fn url_of(kind: connection::Kind, root: &str, path: &str) -> String {
+    let scheme = match kind {
+        connection::Kind::S3 => "s3://",
+        connection::Kind::Gcs => "gs://",
+        connection::Kind::Azure => "az://",
+        // Its root is a URL.
+        connection::Kind::Http => "",
+    };
+    format!("{scheme}{}/{path}", root.trim_end_matches('/'))
 }
 
 impl MountKey {

@@ -12,6 +12,7 @@ use weir_base::nearest::nearest;
 
 use super::convert::converted;
 use super::format::{CsvForm, Given, Splitter, read_stream};
+use super::parquet_file::read_file;
 use super::row::{Care, RowReader, Wanted, has_logical};
 use super::row_error::RowError;
 use super::schema::{RowColumn, RowSchema};
@@ -239,6 +240,27 @@ pub fn encode_arrow(schema: &RowSchema, body: &Bytes) -> Result<Rows, RowError> 
     let (given, given_batches) = read_arrow(body).map_err(|reason| {
         RowError::body(format!("the body is not a whole Arrow stream: {reason}"))
     })?;
+    encode_batches(schema, &given, given_batches)
+}
+
+/// Takes rows from a Parquet file. Columns are found by name; one that is left out gets its default.
+///
+/// # Errors
+/// As [`encode_arrow`]; also when the rows come to more than a request may bring.
+pub fn encode_parquet(schema: &RowSchema, body: &Bytes) -> Result<Rows, RowError> {
+    let (given, given_batches) = read_file(body).map_err(|reason| {
+        RowError::body(format!(
+            "the body is no Parquet file that can be taken: {reason}"
+        ))
+    })?;
+    encode_batches(schema, &given, given_batches)
+}
+
+fn encode_batches(
+    schema: &RowSchema,
+    given: &SchemaRef,
+    given_batches: Vec<RecordBatch>,
+) -> Result<Rows, RowError> {
     for (at, field) in given.fields().iter().enumerate() {
         let known = || {
             schema

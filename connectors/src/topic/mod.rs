@@ -15,6 +15,7 @@ mod ingest;
 mod keyed;
 mod keys;
 mod mirror;
+mod parquet_file;
 mod partition;
 mod placing;
 mod record;
@@ -38,7 +39,8 @@ pub use format::{
 pub use history::{Conversion, History, HistoryFile, HistoryPlace, HistoryView};
 pub use hold::TopicHold;
 pub use ingest::{
-    CsvLayout, Rows, encode_arrow, encode_batch, encode_csv, encode_ndjson, read_arrow,
+    CsvLayout, Rows, encode_arrow, encode_batch, encode_csv, encode_ndjson, encode_parquet,
+    read_arrow,
 };
 pub use keyed::{
     BoundTable, Change, Commit, Conflicts, FollowedTable, KeyedTable, OnConflict, Preview,

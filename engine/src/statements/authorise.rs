@@ -84,6 +84,9 @@ impl Execution {
             Statement::CreateConnection(_) => self
                 .rights
                 .require_on_server(Privilege::Files, "create a connection"),
+            Statement::TestConnection(_) => self
+                .rights
+                .require_on_server(Privilege::Files, "test a connection"),
             Statement::Drop(drop) => drop
                 .names
                 .iter()

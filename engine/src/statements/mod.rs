@@ -22,6 +22,7 @@ mod session;
 mod show;
 mod sink;
 mod temporary;
+mod test_connection;
 mod transaction;
 mod write;
 
@@ -128,6 +129,7 @@ impl Execution {
             }
             Statement::CreateView(create) => self.create_view(create, parsed.sql).await,
             Statement::CreateConnection(create) => self.create_connection(create).await,
+            Statement::TestConnection(test) => self.test_connection(test).await,
             Statement::Drop(drop) => {
                 let this = self.clone();
                 self.to_the_end(async move { this.drop_objects(drop).await })

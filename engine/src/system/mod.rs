@@ -14,6 +14,7 @@ mod information_schema;
 mod jobs;
 mod keywords;
 pub(crate) mod objects;
+mod operators;
 mod pg_catalog;
 mod provider;
 mod rows;

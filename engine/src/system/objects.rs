@@ -8,7 +8,7 @@ use weir_catalog::{Body, Entry, ObjectId, ObjectKind, ObjectName};
 
 use super::information_schema::all_columns;
 use super::rows::Definition;
-use super::{DATABASE, OWNER, System, access, groups, tables};
+use super::{DATABASE, OWNER, System, access, groups, operators, tables};
 use crate::postgres::facts::{self, SystemRelation};
 use crate::postgres::{TypeRef, oids, type_of_field};
 
@@ -333,7 +333,8 @@ impl System {
 pub(super) fn weir_tables<'a>() -> impl Iterator<Item = Relation<'a>> {
     let numbers = oids::WEIR_TABLES..;
     let tables = tables::TABLES.iter().chain(&access::TABLES);
-    let tables = tables.chain([&groups::CONSUMER_GROUPS]).zip(numbers);
+    let last = [&groups::CONSUMER_GROUPS, &operators::OPERATORS];
+    let tables = tables.chain(last).zip(numbers);
     tables.map(|(definition, oid)| Relation::Weir(definition, oid))
 }
 

@@ -88,6 +88,21 @@ impl Facts for Fixed {
                 checkpoint_ms: Some(2_000),
                 watermark_ms: Some(1_700_000_000_123),
                 late_rows: Some(4),
+                operators: vec![weir_streaming::OperatorStatus {
+                    description: Arc::new(weir_streaming::Description {
+                        name: "Linear",
+                        detail: "Filter: price > 1".to_owned(),
+                        follows: weir_streaming::Follows::Rows,
+                    }),
+                    into: None,
+                    spent: weir_streaming::Spent {
+                        steps: 7,
+                        rows: 9,
+                        total_ns: 21_999,
+                        step_ns: 3_000,
+                    },
+                    state: weir_streaming::StateSize::default(),
+                }],
                 ..Default::default()
             },
         })

@@ -46,8 +46,8 @@ pub(crate) struct PartitionDocument {
         ("name" = String, Path, description = "The stream: bids, or schema.bids."),
         ("Idempotency-Key" = Option<String>, Header, max_length = 64, description = "A retry with the same key and body appends nothing and gets the first answer. The same key with another body is refused (409)."),
     ),
-    request_body(content((String = "application/x-ndjson"), (String = "text/csv"), (Vec<u8> = "application/vnd.apache.arrow.stream")),
-        description = "A JSON object a line, CSV with a header line, or an Arrow stream; also compressed with zstd or gzip."),
+    request_body(content((String = "application/x-ndjson"), (String = "text/csv"), (Vec<u8> = "application/vnd.apache.arrow.stream"), (Vec<u8> = "application/vnd.apache.parquet")),
+        description = "A JSON object a line, CSV with a header line, an Arrow stream or a Parquet file; also compressed with zstd or gzip."),
     responses((status = 200, description = "The rows are on disk.", body = IngestedDocument)))]
 pub(crate) async fn post(
     State(rest): State<Arc<Rest>>,
@@ -101,6 +101,7 @@ fn accept(
         }
         Some("text/csv") => IngestFormat::Csv,
         Some("application/vnd.apache.arrow.stream") => IngestFormat::Arrow,
+        Some("application/vnd.apache.parquet") => IngestFormat::Parquet,
         other => {
             let said = other.map_or_else(
                 || "no content type is given".to_owned(),
@@ -108,12 +109,12 @@ fn accept(
             );
             return Err(Problem::http(StatusCode::UNSUPPORTED_MEDIA_TYPE, said)
                 .with_hint(
-                    "send application/x-ndjson, text/csv or application/vnd.apache.arrow.stream",
+                    "send application/x-ndjson, text/csv, application/vnd.apache.arrow.stream or application/vnd.apache.parquet",
                 )
                 .with_header(
                     header::ACCEPT,
                     HeaderValue::from_static(
-                        "application/x-ndjson, text/csv, application/vnd.apache.arrow.stream",
+                        "application/x-ndjson, text/csv, application/vnd.apache.arrow.stream, application/vnd.apache.parquet",
                     ),
                 ));
         }

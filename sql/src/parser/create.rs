@@ -11,7 +11,7 @@ use crate::keywords::did_you_mean;
 use crate::source::position;
 use crate::statement::{
     CreateConnection, CreateMaterializedView, CreateSchema, CreateSink, CreateStream, CreateTable,
-    CreateView, ObjectKind, SinkSource, Statement,
+    CreateView, ObjectKind, SinkSource, Statement, TestConnection, TestedConnection,
 };
 
 /// What `CREATE` may be followed by, for hints.
@@ -321,6 +321,25 @@ impl Parser<'_, '_> {
             if_not_exists,
             options: self.with_options()?,
         }))
+    }
+
+    pub(super) fn test_connection(&mut self) -> Result<Statement> {
+        self.bump();
+        if !self.take(&["CONNECTION"]) {
+            return Err(self.expected("CONNECTION"));
+        }
+        let connection = if self.peek_words(&["WITH"]) {
+            TestedConnection::New(self.with_options()?)
+        } else {
+            TestedConnection::Named(
+                self.object_name("the name of a connection, or WITH (type = …)")?,
+            )
+        };
+        let at = match self.take(&["AT"]) {
+            true => Some(self.string("a location")?),
+            false => None,
+        };
+        Ok(Statement::TestConnection(TestConnection { connection, at }))
     }
 
     /// `WITH (…)`, where it comes next.

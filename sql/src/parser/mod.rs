@@ -130,6 +130,7 @@ impl<'s, 'a> Parser<'s, 'a> {
             "SET" => self.set(),
             "RESET" => self.reset(),
             "KILL" => self.kill(),
+            "TEST" => self.test_connection(),
             "FLUSH" => {
                 self.bump();
                 Ok(Statement::Flush)

@@ -187,6 +187,26 @@ pub struct CreateConnection {
     pub options: Vec<(String, String)>,
 }
 
+/// `TEST CONNECTION c | WITH (options) [AT 'location']`.
+///
+/// The text of this statement may hold secrets: log and store it only redacted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TestConnection {
+    /// What is tested.
+    pub connection: TestedConnection,
+    /// Where it is to lead to.
+    pub at: Option<String>,
+}
+
+/// A connection that is tested.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TestedConnection {
+    /// One that is there.
+    Named(ast::ObjectName),
+    /// One that is not made, by its options in order, keys in lower case.
+    New(Vec<(String, String)>),
+}
+
 /// A declared column.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ColumnDef {

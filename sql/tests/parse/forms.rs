@@ -377,6 +377,14 @@ fn operation() {
     is!(&format!("KILL {id}"), Statement::KillQuery(found) if found == id);
     is!("FLUSH", Statement::Flush);
     is!(
+        "TEST CONNECTION lake AT 's3://b/'",
+        Statement::TestConnection(TestConnection { connection: TestedConnection::Named(_), at: Some(at) }) if at == "s3://b/"
+    );
+    is!(
+        "TEST CONNECTION WITH (type = 's3', region = 'x')",
+        Statement::TestConnection(TestConnection { connection: TestedConnection::New(options), at: None }) if options.len() == 2
+    );
+    is!(
         "SUBSCRIBE v",
         Statement::Subscribe(Subscribe {
             source: SubscribeSource::Object(_),
@@ -642,6 +650,7 @@ fn reading_is_told_from_writing() {
         "COPY t TO 'x'",
         "DROP TABLE t",
         "KILL '1'",
+        "TEST CONNECTION lake",
         "EXECUTE p",
     ] {
         assert!(!one(sql).reads_only(), "{sql}");

@@ -9,6 +9,7 @@ mod constant;
 mod event_time;
 mod join;
 mod linear;
+mod measured;
 mod mirror;
 mod ranking;
 mod recompute;
@@ -31,6 +32,8 @@ pub(crate) use event_time::{
 };
 pub(crate) use join::InnerJoin;
 pub(crate) use linear::Linear;
+pub use measured::{OperatorStatus, Spent};
+pub(crate) use measured::{measured, statuses};
 pub(crate) use mirror::MirrorSource;
 pub(crate) use ranking::Ranking;
 pub(crate) use recompute::Recompute;
@@ -56,6 +59,16 @@ pub(crate) trait Operator: Send {
 
     /// What it is, for people.
     fn describe(&self) -> Description;
+
+    /// As [`Operator::describe`], kept by those that are measured.
+    fn description(&self) -> Arc<Description> {
+        Arc::new(self.describe())
+    }
+
+    /// What it has done with all below it, if that is measured.
+    fn spent(&self) -> Spent {
+        Spent::default()
+    }
 
     fn inputs(&self) -> Vec<&dyn Operator>;
 
@@ -112,7 +125,7 @@ impl std::ops::Add for StateSize {
 }
 
 /// An operator as `EXPLAIN` shows it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
     /// Its kind.
     pub name: &'static str,

@@ -8,7 +8,7 @@ use datafusion::physical_plan::PhysicalExpr;
 use super::Walk;
 use crate::asof::{AsOfJoin, Nearest};
 use crate::error::Result;
-use crate::operators::{AsOf, AsOfSide, Boxed};
+use crate::operators::{AsOf, AsOfSide, Boxed, measured};
 
 impl Walk<'_> {
     /// Each row with the nearest in time.
@@ -39,7 +39,7 @@ impl Walk<'_> {
             &schema,
             detail,
         );
-        Ok(Box::new(join))
+        Ok(measured(join))
     }
 
     async fn asof_side(

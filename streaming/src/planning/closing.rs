@@ -17,7 +17,8 @@ use crate::event_time::{
     carry, closing_below, is_by_window,
 };
 use crate::operators::{
-    Boxed, ClosingWindows, Linear, OnTime, Sessions, TooLate, WatermarkSource, WhileOpen, scan_of,
+    Boxed, ClosingWindows, Linear, OnTime, Sessions, TooLate, WatermarkSource, WhileOpen, measured,
+    scan_of,
 };
 use crate::sources::{How, Read};
 
@@ -43,7 +44,7 @@ impl Walk<'_> {
         let source = EventSource::new(stream, kernel, reading, &shelf)?;
         let operator = WatermarkSource::of(&source, shelf);
         self.event_time.add(source);
-        Ok(Box::new(operator))
+        Ok(measured(operator))
     }
 
     /// The rows of windows that have closed.
@@ -55,7 +56,7 @@ impl Walk<'_> {
         if *windows.windows() != Windows::Session {
             let detail = format!("rows wait until the watermark reaches {WAITS_FOR}");
             let waiting = ClosingWindows::new(on_time, end, None, now, place_of_state, detail)?;
-            return Ok(Box::new(waiting));
+            return Ok(measured(waiting));
         }
         let start = place(&schema, windows.start())?;
         let keys: Vec<Expr> = windows.keys().iter().cloned().map(Expr::Column).collect();
@@ -66,7 +67,7 @@ impl Walk<'_> {
         let detail = format!("sessions wait until the watermark passes {WAITS_FOR}");
         let bounds = [start, end];
         let sessions = Sessions::new(on_time, keys, bounds, columns, now, place_of_state, detail)?;
-        Ok(Box::new(sessions))
+        Ok(measured(sessions))
     }
 
     /// The rows of windows that are not late, without their watermarks, and their schema.
@@ -95,7 +96,7 @@ impl Walk<'_> {
         let rest = schema.iter().enumerate().filter(|(other, _)| *other != at);
         let rest = rest.map(|(_, (qualifier, field))| (qualifier.cloned(), Arc::clone(field)));
         let rest = DFSchema::new_with_metadata(rest.collect(), Default::default())?;
-        Ok((Box::new(on_time), Arc::new(rest)))
+        Ok((measured(on_time), Arc::new(rest)))
     }
 
     /// An aggregation of the rows of windows, of which only what they have come to waits for the end; none when it cannot be put
@@ -130,15 +131,15 @@ impl Walk<'_> {
         let detail = plan.display().to_string();
         let partial = Linear::new(vec![on_time], parts.partial, format!("parts of {detail}"));
         let waiting = ClosingWindows::new(
-            Box::new(partial),
+            measured(partial),
             place_of_end,
             Some(parts.reduce),
             self.event_time.now(),
             (self.shelf(), self.reservation()),
             format!("groups wait until the watermark reaches {WAITS_FOR}"),
         )?;
-        let whole = Linear::by_window(vec![Box::new(waiting)], parts.whole, detail);
-        Ok(Some(Box::new(whole)))
+        let whole = Linear::by_window(vec![measured(waiting)], parts.whole, detail);
+        Ok(Some(measured(whole)))
     }
 }
 

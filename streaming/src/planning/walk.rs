@@ -34,7 +34,7 @@ use crate::event_time::{
 use crate::guard::behind_guard;
 use crate::operators::{
     Aggregate as Groups, Boxed, Calls, Constant, InnerJoin, Linear, MirrorSource, Ranking,
-    Recompute, StreamSource, TableSource, Top, scan_of,
+    Recompute, StreamSource, TableSource, Top, measured, scan_of,
 };
 use crate::sources::{How, Read};
 use crate::state::{Arrangement, Keys};
@@ -126,7 +126,7 @@ impl<'a> Walk<'a> {
                 LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => {
                     let kernel = self.kernel(plan, Inputs::default()).await?;
                     let detail = plan.display().to_string();
-                    Ok(Box::new(Constant::new(kernel, detail, self.is_restored())))
+                    Ok(measured(Constant::new(kernel, detail, self.is_restored())))
                 }
                 LogicalPlan::Join(join) => self.join(plan, join).await,
                 LogicalPlan::Aggregate(aggregate) => self.aggregate(plan, aggregate).await,
@@ -176,7 +176,7 @@ impl<'a> Walk<'a> {
         }
         let kernel = self.kernel(plan, Inputs::default()).await?;
         let detail = scan.table_name.to_string();
-        Ok(Box::new(Constant::new(kernel, detail, self.is_restored())))
+        Ok(measured(Constant::new(kernel, detail, self.is_restored())))
     }
 
     /// The records of a stream, as a plan that scans it gives them.
@@ -192,7 +192,7 @@ impl<'a> Walk<'a> {
         let topic = stream.topic().clone();
         let first = node.first_offsets();
         Read::add(&mut self.reads, &topic, first, how);
-        Ok(Box::new(StreamSource::new(topic, kernel)))
+        Ok(measured(StreamSource::new(topic, kernel)))
     }
 
     /// The rows of a table that somebody else owns: the newest of its topic's, with the columns that the scan asks for.
@@ -219,7 +219,7 @@ impl<'a> Walk<'a> {
         let detail = table.topic().name().to_string();
         let shelf = self.shelf();
         let mirror = MirrorSource::new(changes, newest, kernel, shelf, detail)?;
-        Ok(Box::new(mirror))
+        Ok(measured(mirror))
     }
 
     /// A table's rows, filtered and projected as the scan asks for it.
@@ -241,7 +241,7 @@ impl<'a> Walk<'a> {
         let at = position.and_then(|at| at.topic(topic.name())?.first().copied());
         let follower = table.table().follow_from(at.unwrap_or(Offset::ZERO));
         let source = TableSource::new(follower, kernel, columns, table.only_grows());
-        Ok(Box::new(source))
+        Ok(measured(source))
     }
 
     /// All of a plan from the top on that treats rows one by one, or by windows that come as a whole.
@@ -263,7 +263,7 @@ impl<'a> Walk<'a> {
             });
         }
         let names = names.join(", ");
-        Ok(Box::new(match keeps_rows_apart(&top)? {
+        Ok(measured(match keeps_rows_apart(&top)? {
             true => Linear::new(operators, kernel, names),
             false => Linear::by_window(operators, kernel, names),
         }))
@@ -284,7 +284,7 @@ impl<'a> Walk<'a> {
         let detail = plan.display().to_string();
         let schema = plan.schema().inner();
         let ranking = Ranking::new(input, keys, order, ranked.first, schema, detail, place)?;
-        Ok(Box::new(ranking))
+        Ok(measured(ranking))
     }
 
     async fn operators(&mut self, plans: &[LogicalPlan]) -> Result<Vec<Boxed>> {
@@ -359,7 +359,7 @@ impl<'a> Walk<'a> {
         ];
         let detail = plan.display().to_string();
         let join = InnerJoin::new(sides, states, kernel, detail);
-        Ok(Box::new(join.needing(needed)))
+        Ok(measured(join.needing(needed)))
     }
 
     async fn aggregate(&mut self, plan: &LogicalPlan, aggregate: &Aggregate) -> Result<Boxed> {
@@ -373,7 +373,7 @@ impl<'a> Walk<'a> {
             let schema = plan.schema().inner();
             let place = (self.shelf(), self.reservation());
             let groups = Groups::new(input, keys, calls, schema, detail, place)?;
-            return Ok(Box::new(groups));
+            return Ok(measured(groups));
         }
         let keys = [aggregate.group_expr.clone()];
         let keys = (is_plain && !aggregate.group_expr.is_empty()).then_some(keys.as_slice());
@@ -444,7 +444,7 @@ impl<'a> Walk<'a> {
         let is_keyed = keys.is_some();
         let has_run = self.is_restored();
         let recompute = Recompute::new(below, states, kernel, detail, is_keyed, has_run);
-        Ok(Box::new(recompute))
+        Ok(measured(recompute))
     }
 
     /// `LIMIT` over `ORDER BY`, as one.
@@ -470,7 +470,7 @@ impl<'a> Walk<'a> {
         });
         let kernel = self.kernel(&sort, inputs).await?;
         let detail = sort.display().to_string();
-        Ok(Box::new(Top::new(input, kernel, self.shelf(), detail)?))
+        Ok(measured(Top::new(input, kernel, self.shelf(), detail)?))
     }
 
     /// A plan that is run again over all that its scans read.

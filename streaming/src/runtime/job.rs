@@ -14,7 +14,7 @@ use crate::checkpoint::CopyProgress;
 use crate::dataflow::Dataflow;
 use crate::delta::Delta;
 use crate::error::{Error, Result};
-use crate::operators::StateSize;
+use crate::operators::{OperatorStatus, StateSize};
 
 /// What a job is called by who starts it.
 pub type JobId = u64;
@@ -87,6 +87,8 @@ pub struct JobStatus {
     pub watermark_ms: Option<i64>,
     /// How many rows came too late for their windows, if its windows close.
     pub late_rows: Option<u64>,
+    /// How each of its operators does, each before those whose rows it takes.
+    pub operators: Vec<OperatorStatus>,
 }
 
 /// When a job saves its state, and when it lets it go from memory.
@@ -201,6 +203,7 @@ impl Job {
             copies: self.dataflow.copies(),
             watermark_ms: self.dataflow.watermark_ms(),
             late_rows: self.dataflow.late_rows(),
+            operators: self.dataflow.operators(),
         }
     }
 

@@ -1,29 +1,26 @@
-import { computed, effect, useComputed, useSignal } from '@preact/signals';
-import { useEffect, useRef } from 'preact/hooks';
+import { useComputed, useSignal, useSignalEffect } from '@preact/signals';
+import { useRef } from 'preact/hooks';
 
 import { qualified } from '../api/http';
-import { functions, relations } from '../catalog/catalog';
 import { Tree } from '../catalog/Tree';
-import { Editor } from '../editor/editor';
-import { language } from '../editor/language';
-import { placeOf, statementAt, statements, type Statement } from '../editor/statements';
-import { documentOf, saveDocument } from '../dash/documents';
+import { format } from '../editor/format';
+import { statementAt, statements, type Statement } from '../editor/statements';
 import { kept } from '../ui/kept';
-import { Dialog, Divider, Empty, Key, Menu, say } from '../ui/parts';
+import { Divider, Key, Menu, say } from '../ui/parts';
 import { go, place } from '../ui/router';
 import { Answer } from './Answer';
+import { Beginning } from './Beginning';
 import { HistoryList, SavedList } from './Lists';
+import { Save } from './Save';
 import { choose, close, current, edit, openTab, run, runsOf, shown, tabs, type Tab } from './tabs';
+import { useEditor } from './useEditor';
 
 const height = kept('editor-height', 220, (value): value is number => typeof value === 'number' && value > 60);
-/** Changes with the tab, and not with its text. */
-const currentId = computed(() => current.value.id);
 const treeShown = kept('tree', true, (value): value is boolean => typeof value === 'boolean');
 
 /** Asking: a text of statements, what there is beside it, and the answers below. */
 export function Ask() {
   const host = useRef<HTMLDivElement>(null);
-  const editor = useRef<Editor | null>(null);
   const listed = useSignal<'history' | 'saved' | null>(null);
   const saving = useSignal(false);
   const tab = current.value;
@@ -52,47 +49,28 @@ export function Ask() {
     act([{ ...one, text: `${word} ${bare}`, from: one.from - shift, words: ['EXPLAIN'] }]);
   };
 
-  useEffect(() => {
-    const element = host.current;
-    if (!element) return undefined;
-    const made = new Editor(element, current.value.text, {
-      change(next) {
-        if (next !== current.value.text) edit(current.value.id, { text: next });
-      },
-      run: () => { act(chosen()); },
-      runAll: () => { act(statements(text())); },
-      explain: () => { explain('EXPLAIN'); },
-    });
-    editor.current = made;
-    const ends = [
-      effect(() => { made.speak(language(relations.value ?? [], functions.value)); }),
-      // Another tab has another text; what is typed here is already that of its tab.
-      effect(() => { made.replace(current.value.text); }),
-      effect(() => {
-        for (const one of runsOf(currentId.value).value) {
-          const problem = one.problem.value;
-          const position = problem?.position;
-          if (!problem || !position) continue;
-          made.mark({ place: one.place + placeOf(one.sql, position), message: problem.message, hint: problem.hint });
-        }
-      }),
-      effect(() => {
-        const sql = place.value.query.get('sql');
-        if (sql === null) return;
-        openTab(sql);
-        go('#/ask', true);
-      }),
-    ];
-    if (matchMedia('(min-width: 700px)').matches) made.focus();
-    const focus = () => { made.focus(); };
-    addEventListener('weir-focus-editor', focus);
-    return () => {
-      ends.forEach((end) => { end(); });
-      removeEventListener('weir-focus-editor', focus);
-      made.destroy();
-      editor.current = null;
-    };
-  }, []);
+  const tidy = async () => {
+    const held = editor.current;
+    if (!held) return;
+    const { laidOut } = await import('../editor/layout');
+    const { changes, left } = format(held.text, held.selection, laidOut);
+    held.change(changes);
+    const [first] = left;
+    if (first) say(`Not formatted, as it might come to mean something else: ${first.text.replace(/\s+/g, ' ').slice(0, 60)}`);
+  };
+
+  const editor = useEditor(host, {
+    run: () => { act(chosen()); },
+    runAll: () => { act(statements(text())); },
+    explain: () => { explain('EXPLAIN'); },
+    format: () => void tidy(),
+  });
+  useSignalEffect(() => {
+    const sql = place.value.query.get('sql');
+    if (sql === null) return;
+    openTab(sql);
+    go('#/ask', true);
+  });
 
   const share = async () => {
     const url = new URL(location.href);
@@ -128,6 +106,7 @@ export function Ask() {
             <button onClick={() => { explain('EXPLAIN'); }}>Plan <Key>Ctrl E</Key></button>
             <button onClick={() => { explain('EXPLAIN ANALYZE'); }}>Run and measure</button>
           </Menu>
+          <button title="Lay out the statements, or those that are selected (Shift+Alt+F)" onClick={() => void tidy()} disabled={tab.text.trim() === ''}>Format</button>
           <span class="gap" />
           <button class="quiet wide-only" aria-pressed={treeShown.value} onClick={() => (treeShown.value = !treeShown.value)}>Tables</button>
           <button class="quiet" onClick={() => (listed.value = 'history')}>History</button>
@@ -205,84 +184,5 @@ function Parameters({ tab, count }: { tab: Tab; count: number }) {
       ))}
       <span class="note">numbers, true, false and JSON are that; anything else is text</span>
     </div>
-  );
-}
-
-function Save({ tab, close: shut }: { tab: Tab; close: () => void }) {
-  const name = useSignal(tab.title);
-  const problem = useSignal('');
-  const save = async (event: Event) => {
-    event.preventDefault();
-    try {
-      await saveDocument('query', name.value.trim(), { sql: tab.text });
-      edit(tab.id, { title: name.value.trim() });
-      say(`Saved ${name.value.trim()}`);
-      shut();
-    } catch (error) {
-      problem.value = error instanceof Error ? error.message : String(error);
-    }
-  };
-  return (
-    <Dialog title="Save the query on the server" close={shut}>
-      <form onSubmit={(event) => void save(event)}>
-        <label class="field">
-          Name
-          <input value={name.value} required maxLength={80} onInput={(event) => (name.value = event.currentTarget.value)} />
-        </label>
-        {documentOf('query', name.value.trim()) && <p class="note">Takes the place of the query that has this name.</p>}
-        {problem.value && <p class="note bad" role="alert">{problem.value}</p>}
-        <div class="bar">
-          <button class="strong" type="submit">Save</button>
-          <button type="button" onClick={shut}>Cancel</button>
-        </div>
-      </form>
-    </Dialog>
-  );
-}
-
-/** What stands where answers will be. */
-function Beginning() {
-  const all = relations.value;
-  const stream = all?.find((one) => one.type === 'stream' && one.name === 'bids') ?? all?.find((one) => one.type === 'stream');
-  if (!all) return <div class="loading" role="status">…</div>;
-  if (all.length === 0) {
-    return (
-      <Empty title="Nothing is here yet">
-        <p>
-          <a href="#/load">Drop a file</a> and ask about it, or make a stream:
-        </p>
-        <button class="example" onClick={() => { openTab('CREATE STREAM events (\n  id BIGINT,\n  what TEXT,\n  at TIMESTAMP\n);\n\nINSERT INTO events VALUES (1, \'begun\', TIMESTAMP \'2026-01-01 00:00:00\');\n\nSELECT * FROM events', 'A first stream'); }}>
-          CREATE STREAM events (id BIGINT, what TEXT, at TIMESTAMP)
-        </button>
-      </Empty>
-    );
-  }
-  const name = stream ? qualified(stream.schema, stream.name) : qualified(all[0]?.schema ?? 'public', all[0]?.name ?? '');
-  const examples: [string, string][] = [[`SELECT * FROM ${name} LIMIT 100`, 'A look at rows']];
-  if (stream) {
-    examples.push([`SELECT * FROM ${name} EMIT CHANGES`, 'History, then every row as it comes']);
-    if (stream.name === 'bids') {
-      examples.push(
-        ['SELECT auction, count(*) AS bids, max(price) AS highest\nFROM bids GROUP BY auction EMIT CHANGES', 'An answer that keeps moving'],
-        ["SELECT window_start, count(*) AS bids, avg(price) AS price\nFROM TUMBLE(bids, at, INTERVAL '10 seconds')\nGROUP BY window_start ORDER BY window_start", 'Windows of time; look at the chart'],
-      );
-    }
-  }
-  return (
-    <Empty title="Ask something">
-      <ul class="examples">
-        {examples.map(([sql, what]) => (
-          <li key={sql}>
-            <button class="example" onClick={() => { openTab(sql, what); dispatchEvent(new Event('weir-focus-editor')); void run(current.value, statements(sql)); }}>
-              <span>{what}</span>
-              <code>{sql}</code>
-            </button>
-          </li>
-        ))}
-      </ul>
-      <p class="note">
-        <Key>Ctrl Enter</Key> runs the statement at the cursor, <Key>Ctrl Space</Key> completes, <Key>?</Key> lists all keys.
-      </p>
-    </Empty>
   );
 }

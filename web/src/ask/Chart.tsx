@@ -6,7 +6,9 @@ import uPlot from 'uplot';
 
 import type { Rows } from '../rows/column';
 import { countText } from '../rows/numbers';
-import { choose, drawing, type Choice, type Drawing, type Shape } from './chart';
+import { resolved } from '../ui/colour';
+import { Later } from '../ui/parts';
+import { asMap, choose, drawing, type Choice, type Drawing, type Shape } from './chart';
 
 export interface ChartProps {
   rows: Rows;
@@ -23,6 +25,7 @@ const SHAPES: readonly (readonly [Shape, string])[] = [
   ['area', 'Area'],
   ['bar', 'Bars'],
   ['scatter', 'Points'],
+  ['map', 'Map of counts'],
 ];
 /** How often a chart of rows that move is drawn. */
 const REDRAW_MS = 250;
@@ -38,44 +41,98 @@ export default function Chart({ rows, version, order, choice: given, onChoice }:
     picked.value = { ...choice, ...change };
     onChoice?.(picked.value);
   };
+  const setShape = (shape: Shape) => {
+    // On a map the columns mean something else.
+    const isOther = (shape === 'map') !== (choice.shape === 'map');
+    const columns = !isOther ? choice : shape === 'map' ? asMap(rows.columns) : (choose(rows.columns, false) ?? choice);
+    set({ ...columns, shape });
+  };
   return (
     <div class="chart">
       {onChoice && (
         <div class="chart-choice">
           <label>
             as{' '}
-            <select value={choice.shape} onChange={(event) => { set({ shape: event.currentTarget.value as Shape }); }}>
+            <select value={choice.shape} onChange={(event) => { setShape(event.currentTarget.value as Shape); }}>
               {SHAPES.map(([shape, name]) => <option key={shape} value={shape}>{name}</option>)}
             </select>
           </label>
-          <label>
-            over{' '}
-            <select value={choice.x} onChange={(event) => { set({ x: Number(event.currentTarget.value) }); }}>
-              {rows.columns.map((column, at) => <option key={at} value={at}>{column.name}</option>)}
-            </select>
-          </label>
-          <fieldset>
-            <legend class="unseen">Columns</legend>
-            {rows.columns.map((column, at) =>
-              column.kind === 'number' && at !== choice.x ? (
-                <label key={at} class="check">
-                  <input
-                    type="checkbox"
-                    checked={choice.ys.includes(at)}
-                    onChange={(event) => {
-                      const isOn = event.currentTarget.checked;
-                      set({ ys: isOn ? [...choice.ys, at] : choice.ys.filter((one) => one !== at) });
-                    }}
-                  />
-                  {column.name}
-                </label>
-              ) : null,
-            )}
-          </fieldset>
+          {choice.shape === 'map' ? <MapColumns rows={rows} choice={choice} set={set} /> : <PlotColumns rows={rows} choice={choice} set={set} />}
         </div>
       )}
-      <Plot rows={rows} version={version} order={order} choice={choice} />
+      {choice.shape === 'map' ? (
+        <Later load={async () => (await import('../map/Map')).default} props={{ rows, version, choice }} />
+      ) : (
+        <Plot rows={rows} version={version} order={order} choice={choice} />
+      )}
     </div>
+  );
+}
+
+interface ColumnsProps {
+  rows: Rows;
+  choice: Choice;
+  set: (change: Partial<Choice>) => void;
+}
+
+/** What is drawn over what. */
+function PlotColumns({ rows, choice, set }: ColumnsProps) {
+  return (
+    <>
+      <label>
+        over{' '}
+        <select value={choice.x} onChange={(event) => { set({ x: Number(event.currentTarget.value) }); }}>
+          {rows.columns.map((column, at) => <option key={at} value={at}>{column.name}</option>)}
+        </select>
+      </label>
+      <fieldset>
+        <legend class="unseen">Columns</legend>
+        {rows.columns.map((column, at) =>
+          column.kind === 'number' && at !== choice.x ? (
+            <label key={at} class="check">
+              <input
+                type="checkbox"
+                checked={choice.ys.includes(at)}
+                onChange={(event) => {
+                  const isOn = event.currentTarget.checked;
+                  set({ ys: isOn ? [...choice.ys, at] : choice.ys.filter((one) => one !== at) });
+                }}
+              />
+              {column.name}
+            </label>
+          ) : null,
+        )}
+      </fieldset>
+    </>
+  );
+}
+
+/** Which columns say where rows are, and what is summed there. */
+function MapColumns({ rows, choice, set }: ColumnsProps) {
+  const numbers = rows.columns.flatMap((column, at) => (column.kind === 'number' ? [[at, column.name] as const] : []));
+  const [latitude, measure] = choice.ys;
+  const options = numbers.map(([at, name]) => <option key={at} value={at}>{name}</option>);
+  return (
+    <>
+      <label>longitude <select value={choice.x} onChange={(event) => { set({ x: Number(event.currentTarget.value) }); }}>{options}</select></label>
+      <label>
+        latitude{' '}
+        <select value={latitude} onChange={(event) => { set({ ys: [Number(event.currentTarget.value), ...(measure === undefined ? [] : [measure])] }); }}>{options}</select>
+      </label>
+      <label>
+        by{' '}
+        <select
+          value={measure ?? ''}
+          onChange={(event) => {
+            const { value } = event.currentTarget;
+            set({ ys: [latitude ?? 0, ...(value === '' ? [] : [Number(value)])] });
+          }}
+        >
+          <option value="">count of rows</option>
+          {options}
+        </select>
+      </label>
+    </>
   );
 }
 
@@ -201,16 +258,6 @@ function clockText(at: number, step: number): string {
   if (step >= 86_400) return iso.slice(0, 10);
   const isMidnight = at % 86_400 === 0;
   return isMidnight ? iso.slice(5, 10) : iso.slice(11, step < 60 ? 19 : 16);
-}
-
-/** A colour of the page as canvases know it: the page's own are told by theme. */
-function resolved(name: string): string {
-  const probe = document.createElement('i');
-  probe.style.color = `var(${name})`;
-  document.body.append(probe);
-  const { color } = getComputedStyle(probe);
-  probe.remove();
-  return color;
 }
 
 const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 2 });

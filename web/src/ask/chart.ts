@@ -1,12 +1,15 @@
 // What an answer looks like as a chart: chosen from its types, changed by the reader.
 
+import { placeColumns } from '../map/places';
 import type { Column, Rows } from '../rows/column';
 
-export type Shape = 'line' | 'area' | 'bar' | 'scatter';
+export type Shape = 'line' | 'area' | 'bar' | 'scatter' | 'map';
 
 export interface Choice {
   readonly shape: Shape;
+  /** What it is drawn over; of a map, the longitude. */
   readonly x: number;
+  /** What is drawn; of a map, the latitude, and behind it what is summed, if anything is. */
   readonly ys: readonly number[];
 }
 
@@ -17,8 +20,9 @@ export const BARS_MAX = 60;
 /** Points of a line that are drawn; of more, an even share. */
 export const POINTS_MAX = 50_000;
 
-/** The chart that suits the columns, or nothing when there is nothing to measure. */
-export function choose(columns: readonly Column[]): Choice | null {
+/** The chart that suits the columns, or nothing when there is nothing to measure. A map only where one may be. */
+export function choose(columns: readonly Column[], maps = true): Choice | null {
+  if (maps && placeColumns(columns)) return asMap(columns);
   const numbers = columns.flatMap((column, at) => (column.kind === 'number' ? [at] : []));
   const time = columns.findIndex((column) => column.kind === 'time' && column.type !== 'TIME');
   const name = columns.findIndex((column) => column.kind === 'text' || column.kind === 'boolean');
@@ -28,6 +32,13 @@ export function choose(columns: readonly Column[]): Choice | null {
   if (first === undefined || rest.length === 0) return null;
   const isName = isIdentity(columns[first]);
   return { shape: isName ? 'bar' : 'scatter', x: first, ys: isName ? measures(columns, rest, first).slice(0, 1) : rest.slice(0, 1) };
+}
+
+/** A map of the columns: of those that say where rows are, else of the first two numbers. */
+export function asMap(columns: readonly Column[]): Choice {
+  const numbers = columns.flatMap((column, at) => (column.kind === 'number' ? [at] : []));
+  const { longitude, latitude } = placeColumns(columns) ?? { longitude: numbers[0] ?? 0, latitude: numbers[1] ?? numbers[0] ?? 0 };
+  return { shape: 'map', x: longitude, ys: [latitude] };
 }
 
 /** What identifies rather than measures is drawn only if there is nothing else. */

@@ -3,8 +3,7 @@ import { useEffect } from 'preact/hooks';
 
 import { ask, literal, qualified } from '../api/http';
 import { problemOf, type Problem } from '../api/problem';
-import { operators, type Plan } from '../ask/plan';
-import PlanView from '../ask/Plan';
+import { Operators } from '../jobs/Operators';
 import { bytesText, countText } from '../rows/numbers';
 import { Inline, openInEditor } from '../ui/Inline';
 import { Choice, Dialog, Failure, say, useEvery } from '../ui/parts';
@@ -114,7 +113,7 @@ export function RelationPage({ relation }: { relation: Relation }) {
           </dl>
         </section>
       )}
-      {relation.type === 'materialized view' && ddl.value && <Operators definition={ddl.value} />}
+      {/^(materialized view|sink)$/.test(relation.type) && <Operators schema={relation.schema} name={relation.name} />}
       {ddl.value && (
         <section>
           <header><h2>Definition</h2><button class="quiet" onClick={() => { openInEditor(ddl.value, relation.name); }}>Open in the editor</button></header>
@@ -136,31 +135,6 @@ function Edges({ of }: { of: readonly Edge[] }) {
         </span>
       ))}
     </>
-  );
-}
-
-/** The operators that keep a view, and how each follows changes. */
-function Operators({ definition }: { definition: string }) {
-  const plans = useSignal<readonly Plan[]>([]);
-  useEffect(() => {
-    ask<{ plan_type: string; plan: string }>(`EXPLAIN ${definition}`).then(
-      (rows) => {
-        plans.value = rows
-          .filter((row) => row.plan_type === 'continuous_plan')
-          .map((row) => ({ kind: row.plan_type, text: row.plan, roots: operators(row.plan) }));
-      },
-      () => {
-        // Who may read a view need not be allowed to make one, and sees the page without its plan.
-        plans.value = [];
-      },
-    );
-  }, [definition]);
-  if (plans.value.length === 0) return null;
-  return (
-    <section>
-      <h2>Operators</h2>
-      <div class="box"><PlanView plans={plans.value} /></div>
-    </section>
   );
 }
 

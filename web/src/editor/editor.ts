@@ -2,7 +2,7 @@
 // needs no rule that lets inline styles in.
 
 import { autocompletion, closeBrackets, closeBracketsKeymap, closeCompletion, completionKeymap } from '@codemirror/autocomplete';
-import { defaultKeymap, history, historyKeymap, indentWithTab, toggleComment } from '@codemirror/commands';
+import { defaultKeymap, history, historyKeymap, indentWithTab, isolateHistory, toggleComment } from '@codemirror/commands';
 import { bracketMatching, HighlightStyle, indentOnInput, syntaxHighlighting } from '@codemirror/language';
 import { highlightSelectionMatches, search, searchKeymap } from '@codemirror/search';
 import { Compartment, EditorState, Prec, StateEffect, StateField, type Extension } from '@codemirror/state';
@@ -10,6 +10,8 @@ import {
   Decoration, drawSelection, EditorView, highlightActiveLine, keymap, lineNumbers, placeholder, WidgetType, type DecorationSet,
 } from '@codemirror/view';
 import { tags } from '@lezer/highlight';
+
+import { changed, moved, type Change } from './format';
 
 /** A mark at what is wrong. */
 export interface Mark {
@@ -24,6 +26,8 @@ export interface EditorEvents {
   run(): void;
   runAll(): void;
   explain(): void;
+  /** The text is to be laid out. */
+  format(): void;
 }
 
 const mark = StateEffect.define<Mark | null>();
@@ -120,6 +124,7 @@ export class Editor {
         { key: 'Mod-Enter', run: act(events.run) },
         { key: 'Mod-Shift-Enter', run: act(events.runAll) },
         { key: 'Mod-e', run: act(events.explain) },
+        { key: 'Shift-Alt-f', run: act(events.format) },
         { key: 'Mod-/', run: toggleComment },
       ]),
     );
@@ -166,6 +171,14 @@ export class Editor {
   replace(text: string): void {
     if (text === this.text) return;
     this.view.dispatch({ changes: { from: 0, to: this.view.state.doc.length, insert: text }, selection: { anchor: text.length } });
+  }
+
+  /** Changes pieces of the text in one step, which can be undone; the cursor stays among the same characters. */
+  change(changes: readonly Change[]): void {
+    if (changes.length === 0) return;
+    const before = this.text;
+    const anchor = moved(before, changed(before, changes), this.view.state.selection.main.head);
+    this.view.dispatch({ changes: [...changes], selection: { anchor }, scrollIntoView: true, annotations: isolateHistory.of('full') });
   }
 
   /** Puts a text where the cursor is. */

@@ -7,7 +7,7 @@ import type { Extension } from '@codemirror/state';
 import type { FunctionInfo, Relation } from '../catalog/catalog';
 
 const OWN_WORDS =
-  'emit changes stream streams source sink sinks subscribe watermark materialized pause resume flush kill queries jobs tumble hop cumulate session asof final connection connections describe';
+  'emit changes stream streams source sink sinks subscribe watermark materialized pause resume flush kill queries jobs tumble hop cumulate session asof final connection connections describe test';
 
 const dialect = SQLDialect.define({
   ...PostgreSQL.spec,

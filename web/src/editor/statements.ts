@@ -51,7 +51,7 @@ export function statementAt(text: string, place: number): Statement | undefined 
 }
 
 /** Where the token that begins at `at` ends. */
-function tokenEnd(text: string, at: number): number {
+export function tokenEnd(text: string, at: number): number {
   const rest = text.slice(at, at + 2);
   if (rest === '--') return endAfter(text, '\n', at);
   if (rest === '/*') return commentEnd(text, at);
@@ -124,7 +124,7 @@ export function isLive(statement: Statement): boolean {
 /** Whether a statement may hold a password, a key or a token. */
 export function holdsSecret(sql: string): boolean {
   const [one] = statements(sql);
-  return one !== undefined && /^(CREATE|ALTER)( OR REPLACE)? (USER|ROLE|CONNECTION)\b/.test(one.words.join(' '));
+  return one !== undefined && /^((CREATE|ALTER)( OR REPLACE)? (USER|ROLE|CONNECTION)|TEST CONNECTION)\b/.test(one.words.join(' '));
 }
 
 function withoutComments(text: string): string {

@@ -4,8 +4,8 @@ import { problemOf, type Problem } from '../api/problem';
 import { readCatalog, relation } from '../catalog/catalog';
 import { bytesText, countText } from '../rows/numbers';
 import { openInEditor } from '../ui/Inline';
-import { Choice, Failure } from '../ui/parts';
-import { link } from '../ui/router';
+import { Choice, Failure, Later } from '../ui/parts';
+import { go, link, place } from '../ui/router';
 import { TYPES } from './infer';
 import { creation, load, look, type Column, type Found } from './load';
 
@@ -16,8 +16,22 @@ interface Chosen {
 
 type Stage = 'none' | 'shown' | 'loading' | 'loaded';
 
-/** A file, its columns as they seem to be, and its way into a stream or table. */
+/** How data is brought: a file of the reader's, or a connection to where it is. */
 export default function Load() {
+  const isStore = place.value.path[1] === 'connection';
+  return (
+    <div class="page narrow">
+      <header>
+        <h1>Bring data</h1>
+        <Choice label="From where" of={[['file', 'A file'], ['connection', 'A store']] as const} value={isStore ? 'connection' : 'file'} set={(to) => { go(to === 'file' ? link('load') : link('load', 'connection')); }} />
+      </header>
+      {isStore ? <Later load={async () => (await import('./Connect')).default} props={{}} /> : <LoadFile />}
+    </div>
+  );
+}
+
+/** A file, its columns as they seem to be, and its way into a stream or table. */
+function LoadFile() {
   const stage = useSignal<Stage>('none');
   const chosen = useSignal<Chosen | null>(null);
   const columns = useSignal<readonly Column[]>([]);
@@ -68,8 +82,7 @@ export default function Load() {
   const isTaken = relation('public', name.value) !== undefined;
 
   return (
-    <div class="page narrow">
-      <header><h1>Load a file</h1></header>
+    <>
       <label
         class={`drop ${over.value ? 'over' : ''}`}
         onDragOver={(event) => { event.preventDefault(); over.value = true; }}
@@ -77,8 +90,8 @@ export default function Load() {
         onDrop={(event) => { event.preventDefault(); over.value = false; void take(event.dataTransfer?.files[0]); }}
       >
         <b>Drop a file here, or choose one</b>
-        <span class="note">CSV, TSV, NDJSON, JSON or Arrow; it is read by this page and sent to this server, nowhere else</span>
-        <input type="file" accept=".csv,.tsv,.txt,.ndjson,.jsonl,.json,.arrow,.arrows,.feather,.ipc" onChange={(event) => void take(event.currentTarget.files?.[0])} />
+        <span class="note">CSV, TSV, NDJSON, JSON, Arrow or Parquet; it is read by this page and sent to this server, nowhere else</span>
+        <input type="file" accept=".csv,.tsv,.txt,.ndjson,.jsonl,.json,.arrow,.arrows,.feather,.ipc,.parquet,.parq,.pq" onChange={(event) => void take(event.currentTarget.files?.[0])} />
       </label>
       {problem.value && (
         <>
@@ -89,7 +102,7 @@ export default function Load() {
       {file && chosen.value && stage.value === 'shown' && (
         <>
           <section>
-            <h2>{file.name} <small>{bytesText(file.size)}</small></h2>
+            <h2>{file.name} <small>{bytesText(file.size)}{chosen.value.found.parquet ? ` · ${countText(chosen.value.found.parquet.rows)} rows` : ''}</small></h2>
             <div class="bar">
               <label class="bar">into <input aria-label="Name" value={name.value} style={{ width: '180px' }} onInput={(event) => (name.value = event.currentTarget.value)} /></label>
               <Choice label="Kind" of={[['table', 'a new table'], ['stream', 'a new stream']] as const} value={as.value} set={(value) => (as.value = value)} />
@@ -111,7 +124,7 @@ export default function Load() {
               <tbody>
                 {columns.value.map((column, at) => (
                   <tr key={at}>
-                    <td><input aria-label={`Name of column ${at + 1}`} value={column.name} disabled={chosen.value?.found.kind !== 'csv'} onInput={(event) => { change(at, { name: event.currentTarget.value }); }} /></td>
+                    <td><input aria-label={`Name of column ${at + 1}`} value={column.name} disabled={!/^(csv|parquet)$/.test(chosen.value?.found.kind ?? '')} onInput={(event) => { change(at, { name: event.currentTarget.value }); }} /></td>
                     <td>
                       <select aria-label={`Type of ${column.name}`} value={column.type} disabled={chosen.value?.found.kind === 'arrow'} onChange={(event) => { change(at, { type: event.currentTarget.value }); }}>
                         {!TYPES.includes(column.type as never) && <option value={column.type}>{column.type}</option>}
@@ -144,6 +157,6 @@ export default function Load() {
           </div>
         </section>
       )}
-    </div>
+    </>
   );
 }

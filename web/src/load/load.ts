@@ -7,14 +7,17 @@ import { columnsOf } from '../rows/arrow';
 import { csvField } from '../rows/export';
 import { csvRecords, pieces } from './chunks';
 import { csvColumns, delimiterOf, jsonColumns, type Guess } from './infer';
+import { footerOf, groupOf, type ParquetFile } from './parquet';
 
-export type FileKind = 'csv' | 'ndjson' | 'json' | 'arrow';
+export type FileKind = 'csv' | 'ndjson' | 'json' | 'arrow' | 'parquet';
 
 /** What a file is, and what it seems to have. */
 export interface Found {
   readonly kind: FileKind;
   readonly delimiter: string;
   readonly columns: readonly Guess[];
+  /** Of a Parquet file, what its footer says. */
+  readonly parquet?: ParquetFile;
 }
 
 export interface Column {
@@ -37,18 +40,23 @@ const ARRAY_BYTES_MAX = 128 << 20;
 
 const KINDS: Readonly<Record<string, FileKind>> = {
   csv: 'csv', tsv: 'csv', txt: 'csv', ndjson: 'ndjson', jsonl: 'ndjson', json: 'json', arrow: 'arrow', arrows: 'arrow', feather: 'arrow', ipc: 'arrow',
+  parquet: 'parquet', parq: 'parquet', pq: 'parquet',
 };
 
 /** Looks at the beginning of a file. @throws Error when it cannot be loaded */
 export async function look(file: File): Promise<Found> {
   const extension = /\.([a-z0-9]+)$/i.exec(file.name)?.[1]?.toLowerCase() ?? '';
-  if (/^(parquet|parq|pq|avro|gz|zst|bz2|xz)$/.test(extension)) {
+  if (/^(avro|gz|zst|bz2|xz)$/.test(extension)) {
     throw new Error(
       `A browser cannot read .${extension} files. Where the server may read it: CREATE TABLE t AS SELECT * FROM '/path/${file.name}'`,
     );
   }
   const kind = KINDS[extension];
-  if (!kind) throw new Error(`Files are told by their names: .csv, .tsv, .ndjson, .json, .arrow; this is ${file.name}`);
+  if (!kind) throw new Error(`Files are told by their names: .csv, .tsv, .ndjson, .json, .arrow, .parquet; this is ${file.name}`);
+  if (kind === 'parquet') {
+    const parquet = await footerOf(file);
+    return { kind, delimiter: '', columns: parquet.columns.map((column) => ({ ...column, examples: [] })), parquet };
+  }
   if (kind === 'arrow') {
     const reader = await RecordBatchReader.from(file.stream());
     await reader.open();
@@ -106,6 +114,13 @@ export async function load(file: File, found: Found, target: Target, progress: P
       at += 1;
       // How far it is shows only roughly: batches of one file are mostly alike.
       await send(arrowStream(batch), 'application/vnd.apache.arrow.stream', 1 - 1 / (at + 1));
+    }
+  } else if (found.kind === 'parquet') {
+    const parquet = found.parquet ?? (await footerOf(file));
+    const names = target.columns.map((column) => column.name);
+    for (let at = 0; at < parquet.groups; at += 1) {
+      const group = groupOf(file, parquet, at, names);
+      if (group.rows > 0) await send(group.content, 'application/vnd.apache.parquet', (at + 1) / parquet.groups);
     }
   } else if (found.kind === 'json') {
     const all = JSON.parse(await file.text()) as unknown[];

@@ -7,7 +7,7 @@ export const shortcutsShown = signal(false);
 
 const KEYS: readonly (readonly [string, readonly (readonly [string, string])[]])[] = [
   ['Everywhere', [['g a', 'Ask'], ['g c', 'Catalog'], ['g j', 'Jobs'], ['g d', 'Dashboards'], ['g l', 'Load'], ['/', 'to the editor'], ['?', 'this list']]],
-  ['Editor', [['Ctrl Enter', 'run the statement at the cursor, or the selection'], ['Ctrl Shift Enter', 'run all'], ['Ctrl E', 'explain'], ['Ctrl Space', 'complete'], ['Ctrl /', 'comment'], ['Ctrl F', 'find and replace'], ['Esc, then Tab', 'leave the editor']]],
+  ['Editor', [['Ctrl Enter', 'run the statement at the cursor, or the selection'], ['Ctrl Shift Enter', 'run all'], ['Ctrl E', 'explain'], ['Shift Alt F', 'format'], ['Ctrl Space', 'complete'], ['Ctrl /', 'comment'], ['Ctrl F', 'find and replace'], ['Esc, then Tab', 'leave the editor']]],
   ['Rows', [['arrows, Page Up, Page Down', 'move'], ['Ctrl Home, Ctrl End', 'first, last row'], ['Shift and these', 'select'], ['Ctrl A, Ctrl C', 'select all, copy'], ['Enter', 'show the whole value'], ['s', 'sort by the column']]],
 ];
 

@@ -1,6 +1,6 @@
 // The small parts that all pages are made of.
 
-import { signal, useSignal, useSignalEffect } from '@preact/signals';
+import { signal, useSignal } from '@preact/signals';
 import type { ComponentChildren, ComponentType, JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 
@@ -210,9 +210,6 @@ export function useEvery(ms: number, act: (signal: AbortSignal) => Promise<void>
     };
   }, inputs);
 }
-
-/** A signal's effect within a component, as a name that says so. */
-export const useReaction = useSignalEffect;
 
 /** A key as it is written on a keyboard. */
 export function Key({ children }: { children: ComponentChildren }): JSX.Element {

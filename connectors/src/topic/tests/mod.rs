@@ -11,6 +11,7 @@ use arrow::ipc::writer::StreamWriter;
 use arrow::util::pretty::pretty_format_batches;
 use bytes::Bytes;
 use datafusion::common::ScalarValue;
+use parquet::arrow::ArrowWriter;
 use proptest::prelude::*;
 use weir_base::{Classify, Offset, PartitionId, SqlState};
 
@@ -262,6 +263,63 @@ fn arrow_columns_are_found_by_name_and_converted() {
     let whole = batch(vec![("id", Arc::new(Int64Array::from(vec![1])))]);
     assert!(encode_arrow(&schema, &whole.slice(0..whole.len() / 2)).is_err());
     assert!(encode_arrow(&schema, &Bytes::new()).is_err());
+}
+
+fn parquet(batch: &RecordBatch) -> Vec<u8> {
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    writer.write(batch).unwrap();
+    writer.into_inner().unwrap()
+}
+
+#[test]
+fn parquet_columns_are_found_by_name_and_broken_files_refused() {
+    let schema = items(false);
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("name", Arc::new(StringArray::from(vec![Some("a"), None]))),
+        ("id", Arc::new(Int16Array::from(vec![1, 2]))),
+    ];
+    let whole = parquet(&RecordBatch::try_from_iter(columns).unwrap());
+    let rows = encode_parquet(&schema, &whole.clone().into()).unwrap();
+    assert_eq!(
+        values(&rows),
+        [
+            "{\"id\":1,\"name\":\"a\",\"price\":null}",
+            "{\"id\":2,\"name\":null,\"price\":null}",
+        ]
+    );
+    let says = |body: &[u8]| {
+        let body = Bytes::copy_from_slice(body);
+        encode_parquet(&schema, &body).unwrap_err().to_string()
+    };
+    let begins = "the body is no Parquet file that can be taken: ";
+    assert_eq!(
+        says(b""),
+        format!("{begins}it does not begin and end as one")
+    );
+    assert_eq!(
+        says(b"PAR1\xff\xff\xff\x7fPAR1"),
+        format!("{begins}its footer says that it is longer than the file")
+    );
+    // Whatever is wrong with a file, it is said, and nothing ends.
+    for at in 0..whole.len() {
+        let mut broken = whole.clone();
+        broken[at] ^= 0x55;
+        let _ = encode_parquet(&schema, &broken.into());
+        assert!(says(&whole[..at]).starts_with(begins), "{at}");
+    }
+}
+
+#[test]
+fn a_parquet_file_that_is_long_when_unpacked_is_refused() {
+    let schema = items(false);
+    let long = "x".repeat(1 << 20);
+    let name: ArrayRef = Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
+        &long, 300,
+    )));
+    let body = parquet(&RecordBatch::try_from_iter([("name", name)]).unwrap());
+    assert!(body.len() < 4 << 20, "{}", body.len());
+    let error = encode_parquet(&schema, &body.into()).unwrap_err();
+    assert!(error.to_string().contains("more than 256 MB"), "{error}");
 }
 
 #[test]
