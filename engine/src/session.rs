@@ -100,13 +100,17 @@ impl Session {
         let rights = self.rights()?;
         let variables = self.0.variables.read().clone();
         let transaction = self.0.standing.open();
-        let key = match &transaction {
-            // What it has written or defined only it sees.
-            Some(transaction) if transaction.has_changed() => None,
-            _ => Key::of(&request, &variables, self.principal()),
+        let catalog = engine.catalog.snapshot();
+        // What a session has for itself, and what a transaction has written or defined, nobody else sees.
+        let own = self.0.temporary.over(Arc::clone(&catalog));
+        let sees_more = !Arc::ptr_eq(&own, &catalog)
+            || transaction.as_ref().is_some_and(|open| open.has_changed());
+        let key = match sees_more {
+            true => None,
+            false => Key::of(&request, &variables, self.principal()),
         };
         let made_on = MadeOn {
-            catalog: engine.catalog.snapshot(),
+            catalog,
             accounts: Arc::clone(rights.accounts()),
         };
         let found = key

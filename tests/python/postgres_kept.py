@@ -126,6 +126,16 @@ for _ in range(3):
     assert other.execute(POINT, (2,)).fetchone() == (10,)
 other.rollback()
 
+# A session's own table comes before the one that others see.
+for _ in range(3):
+    assert db.execute(POINT, (2,)).fetchone() == (10,)
+with connect(prepare_threshold=None) as mine:
+    mine.execute("CREATE TEMPORARY TABLE t (id BIGINT PRIMARY KEY, v INTEGER)")
+    mine.execute("INSERT INTO t VALUES (2, -1)")
+    for _ in range(3):
+        assert mine.execute(POINT, (2,)).fetchone() == (-1,)
+        assert db.execute(POINT, (2,)).fetchone() == (10,)
+
 # Runs beside each other have values of their own.
 db.execute("INSERT INTO t SELECT i, 0, i, 'w' FROM generate_series(5000, 5100) AS s(i)")
 wrong = []
