@@ -319,7 +319,10 @@ async fn a_connection_is_tested_before_it_is_made_and_after() {
         (test(moto.url(), "s3://none/"), "the bucket does not exist"),
         (test("http://127.0.0.1:1", "s3://lake/"), "s3://lake/"),
         (test(moto.url(), "gs://lake/"), "leads to s3, not to gcs"),
-        (test(moto.url(), "/etc/"), "not at \"/etc/\""),
+        (
+            test(moto.url(), "/etc/"),
+            "tested at a folder or file of a store",
+        ),
         (
             "TEST CONNECTION lake".to_owned(),
             "needs a place to look at",

@@ -29,7 +29,8 @@ module.exports = {
     const operator = page.locator('.operator').filter({ hasText: 'Aggregate' }).filter({ hasText: /incremental|recomputed by key/ });
     await operator.filter({ hasText: /[\d.]+\s?(µs|ms|s) a step · \d+ %/ }).waitFor();
     await server.put('bids', [{ auction: 2, price: 7 }, { auction: 3, price: 1 }]);
-    await page.locator('.graph .arrow-label').filter({ hasText: '3 rows' }).first().waitFor();
+    // Since the view went on, or since it began, if it had no checkpoint.
+    await page.locator('.graph .arrow-label').filter({ hasText: /^[23] rows$/ }).first().waitFor();
     await reader.accessible('the operators of a view');
     await reader.go('#/jobs');
     const follower = fetch(`${server.url}/v1/sql?format=ndjson`, { method: 'POST', headers: { 'Content-Type': 'text/plain' }, body: 'SELECT price FROM bids EMIT CHANGES' }).then(

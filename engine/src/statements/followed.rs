@@ -141,8 +141,9 @@ impl Visitor for Finder<'_> {
             }
             // A function's argument may name it, too.
             TableFactor::Table { args: Some(_), .. } | TableFactor::TableFunction { .. } => {
-                let written = factor.to_string().to_lowercase();
-                self.is_plain &= !written.contains(&self.of.name.to_lowercase());
+                let (written, name) = (factor.to_string(), &self.of.name);
+                let mut words = written.split(|c| !is_of_name(c));
+                self.is_plain &= !words.any(|word| word.eq_ignore_ascii_case(name));
             }
             _ => {}
         }
@@ -169,6 +170,11 @@ fn offset(text: &str, at: Location) -> Option<usize> {
     characters.nth(column).map(|(at, _)| start + at)
 }
 
+/// Whether a character may be in a name that has no quotes.
+fn is_of_name(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '$')
+}
+
 /// How many bytes the name takes that a text begins with.
 fn written_length(text: &str) -> Option<usize> {
     if let Some(quoted) = text.strip_prefix('"') {
@@ -183,7 +189,6 @@ fn written_length(text: &str) -> Option<usize> {
             }
         }
     }
-    let is_of_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$');
     let end = text.find(|c| !is_of_name(c)).unwrap_or(text.len());
     (end > 0).then_some(end)
 }

@@ -3091,10 +3091,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        /** @description A JSON object a line, CSV with a header line, or an Arrow stream; also compressed with zstd or gzip. */
+        /** @description A JSON object a line, CSV with a header line, an Arrow stream or a Parquet file; also compressed with zstd or gzip. */
         requestBody: {
             content: {
                 "application/vnd.apache.arrow.stream": number[];
+                "application/vnd.apache.parquet": number[];
                 "application/x-ndjson": string;
                 "text/csv": string;
             };

@@ -312,10 +312,10 @@ fn parquet_columns_are_found_by_name_and_broken_files_refused() {
 #[test]
 fn a_parquet_file_that_is_long_when_unpacked_is_refused() {
     let schema = items(false);
-    let long = "x".repeat(1 << 20);
-    let name: ArrayRef = Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
-        &long, 300,
-    )));
+    // Its dictionary has the one value once.
+    let long = "x".repeat(1 << 19);
+    let names = std::iter::repeat_n(&long, 600);
+    let name: ArrayRef = Arc::new(StringArray::from_iter_values(names));
     let body = parquet(&RecordBatch::try_from_iter([("name", name)]).unwrap());
     assert!(body.len() < 4 << 20, "{}", body.len());
     let error = encode_parquet(&schema, &body.into()).unwrap_err();
