@@ -329,7 +329,7 @@ async fn a_connection_is_tested_before_it_is_made_and_after() {
         ),
         ("TEST CONNECTION lak AT 's3://lake/'".to_owned(), "lak"),
         (
-            "TEST CONNECTION WITH (type = 's3', regio = 'x') AT 's3://lake/'".to_owned(),
+            "TEST CONNECTION WITH (type = 's3', access_key_id = 'test', secret_access_key = 'test', regio = 'x') AT 's3://lake/'".to_owned(),
             "regio",
         ),
     ] {

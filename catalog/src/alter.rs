@@ -25,19 +25,12 @@ pub enum ColumnChange {
 }
 
 impl Snapshot {
-    /// Plans a rename within the schema.
+    /// Plans a rename within the schema. `texts` are the new texts of views that go on reading it.
     ///
     /// # Errors
-    /// [`Error::Dependants`] while anything depends on it: queries are kept as texts, and would not find it any more. [`Error::Exists`] when the name is taken.
-    pub fn rename(&self, id: ObjectId, to: &str) -> Result<Vec<Change>> {
-        self.rename_followed(id, to, BTreeMap::new())
-    }
-
-    /// As [`Snapshot::rename`], with the new texts of views that go on reading it.
-    ///
-    /// # Errors
-    /// As [`Snapshot::rename`], while anything else depends on it.
-    pub fn rename_followed(
+    /// [`Error::Dependants`] while anything else depends on it: queries are kept as texts, and would not find it any more.
+    /// [`Error::Exists`] when the name is taken.
+    pub fn rename(
         &self,
         id: ObjectId,
         to: &str,

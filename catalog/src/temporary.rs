@@ -84,7 +84,7 @@ impl Snapshot {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     use super::*;
     use crate::{Body, Column, View};
@@ -130,8 +130,7 @@ mod tests {
         // What it reads cannot be dropped without it; but the catalog itself knows nothing of it.
         assert_eq!(laid.dependants(ObjectId(1)).len(), 1);
         assert_eq!(base.dependants(ObjectId(1)).len(), 0);
-        let numbered: BTreeMap<_, _> =
-            [(laid.next_id(), laid.numbering_from(ObjectId(7)).next_id())].into();
-        assert_eq!(numbered, BTreeMap::from([(base.next_id(), ObjectId(7))]));
+        assert_eq!(laid.next_id(), base.next_id());
+        assert_eq!(laid.numbering_from(ObjectId(7)).next_id(), ObjectId(7));
     }
 }

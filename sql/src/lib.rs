@@ -26,6 +26,7 @@ pub use datafusion_sql::sqlparser::ast;
 pub use dialect::{WeirDialect, dialect};
 pub use error::{Error, Result};
 pub use keywords::keywords;
+pub use source::with_words_replaced;
 pub use split::{Piece, split};
 pub use statement::{Parsed, Statement};
 

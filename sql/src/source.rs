@@ -112,6 +112,27 @@ impl<'a> Source<'a> {
     }
 }
 
+/// `text` with the words that begin at these places written otherwise; none where one of them begins no word.
+pub fn with_words_replaced(
+    text: &str,
+    replacements: impl IntoIterator<Item = (Position, String)>,
+) -> Option<String> {
+    let source = Source::new(text).ok()?;
+    let mut written = String::with_capacity(text.len());
+    let mut done = 0;
+    let mut replacements: Vec<_> = replacements.into_iter().collect();
+    replacements.sort_by_key(|(at, _)| (at.line, at.column));
+    let mut words = (0..source.len()).filter(|at| matches!(source.token(*at), Token::Word(_)));
+    for (place, replacement) in replacements {
+        let word = words.find(|at| source.position(*at) == place)?;
+        written.push_str(text.get(done..source.offset(word))?);
+        written.push_str(&replacement);
+        done = source.offset(word + 1);
+    }
+    written.push_str(text.get(done..)?);
+    Some(written)
+}
+
 /// Takes the `>>>` that closes `ARRAY<ARRAY<ARRAY<INT>>>` apart: to the tokenizer it is an operator.
 fn split_closing_angles(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let mut out = Vec::with_capacity(tokens.len());

@@ -256,7 +256,7 @@ fn plan(snapshot: &Snapshot, step: &Step) -> Result<Vec<Change>> {
                 .id;
             snapshot.remove(&[schema], *cascade)
         }
-        Step::Rename(name, to) => snapshot.rename(id(name)?, to),
+        Step::Rename(name, to) => snapshot.rename(id(name)?, to, BTreeMap::new()),
         Step::SetSchema(name, to) => snapshot.set_schema(id(name)?, to),
         Step::AddColumn(name, column) => {
             snapshot.add_column(id(name)?, bigint(column), Vec::new(), false)

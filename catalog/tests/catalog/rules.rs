@@ -1,6 +1,6 @@
 //! Names, dependencies and alterations: what is allowed, and what the refusal says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weir_base::{Classify, TopicName};
@@ -259,7 +259,7 @@ fn a_connection_in_use_is_not_dropped_and_not_renamed() {
         Some("drop what depends on it first, or use DROP … CASCADE"),
     );
     assert_refused(
-        snapshot.rename(lake, "pond"),
+        snapshot.rename(lake, "pond", BTreeMap::new()),
         "2BP01",
         "cannot rename connection \"lake\": external table \"trips\" depends on it",
         Some("drop what depends on it first, and create it again afterwards"),
@@ -279,19 +279,22 @@ fn a_rename_is_refused_while_a_view_reads_it() {
         .unwrap();
     let snapshot = scratch.snapshot();
     for outcome in [
-        snapshot.rename(bids, "offers"),
+        snapshot.rename(bids, "offers", BTreeMap::new()),
         snapshot.rename_column(bids, "price", "cost"),
         snapshot.drop_column(bids, "price", false),
     ] {
         let error = outcome.unwrap_err();
         assert!(matches!(error, Error::Dependants { .. }), "{error:?}");
     }
-    let changes = snapshot.rename(v, "w").unwrap();
+    let changes = snapshot.rename(v, "w", BTreeMap::new()).unwrap();
     let snapshot = scratch.catalog.commit(snapshot.version(), changes).unwrap();
     assert_eq!(snapshot.by_id(v).unwrap().name, ObjectName::public("w"));
     assert!(snapshot.get(&ObjectName::public("v")).is_none());
     assert_eq!(
-        snapshot.rename(v, "bids").unwrap_err().to_string(),
+        snapshot
+            .rename(v, "bids", BTreeMap::new())
+            .unwrap_err()
+            .to_string(),
         "stream \"bids\" already exists"
     );
 }
@@ -301,7 +304,7 @@ fn a_renamed_stream_keeps_its_topic_and_a_new_one_gets_another() {
     let scratch = Scratch::new();
     let bids_id = scratch.create(bids()).unwrap();
     let snapshot = scratch.snapshot();
-    let changes = snapshot.rename(bids_id, "offers").unwrap();
+    let changes = snapshot.rename(bids_id, "offers", BTreeMap::new()).unwrap();
     let snapshot = scratch.catalog.commit(snapshot.version(), changes).unwrap();
     let offers = snapshot.by_id(bids_id).unwrap();
     assert_eq!(offers.topic().unwrap().0.as_str(), "bids");

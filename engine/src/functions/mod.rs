@@ -67,6 +67,13 @@ pub(crate) fn call(name: &str, args: Vec<Expr>) -> Result<Expr> {
     }
 }
 
+/// Whether a function compares its first argument with the items of its second: `x = ANY (array)` and its kin.
+pub(crate) fn is_quantified(name: &str) -> bool {
+    arrays::QUANTIFIED
+        .iter()
+        .any(|definition| definition.name == name)
+}
+
 type Functions = HashMap<String, Arc<ScalarUDF>>;
 
 static OWN: LazyLock<Functions> = LazyLock::new(|| {

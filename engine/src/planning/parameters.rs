@@ -13,6 +13,7 @@ use weir_base::SqlState;
 
 use super::bytea;
 use crate::error::{Error, Result};
+use crate::functions;
 use crate::sql_types::sql_name;
 
 /// The type of each parameter of a plan, in order: what the client said, else what its first place asks for, else text.
@@ -100,7 +101,9 @@ fn inferred(plan: &LogicalPlan) -> Result<BTreeMap<usize, DataType>> {
                     Expr::ScalarFunction(ScalarFunction { func, args }) => {
                         let (array, item) = match (func.name(), args.as_slice()) {
                             ("array_has", [array, item]) => (array, item),
-                            (name, [item, array]) if is_quantified(name) => (array, item),
+                            (name, [item, array]) if functions::is_quantified(name) => {
+                                (array, item)
+                            }
                             _ => return Ok(TreeNodeRecursion::Continue),
                         };
                         if let Expr::Placeholder(array) = array
@@ -116,11 +119,6 @@ fn inferred(plan: &LogicalPlan) -> Result<BTreeMap<usize, DataType>> {
         })
     })?;
     Ok(types)
-}
-
-/// Whether a function compares its first argument with all items of its second.
-fn is_quantified(function: &str) -> bool {
-    function.starts_with("any_") || function.starts_with("all_")
 }
 
 /// The types that parameters are cast to where they stand: `$1::int`. Only who asks for types is told these: a value that comes as

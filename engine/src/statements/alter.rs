@@ -88,7 +88,7 @@ impl Execution {
             AlterOperation::RenameTo(to) => {
                 let to = normalized(&to);
                 let texts = texts_after_rename(&snapshot, &entry, &to);
-                snapshot.rename_followed(entry.id, &to, texts)?
+                snapshot.rename(entry.id, &to, texts)?
             }
             AlterOperation::SetSchema(schema) => {
                 snapshot.set_schema(entry.id, &normalized(&schema))?

@@ -7,10 +7,10 @@ use datafusion::sql::sqlparser::ast::{
     self, Expr, Ident, ObjectName as SqlName, Query, SelectItemQualifiedWildcardKind, TableFactor,
     Visit, Visitor,
 };
-use datafusion::sql::sqlparser::tokenizer::Location;
+use weir_base::Position;
 use weir_catalog::{Body, Entry, ObjectId, ObjectName, Snapshot, quote_ident};
 
-use super::normalized;
+use super::{ident_position, normalized};
 use crate::planning::relation_named;
 
 /// The texts of the views that read `entry`, for when it is called `to`. Views whose text cannot be followed are not among them, and nor is
@@ -49,30 +49,23 @@ fn renamed(sql: &str, default_schema: &str, of: &ObjectName, to: &str) -> Option
     if !finder.is_plain || is_hidden || finder.places.is_empty() {
         return None;
     }
-    finder
-        .places
-        .sort_by_key(|place| (place.at.line, place.at.column));
-    let mut text = String::with_capacity(sql.len());
-    let mut done = 0;
-    for place in &finder.places {
-        let start = offset(sql, place.at)?;
-        let end = start + written_length(sql.get(start..)?)?;
-        text.push_str(sql.get(done..start)?);
-        text.push_str(&quote_ident(to));
-        if !place.has_alias {
+    let places = finder.places.iter().map(|place| {
+        let name = quote_ident(to);
+        let written = match place.has_alias {
+            true => name,
             // Columns may be named with it.
-            text.push_str(" AS ");
-            text.push_str(&quote_ident(&of.name));
-        }
-        done = end;
-    }
-    text.push_str(sql.get(done..)?);
-    Some(text)
+            false => format!("{name} AS {}", quote_ident(&of.name)),
+        };
+        (place.at, written)
+    });
+    let text = weir_sql::with_words_replaced(sql, places)?;
+    // What cannot be read any more is worse than what is refused.
+    crate::text::parse_one(&text).is_ok().then_some(text)
 }
 
 /// Where the last part of a name of the relation stands.
 struct Place {
-    at: Location,
+    at: Position,
     has_alias: bool,
 }
 
@@ -129,15 +122,15 @@ impl Visitor for Finder<'_> {
                 name,
                 alias,
                 args: None,
+                version,
                 ..
             } if self.is_it(name) => {
                 let last = name.0.last().and_then(|part| part.as_ident());
-                let at = last.map(|ident| ident.span.start);
-                self.is_plain &= at.is_some_and(|at| at.line > 0);
-                self.places.extend(at.map(|at| Place {
-                    at,
-                    has_alias: alias.is_some(),
-                }));
+                let at = last.and_then(ident_position);
+                let has_alias = alias.is_some();
+                // An alias would have to come after what stands behind the name.
+                self.is_plain &= at.is_some() && (has_alias || version.is_none());
+                self.places.extend(at.map(|at| Place { at, has_alias }));
             }
             // A function's argument may name it, too.
             TableFactor::Table { args: Some(_), .. } | TableFactor::TableFunction { .. } => {
@@ -160,37 +153,9 @@ impl Visitor for Finder<'_> {
     }
 }
 
-/// The byte that a line and a column, in characters, stand for.
-fn offset(text: &str, at: Location) -> Option<usize> {
-    let line = usize::try_from(at.line).ok()?.checked_sub(1)?;
-    let column = usize::try_from(at.column).ok()?.checked_sub(1)?;
-    let before = text.split_inclusive('\n').take(line).map(str::len);
-    let start = before.sum::<usize>();
-    let mut characters = text.get(start..)?.char_indices();
-    characters.nth(column).map(|(at, _)| start + at)
-}
-
 /// Whether a character may be in a name that has no quotes.
 fn is_of_name(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '_' | '$')
-}
-
-/// How many bytes the name takes that a text begins with.
-fn written_length(text: &str) -> Option<usize> {
-    if let Some(quoted) = text.strip_prefix('"') {
-        // Two quotes within it are one of the name's.
-        let mut rest = quoted;
-        loop {
-            let end = rest.find('"')?;
-            rest = rest.get(end + 1..)?;
-            match rest.strip_prefix('"') {
-                Some(after) => rest = after,
-                None => return Some(text.len() - rest.len()),
-            }
-        }
-    }
-    let end = text.find(|c| !is_of_name(c)).unwrap_or(text.len());
-    (end > 0).then_some(end)
 }
 
 #[cfg(test)]
@@ -215,6 +180,10 @@ mod tests {
             "SELECT 'a' AS a, x.a\nFROM public.\"B\" x -- a\nWHERE EXISTS (SELECT 1 FROM weir.public.\"B\" AS a)",
         );
         same(
+            "SELECT y.x FROM s JOIN a FOR SYSTEM_TIME AS OF s.at AS y ON s.x = y.x ASOF JOIN a MATCH_CONDITION (s.at >= a.at) ON s.x = a.x",
+            "SELECT y.x FROM s JOIN \"B\" FOR SYSTEM_TIME AS OF s.at AS y ON s.x = y.x ASOF JOIN \"B\" AS a MATCH_CONDITION (s.at >= a.at) ON s.x = a.x",
+        );
+        same(
             "SELECT * FROM a, generate_series(1, 2) AS g(v)",
             "SELECT * FROM \"B\" AS a, generate_series(1, 2) AS g(v)",
         );
@@ -231,17 +200,10 @@ mod tests {
             "SELECT public.a.x FROM public.a",
             "SELECT public.a.* FROM public.a",
             "SELECT * FROM TUMBLE(a, at, INTERVAL '1 second')",
+            "SELECT a.x FROM s JOIN a FOR SYSTEM_TIME AS OF s.at ON s.x = a.x",
             "SELECT * FROM b",
         ] {
             assert_eq!(after(sql), None, "{sql}");
         }
-    }
-
-    #[test]
-    fn names_end_where_they_end() {
-        assert_eq!(written_length("abc d"), Some(3));
-        assert_eq!(written_length("\"a\"\"b\"c"), Some(6));
-        assert_eq!(written_length("\"a"), None);
-        assert_eq!(written_length(" a"), None);
     }
 }

@@ -75,7 +75,7 @@ impl Execution {
             let dropped = self.session.temporary().all_dropped();
             self.define_temporary(&dropped).await?;
         }
-        if what.eq_ignore_ascii_case("all") {
+        if what == "ALL" {
             self.session
                 .change_variables(crate::variables::Variables::reset_all);
         }

@@ -403,7 +403,7 @@ mod tests {
           > 200 application/json, application/vnd.apache.arrow.stream, application/x-ndjson, text/csv, application/vnd.apache.parquet
           ! 400 403 404 405 406 409 422 426 429 431 499 500 503
         POST /v1/topics/{name}/records (ingest) ^Idempotency-Key
-          < application/vnd.apache.arrow.stream, application/x-ndjson, text/csv
+          < application/vnd.apache.arrow.stream, application/vnd.apache.parquet, application/x-ndjson, text/csv
           > 200 application/json
           ! 400 403 404 405 406 408 409 413 415 422 426 429 431 499 500 503
         Column: key, name*, nullable*, type*

@@ -118,7 +118,6 @@ impl VisitorMut for Settler<'_> {
 
 // Pieces of trees.
 
-/// A call with plain arguments.
 fn cast_to(expr: Expr, data_type: ast::DataType) -> Expr {
     Expr::Cast {
         kind: ast::CastKind::Cast,
@@ -129,6 +128,7 @@ fn cast_to(expr: Expr, data_type: ast::DataType) -> Expr {
     }
 }
 
+/// A call with plain arguments.
 fn call(name: &str, args: impl IntoIterator<Item = Expr>) -> Expr {
     let args = args
         .into_iter()
