@@ -15,6 +15,7 @@ use weir_engine::{Ingest, IngestFormat};
 use super::arguments::{Arguments, header_text, media_type};
 use super::body::discard;
 use super::caller::Caller;
+use super::openapi::Binary;
 use super::problem::Problem;
 use super::{Rest, path_problem};
 
@@ -46,7 +47,7 @@ pub(crate) struct PartitionDocument {
         ("name" = String, Path, description = "The stream: bids, or schema.bids."),
         ("Idempotency-Key" = Option<String>, Header, max_length = 64, description = "A retry with the same key and body appends nothing and gets the first answer. The same key with another body is refused (409)."),
     ),
-    request_body(content((String = "application/x-ndjson"), (String = "text/csv"), (Vec<u8> = "application/vnd.apache.arrow.stream"), (Vec<u8> = "application/vnd.apache.parquet")),
+    request_body(content((String = "application/x-ndjson"), (String = "text/csv"), (Binary = "application/vnd.apache.arrow.stream"), (Binary = "application/vnd.apache.parquet")),
         description = "A JSON object a line, CSV with a header line, an Arrow stream or a Parquet file; also compressed with zstd or gzip."),
     responses((status = 200, description = "The rows are on disk.", body = IngestedDocument)))]
 pub(crate) async fn post(

@@ -3,10 +3,12 @@
 use std::sync::OnceLock;
 
 use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{
-    Content, HeaderBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Type,
+    Content, HeaderBuilder, KnownFormat, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder,
+    SchemaFormat, Type,
 };
-use utoipa::{Modify, OpenApi};
+use utoipa::{Modify, OpenApi, PartialSchema, ToSchema};
 
 use super::schemas::{self, compatibility, ids, settings, subjects};
 use super::{ingest, live, operations, page, problem, queries, query, sessions, statements};
@@ -47,6 +49,21 @@ use super::{ingest, live, operations, page, problem, queries, query, sessions, s
     modifiers(&Failures)
 )]
 struct Document;
+
+/// Bytes in the form that their media type names.
+pub(crate) struct Binary;
+
+impl PartialSchema for Binary {
+    fn schema() -> RefOr<Schema> {
+        let bytes = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
+            .description(Some("Bytes in the form that their media type names."));
+        RefOr::T(Schema::Object(bytes.build()))
+    }
+}
+
+impl ToSchema for Binary {}
 
 /// The document as JSON.
 pub fn openapi_json() -> &'static str {

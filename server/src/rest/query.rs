@@ -17,6 +17,7 @@ use super::arguments::{Arguments, header_text, media_type};
 use super::caller::Caller;
 use super::layer::RequestId;
 use super::negotiation::{Format, FormatName};
+use super::openapi::Binary;
 use super::problem::Problem;
 use super::reply::Head;
 use super::sessions::InUse;
@@ -245,8 +246,8 @@ pub(crate) async fn read_document(
     ),
     request_body(content((QueryDocument = "application/json"), (String = "text/plain"), (String = "application/sql")), description = "The statement."),
     responses((status = 200, description = "The answer's rows.", content(
-        (Document = "application/json"), (Vec<u8> = "application/vnd.apache.arrow.stream"), (String = "application/x-ndjson"),
-        (String = "text/csv"), (Vec<u8> = "application/vnd.apache.parquet"), (String = "text/event-stream")),
+        (Document = "application/json"), (Binary = "application/vnd.apache.arrow.stream"), (String = "application/x-ndjson"),
+        (String = "text/csv"), (Binary = "application/vnd.apache.parquet"), (String = "text/event-stream")),
         headers(("weir-query-id" = String, description = "The query's id.")))))]
 pub(crate) async fn post(
     State(rest): State<Arc<Rest>>,
@@ -280,8 +281,8 @@ pub(crate) async fn post(
         ("Last-Event-ID" = Option<String>, Header, description = "A resume token, as event streams send it."),
     ),
     responses((status = 200, description = "The answer's rows.", content(
-        (Document = "application/json"), (Vec<u8> = "application/vnd.apache.arrow.stream"), (String = "application/x-ndjson"),
-        (String = "text/csv"), (Vec<u8> = "application/vnd.apache.parquet"), (String = "text/event-stream")),
+        (Document = "application/json"), (Binary = "application/vnd.apache.arrow.stream"), (String = "application/x-ndjson"),
+        (String = "text/csv"), (Binary = "application/vnd.apache.parquet"), (String = "text/event-stream")),
         headers(("weir-query-id" = String, description = "The query's id.")))))]
 pub(crate) async fn get(
     State(rest): State<Arc<Rest>>,

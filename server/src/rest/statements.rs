@@ -24,6 +24,7 @@ use super::arguments::Arguments;
 use super::caller::Caller;
 use super::layer::RequestId;
 use super::negotiation::{Format, PageFormatName};
+use super::openapi::Binary;
 use super::pages::Pages;
 use super::problem::Problem;
 use super::query::{Prepared, QueryDocument, read_document};
@@ -320,8 +321,8 @@ pub(crate) async fn get(
         ("format" = inline(Option<PageFormatName>), Query, description = "The page's format; wins over Accept. JSON unless either says otherwise."),
     ),
     responses((status = 200, description = "Rows.", content(
-        (super::Document = "application/json"), (Vec<u8> = "application/vnd.apache.arrow.stream"), (String = "application/x-ndjson"),
-        (String = "text/csv"), (Vec<u8> = "application/vnd.apache.parquet")),
+        (super::Document = "application/json"), (Binary = "application/vnd.apache.arrow.stream"), (String = "application/x-ndjson"),
+        (String = "text/csv"), (Binary = "application/vnd.apache.parquet")),
         headers(("link" = String, description = "The next page.")))))]
 pub(crate) async fn rows(
     State(rest): State<Arc<Rest>>,

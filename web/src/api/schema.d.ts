@@ -609,6 +609,11 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Format: binary
+         * @description Bytes in the form that their media type names.
+         */
+        Binary: string;
         /** @description A column of an answer. */
         Column: {
             /** @description Whether it is one of those that tell the rows of a live query apart. */
@@ -2812,10 +2817,10 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Document"];
-                    "application/vnd.apache.arrow.stream": number[];
+                    "application/vnd.apache.arrow.stream": components["schemas"]["Binary"];
                     "application/x-ndjson": string;
                     "text/csv": string;
-                    "application/vnd.apache.parquet": number[];
+                    "application/vnd.apache.parquet": components["schemas"]["Binary"];
                     "text/event-stream": string;
                 };
             };
@@ -2877,10 +2882,10 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Document"];
-                    "application/vnd.apache.arrow.stream": number[];
+                    "application/vnd.apache.arrow.stream": components["schemas"]["Binary"];
                     "application/x-ndjson": string;
                     "text/csv": string;
-                    "application/vnd.apache.parquet": number[];
+                    "application/vnd.apache.parquet": components["schemas"]["Binary"];
                     "text/event-stream": string;
                 };
             };
@@ -3057,10 +3062,10 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Document"];
-                    "application/vnd.apache.arrow.stream": number[];
+                    "application/vnd.apache.arrow.stream": components["schemas"]["Binary"];
                     "application/x-ndjson": string;
                     "text/csv": string;
-                    "application/vnd.apache.parquet": number[];
+                    "application/vnd.apache.parquet": components["schemas"]["Binary"];
                 };
             };
             400: components["responses"]["Failure400"];
@@ -3094,8 +3099,8 @@ export interface operations {
         /** @description A JSON object a line, CSV with a header line, an Arrow stream or a Parquet file; also compressed with zstd or gzip. */
         requestBody: {
             content: {
-                "application/vnd.apache.arrow.stream": number[];
-                "application/vnd.apache.parquet": number[];
+                "application/vnd.apache.arrow.stream": components["schemas"]["Binary"];
+                "application/vnd.apache.parquet": components["schemas"]["Binary"];
                 "application/x-ndjson": string;
                 "text/csv": string;
             };
