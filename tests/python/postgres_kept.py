@@ -39,6 +39,7 @@ for statement in [
     "CREATE VIEW seen AS SELECT id, v FROM t WHERE v > 2",
     "CREATE MATERIALIZED VIEW by_g AS SELECT g, count(*) AS n, sum(v) AS total FROM t GROUP BY g",
     "INSERT INTO z VALUES (1, '2026-01-02 03:04:05+00')",
+    "CREATE STREAM s (x BIGINT)",
 ]:
     db.execute(statement)
 
@@ -64,6 +65,10 @@ QUERIES = [
     ("SELECT id FROM t WHERE id IN (SELECT id FROM u) AND v <> %s", [(4,), (5,)]),
     ("SELECT (SELECT max(id) FROM u), %s::bigint", [(1,), (2,)]),
     ("SELECT id FROM t ORDER BY v DESC, id LIMIT %s", [(1,), (3,)]),
+    ("SELECT count(*) FROM s", [()]),
+    ("SELECT count(*), max(x) FROM s WHERE x > %s", [(0,), (1,)]),
+    ("SELECT count(*) FROM information_schema.tables WHERE table_name <> %s", [("t",)]),
+    ("SELECT count(*) FROM pg_class WHERE reltuples > %s", [(0,)]),
 ]
 WRITES = [
     "INSERT INTO u VALUES (0, 'none'), (1, 'one')",
@@ -71,7 +76,9 @@ WRITES = [
     "UPDATE t SET v = v + 1, w = 'a' || id WHERE id <= 2",
     "DELETE FROM t WHERE id = 1",
     "INSERT INTO t VALUES (1, 1, 4, 'back'), (4, 0, 5, 'a')",
+    "INSERT INTO s VALUES (1), (2)",
     "DELETE FROM u WHERE id = 0",
+    "INSERT INTO s VALUES (3)",
     "INSERT INTO t SELECT i, i % 3, i % 20, 'a' || i FROM generate_series(1000, 3000) AS s(i)",
     "TRUNCATE t",
     "INSERT INTO t VALUES (2, 0, 9, 'end')",

@@ -93,6 +93,68 @@ async fn rows_and_values_are_hidden_from_whom_a_policy_names() {
     server.stop();
 }
 
+/// A text that comes again is answered by a plan that is kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_and_policies_that_change_hold_for_plans_that_are_kept() {
+    let server = closed().start();
+    let admin = server.admin();
+    let (ada, bob) = (
+        user(&server, "ada", &[]).await,
+        user(&server, "bob", &["reader"]).await,
+    );
+    admin
+        .run(&[
+            "CREATE TABLE people (id BIGINT PRIMARY KEY, owner TEXT, pay BIGINT)",
+            "INSERT INTO people VALUES (1, 'ada', 10), (2, 'bob', 20), (3, 'bob', 40)",
+            "CREATE VIEW all_of_them AS SELECT * FROM people",
+        ])
+        .await;
+    let counts = "SELECT count(*) FROM people";
+    let (sums, through) = (
+        "SELECT sum(pay) FROM people",
+        "SELECT count(*) FROM all_of_them",
+    );
+    for _ in 0..4 {
+        assert_eq!(admin.number(counts).await, 3);
+        assert_eq!(bob.number(counts).await, 3);
+        assert_eq!(bob.number(sums).await, 70);
+        assert_eq!(state(&ada, counts).await, "42P01");
+        assert_eq!(state(&ada, through).await, "42P01");
+    }
+    admin.run(&["GRANT SELECT ON all_of_them TO ada"]).await;
+    for _ in 0..4 {
+        assert_eq!(ada.number(through).await, 3);
+        assert_eq!(state(&ada, counts).await, "42P01");
+    }
+    admin
+        .run(&["CREATE POLICY own ON people FOR SELECT TO bob USING (owner = current_user)"])
+        .await;
+    for _ in 0..4 {
+        assert_eq!(bob.number(counts).await, 2);
+        assert_eq!(bob.number(sums).await, 60);
+        assert_eq!(admin.number(counts).await, 3);
+    }
+    admin
+        .run(&["CREATE POLICY pay ON people TO bob MASK (pay AS 1)"])
+        .await;
+    for _ in 0..4 {
+        assert_eq!(bob.number(sums).await, 2);
+    }
+    admin
+        .run(&[
+            "DROP POLICY own ON people",
+            "DROP POLICY pay ON people",
+            "REVOKE SELECT ON all_of_them FROM ada",
+        ])
+        .await;
+    for _ in 0..4 {
+        assert_eq!(bob.number(sums).await, 70);
+        assert_eq!(state(&ada, through).await, "42P01");
+        assert_eq!(admin.number(through).await, 3);
+    }
+    server.stop();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn live_queries_are_under_policies_too() {
     let server = closed().start();

@@ -7,17 +7,18 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result as PlanResult, ScalarValue, internal_err};
+use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::expr::{
     AggregateFunction, Placeholder, ScalarFunction, WindowFunction,
 };
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    Expr, LogicalPlan, ScalarUDF, Volatility, WindowFunctionDefinition,
+    Expr, LogicalPlan, ScalarUDF, TableScan, Volatility, WindowFunctionDefinition,
 };
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast;
 use weir_connectors::files::FileStores;
-use weir_connectors::topic::TableScanExec;
+use weir_connectors::topic::{BoundTable, TableScanExec};
 
 use super::{ParameterTypes, Planner, repeated_config, typed};
 use crate::error::Result;
@@ -86,10 +87,11 @@ impl Planner {
 fn depends_on_rows_alone(plan: &LogicalPlan) -> PlanResult<bool> {
     let mut does = true;
     plan.apply(|node| {
-        if let LogicalPlan::TableScan(scan) = node
-            && let Some(view) = scan.source.get_logical_plan()
-        {
-            does &= depends_on_rows_alone(&view)?;
+        if let LogicalPlan::TableScan(scan) = node {
+            does &= match scan.source.get_logical_plan() {
+                Some(view) => depends_on_rows_alone(&view)?,
+                None => is_bound_anew(scan)?,
+            };
         }
         does &= !matches!(node, LogicalPlan::Extension(_));
         node.apply_expressions(|expr| {
@@ -104,6 +106,13 @@ fn depends_on_rows_alone(plan: &LogicalPlan) -> PlanResult<bool> {
         })
     })?;
     Ok(does)
+}
+
+/// Whether a relation reads the version that it is bound to for each run. Of another one the planner may make a part of the plan what it
+/// is now, as the number of its rows.
+fn is_bound_anew(scan: &TableScan) -> PlanResult<bool> {
+    let provider = source_as_provider(&scan.source)?;
+    Ok(BoundTable::of(provider.as_ref()).is_some_and(BoundTable::is_reused))
 }
 
 /// Whether an expression itself, what it is of left aside, gives the same for the same.

@@ -97,11 +97,7 @@ impl Execution {
             transaction.check(&statement)?;
             transaction.check_writes(&statement)?;
             if !matches!(statement, Statement::Transaction(_)) {
-                // Its moment is that of the views, too: they come first to where they shall be.
-                if self.variables.reads_own_writes() && !transaction.is_fixed() {
-                    self.engine.views.flush(&self.engine).await;
-                }
-                transaction.fix(&self.engine);
+                self.fix_moment(transaction).await;
             }
         }
         self.refuse_ignored(&statement)?;
@@ -170,6 +166,15 @@ impl Execution {
     }
 
     /// Refuses what a request says of live queries when it is none.
+    /// Fixes what a transaction sees, if nothing has yet.
+    async fn fix_moment(&self, transaction: &Transaction) {
+        // Its moment is that of the views, too: they come first to where they shall be.
+        if self.variables.reads_own_writes() && !transaction.is_fixed() {
+            self.engine.views.flush(&self.engine).await;
+        }
+        transaction.fix(&self.engine);
+    }
+
     fn refuse_unread(&self, statement: &Statement) -> Result<()> {
         let is_live = match statement {
             Statement::Query(query) => query.emit.is_some(),

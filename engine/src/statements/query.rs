@@ -55,7 +55,7 @@ impl Execution {
     /// Runs a query whose plan is kept; one that has become too large for it is planned anew.
     pub(crate) async fn run_again(&self, plan: Lent) -> Result<Answer> {
         if let Some(transaction) = &self.transaction {
-            transaction.fix(&self.engine);
+            self.fix_moment(transaction).await;
         }
         match self.run_kept(plan).await? {
             Some(answer) => Ok(answer),

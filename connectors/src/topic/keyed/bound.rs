@@ -69,6 +69,12 @@ impl BoundTable {
         *self.0.version.write() = None;
     }
 
+    /// The table that a [provider](Self::provider) stands for.
+    pub fn of(provider: &dyn TableProvider) -> Option<&Self> {
+        let provider = provider.downcast_ref::<Provider>();
+        provider.map(|provider| &provider.0)
+    }
+
     /// The table for DataFusion.
     pub fn provider(&self) -> Arc<dyn TableProvider> {
         Arc::new(Provider(self.clone()))
