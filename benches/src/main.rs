@@ -13,6 +13,7 @@ mod latency;
 mod live;
 mod log;
 mod nexmark;
+mod pgbench;
 mod point;
 mod processor;
 mod report;
@@ -69,6 +70,8 @@ enum Measure {
     Start,
     /// SELECT 1 over kept-alive connections
     Point,
+    /// A row by its key through pgbench, up to 500 connections, against a real PostgreSQL
+    Pgbench,
     /// Arrow egress of 10 million rows against the same plan in process
     Egress,
     /// TPC-H over REST, in process, and in DuckDB
@@ -152,6 +155,7 @@ fn main() -> ExitCode {
         match measure {
             Measure::Start => startup::run(&bench, &mut report),
             Measure::Point => point::run(&bench, &mut report),
+            Measure::Pgbench => pgbench::run(&bench, &mut report),
             Measure::Egress => egress::run(&bench, &mut report),
             Measure::Tpch => tpch::run(&bench, &mut report),
             Measure::Settings => settings::run(&bench, &mut report),

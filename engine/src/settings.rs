@@ -129,7 +129,7 @@ impl Default for Limits {
             result_rows: None,
             result_bytes: None,
             concurrent_queries: threads.max(2) * 4,
-            queued_queries: 100,
+            queued_queries: 1_000,
             queue_wait: Duration::from_secs(30),
             live_queries: 200,
             threads,

@@ -18,6 +18,14 @@ impl Reference {
     /// # Panics
     /// When there is no PostgreSQL, or it does not start.
     pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// As [`Self::start`], with options of `postgres` besides.
+    ///
+    /// # Panics
+    /// When there is no PostgreSQL, or it does not start.
+    pub fn start_with(options: &str) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("weir-reference-")
             .tempdir_in("/tmp")
@@ -50,9 +58,9 @@ impl Reference {
                 &data,
             ],
         );
-        let socket = reference.folder.path().display().to_string();
+        let socket = reference.socket();
         let options = format!(
-            "-k {socket} -c listen_addresses= -c timezone=UTC -c fsync=off -c log_min_messages=fatal"
+            "-k {socket} -c listen_addresses= -c timezone=UTC -c fsync=off -c log_min_messages=fatal {options}"
         );
         let log = reference.folder.path().join("log").display().to_string();
         reference.run(
@@ -61,6 +69,22 @@ impl Reference {
         );
         reference.run("createdb", &["-h", &socket, "-U", "weir", "weir"]);
         reference
+    }
+
+    /// The folder of its socket, which clients take for its host.
+    pub fn socket(&self) -> String {
+        self.folder.path().display().to_string()
+    }
+
+    /// The number of its first process.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn pid(&self) -> u32 {
+        let lock = std::fs::read_to_string(self.folder.path().join("data/postmaster.pid"));
+        let lock = lock.expect("it runs, and its process is written down");
+        let first = lock.lines().next().and_then(|line| line.parse().ok());
+        first.expect("the first line is a number")
     }
 
     fn data(&self) -> String {

@@ -28,6 +28,7 @@ mod relations;
 mod reusable;
 mod rewrite;
 mod rounded;
+mod size;
 mod spans;
 mod subqueries;
 mod types;
@@ -468,8 +469,18 @@ impl Planner {
 
     /// Optimizes a plan and makes it executable.
     pub(crate) async fn physical(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = self.state.create_physical_plan(plan).await?;
+        let plan = match size::is_small(plan)? {
+            true => self.one_thread().create_physical_plan(plan).await?,
+            false => self.state.create_physical_plan(plan).await?,
+        };
         Ok(interruptible::interruptible(plan, &self.stop)?)
+    }
+
+    /// Plans for one thread: of what reads little, others would only hand rows on.
+    fn one_thread(&self) -> SessionState {
+        let mut state = self.state.clone();
+        state.config_mut().options_mut().execution.target_partitions = 1;
+        state
     }
 
     /// As [`Self::physical`], of a live query that needs to remember nothing; none of one that must.

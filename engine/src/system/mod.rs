@@ -80,6 +80,11 @@ pub(crate) fn table(name: &ObjectName, system: &System) -> Option<Arc<dyn TableP
     }
 }
 
+/// Whether a provider is that of a system table.
+pub(crate) fn is_table(provider: &dyn TableProvider) -> bool {
+    provider.is::<pg_catalog::Relation>() || provider.is::<SystemTable>()
+}
+
 /// The schema of a relation that a statement names without one: PostgreSQL looks into its catalog first.
 pub(crate) fn schema_of<'a>(name: &str, default_schema: &'a str) -> &'a str {
     match facts_of_postgres::relation("pg_catalog", name) {

@@ -75,6 +75,11 @@ impl BoundTable {
         provider.map(|provider| &provider.0)
     }
 
+    /// At most how many rows the next run reads; zero where it is bound to no version.
+    pub fn rows_max(&self) -> usize {
+        self.version().map_or(0, |version| version.rows_max())
+    }
+
     /// The table for DataFusion.
     pub fn provider(&self) -> Arc<dyn TableProvider> {
         Arc::new(Provider(self.clone()))

@@ -76,9 +76,9 @@ impl TableScanExec {
     /// At most how many rows the next run gives, as far as that is known without looking at them.
     pub fn rows_max(&self) -> usize {
         let rows = match (&self.key, self.table.version()) {
-            (Some(_), _) => 1,
-            (None, Some(version)) => version.rows_max(),
-            (None, None) => 0,
+            (Some(_), Some(version)) if version.is_indexed() => 1,
+            (_, Some(version)) => version.rows_max(),
+            (_, None) => 0,
         };
         self.fetch.map_or(rows, |fetch| rows.min(fetch))
     }
@@ -86,8 +86,9 @@ impl TableScanExec {
     /// At most how many bytes they are a part of, and zero where the index finds the row.
     pub fn bytes_max(&self) -> usize {
         match (&self.key, self.table.version()) {
-            (None, Some(version)) => version.bytes_max(),
-            _ => 0,
+            (Some(_), Some(version)) if version.is_indexed() => 0,
+            (_, Some(version)) => version.bytes_max(),
+            (_, None) => 0,
         }
     }
 

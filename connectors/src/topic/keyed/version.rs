@@ -49,6 +49,11 @@ impl Version {
         }
     }
 
+    /// Whether the table's index knows these rows, all but those that have been written since.
+    pub(super) fn is_indexed(&self) -> bool {
+        self.indexed
+    }
+
     /// The chunks that have rows at this offset, in their order.
     pub(super) fn chunks(&self) -> impl Iterator<Item = &Arc<Chunk>> {
         let shown = |chunk: &&Arc<Chunk>| chunk.first_offset() < self.at.0;

@@ -41,6 +41,10 @@ fn namespaces(system: &System, rows: &mut Rows) -> Result<()> {
 fn classes(system: &System, rows: &mut Rows) -> Result<()> {
     let counts = rows.wants("reltuples").then(|| system.row_counts());
     for relation in system.relations() {
+        let oid = relation.oid();
+        if !rows.wants_row("oid", oid) {
+            continue;
+        }
         let entry = relation.entry();
         let kind = relation.kind();
         let is_stored = matches!(kind, 'r' | 'm');
@@ -48,7 +52,6 @@ fn classes(system: &System, rows: &mut Rows) -> Result<()> {
         let count = counts
             .as_ref()
             .and_then(|counts| counts.get(&entry?.id).copied());
-        let oid = relation.oid();
         rows.push([
             ("oid", oid.into()),
             ("relname", relation.name().to_owned().into()),
@@ -80,10 +83,10 @@ fn classes(system: &System, rows: &mut Rows) -> Result<()> {
         ])?;
     }
     for entry in system.catalog.relations() {
-        if entry.primary_key().is_empty() {
+        let oid = oids::key_index(entry.id);
+        if entry.primary_key().is_empty() || !rows.wants_row("oid", oid) {
             continue;
         }
-        let oid = oids::key_index(entry.id);
         rows.push([
             ("oid", oid.into()),
             ("relname", key_name(entry).into()),
@@ -137,6 +140,9 @@ fn options(relation: Relation<'_>) -> Value {
 fn attributes(system: &System, rows: &mut Rows) -> Result<()> {
     for relation in system.relations() {
         let oid = relation.oid();
+        if !rows.wants_row("attrelid", oid) {
+            continue;
+        }
         for (at, column) in relation.columns().into_iter().enumerate() {
             let pg_type = column.type_ref.pg_type;
             let values = Attribute {
@@ -152,6 +158,10 @@ fn attributes(system: &System, rows: &mut Rows) -> Result<()> {
         }
     }
     for entry in system.catalog.relations() {
+        let index = oids::key_index(entry.id);
+        if !rows.wants_row("attrelid", index) {
+            continue;
+        }
         let relation = Relation::Own(entry);
         let columns = relation.columns();
         for (at, number) in relation.key_columns().into_iter().enumerate() {
@@ -160,7 +170,7 @@ fn attributes(system: &System, rows: &mut Rows) -> Result<()> {
                 continue;
             };
             let values = Attribute {
-                relation: oids::key_index(entry.id),
+                relation: index,
                 name: column.name.clone().into_owned(),
                 number: at + 1,
                 pg_type: column.type_ref.pg_type,
@@ -209,6 +219,9 @@ fn push_attribute(rows: &mut Rows, attribute: Attribute) -> Result<()> {
 
 fn defaults(system: &System, rows: &mut Rows) -> Result<()> {
     for entry in system.catalog.relations() {
+        if !rows.wants_row("adrelid", oids::relation(entry.id)) {
+            continue;
+        }
         for (at, column) in Relation::Own(entry).columns().into_iter().enumerate() {
             let Some(default) = column.default else {
                 continue;

@@ -20,6 +20,9 @@ pub(super) fn fill(name: &str) -> Option<Fill> {
 fn indexes(system: &System, rows: &mut Rows) -> Result<()> {
     for entry in keyed(system) {
         let relation = Relation::Own(entry);
+        if !rows.wants_row("indrelid", relation.oid()) {
+            continue;
+        }
         let columns = relation.columns();
         let key = relation.key_columns();
         let types = key.iter().filter_map(|number| {
@@ -61,6 +64,9 @@ fn indexes(system: &System, rows: &mut Rows) -> Result<()> {
 fn constraints(system: &System, rows: &mut Rows) -> Result<()> {
     for entry in system.catalog.relations() {
         let relation = Relation::Own(entry);
+        if !rows.wants_row("conrelid", relation.oid()) {
+            continue;
+        }
         let key = relation.key_columns();
         if !key.is_empty() {
             rows.push([

@@ -7,14 +7,16 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::Result;
+use datafusion::common::{Result, ScalarValue};
 use datafusion::datasource::MemTable;
-use datafusion::logical_expr::{Expr, TableType};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType,
+};
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
 
 use super::super::System;
-use super::rows::{Fill, Rows};
+use super::rows::{Fill, Only, Rows};
 use crate::postgres::facts::SystemRelation;
 
 #[derive(Debug)]
@@ -23,9 +25,9 @@ pub(in crate::system) struct Relation {
     fill: Option<Fill>,
     schema: SchemaRef,
     system: System,
-    /// What was filled already, by the columns that were read: a statement that scans the relation many times, as one with
+    /// What was filled already, by the columns and the rows that were read: a statement that scans the relation many times, as one with
     /// subqueries does, sees it as it was at the first look.
-    filled: Mutex<HashMap<Option<Vec<usize>>, RecordBatch>>,
+    filled: Mutex<HashMap<(Option<Vec<usize>>, Option<Only>), RecordBatch>>,
 }
 
 impl Relation {
@@ -45,13 +47,14 @@ impl Relation {
         })
     }
 
-    /// The rows, with these columns in this order.
-    fn rows(&self, projection: Option<&Vec<usize>>) -> Result<RecordBatch> {
+    /// The rows, with these columns in this order; where only some have to be given, at least those.
+    fn rows(&self, projection: Option<&Vec<usize>>, only: Option<Only>) -> Result<RecordBatch> {
         let mut filled = self.filled.lock();
-        if let Some(batch) = filled.get(&projection.cloned()) {
+        let key = (projection.cloned(), only);
+        if let Some(batch) = filled.get(&key) {
             return Ok(batch.clone());
         }
-        let mut rows = Rows::new(self.relation, projection.map(Vec::as_slice));
+        let mut rows = Rows::new(self.relation, projection.map(Vec::as_slice), only);
         if let Some(fill) = self.fill {
             fill(&self.system, &mut rows)?;
         }
@@ -65,8 +68,32 @@ impl Relation {
             let places = places.filter_map(|at| sorted.binary_search(at).ok());
             batch = batch.project(&places.collect::<Vec<_>>())?;
         }
-        filled.insert(projection.cloned(), batch.clone());
+        filled.insert(key, batch.clone());
         Ok(batch)
+    }
+
+    /// The rows that a filter `column = number` leaves, of a column of type `oid`.
+    fn only(&self, filter: &Expr) -> Option<Only> {
+        let Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::Eq,
+            right,
+        }) = filter
+        else {
+            return None;
+        };
+        match (&**left, &**right) {
+            (Expr::Column(column), Expr::Literal(ScalarValue::UInt32(Some(oid)), _))
+            | (Expr::Literal(ScalarValue::UInt32(Some(oid)), _), Expr::Column(column)) => {
+                let mut columns = self.relation.columns.iter();
+                let column = columns.find(|it| it.name == column.name)?;
+                Some(Only {
+                    column: column.name,
+                    oid: *oid,
+                })
+            }
+            _ => None,
+        }
     }
 }
 
@@ -83,6 +110,17 @@ impl TableProvider for Relation {
         }
     }
 
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let kinds = filters.iter().map(|filter| match self.only(filter) {
+            Some(_) => TableProviderFilterPushDown::Inexact,
+            None => TableProviderFilterPushDown::Unsupported,
+        });
+        Ok(kinds.collect())
+    }
+
     async fn scan(
         &self,
         state: &dyn Session,
@@ -90,7 +128,8 @@ impl TableProvider for Relation {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let batch = self.rows(projection)?;
+        let only = filters.iter().find_map(|filter| self.only(filter));
+        let batch = self.rows(projection, only)?;
         let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
         table.scan(state, None, filters, limit).await
     }

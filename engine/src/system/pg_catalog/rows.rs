@@ -12,21 +12,30 @@ use crate::postgres::{Storage, facts};
 /// Fills a relation.
 pub(in crate::system) type Fill = fn(&System, &mut Rows) -> Result<()>;
 
+/// The only rows that a scan has to give: those with a number in a column of type `oid`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::system) struct Only {
+    pub(super) column: &'static str,
+    pub(super) oid: u32,
+}
+
 /// Rows of a relation, of the columns that are read.
 pub(in crate::system) struct Rows {
     columns: &'static [SystemColumn],
     /// Of each column its values, where it is read.
     values: Vec<Option<Vec<Value>>>,
+    only: Option<Only>,
     /// Where the columns of a row were found last time: rows of one table name the same columns in the same order.
     places: Vec<usize>,
     count: usize,
 }
 
 impl Rows {
-    /// No rows yet; `projection` numbers the columns that are read, none means all.
+    /// No rows yet; `projection` numbers the columns that are read, none means all, and rows that are not among `only` are left out.
     pub(in crate::system) fn new(
         relation: &'static SystemRelation,
         projection: Option<&[usize]>,
+        only: Option<Only>,
     ) -> Self {
         let is_read = |at: usize| projection.is_none_or(|read| read.contains(&at));
         let columns = relation.columns.as_slice();
@@ -35,6 +44,7 @@ impl Rows {
                 .map(|at| is_read(at).then(Vec::new))
                 .collect(),
             columns,
+            only,
             places: Vec::new(),
             count: 0,
         }
@@ -47,11 +57,25 @@ impl Rows {
             .is_some_and(Option::is_some)
     }
 
+    /// Whether a row with this number in a column of type `oid` is read: where there are many rows, or one takes long to make, it is
+    /// asked for first.
+    pub(in crate::system) fn wants_row(&self, column: &str, oid: u32) -> bool {
+        self.only
+            .is_none_or(|only| only.column != column || only.oid == oid)
+    }
+
     /// Adds a row. What it does not say is null, or zero, false or empty where the column is never null.
     pub(in crate::system) fn push<const N: usize>(
         &mut self,
         row: [(&'static str, Value); N],
     ) -> Result<()> {
+        let is_read = row.iter().all(|(name, value)| match value {
+            Value::Oid(oid) => self.wants_row(name, *oid),
+            _ => true,
+        });
+        if !is_read {
+            return Ok(());
+        }
         for (number, (name, value)) in row.into_iter().enumerate() {
             let at = self.place(number, name)?;
             if let Some(Some(values)) = self.values.get_mut(at) {
