@@ -15,7 +15,7 @@ use crate::description::Description;
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::execution::timed_out;
-use crate::kept::{Found, Key, Lent, MadeOn};
+use crate::kept::{Found, Lent, MadeOn};
 use crate::lanes::Lane;
 use crate::listing::Listing;
 use crate::memory::QueryPool;
@@ -105,23 +105,20 @@ impl Session {
         let own = self.0.temporary.over(Arc::clone(&catalog));
         let sees_more = !Arc::ptr_eq(&own, &catalog)
             || transaction.as_ref().is_some_and(|open| open.has_changed());
-        let key = match sees_more {
+        let plans = &engine.kept_plans;
+        let asked = match sees_more {
             true => None,
-            false => Key::of(&request, &variables, self.principal()),
+            false => plans.asked(&request, &variables, self.principal()),
         };
         let made_on = MadeOn {
             catalog,
             accounts: Arc::clone(rights.accounts()),
         };
-        let found = key
-            .as_ref()
-            .map(|key| engine.kept_plans.find(key, &made_on));
+        let found = asked.as_ref().map(|asked| plans.find(asked, &made_on));
+        let keeps_plan = matches!(found, Some(Found::Make));
         let text = match found {
             Some(Found::Plan(plan)) => Text::Kept(plan),
-            found => Text::Parsed {
-                parsed: crate::text::parse_one(&request.sql)?,
-                keeps_plan: matches!(found, Some(Found::Make)),
-            },
+            _ => Text::Parsed(crate::text::parse_one(&request.sql)?),
         };
         self.check_usable(text.statement())?;
         let timeout = variables
@@ -129,7 +126,7 @@ impl Session {
             .min(request.timeout.unwrap_or(Duration::MAX));
         let memory = usize::try_from(variables.query_memory(limits)).unwrap_or(usize::MAX);
         let pool = Arc::new(QueryPool::new(memory, Arc::clone(&engine.memory)));
-        let shown = text.shown();
+        let shown = text.shown(&request);
         let running = engine
             .queries
             .begin(&shown, self.principal().user(), pool)?;
@@ -144,19 +141,13 @@ impl Session {
             variables,
             transaction,
             deadline: (deadline, timeout),
-            keeps_plan_as: None,
+            asked,
+            keeps_plan,
         };
         let answered = async {
             match text {
                 Text::Kept(plan) => Box::pin(execution.run_again(*plan)).await,
-                Text::Parsed { parsed, keeps_plan } => {
-                    let keeps_plan_as = key.filter(|_| keeps_plan);
-                    let execution = Execution {
-                        keeps_plan_as,
-                        ..execution
-                    };
-                    Box::pin(execution.run(parsed)).await
-                }
+                Text::Parsed(parsed) => Box::pin(execution.run(parsed)).await,
             }
         };
         let done = tokio::select! {
@@ -262,7 +253,8 @@ impl Session {
             variables,
             transaction: self.0.standing.open(),
             deadline: (deadline, timeout),
-            keeps_plan_as: None,
+            asked: None,
+            keeps_plan: false,
         })
     }
 
@@ -538,11 +530,7 @@ impl Session {
 enum Text {
     /// It is a query, whose plan is kept.
     Kept(Box<Lent>),
-    Parsed {
-        parsed: weir_sql::Parsed,
-        /// Whether its plan shall be kept.
-        keeps_plan: bool,
-    },
+    Parsed(weir_sql::Parsed),
 }
 
 impl Text {
@@ -550,15 +538,16 @@ impl Text {
     fn statement(&self) -> Option<&weir_sql::Statement> {
         match self {
             Self::Kept(_) => None,
-            Self::Parsed { parsed, .. } => Some(&parsed.statement),
+            Self::Parsed(parsed) => Some(&parsed.statement),
         }
     }
 
     /// What lists and logs show.
-    fn shown(&self) -> Arc<str> {
+    fn shown(&self, request: &Request) -> Arc<str> {
         match self {
-            Self::Kept(plan) => plan.shown(),
-            Self::Parsed { parsed, .. } => Arc::from(crate::text::redacted(parsed)),
+            // No query has secrets.
+            Self::Kept(_) => Arc::from(request.sql.trim().trim_end_matches(';')),
+            Self::Parsed(parsed) => Arc::from(crate::text::redacted(parsed)),
         }
     }
 }

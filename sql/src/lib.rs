@@ -15,6 +15,7 @@ pub mod error;
 pub mod hidden;
 pub mod keywords;
 mod limits;
+pub mod literals;
 mod parser;
 mod source;
 pub mod split;

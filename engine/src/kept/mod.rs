@@ -4,66 +4,34 @@
 //! and over tables that are bound to their versions when it runs ([`Planner::reusable`](crate::planning::Planner::reusable)); such
 //! a [`KeptPlan`] is kept here, and from then on the text is neither parsed nor planned. It answers as a plan that was made anew would:
 //! it is used as long as the catalog, the rights and the settings are those that it was made with, and only if everything that it
-//! computes depends on the rows and the parameters alone.
+//! computes depends on the rows and the parameters alone. Where a text has no parameters, literals that conditions
+//! compare with something are taken for them ([`weir_sql::literals`]): texts that differ in these alone share a plan.
 
+mod asked;
 mod parameter;
 mod plan;
+mod recent;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
-use weir_catalog::accounts::{Accounts, TokenId};
-use weir_catalog::{AccountId, Snapshot};
+use weir_catalog::Snapshot;
+use weir_catalog::accounts::Accounts;
 
 use crate::request::Request;
 use crate::security::Principal;
-use crate::variables::{Settled, Variables};
+use crate::variables::Variables;
+pub(crate) use asked::Asked;
+use asked::Key;
 pub(crate) use parameter::{Parameter, Values};
 pub(crate) use plan::{KeptPlan, Reads};
+use recent::Recent;
 
-/// Texts that are known.
+/// Texts that are known, and forms of texts.
 const TEXTS_MAX: usize = 512;
-/// Longer texts are not kept.
-const TEXT_BYTES_MAX: usize = 16 << 10;
 /// Plans of one text, each for one run at a time.
 const PLANS_MAX: usize = 8;
-
-/// What a plan was made from.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
-    sql: String,
-    /// Of the parameters' values, and as the client said them.
-    types: (Vec<DataType>, Vec<Option<DataType>>),
-    settings: Settled,
-    reader: (Option<AccountId>, Option<TokenId>),
-}
-
-impl Key {
-    /// The key of a request; none where its text is not looked at alone.
-    pub(crate) fn of(
-        request: &Request,
-        variables: &Variables,
-        principal: &Principal,
-    ) -> Option<Self> {
-        let is_plain =
-            request.copied.is_none() && request.resume.is_none() && request.envelope.is_none();
-        if !is_plain || request.sql.len() > TEXT_BYTES_MAX {
-            return None;
-        }
-        let types = request.parameters.iter();
-        Some(Self {
-            sql: request.sql.clone(),
-            types: (
-                types.map(|value| value.data_type()).collect(),
-                request.hints.clone(),
-            ),
-            settings: variables.settled(),
-            reader: (principal.account(), principal.token()),
-        })
-    }
-}
 
 /// The catalog and the accounts that a plan was made on.
 #[derive(Debug, Clone)]
@@ -82,17 +50,25 @@ impl MadeOn {
 #[derive(Debug, Default)]
 pub(crate) struct KeptPlans(Arc<Mutex<Known>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Known {
-    texts: HashMap<Key, Text>,
-    /// Counts what is asked for: the age of a text is when it was asked for last.
-    clock: u64,
+    texts: Recent<Key, Text>,
+    /// Which literals of texts in a form can be parameters.
+    forms: Recent<String, Arc<[bool]>>,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            texts: Recent::new(TEXTS_MAX),
+            forms: Recent::new(TEXTS_MAX),
+        }
+    }
 }
 
 /// What is known of a text.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Text {
-    asked: u64,
     /// What its plans were made on, or what it was found on that it has none that can be kept.
     made_on: Option<MadeOn>,
     is_unfit: bool,
@@ -113,24 +89,43 @@ pub(crate) enum Found {
 }
 
 impl KeptPlans {
-    /// What there is for a text.
-    pub(crate) fn find(&self, key: &Key, now: &MadeOn) -> Found {
+    /// What a request asks for; none where its plan cannot be kept.
+    pub(crate) fn asked(
+        &self,
+        request: &Request,
+        variables: &Variables,
+        principal: &Principal,
+    ) -> Option<Asked> {
+        Asked::of(request, variables, principal, |form| {
+            self.0.lock().forms.get_mut(form).cloned()
+        })
+    }
+
+    /// Notes what is only known now that a text is parsed.
+    pub(crate) fn learn(&self, asked: &Asked, query: &ast::Query) {
+        if let Some((form, is_open)) = asked.learnt(query) {
+            self.0.lock().forms.insert(form, is_open.into());
+        }
+    }
+
+    /// What there is for what is asked.
+    pub(crate) fn find(&self, asked: &Asked, now: &MadeOn) -> Found {
+        if asked.is_unknown() {
+            return Found::Nothing;
+        }
+        let key = &asked.key;
         let mut known = self.0.lock();
-        known.clock += 1;
-        let clock = known.clock;
         let Some(text) = known.texts.get_mut(key) else {
-            known.make_room();
-            known.texts.insert(key.clone(), Text::new(clock));
+            known.texts.insert(key.clone(), Text::default());
             return Found::Nothing;
         };
-        text.asked = clock;
         if text
             .made_on
             .as_ref()
             .is_some_and(|made_on| !made_on.is(now))
         {
             // Plans that run are not given back to what they were not made on.
-            *text = Text::new(clock);
+            *text = Text::default();
         }
         if let Some(plan) = text.idle.pop() {
             text.running += 1;
@@ -143,21 +138,31 @@ impl KeptPlans {
     }
 
     /// Keeps a plan, and lends it; none for a text of which there is none that can be kept.
-    pub(crate) fn keep(&self, key: Key, made_on: MadeOn, plan: Option<KeptPlan>) -> Option<Lent> {
+    pub(crate) fn keep(
+        &self,
+        asked: &Asked,
+        made_on: MadeOn,
+        plan: Option<KeptPlan>,
+    ) -> Option<Lent> {
+        let key = &asked.key;
         let mut known = self.0.lock();
-        let clock = known.clock;
-        let text = known
-            .texts
-            .entry(key.clone())
-            .or_insert_with(|| Text::new(clock));
+        let text = match known.texts.get_mut(key) {
+            Some(text) => text,
+            None => {
+                known.texts.insert(key.clone(), Text::default());
+                known.texts.get_mut(key)?
+            }
+        };
         if text.made_on.as_ref().is_none_or(|old| !old.is(&made_on)) {
-            *text = Text::new(clock);
-            text.made_on = Some(made_on);
+            *text = Text {
+                made_on: Some(made_on),
+                ..Text::default()
+            };
         }
         text.is_unfit = plan.is_none();
         let plan = plan?;
         text.running += 1;
-        Some(self.lent(key, plan))
+        Some(self.lent(key.clone(), plan))
     }
 
     fn lent(&self, key: Key, plan: KeptPlan) -> Lent {
@@ -170,30 +175,9 @@ impl KeptPlans {
 
     /// Lets go of all.
     pub(crate) fn clear(&self) {
-        self.0.lock().texts.clear();
-    }
-}
-
-impl Known {
-    /// Makes room for another text: the one that nobody has asked for the longest goes.
-    fn make_room(&mut self) {
-        if self.texts.len() < TEXTS_MAX {
-            return;
-        }
-        let oldest = self.texts.values().map(|text| text.asked).min();
-        self.texts.retain(|_, text| Some(text.asked) != oldest);
-    }
-}
-
-impl Text {
-    fn new(asked: u64) -> Self {
-        Self {
-            asked,
-            made_on: None,
-            is_unfit: false,
-            idle: Vec::new(),
-            running: 0,
-        }
+        let mut known = self.0.lock();
+        known.texts.clear();
+        known.forms.clear();
     }
 }
 
@@ -208,14 +192,6 @@ pub(crate) struct Lent {
 impl Lent {
     pub(crate) fn plan(&self) -> Option<&KeptPlan> {
         self.plan.as_ref()
-    }
-
-    /// The text, for lists and logs.
-    pub(crate) fn shown(&self) -> Arc<str> {
-        match &self.plan {
-            Some(plan) => Arc::clone(plan.shown()),
-            None => Arc::from(self.key.sql.as_str()),
-        }
     }
 
     /// Does not give it back: it does not fit any more.

@@ -35,8 +35,6 @@ pub(crate) struct KeptPlan {
     tables: Vec<BoundTable>,
     made_on: MadeOn,
     reads: Reads,
-    /// Its text, for lists and logs.
-    shown: Arc<str>,
 }
 
 /// What a text reads.
@@ -55,7 +53,6 @@ impl KeptPlan {
         (values, types): (Arc<Values>, ParameterTypes),
         made_on: MadeOn,
         reads: Reads,
-        shown: Arc<str>,
     ) -> Result<Self> {
         let mut tables = Vec::new();
         plan.apply(|node| {
@@ -72,7 +69,6 @@ impl KeptPlan {
             tables,
             made_on,
             reads,
-            shown,
         })
     }
 
@@ -84,8 +80,9 @@ impl KeptPlan {
         &self.reads
     }
 
-    pub(crate) fn shown(&self) -> &Arc<str> {
-        &self.shown
+    /// Whether it can be run with these values.
+    pub(crate) fn takes(&self, values: &[ScalarValue]) -> bool {
+        self.types.settled(values).is_ok()
     }
 
     /// Binds it to a moment and to values, for one run; none when it now reads more than what plans are kept for.

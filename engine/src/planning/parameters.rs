@@ -158,6 +158,8 @@ fn list_of(item: &Expr, plan: &LogicalPlan) -> Option<DataType> {
 pub(crate) struct ParameterTypes {
     wanted: usize,
     inferred: BTreeMap<usize, DataType>,
+    /// Whether the values are those of literals in whose places the parameters were put.
+    of_literals: bool,
 }
 
 impl ParameterTypes {
@@ -169,13 +171,23 @@ impl ParameterTypes {
         Ok(Self {
             wanted: wanted(plan)?,
             inferred: inferred(plan)?,
+            of_literals: false,
         })
+    }
+
+    /// For parameters that were put in the places of literals: a value has to mean in its place what the literal does.
+    pub(super) fn of_literals(self) -> Self {
+        Self {
+            of_literals: true,
+            ..self
+        }
     }
 
     /// The values that the plan is run with. One takes the type that its place asks for, where the planner knows it.
     ///
     /// # Errors
-    /// 42P02 when there are fewer values than the text names, 22023 when there are more, 22P02 for a text that is none of its type.
+    /// 42P02 when there are fewer values than the text names, 22023 when there are more, 22P02 for a text that is none of its type;
+    /// 0A000 for the value of a literal that may mean something else as a parameter.
     pub(crate) fn settled(&self, parameters: &[ScalarValue]) -> Result<Vec<ScalarValue>> {
         let wanted = self.wanted;
         if wanted > parameters.len() {
@@ -198,6 +210,9 @@ impl ParameterTypes {
         }
         let values = parameters.iter().enumerate().map(|(at, value)| {
             let number = at + 1;
+            if self.of_literals {
+                return of_literal(value, self.inferred.get(&number));
+            }
             match self.inferred.get(&number) {
                 // Text alone is read as that type; a number is converted by the query's own rules.
                 Some(wanted)
@@ -222,6 +237,23 @@ impl ParameterTypes {
         });
         values.collect()
     }
+}
+
+/// A literal's value as the type of what it is compared with: a number with numbers, a text with texts.
+fn of_literal(value: &ScalarValue, compared_with: Option<&DataType>) -> Result<ScalarValue> {
+    let is_same = |wanted: &DataType| match value {
+        ScalarValue::Int64(Some(number)) => match wanted {
+            DataType::Float64 => number.unsigned_abs() <= 1 << f64::MANTISSA_DIGITS,
+            wanted => wanted.is_signed_integer(),
+        },
+        _ => wanted.is_string(),
+    };
+    let value = compared_with
+        .filter(|wanted| is_same(wanted))
+        .and_then(|wanted| value.cast_to(wanted).ok());
+    value.ok_or_else(|| {
+        Error::unsupported("the literal is not of the type of what it is compared with")
+    })
 }
 
 /// Fills in `$1`, `$2`, …

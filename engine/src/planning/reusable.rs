@@ -33,7 +33,8 @@ impl Planner {
         self
     }
 
-    /// Plans a query such that it can be run again and again; none where that cannot be. `parameters` are those of its first run.
+    /// Plans a query such that it can be run again and again; none where that cannot be. `parameters` are those of its first run, and
+    /// may be the values of literals in whose places they were put.
     ///
     /// # Errors
     /// What is wrong with the query. Who asks plans it in the usual way then, which says it better.
@@ -41,13 +42,17 @@ impl Planner {
         &self,
         query: &ast::Query,
         parameters: &[ScalarValue],
-        shown: &str,
+        are_literals: bool,
     ) -> Result<Option<KeptPlan>> {
         let plan = self.unbound(query).await?;
         if !depends_on_rows_alone(&plan)? {
             return Ok(None);
         }
         let types = ParameterTypes::of(&plan)?;
+        let types = match are_literals {
+            true => types.of_literals(),
+            false => types,
+        };
         let plan = typed(plan, &types.settled(parameters)?)?;
         // Without what functions see of this statement.
         let mut config = FileStores::configure(self.variables.config(&self.engine.settings.limits));
@@ -77,7 +82,7 @@ impl Planner {
             accounts: Arc::clone(self.rights.accounts()),
         };
         let parameters = (values, types);
-        let kept = KeptPlan::new(plan, config, parameters, made_on, reads, Arc::from(shown))?;
+        let kept = KeptPlan::new(plan, config, parameters, made_on, reads)?;
         Ok(Some(kept))
     }
 }

@@ -42,7 +42,7 @@ use crate::answer::{Answer, AnswerKind};
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::execution::run_ready;
-use crate::kept::Key;
+use crate::kept::Asked;
 use crate::lanes::{Lane, panicked};
 use crate::planning::{Planner, Reading};
 use crate::queries::Running;
@@ -65,8 +65,9 @@ pub(crate) struct Execution {
     pub(crate) transaction: Option<Arc<Transaction>>,
     /// When it must be done, and how long that is after its arrival.
     pub(crate) deadline: (Instant, Duration),
-    /// As what its plan is kept, where it comes again and again.
-    pub(crate) keeps_plan_as: Option<Key>,
+    /// As what its plan is kept, and whether one is to be made for that now.
+    pub(crate) asked: Option<Asked>,
+    pub(crate) keeps_plan: bool,
 }
 
 impl Execution {

@@ -11,7 +11,7 @@ use super::live::Start;
 use crate::answer::Answer;
 use crate::error::Result;
 use crate::execution::{Bounds, is_small, is_tiny, run_plan, run_tiny};
-use crate::kept::{Key, Lent, MadeOn};
+use crate::kept::{Asked, Lent, MadeOn};
 use crate::planning::{Planner, Reading};
 
 impl Execution {
@@ -27,11 +27,14 @@ impl Execution {
     }
 
     async fn bounded(&self, query: &ast::Query) -> Result<Answer> {
-        if let Some(key) = &self.keeps_plan_as
-            && let Some(plan) = Box::pin(self.keep_plan(query, key)).await
-            && let Some(answer) = self.run_kept(plan).await?
-        {
-            return Ok(answer);
+        if let Some(asked) = &self.asked {
+            self.engine.kept_plans.learn(asked, query);
+            if self.keeps_plan
+                && let Some(plan) = Box::pin(self.keep_plan(query, asked)).await
+                && let Some(answer) = self.run_kept(plan, asked).await?
+            {
+                return Ok(answer);
+            }
         }
         let planner = self.planner(self.snapshot(), Reading::Bounded);
         let plan = planner.query(query, &self.request.parameters).await?;
@@ -39,17 +42,18 @@ impl Execution {
     }
 
     /// Makes a plan that is kept, if the query has one.
-    async fn keep_plan(&self, query: &ast::Query, key: &Key) -> Option<Lent> {
+    async fn keep_plan(&self, query: &ast::Query, asked: &Asked) -> Option<Lent> {
         let planner = self.planner(self.snapshot(), Reading::Bounded).reused();
-        let shown = self.running.text();
-        let plan = planner.reusable(query, &self.request.parameters, shown);
+        let opened = asked.opened(query);
+        let (query, are_literals) = (opened.as_ref().unwrap_or(query), opened.is_some());
+        let plan = planner.reusable(query, asked.values(&self.request), are_literals);
         // What is wrong with it is told by who plans it in the usual way.
         let plan = plan.await.ok().flatten();
         let made_on = MadeOn {
             catalog: self.snapshot(),
             accounts: Arc::clone(self.rights.accounts()),
         };
-        self.engine.kept_plans.keep(key.clone(), made_on, plan)
+        self.engine.kept_plans.keep(asked, made_on, plan)
     }
 
     /// Runs a query whose plan is kept; one that has become too large for it is planned anew.
@@ -57,14 +61,19 @@ impl Execution {
         if let Some(transaction) = &self.transaction {
             self.fix_moment(transaction).await;
         }
-        match self.run_kept(plan).await? {
+        let answer = match &self.asked {
+            Some(asked) => self.run_kept(plan, asked).await?,
+            None => None,
+        };
+        match answer {
             Some(answer) => Ok(answer),
             None => Box::pin(self.run(crate::text::parse_one(&self.request.sql)?)).await,
         }
     }
 
-    async fn run_kept(&self, lent: Lent) -> Result<Option<Answer>> {
-        let Some(kept) = lent.plan() else {
+    async fn run_kept(&self, lent: Lent, asked: &Asked) -> Result<Option<Answer>> {
+        let values = asked.values(&self.request);
+        let Some(kept) = lent.plan().filter(|kept| kept.takes(values)) else {
             return Ok(None);
         };
         let moment = match &self.transaction {
@@ -85,7 +94,7 @@ impl Execution {
         if !Arc::ptr_eq(self.rights.accounts(), &self.engine.catalog.accounts()) {
             self.engine.end_if_revoked(&self.running);
         }
-        let Some(plan) = kept.bound(&moment, &self.request.parameters).await? else {
+        let Some(plan) = kept.bound(&moment, values).await? else {
             lent.discard();
             return Ok(None);
         };
