@@ -12,7 +12,7 @@ use weir_tests::reference::Reference;
 
 use crate::Bench;
 use crate::latency::Latencies;
-use crate::processor::{processor_seconds, processor_seconds_with_ended_children};
+use crate::processor::{ended_children_seconds, processor_seconds};
 use crate::report::{Promise, Report};
 
 /// Rows of the table.
@@ -65,8 +65,8 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) {
     let postgres = Peer {
         host: reference.socket(),
         port: "5432".to_owned(),
-        // Each connection is a process, and ends before it is asked.
-        seconds: &|| processor_seconds_with_ended_children(postmaster),
+        // Each connection is a process.
+        seconds: &|| ended_children_seconds(postmaster),
     };
     for peer in [&weir, &postgres] {
         fill(peer);

@@ -18,18 +18,23 @@ def connect(**options):
 
 
 db = connect(prepare_threshold=None)
+# Writes values into the text: literals, of which the server makes parameters.
+written = psycopg.ClientCursor(db)
 texts = 0
 
 
 def agree(query, parameters=()):
-    """Asks a query whose plan is kept, and the same one planned anew."""
+    """Asks a query whose plan is kept, and the same one planned anew; with its values beside the text and in it."""
     global texts
-    texts += 1
-    anew = db.execute(f"{query} /* {texts} */", parameters).fetchall()
-    for _ in range(3):
-        kept = db.execute(query, parameters).fetchall()
-        assert sorted(kept, key=repr) == sorted(anew, key=repr), (query, parameters, kept, anew)
-    return anew
+    answers = []
+    for ask in [db.execute, written.execute]:
+        texts += 1
+        anew = ask(f"{query} /* {texts} */", parameters).fetchall()
+        for _ in range(4):
+            kept = ask(query, parameters).fetchall()
+            assert sorted(kept, key=repr) == sorted(anew, key=repr), (query, parameters, kept, anew)
+        answers.append(anew)
+    return answers[0]
 
 
 for statement in [
@@ -40,6 +45,10 @@ for statement in [
     "CREATE MATERIALIZED VIEW by_g AS SELECT g, count(*) AS n, sum(v) AS total FROM t GROUP BY g",
     "INSERT INTO z VALUES (1, '2026-01-02 03:04:05+00')",
     "CREATE STREAM s (x BIGINT)",
+    """CREATE TABLE kinds (a BIGINT PRIMARY KEY, b TEXT, small SMALLINT, dec DECIMAL(10, 2), dbl DOUBLE PRECISION, day DATE,
+        at TIMESTAMPTZ, yes BOOLEAN)""",
+    """INSERT INTO kinds VALUES (1, 'x', 1, 1.5, 1.5, '2026-01-02', '2026-01-02 01:04:05+00', true),
+        (2, 'y', 2, 2, 2, '2026-01-03', '2026-01-02 00:00:00+00', false), (3, NULL, NULL, NULL, NULL, NULL, NULL, NULL)""",
 ]:
     db.execute(statement)
 
@@ -65,6 +74,17 @@ QUERIES = [
     ("SELECT id FROM t WHERE id IN (SELECT id FROM u) AND v <> %s", [(4,), (5,)]),
     ("SELECT (SELECT max(id) FROM u), %s::bigint", [(1,), (2,)]),
     ("SELECT id FROM t ORDER BY v DESC, id LIMIT %s", [(1,), (3,)]),
+    ("SELECT id FROM t WHERE w = %s", [("b",), ("it's",), ("ab",), ("",)]),
+    ("SELECT id FROM t WHERE %s < v AND w >= %s ORDER BY id LIMIT 3", [(3, "a"), (4, "b"), (300, "z")]),
+    ("SELECT id FROM t WHERE v BETWEEN %s AND %s", [(3, 7), (8, 2), (-1, 100)]),
+    ("SELECT t.id FROM t JOIN u ON u.id = t.g AND t.v > %s WHERE t.id <> %s", [(3, 1), (5, 2)]),
+    ("SELECT id, v / 2 FROM t WHERE id = %s ORDER BY 1 LIMIT 2", [(1,), (2,), (99999999999,), (2**63,)]),
+    ("SELECT a, b FROM kinds WHERE small = %s", [(1,), (2,), (40000,), (-1,)]),
+    ("SELECT a, b FROM kinds WHERE dec > %s", [(1,), (2,), (100000000000,)]),
+    ("SELECT a, b FROM kinds WHERE dbl <= %s", [(1,), (2,), (2**53 + 1,)]),
+    ("SELECT a, b FROM kinds WHERE day = %s", [("2026-01-02",), ("2026-01-03",)]),
+    ("SELECT a, b FROM kinds WHERE at >= %s", [("2026-01-02 03:04:05+02",), ("2026-01-02",)]),
+    ("SELECT a, b FROM kinds WHERE yes = %s", [("true",), ("no",)]),
     ("SELECT count(*) FROM s", [()]),
     ("SELECT count(*), max(x) FROM s WHERE x > %s", [(0,), (1,)]),
     ("SELECT count(*) FROM information_schema.tables WHERE table_name <> %s", [("t",)]),
@@ -89,6 +109,21 @@ for write in WRITES:
     for query, values in QUERIES:
         for parameters in values:
             agree(query, parameters)
+
+# A literal may say what the query is.
+for wrong in ["'x'", "1.5", "NULL", "-1"]:
+    for _ in range(4):
+        agree(f"SELECT id FROM t WHERE w = 'b' OR v = {wrong}" if wrong != "'x'" else "SELECT id FROM t WHERE w = 'x'")
+for text in ["nothing", "7"]:
+    states = set()
+    for _ in range(4):
+        try:
+            states.add(str(db.execute(f"SELECT id FROM t WHERE v = '{text}'").fetchall()))
+        except psycopg.Error as error:
+            states.add(error.sqlstate)
+    assert len(states) == 1, (text, states)
+for limit in [1, 2, 1, 2, 1]:
+    assert len(db.execute(f"SELECT id FROM z WHERE id >= 0 UNION ALL SELECT id FROM z WHERE id >= 0 LIMIT {limit}").fetchall()) == limit
 
 # What depends on more than rows is computed each time.
 moments = {db.execute("SELECT now() FROM t WHERE id = 2").fetchone() for _ in range(5)}
