@@ -373,6 +373,7 @@ impl Execution {
         let kind = AnswerKind::Command {
             tag: tag.to_owned(),
             rows: None,
+            gives_rows: false,
         };
         run_ready(
             &self.engine,
@@ -395,6 +396,7 @@ impl Execution {
         let kind = AnswerKind::Command {
             tag: tag.to_owned(),
             rows: Some(rows),
+            gives_rows: false,
         };
         Ok(run_ready(
             &self.engine,
