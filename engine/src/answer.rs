@@ -40,6 +40,8 @@ pub enum AnswerKind {
         tag: String,
         /// Rows that it wrote, where it writes rows.
         rows: Option<u64>,
+        /// Whether the rows that follow are the statement's own (`RETURNING`). Otherwise there is none, or one with the count.
+        gives_rows: bool,
     },
 }
 

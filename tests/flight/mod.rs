@@ -10,7 +10,7 @@ use tonic::transport::{Channel, Endpoint};
 use weir_tests::{Server, foreign, python};
 
 /// A client of arrow-rs.
-async fn client(server: &Server) -> FlightSqlServiceClient<Channel> {
+pub(crate) async fn client(server: &Server) -> FlightSqlServiceClient<Channel> {
     let address = format!("http://{}", server.flight());
     let channel = Endpoint::from_shared(address)
         .expect("an address")

@@ -1,21 +1,23 @@
-//! Runs every `.slt` file of this folder through the REST door and the PostgreSQL door, each on a server of its own.
+//! Runs every `.slt` file of this folder through REST, the PostgreSQL protocol and Flight SQL, each on a server of its own.
 //!
 //! `WEIR_SLT=piece` runs the files whose path holds the piece; `WEIR_SLT_UPDATE=1` writes what the server answers into
 //! the files, to be read before it is committed.
 
-mod driver;
+mod connection;
+mod flight;
+mod json;
+mod kind;
 mod postgres;
+mod rest;
 
 use std::path::{Path, PathBuf};
 
 use futures::StreamExt;
-use sqllogictest::{AsyncDB, MakeConnection, Record, Runner, parse_file};
-use weir_tests::postgres::PostgresClient;
+use sqllogictest::{MakeConnection, Record, Runner, parse_file};
 use weir_tests::{Server, binary, files, logs};
 
-pub(crate) use driver::Kind;
-use driver::Rest;
-use postgres::Postgres;
+use connection::{Connection, Door};
+pub(crate) use kind::Kind;
 
 /// Two servers at a time: as many as the smallest machine has cores.
 const FILES_AT_ONCE: usize = 2;
@@ -32,14 +34,20 @@ async fn every_file_holds() {
     let count = paths.len();
     let is_update = std::env::var_os("WEIR_SLT_UPDATE").is_some();
     // Answers are written as the first door gives them.
-    let doors = if is_update { &DOORS[..1] } else { &DOORS[..] };
+    let doors = if is_update {
+        &Door::ALL[..1]
+    } else {
+        &Door::ALL[..]
+    };
     let runs = paths
         .iter()
         .flat_map(|path| doors.iter().map(|door| (path.clone(), *door)))
         .collect::<Vec<_>>();
     let failures: Vec<String> = futures::stream::iter(runs)
-        .map(|(path, door)| async move { run(&path, door).await })
+        // Tasks of their own, because the start of a server waits on its thread.
+        .map(|(path, door)| tokio::spawn(async move { run(&path, door).await }))
         .buffered(FILES_AT_ONCE)
+        .map(|failures| failures.expect("a file is run to its end"))
         .flat_map(futures::stream::iter)
         .collect()
         .await;
@@ -62,15 +70,6 @@ fn find(folder: &Path, into: &mut Vec<PathBuf>) {
     }
 }
 
-/// A front door, by the label that a file may name it by: `skipif postgres`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Door {
-    Rest,
-    Postgres,
-}
-
-const DOORS: [Door; 2] = [Door::Rest, Door::Postgres];
-
 /// Runs one file and gives what does not hold: every record, not only the first that fails.
 async fn run(path: &Path, door: Door) -> Vec<String> {
     let data = tempfile::Builder::new()
@@ -78,27 +77,20 @@ async fn run(path: &Path, door: Door) -> Vec<String> {
         .tempdir()
         .expect("a temporary folder can be made");
     files::lay_out(data.path());
-    let server = Server::builder()
-        .postgres()
+    let builder = Server::builder();
+    let builder = match door {
+        Door::Rest => builder,
+        Door::Postgres => builder.postgres(),
+        Door::Flight => builder.flight(),
+    };
+    let server = builder
         .allow_path(data.path())
         .env("TZ", "UTC")
         // Alarming lines are told with the records of the file, below.
         .expect_log("")
         .start();
-    let mut failures = match door {
-        Door::Rest => {
-            let client = server.client();
-            let runner = Runner::new(|| async { Ok(Rest::new(client.open_session().await)) });
-            records(path, "rest", runner, data.path()).await
-        }
-        Door::Postgres => {
-            let address = server.postgres();
-            let runner = Runner::new(|| async {
-                Ok(Postgres::new(PostgresClient::connect(&address).await))
-            });
-            records(path, "postgres", runner, data.path()).await
-        }
-    };
+    let runner = Runner::new(|| async { Ok(Connection::open(door, &server).await) });
+    let mut failures = records(path, door.label(), runner, data.path()).await;
     let alarming = logs::unexpected(&server.log(), &[]);
     failures.extend(
         alarming
@@ -110,15 +102,14 @@ async fn run(path: &Path, door: Door) -> Vec<String> {
 }
 
 /// Runs the records of a file over one door.
-async fn records<D, M>(
+async fn records<M>(
     path: &Path,
     door: &str,
-    mut runner: Runner<D, M>,
+    mut runner: Runner<Connection, M>,
     data: &Path,
 ) -> Vec<String>
 where
-    D: AsyncDB<ColumnType = Kind>,
-    M: MakeConnection<Conn = D>,
+    M: MakeConnection<Conn = Connection>,
 {
     runner.add_label(door);
     runner.with_column_validator(types_hold);

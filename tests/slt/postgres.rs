@@ -1,66 +1,44 @@
-//! sqllogictest's connection over the PostgreSQL protocol. The files hold what the REST door writes; the same values in
-//! PostgreSQL's forms are put into those.
+//! A statement over the PostgreSQL protocol. The files hold what the REST door writes; the same values in PostgreSQL's
+//! forms are put into those.
 
-use async_trait::async_trait;
 use serde_json::Value;
-use sqllogictest::{AsyncDB, DBOutput};
+use sqllogictest::DBOutput;
 use weir_tests::postgres::{PostgresClient, PostgresError};
 
-use crate::slt::driver::Kind;
+use super::connection::number;
+use super::kind::Kind;
 
-/// A connection of the PostgreSQL door.
-pub(crate) struct Postgres(PostgresClient);
-
-impl Postgres {
-    pub(crate) fn new(client: PostgresClient) -> Self {
-        Self(client)
-    }
-}
-
-#[async_trait]
-impl AsyncDB for Postgres {
-    type Error = PostgresError;
-    type ColumnType = Kind;
-
-    async fn run(&mut self, sql: &str) -> Result<DBOutput<Kind>, PostgresError> {
-        let answer = self.0.query(sql).await?;
-        let Some(columns) = answer.columns else {
-            let count = answer
-                .tag
-                .rsplit(' ')
-                .next()
-                .and_then(|count| count.parse().ok());
-            return Ok(DBOutput::StatementComplete(count.unwrap_or(0)));
-        };
-        let rows = answer.rows.into_iter().map(|row| {
-            let values = row.into_iter().zip(&columns);
-            values
-                .map(|(value, (_, oid))| match value {
-                    None => "NULL".to_owned(),
-                    Some(text) if text.is_empty() => "(empty)".to_owned(),
-                    Some(text) => as_rest(&text, *oid),
-                })
-                .collect()
-        });
-        Ok(DBOutput::Rows {
-            rows: rows.collect(),
-            types: columns.iter().map(|(_, oid)| kind(*oid)).collect(),
-        })
-    }
-
-    async fn shutdown(&mut self) {}
-
-    fn engine_name(&self) -> &str {
-        "weir"
-    }
-
-    async fn sleep(duration: std::time::Duration) {
-        tokio::time::sleep(duration).await;
-    }
-
-    fn error_sql_state(error: &PostgresError) -> Option<String> {
-        Some(error.sqlstate.clone())
-    }
+/// Runs a statement.
+///
+/// # Errors
+/// The error that the server told of.
+pub(super) async fn run(
+    client: &mut PostgresClient,
+    sql: &str,
+) -> Result<DBOutput<Kind>, PostgresError> {
+    let answer = client.query(sql).await?;
+    let Some(columns) = answer.columns else {
+        let count = answer
+            .tag
+            .rsplit(' ')
+            .next()
+            .and_then(|count| count.parse().ok());
+        return Ok(DBOutput::StatementComplete(count.unwrap_or(0)));
+    };
+    let rows = answer.rows.into_iter().map(|row| {
+        let values = row.into_iter().zip(&columns);
+        values
+            .map(|(value, (_, oid))| match value {
+                None => "NULL".to_owned(),
+                Some(text) if text.is_empty() => "(empty)".to_owned(),
+                Some(text) => as_rest(&text, *oid),
+            })
+            .collect()
+    });
+    Ok(DBOutput::Rows {
+        rows: rows.collect(),
+        types: columns.iter().map(|(_, oid)| kind(*oid)).collect(),
+    })
 }
 
 fn kind(oid: u32) -> Kind {
@@ -201,12 +179,10 @@ fn item(letters: &mut std::iter::Peekable<std::str::Chars<'_>>, element: u32) ->
         return text;
     }
     let value = as_rest(&text, element);
-    let is_exact = value
-        .parse::<f64>()
-        .is_ok_and(|value| value.abs() <= 9_007_199_254_740_992.0);
     match element {
         16 => value,
-        20 | 21 | 23 | 700 | 701 | 1700 if is_exact => value,
+        700 | 701 if value.parse().is_ok_and(f64::is_finite) => value,
+        20 | 21 | 23 | 1700 => number(value),
         _ => Value::String(value).to_string(),
     }
 }

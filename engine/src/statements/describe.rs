@@ -11,6 +11,7 @@ use weir_sql::Parsed;
 use weir_sql::statement::{self, Emit, Statement, SubscribeSource};
 
 use super::change::assignments;
+use super::sink::begun_sink_columns;
 use super::write::fill_in_defaults;
 use super::{Execution, normalized, position_of};
 use crate::description::Description;
@@ -69,7 +70,10 @@ impl Execution {
                 let rows = self.described(describe).await?;
                 Ok(self.rows_of_command(rows.schema()))
             }
-            Statement::Insert(insert) if insert.emit.is_none() => self.insert_shape(insert).await,
+            Statement::Insert(insert) if insert.emit.is_some() => {
+                Ok(self.rows_of_command(begun_sink_columns()))
+            }
+            Statement::Insert(insert) => self.insert_shape(insert).await,
             Statement::Update(update) => self.update_shape(*update).await,
             Statement::Delete(delete) => self.delete_shape(*delete).await,
             _ => Ok(self.rows_of_command(Arc::new(Schema::empty()))),

@@ -382,6 +382,7 @@ impl Execution {
         let kind = AnswerKind::Command {
             tag: tag.to_owned(),
             rows: None,
+            gives_rows: false,
         };
         run_ready(
             &self.engine,
@@ -404,6 +405,7 @@ impl Execution {
         let kind = AnswerKind::Command {
             tag: tag.to_owned(),
             rows: Some(rows),
+            gives_rows: false,
         };
         Ok(run_ready(
             &self.engine,

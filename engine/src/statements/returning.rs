@@ -59,6 +59,7 @@ impl Execution {
                 let kind = AnswerKind::Command {
                     tag: tag.to_owned(),
                     rows: Some(rows),
+                    gives_rows: true,
                 };
                 let schema = returned.schema();
                 Ok(run_ready(

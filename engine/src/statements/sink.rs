@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use arrow::array::StringViewArray;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
 use datafusion::sql::sqlparser::ast;
 use weir_base::{Kind, Options, SqlState, TopicName};
 use weir_catalog::{
@@ -21,6 +24,12 @@ use crate::answer::Answer;
 use crate::error::{Error, Result};
 use crate::planning::Reading;
 use crate::{rate, sinks, topic_config};
+
+/// What `INSERT INTO … EMIT CHANGES` answers: the name of the sink that it has begun.
+pub(super) fn begun_sink_columns() -> SchemaRef {
+    let name = Field::new("sink", DataType::Utf8View, false);
+    Arc::new(Schema::new(vec![name]))
+}
 
 /// What a sink is made of, before it is known where it writes to.
 struct Draft {
@@ -123,14 +132,8 @@ impl Execution {
         let name = self.free_sink_name(&self.name(target)?)?;
         self.begin_sink(name.clone(), draft, sql, IfExists::Refuse)
             .await?;
-        let schema = arrow::datatypes::Schema::new(vec![arrow::datatypes::Field::new(
-            "sink",
-            arrow::datatypes::DataType::Utf8View,
-            false,
-        )]);
-        let named = arrow::array::StringViewArray::from(vec![name.to_string()]);
-        let batch =
-            arrow::record_batch::RecordBatch::try_new(Arc::new(schema), vec![Arc::new(named)])?;
+        let named = StringViewArray::from(vec![name.to_string()]);
+        let batch = RecordBatch::try_new(begun_sink_columns(), vec![Arc::new(named)])?;
         Ok(self.rows(batch))
     }
 

@@ -89,7 +89,7 @@ impl Said {
 }
 
 impl Flight {
-    /// Begins a statement. Rows wait under a ticket; a command is done when this returns.
+    /// Begins a statement. Rows wait under a ticket, those of `RETURNING` too; any other command is done when this returns.
     pub(super) async fn begin(
         &self,
         session: &Arc<ClientSession>,
@@ -112,14 +112,18 @@ impl Flight {
             .with_ordered(true)
             .with_app_metadata(query_id.to_string());
         let live = match kind {
-            AnswerKind::Command { rows: changed, .. } => {
+            AnswerKind::Command {
+                rows: changed,
+                gives_rows: false,
+                ..
+            } => {
                 drain(&mut rows).await?;
                 let count = changed.map_or(UNKNOWN, |rows| i64::try_from(rows).unwrap_or(i64::MAX));
                 return with_schema(info, &Schema::empty())
                     .map(|info| info.with_total_records(count));
             }
             AnswerKind::Live => true,
-            AnswerKind::Rows => false,
+            AnswerKind::Rows | AnswerKind::Command { .. } => false,
         };
         let sent = sent_schema(&schema, session.wants_views());
         let info = with_schema(info, &sent)?;

@@ -121,18 +121,15 @@ pub(super) fn given(answer: Answer, tag: &str) -> Given {
             rows.is_live = true;
             Given::Rows(Box::new(rows))
         }
-        AnswerKind::Command { tag, rows } => {
-            let is_count = answer.schema.fields().is_empty()
-                || (answer.schema.fields().len() == 1 && answer.schema.field(0).name() == "count");
-            if !is_count {
-                return Given::Rows(Box::new(Rows::new(
-                    answer.schema,
-                    source(answer.rows),
-                    &tag,
-                )));
-            }
-            Given::Done(command_tag(&tag, rows))
+        AnswerKind::Command {
+            tag,
+            gives_rows: true,
+            ..
+        } => {
+            let rows = Rows::new(answer.schema, source(answer.rows), &tag);
+            Given::Rows(Box::new(rows))
         }
+        AnswerKind::Command { tag, rows, .. } => Given::Done(command_tag(&tag, rows)),
     }
 }
 
