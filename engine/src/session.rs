@@ -114,11 +114,17 @@ impl Session {
             catalog,
             accounts: Arc::clone(rights.accounts()),
         };
-        let found = asked.as_ref().map(|asked| plans.find(asked, &made_on));
-        let keeps_plan = matches!(found, Some(Found::Make));
-        let text = match found {
-            Some(Found::Plan(plan)) => Text::Kept(plan),
-            _ => Text::Parsed(crate::text::parse_one(&request.sql)?),
+        let found = asked.as_ref().map(|asked| plans.find(asked, made_on));
+        let (text, place) = match found {
+            Some(Found::Plan(plan)) => (Text::Kept(plan), None),
+            found => {
+                let place = match found {
+                    Some(Found::Make(place)) => Some(place),
+                    _ => None,
+                };
+                let parsed = crate::text::parse_one(&request.sql)?;
+                (Text::Parsed(parsed), place)
+            }
         };
         self.check_usable(text.statement())?;
         let timeout = variables
@@ -142,7 +148,7 @@ impl Session {
             transaction,
             deadline: (deadline, timeout),
             asked,
-            keeps_plan,
+            place: Arc::new(Mutex::new(place)),
         };
         let answered = async {
             match text {
@@ -254,7 +260,7 @@ impl Session {
             transaction: self.0.standing.open(),
             deadline: (deadline, timeout),
             asked: None,
-            keeps_plan: false,
+            place: Arc::default(),
         })
     }
 

@@ -24,6 +24,13 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
+    /// Whether this is the state of its table, and not one of an earlier definition.
+    pub(crate) fn is_open(&self, table: &KeyedTable) -> bool {
+        let open = self.open.lock();
+        let now = open.get(&table.topic().id());
+        now.is_some_and(|now| now.is(table))
+    }
+
     /// The count of a topic's records that could not be decoded.
     pub(crate) fn decode_errors(&self, topic: TopicId) -> DecodeErrors {
         self.errors.lock().entry(topic).or_default().clone()
@@ -91,6 +98,8 @@ impl Shared {
     /// Forgets the state of what changed its definition or is gone; the next to use it builds it anew.
     pub(crate) fn forget_table(&self, topic: TopicId) {
         self.tables.open.lock().remove(&topic);
+        // They hold the state of their tables.
+        self.kept_plans.clear();
         let mut writers = self.tables.writers.lock();
         writers.retain(|_, writer| writer.writer.topic().id() != topic);
         if self.log.topic_by_id(topic).is_none() {

@@ -33,6 +33,19 @@ pub enum LiteralValue {
     Text(String),
 }
 
+impl LiteralValue {
+    /// Whether a value of the tree is this, and no more.
+    fn is(&self, value: &Value) -> bool {
+        match (self, value) {
+            (Self::Integer(number), Value::Number(digits, false)) => {
+                digits.to_string().parse() == Ok(*number)
+            }
+            (Self::Text(text), Value::SingleQuotedString(value)) => text == value,
+            _ => false,
+        }
+    }
+}
+
 /// The literals of a text, in their order; none where it has parameters of its own, or cannot be read.
 pub fn literals(text: &str) -> Vec<Literal> {
     let Ok(source) = Source::new(text) else {
@@ -81,7 +94,9 @@ pub fn without(text: &str, literals: &[Literal], is_open: impl Fn(usize) -> bool
 
 /// Puts `$1`, `$2`, … in the places of those literals of a query that a condition of `WHERE` or `ON` compares with something, and says
 /// for each of `literals` whether it was one. All others may be part of what the query is: of a type, a name, a limit.
-pub fn open(query: &mut Query, literals: &[Literal]) -> Vec<bool> {
+///
+/// `may_be` keeps literals out, by their numbers.
+pub fn open(query: &mut Query, literals: &[Literal], may_be: impl Fn(usize) -> bool) -> Vec<bool> {
     let mut places = Vec::new();
     in_query(query, &mut places);
     let mut opened = vec![false; literals.len()];
@@ -89,13 +104,20 @@ pub fn open(query: &mut Query, literals: &[Literal]) -> Vec<bool> {
     let mut number = 0;
     for place in places {
         let start = position(place.span.start);
-        let Some(at) = literals
-            .iter()
-            .position(|literal| literal.position == start)
-        else {
+        let at = literals.binary_search_by_key(&(start.line, start.column), |literal| {
+            (literal.position.line, literal.position.column)
+        });
+        let Ok(at) = at else {
             continue;
         };
-        if let Some(is_open) = opened.get_mut(at) {
+        // The parser may have made one value of several literals.
+        let is_this = literals
+            .get(at)
+            .is_some_and(|literal| literal.value.is(&place.value));
+        if is_this
+            && may_be(at)
+            && let Some(is_open) = opened.get_mut(at)
+        {
             *is_open = true;
             number += 1;
             place.value = Value::Placeholder(format!("${number}"));
@@ -203,7 +225,7 @@ mod tests {
             panic!("{sql} is no query");
         };
         let mut query = query.query;
-        let is_open = open(&mut query, &literals);
+        let is_open = open(&mut query, &literals, |_| true);
         (query.to_string(), without(sql, &literals, |at| is_open[at]))
     }
 
@@ -240,6 +262,7 @@ mod tests {
             "SELECT a FROM t WHERE a IN (1, 2) AND b LIKE 'x%'",
             "SELECT a FROM t WHERE a = -1 AND b = 1.5 AND f(3) = b",
             "SELECT a FROM t WHERE a = 99999999999999999999",
+            "SELECT a FROM t WHERE a = 'foo'\n'bar'",
         ] {
             assert_eq!(opened(sql).1, sql);
         }

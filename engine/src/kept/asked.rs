@@ -1,5 +1,7 @@
 //! What is asked for, as far as it tells one plan from another.
 
+use std::sync::Arc;
+
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast;
@@ -41,7 +43,9 @@ enum Literals {
     Unknown { form: String, all: Vec<Literal> },
     /// Those in whose places the plan has parameters have these values.
     Open {
+        form: String,
         all: Vec<Literal>,
+        is_open: Arc<[bool]>,
         values: Vec<ScalarValue>,
     },
 }
@@ -53,14 +57,17 @@ impl Asked {
         request: &Request,
         variables: &Variables,
         principal: &Principal,
-        can_be_open: impl FnOnce(&str) -> Option<std::sync::Arc<[bool]>>,
+        can_be_open: impl FnOnce(&str) -> Option<Arc<[bool]>>,
     ) -> Option<Self> {
         let is_plain =
             request.copied.is_none() && request.resume.is_none() && request.envelope.is_none();
         if !is_plain || request.sql.len() > TEXT_BYTES_MAX {
             return None;
         }
-        let (sql, literals) = match may_be_open(request) {
+        if !is_query(&request.sql) {
+            return None;
+        }
+        let (sql, literals) = match request.parameters.is_empty() {
             true => opened(&request.sql, can_be_open),
             false => (request.sql.clone(), Literals::Closed),
         };
@@ -87,12 +94,26 @@ impl Asked {
 
     /// The query with parameters in the places of its literals, where its plan has them there.
     pub(crate) fn opened(&self, query: &ast::Query) -> Option<ast::Query> {
-        let Literals::Open { all, .. } = &self.literals else {
+        let Literals::Open { all, is_open, .. } = &self.literals else {
             return None;
         };
         let mut query = query.clone();
-        literals::open(&mut query, all);
+        literals::open(&mut query, all, |at| is_open.get(at) == Some(&true));
         Some(query)
+    }
+
+    /// The form of the text, and which of its literals can be parameters, if those of the parameters with these numbers cannot.
+    pub(super) fn without(&self, parameters: &[usize]) -> Option<(String, Vec<bool>)> {
+        let Literals::Open { form, is_open, .. } = &self.literals else {
+            return None;
+        };
+        let mut number = 0;
+        let is_open = is_open.iter().map(|is_open| {
+            let stays = *is_open && !parameters.contains(&number);
+            number += usize::from(*is_open);
+            stays
+        });
+        Some((form.clone(), is_open.collect()))
     }
 
     /// The form of the text, and which of its literals can be parameters, where that is not known yet.
@@ -100,7 +121,8 @@ impl Asked {
         let Literals::Unknown { form, all } = &self.literals else {
             return None;
         };
-        Some((form.clone(), literals::open(&mut query.clone(), all)))
+        let is_open = literals::open(&mut query.clone(), all, |_| true);
+        Some((form.clone(), is_open))
     }
 
     /// Whether it has to be parsed before its key is known.
@@ -109,36 +131,38 @@ impl Asked {
     }
 }
 
-/// Whether a text may be a query without parameters of its own.
-fn may_be_open(request: &Request) -> bool {
-    let sql = request.sql.trim_ascii_start();
+/// Whether a text begins as a query does. Of others nothing is remembered: they change something, or have secrets.
+fn is_query(sql: &str) -> bool {
+    let sql = sql.trim_ascii_start();
     let begins = |word: &str| {
         let start = sql.get(..word.len());
         start.is_some_and(|start| start.eq_ignore_ascii_case(word))
     };
-    request.parameters.is_empty() && (begins("SELECT") || begins("WITH"))
+    begins("SELECT") || begins("WITH")
 }
 
-fn opened(
-    sql: &str,
-    can_be_open: impl FnOnce(&str) -> Option<std::sync::Arc<[bool]>>,
-) -> (String, Literals) {
+fn opened(sql: &str, can_be_open: impl FnOnce(&str) -> Option<Arc<[bool]>>) -> (String, Literals) {
     let all = literals::literals(sql);
     if all.is_empty() {
         return (sql.to_owned(), Literals::Closed);
     }
     let form = literals::without(sql, &all, |_| true);
-    let Some(open) = can_be_open(&form) else {
+    let Some(known) = can_be_open(&form) else {
         return (sql.to_owned(), Literals::Unknown { form, all });
     };
-    let is_open = |at: usize| open.get(at).copied().unwrap_or(false);
+    let is_open = |at: usize| known.get(at) == Some(&true);
     let values = all.iter().enumerate().filter(|(at, _)| is_open(*at));
     let values: Vec<_> = values.map(|(_, literal)| value(literal)).collect();
     match values.is_empty() {
         true => (sql.to_owned(), Literals::Closed),
         false => (
             literals::without(sql, &all, is_open),
-            Literals::Open { all, values },
+            Literals::Open {
+                form,
+                all,
+                is_open: Arc::clone(&known),
+                values,
+            },
         ),
     }
 }

@@ -1,6 +1,6 @@
 //! Plans that are kept, for statements that come again and again.
 //!
-//! To plan a small query takes longer than to run it. The second time that a text comes it is planned with its parameters left open,
+//! To plan a small query takes longer than to run it. The third time that a text comes it is planned with its parameters left open,
 //! and over tables that are bound to their versions when it runs ([`Planner::reusable`](crate::planning::Planner::reusable)); such
 //! a [`KeptPlan`] is kept here, and from then on the text is neither parsed nor planned. It answers as a plan that was made anew would:
 //! it is used as long as the catalog, the rights and the settings are those that it was made with, and only if everything that it
@@ -30,7 +30,7 @@ use recent::Recent;
 
 /// Texts that are known, and forms of texts.
 const TEXTS_MAX: usize = 512;
-/// Plans of one text, each for one run at a time.
+/// Plans of one text, each for one run at a time, that are there at once.
 const PLANS_MAX: usize = 8;
 
 /// The catalog and the accounts that a plan was made on.
@@ -52,14 +52,17 @@ pub(crate) struct KeptPlans(Arc<Mutex<Known>>);
 
 #[derive(Debug)]
 struct Known {
+    /// What all that is known of texts was found on.
+    made_on: Option<MadeOn>,
     texts: Recent<Key, Text>,
-    /// Which literals of texts in a form can be parameters.
+    /// Which literals of texts in a form can be parameters. That follows from the form alone.
     forms: Recent<String, Arc<[bool]>>,
 }
 
 impl Default for Known {
     fn default() -> Self {
         Self {
+            made_on: None,
             texts: Recent::new(TEXTS_MAX),
             forms: Recent::new(TEXTS_MAX),
         }
@@ -69,12 +72,11 @@ impl Default for Known {
 /// What is known of a text.
 #[derive(Debug, Default)]
 struct Text {
-    /// What its plans were made on, or what it was found on that it has none that can be kept.
-    made_on: Option<MadeOn>,
+    /// Whether it has no plan that can be kept.
     is_unfit: bool,
     idle: Vec<KeptPlan>,
-    /// Plans that run.
-    running: usize,
+    /// Plans that run or are being made.
+    taken: usize,
 }
 
 /// What to do with a text that has come.
@@ -82,8 +84,8 @@ struct Text {
 pub(crate) enum Found {
     /// Run this.
     Plan(Box<Lent>),
-    /// Make a plan that can be kept.
-    Make,
+    /// Make a plan that can be kept, for this place.
+    Make(Place),
     /// Plan as if nothing were kept.
     Nothing,
 }
@@ -108,76 +110,97 @@ impl KeptPlans {
         }
     }
 
+    /// Notes that of the literals that were parameters some cannot be: those of the parameters with these numbers, counted from 0.
+    pub(crate) fn close(&self, asked: &Asked, parameters: &[usize]) {
+        if let Some((form, is_open)) = asked.without(parameters) {
+            self.0.lock().forms.insert(form, is_open.into());
+        }
+    }
+
     /// What there is for what is asked.
-    pub(crate) fn find(&self, asked: &Asked, now: &MadeOn) -> Found {
+    pub(crate) fn find(&self, asked: &Asked, now: MadeOn) -> Found {
         if asked.is_unknown() {
             return Found::Nothing;
         }
         let key = &asked.key;
         let mut known = self.0.lock();
+        if known.made_on.as_ref().is_none_or(|on| !on.is(&now)) {
+            // Plans hold their tables' rows: those that nobody can use go at once.
+            known.texts.clear();
+            known.made_on = Some(now.clone());
+        }
         let Some(text) = known.texts.get_mut(key) else {
             known.texts.insert(key.clone(), Text::default());
             return Found::Nothing;
         };
-        if text
-            .made_on
-            .as_ref()
-            .is_some_and(|made_on| !made_on.is(now))
-        {
-            // Plans that run are not given back to what they were not made on.
-            *text = Text::default();
+        let plan = text.idle.pop();
+        if plan.is_none() && (text.is_unfit || text.taken >= PLANS_MAX) {
+            return Found::Nothing;
         }
-        if let Some(plan) = text.idle.pop() {
-            text.running += 1;
-            return Found::Plan(Box::new(self.lent(key.clone(), plan)));
-        }
-        match !text.is_unfit && text.running < PLANS_MAX {
-            true => Found::Make,
-            false => Found::Nothing,
-        }
-    }
-
-    /// Keeps a plan, and lends it; none for a text of which there is none that can be kept.
-    pub(crate) fn keep(
-        &self,
-        asked: &Asked,
-        made_on: MadeOn,
-        plan: Option<KeptPlan>,
-    ) -> Option<Lent> {
-        let key = &asked.key;
-        let mut known = self.0.lock();
-        let text = match known.texts.get_mut(key) {
-            Some(text) => text,
-            None => {
-                known.texts.insert(key.clone(), Text::default());
-                known.texts.get_mut(key)?
-            }
+        text.taken += 1;
+        let place = Place {
+            key: key.clone(),
+            made_on: now,
+            home: Arc::clone(&self.0),
         };
-        if text.made_on.as_ref().is_none_or(|old| !old.is(&made_on)) {
-            *text = Text {
-                made_on: Some(made_on),
-                ..Text::default()
-            };
+        match plan {
+            Some(plan) => Found::Plan(Box::new(place.lend(plan))),
+            None => Found::Make(place),
         }
-        text.is_unfit = plan.is_none();
-        let plan = plan?;
-        text.running += 1;
-        Some(self.lent(key.clone(), plan))
     }
 
-    fn lent(&self, key: Key, plan: KeptPlan) -> Lent {
+    /// Lets go of all plans.
+    pub(crate) fn clear(&self) {
+        self.0.lock().texts.clear();
+    }
+}
+
+/// A place among the plans of a text that run at once. It is free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    key: Key,
+    made_on: MadeOn,
+    home: Arc<Mutex<Known>>,
+}
+
+impl Place {
+    /// What the plan for it has to be made on.
+    pub(crate) fn made_on(&self) -> &MadeOn {
+        &self.made_on
+    }
+
+    /// A plan for one run in this place, kept after it.
+    pub(crate) fn lend(self, plan: KeptPlan) -> Lent {
         Lent {
             plan: Some(plan),
-            key,
-            home: Arc::clone(&self.0),
+            place: self,
         }
     }
 
-    /// Lets go of all.
-    pub(crate) fn clear(&self) {
-        let mut known = self.0.lock();
-        known.texts.clear();
-        known.forms.clear();
+    /// Notes that the text has no plan that can be kept.
+    pub(crate) fn is_unfit(&self) {
+        self.with_text(|text| text.is_unfit = true);
+    }
+
+    /// The text, if all that is known is still what this place was given on.
+    fn with_text(&self, act: impl FnOnce(&mut Text)) {
+        let mut known = self.home.lock();
+        if !known
+            .made_on
+            .as_ref()
+            .is_some_and(|on| on.is(&self.made_on))
+        {
+            return;
+        }
+        if let Some(text) = known.texts.get_mut(&self.key) {
+            act(text);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.with_text(|text| text.taken = text.taken.saturating_sub(1));
     }
 }
 
@@ -185,8 +208,7 @@ impl KeptPlans {
 #[derive(Debug)]
 pub(crate) struct Lent {
     plan: Option<KeptPlan>,
-    key: Key,
-    home: Arc<Mutex<Known>>,
+    place: Place,
 }
 
 impl Lent {
@@ -194,7 +216,13 @@ impl Lent {
         self.plan.as_ref()
     }
 
-    /// Does not give it back: it does not fit any more.
+    /// Does not give it back, and has no other made: the text reads too much.
+    pub(crate) fn outgrown(mut self) {
+        self.plan = None;
+        self.place.is_unfit();
+    }
+
+    /// Does not give it back.
     pub(crate) fn discard(mut self) {
         self.plan = None;
     }
@@ -202,22 +230,14 @@ impl Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let Some(plan) = &self.plan {
-            plan.release();
-        }
-        let mut known = self.home.lock();
-        let Some(text) = known.texts.get_mut(&self.key) else {
+        let Some(plan) = self.plan.take() else {
             return;
         };
-        text.running = text.running.saturating_sub(1);
-        let plan = self.plan.take();
-        if let Some(plan) = plan
-            && text
-                .made_on
-                .as_ref()
-                .is_some_and(|on| on.is(plan.made_on()))
-        {
-            text.idle.push(plan);
-        }
+        plan.release();
+        self.place.with_text(|text| {
+            if text.idle.len() < PLANS_MAX {
+                text.idle.push(plan);
+            }
+        });
     }
 }

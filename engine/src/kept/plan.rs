@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::TaskContext;
@@ -15,9 +16,9 @@ use parking_lot::Mutex;
 use weir_base::Offset;
 use weir_catalog::ObjectId;
 use weir_catalog::accounts::PolicyId;
-use weir_connectors::topic::{BoundTable, TableScanExec};
+use weir_connectors::topic::{BoundTable, KeyedTable, TableScanExec};
 
-use super::{MadeOn, Values};
+use super::Values;
 use crate::error::Result;
 use crate::planning::ParameterTypes;
 use crate::transaction::Moment;
@@ -32,8 +33,9 @@ pub(crate) struct KeptPlan {
     config: SessionConfig,
     values: Arc<Values>,
     types: ParameterTypes,
+    /// The types of the values that it was made with.
+    made_with: Vec<DataType>,
     tables: Vec<BoundTable>,
-    made_on: MadeOn,
     reads: Reads,
 }
 
@@ -50,8 +52,8 @@ impl KeptPlan {
     pub(crate) fn new(
         plan: Arc<dyn ExecutionPlan>,
         config: SessionConfig,
-        (values, types): (Arc<Values>, ParameterTypes),
-        made_on: MadeOn,
+        values: Arc<Values>,
+        (types, made_with): (ParameterTypes, Vec<DataType>),
         reads: Reads,
     ) -> Result<Self> {
         let mut tables = Vec::new();
@@ -66,35 +68,38 @@ impl KeptPlan {
             config,
             values,
             types,
+            made_with,
             tables,
-            made_on,
             reads,
         })
-    }
-
-    pub(crate) fn made_on(&self) -> &MadeOn {
-        &self.made_on
     }
 
     pub(crate) fn reads(&self) -> &Reads {
         &self.reads
     }
 
-    /// Whether it can be run with these values.
-    pub(crate) fn takes(&self, values: &[ScalarValue]) -> bool {
-        self.types.settled(values).is_ok()
+    /// The values of a run's parameters; none where it cannot be run with them.
+    pub(crate) fn settled(&self, parameters: &[ScalarValue]) -> Option<Vec<ScalarValue>> {
+        let values = self.types.settled(parameters).ok()?;
+        let types = values.iter().map(ScalarValue::data_type);
+        types.eq(self.made_with.iter().cloned()).then_some(values)
+    }
+
+    /// The tables that it reads.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &KeyedTable> {
+        self.tables.iter().map(BoundTable::table)
     }
 
     /// Binds it to a moment and to values, for one run; none when it now reads more than what plans are kept for.
     ///
     /// # Errors
-    /// When a value is not of its parameter's type, or a table cannot be read.
+    /// When a table cannot be read.
     pub(crate) async fn bound(
         &self,
         moment: &Mutex<Moment>,
-        parameters: &[ScalarValue],
+        values: Vec<ScalarValue>,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        self.values.set(self.types.settled(parameters)?);
+        self.values.set(values);
         for table in &self.tables {
             let hold = moment.lock().hold(table.table().topic().clone());
             let end = hold.ends().first().copied().unwrap_or(Offset::ZERO);

@@ -75,6 +75,7 @@ use parameters::{typed, with_parameters};
 pub(crate) use postgres::columns;
 pub(crate) use postgres::operators::Operators;
 pub(crate) use relations::object as relation_named;
+pub(crate) use reusable::Made;
 pub(crate) use types::UTC;
 pub(crate) use watermarks::check_watermark;
 

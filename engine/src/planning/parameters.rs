@@ -183,6 +183,16 @@ impl ParameterTypes {
         }
     }
 
+    /// Which of the values of literals cannot be parameters, whatever they are: what they are compared with has no such type.
+    pub(super) fn misfits(&self, values: &[ScalarValue]) -> Vec<usize> {
+        let values = values.iter().enumerate();
+        let misfits = values.filter(|(at, value)| {
+            let compared_with = self.inferred.get(&(at + 1));
+            !compared_with.is_some_and(|wanted| is_as_literal(value, wanted))
+        });
+        misfits.map(|(at, _)| at).collect()
+    }
+
     /// The values that the plan is run with. One takes the type that its place asks for, where the planner knows it.
     ///
     /// # Errors
@@ -214,6 +224,9 @@ impl ParameterTypes {
                 return of_literal(value, self.inferred.get(&number));
             }
             match self.inferred.get(&number) {
+                Some(wanted) if matches!(value, ScalarValue::Utf8View(None)) => {
+                    Ok(ScalarValue::try_from(wanted)?)
+                }
                 // Text alone is read as that type; a number is converted by the query's own rules.
                 Some(wanted)
                     if matches!(value, ScalarValue::Utf8View(Some(_)))
@@ -239,21 +252,28 @@ impl ParameterTypes {
     }
 }
 
-/// A literal's value as the type of what it is compared with: a number with numbers, a text with texts.
+/// Whether a literal means the same as a parameter of a type that it is compared with: a number among numbers, a text among texts.
+fn is_as_literal(value: &ScalarValue, compared_with: &DataType) -> bool {
+    match value {
+        ScalarValue::Int64(_) => {
+            compared_with.is_signed_integer() || *compared_with == DataType::Float64
+        }
+        _ => compared_with.is_string(),
+    }
+}
+
+/// A literal's value as the type of what it is compared with.
 fn of_literal(value: &ScalarValue, compared_with: Option<&DataType>) -> Result<ScalarValue> {
-    let is_same = |wanted: &DataType| match value {
-        ScalarValue::Int64(Some(number)) => match wanted {
-            DataType::Float64 => number.unsigned_abs() <= 1 << f64::MANTISSA_DIGITS,
-            wanted => wanted.is_signed_integer(),
-        },
-        _ => wanted.is_string(),
+    let is_exact = |wanted: &DataType| match value {
+        ScalarValue::Int64(Some(number)) if *wanted == DataType::Float64 => {
+            number.unsigned_abs() <= 1 << f64::MANTISSA_DIGITS
+        }
+        _ => true,
     };
     let value = compared_with
-        .filter(|wanted| is_same(wanted))
+        .filter(|wanted| is_as_literal(value, wanted) && is_exact(wanted))
         .and_then(|wanted| value.cast_to(wanted).ok());
-    value.ok_or_else(|| {
-        Error::unsupported("the literal is not of the type of what it is compared with")
-    })
+    value.ok_or_else(|| Error::unsupported("the literal means something else as a parameter"))
 }
 
 /// Fills in `$1`, `$2`, …

@@ -23,7 +23,16 @@ use weir_connectors::topic::{BoundTable, TableScanExec};
 use super::{ParameterTypes, Planner, repeated_config, typed};
 use crate::error::Result;
 use crate::functions;
-use crate::kept::{KeptPlan, MadeOn, Parameter, Reads, Values};
+use crate::kept::{KeptPlan, Parameter, Reads, Values};
+
+/// What came of making a plan that can be run again.
+pub(crate) enum Made {
+    Plan(Box<KeptPlan>),
+    /// The query has none.
+    Nothing,
+    /// It has none with parameters in the places of these literals, by the parameters' numbers, counted from 0.
+    LiteralsStay(Vec<usize>),
+}
 
 impl Planner {
     /// Plans for more runs than one, on the catalog and the rights of now.
@@ -33,7 +42,7 @@ impl Planner {
         self
     }
 
-    /// Plans a query such that it can be run again and again; none where that cannot be. `parameters` are those of its first run, and
+    /// Plans a query such that it can be run again and again, if that can be. `parameters` are those of its first run, and
     /// may be the values of literals in whose places they were put.
     ///
     /// # Errors
@@ -43,17 +52,21 @@ impl Planner {
         query: &ast::Query,
         parameters: &[ScalarValue],
         are_literals: bool,
-    ) -> Result<Option<KeptPlan>> {
+    ) -> Result<Made> {
         let plan = self.unbound(query).await?;
         if !depends_on_rows_alone(&plan)? {
-            return Ok(None);
+            return Ok(Made::Nothing);
         }
-        let types = ParameterTypes::of(&plan)?;
-        let types = match are_literals {
-            true => types.of_literals(),
-            false => types,
-        };
-        let plan = typed(plan, &types.settled(parameters)?)?;
+        let mut types = ParameterTypes::of(&plan)?;
+        if are_literals {
+            let misfits = types.misfits(parameters);
+            if !misfits.is_empty() {
+                return Ok(Made::LiteralsStay(misfits));
+            }
+            types = types.of_literals();
+        }
+        let settled = types.settled(parameters)?;
+        let plan = typed(plan, &settled)?;
         // Without what functions see of this statement.
         let mut config = FileStores::configure(self.variables.config(&self.engine.settings.limits));
         repeated_config(&mut config);
@@ -65,25 +78,21 @@ impl Planner {
         let fields = Arc::clone(plan.schema());
         let plan = open_parameters(plan, &values)?;
         if !fields.matches_arrow_schema(plan.schema().as_arrow()) {
-            return Ok(None);
+            return Ok(Made::Nothing);
         }
         let plan = state.query_planner().create_physical_plan(&plan, &state);
         let plan = plan.await?;
         if !can_be_repeated(plan.as_ref()) {
-            return Ok(None);
+            return Ok(Made::Nothing);
         }
         let read_for = self.running.as_ref().and_then(|running| running.read_for());
         let reads = Reads {
             objects: read_for.map(|(_, objects)| objects).unwrap_or_default(),
             views: self.opened.lock().views.iter().copied().collect(),
         };
-        let made_on = MadeOn {
-            catalog: Arc::clone(&self.snapshot),
-            accounts: Arc::clone(self.rights.accounts()),
-        };
-        let parameters = (values, types);
-        let kept = KeptPlan::new(plan, config, parameters, made_on, reads)?;
-        Ok(Some(kept))
+        let made_with = settled.iter().map(ScalarValue::data_type).collect();
+        let kept = KeptPlan::new(plan, config, values, (types, made_with), reads)?;
+        Ok(Made::Plan(Box::new(kept)))
     }
 }
 

@@ -32,6 +32,7 @@ use std::time::Duration;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use datafusion::sql::sqlparser::ast;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use weir_base::{Classify, Kind, Position, SqlState};
 use weir_catalog::{Change, ObjectName, Snapshot};
@@ -42,7 +43,7 @@ use crate::answer::{Answer, AnswerKind};
 use crate::engine::Shared;
 use crate::error::{Error, Result};
 use crate::execution::run_ready;
-use crate::kept::Asked;
+use crate::kept::{Asked, Place};
 use crate::lanes::{Lane, panicked};
 use crate::planning::{Planner, Reading};
 use crate::queries::Running;
@@ -65,9 +66,9 @@ pub(crate) struct Execution {
     pub(crate) transaction: Option<Arc<Transaction>>,
     /// When it must be done, and how long that is after its arrival.
     pub(crate) deadline: (Instant, Duration),
-    /// As what its plan is kept, and whether one is to be made for that now.
+    /// As what its plan is kept, and for which place one is to be made now.
     pub(crate) asked: Option<Asked>,
-    pub(crate) keeps_plan: bool,
+    pub(crate) place: Arc<Mutex<Option<Place>>>,
 }
 
 impl Execution {
@@ -166,7 +167,6 @@ impl Execution {
         }
     }
 
-    /// Refuses what a request says of live queries when it is none.
     /// Fixes what a transaction sees, if nothing has yet.
     async fn fix_moment(&self, transaction: &Transaction) {
         // Its moment is that of the views, too: they come first to where they shall be.
@@ -176,6 +176,7 @@ impl Execution {
         transaction.fix(&self.engine);
     }
 
+    /// Refuses what a request says of live queries when it is none.
     fn refuse_unread(&self, statement: &Statement) -> Result<()> {
         let is_live = match statement {
             Statement::Query(query) => query.emit.is_some(),

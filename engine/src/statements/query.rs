@@ -11,8 +11,8 @@ use super::live::Start;
 use crate::answer::Answer;
 use crate::error::Result;
 use crate::execution::{Bounds, is_small, is_tiny, run_plan, run_tiny};
-use crate::kept::{Asked, Lent, MadeOn};
-use crate::planning::{Planner, Reading};
+use crate::kept::{Asked, Lent, Place};
+use crate::planning::{Made, Planner, Reading};
 
 impl Execution {
     pub(super) async fn query(&self, query: statement::Query) -> Result<Answer> {
@@ -29,8 +29,9 @@ impl Execution {
     async fn bounded(&self, query: &ast::Query) -> Result<Answer> {
         if let Some(asked) = &self.asked {
             self.engine.kept_plans.learn(asked, query);
-            if self.keeps_plan
-                && let Some(plan) = Box::pin(self.keep_plan(query, asked)).await
+            let place = self.place.lock().take();
+            if let Some(place) = place
+                && let Some(plan) = Box::pin(self.keep_plan(query, asked, place)).await
                 && let Some(answer) = self.run_kept(plan, asked).await?
             {
                 return Ok(answer);
@@ -42,18 +43,28 @@ impl Execution {
     }
 
     /// Makes a plan that is kept, if the query has one.
-    async fn keep_plan(&self, query: &ast::Query, asked: &Asked) -> Option<Lent> {
-        let planner = self.planner(self.snapshot(), Reading::Bounded).reused();
+    async fn keep_plan(&self, query: &ast::Query, asked: &Asked, place: Place) -> Option<Lent> {
+        let made_on = place.made_on();
+        let snapshot = self.snapshot();
+        if !Arc::ptr_eq(&snapshot, &made_on.catalog)
+            || !Arc::ptr_eq(self.rights.accounts(), &made_on.accounts)
+        {
+            return None;
+        }
+        let planner = self.planner(snapshot, Reading::Bounded).reused();
         let opened = asked.opened(query);
         let (query, are_literals) = (opened.as_ref().unwrap_or(query), opened.is_some());
         let plan = planner.reusable(query, asked.values(&self.request), are_literals);
-        // What is wrong with it is told by who plans it in the usual way.
-        let plan = plan.await.ok().flatten();
-        let made_on = MadeOn {
-            catalog: self.snapshot(),
-            accounts: Arc::clone(self.rights.accounts()),
-        };
-        self.engine.kept_plans.keep(asked, made_on, plan)
+        match plan.await {
+            Ok(Made::Plan(plan)) => return Some(place.lend(*plan)),
+            Ok(Made::Nothing) => place.is_unfit(),
+            Ok(Made::LiteralsStay(parameters)) => {
+                self.engine.kept_plans.close(asked, &parameters);
+            }
+            // What is wrong with it is told by who plans it in the usual way.
+            Err(error) => tracing::debug!(%error, "a plan cannot be kept"),
+        }
+        None
     }
 
     /// Runs a query whose plan is kept; one that has become too large for it is planned anew.
@@ -72,10 +83,17 @@ impl Execution {
     }
 
     async fn run_kept(&self, lent: Lent, asked: &Asked) -> Result<Option<Answer>> {
-        let values = asked.values(&self.request);
-        let Some(kept) = lent.plan().filter(|kept| kept.takes(values)) else {
+        let Some(kept) = lent.plan() else {
             return Ok(None);
         };
+        let Some(values) = kept.settled(asked.values(&self.request)) else {
+            return Ok(None);
+        };
+        // A definition that changes is committed before its table's rows are let go of.
+        if !kept.tables().all(|table| self.engine.tables.is_open(table)) {
+            lent.discard();
+            return Ok(None);
+        }
         let moment = match &self.transaction {
             Some(transaction) => Arc::clone(&transaction.moment),
             None => Arc::default(),
@@ -84,7 +102,6 @@ impl Execution {
         let shown = self.engine.show(&reads.views, &self.variables, &moment);
         if shown.await.is_err() {
             // Why, is told as the reader may know it by who plans it in the usual way.
-            lent.discard();
             return Ok(None);
         }
         for (object, policies) in &reads.objects {
@@ -95,7 +112,7 @@ impl Execution {
             self.engine.end_if_revoked(&self.running);
         }
         let Some(plan) = kept.bound(&moment, values).await? else {
-            lent.discard();
+            lent.outgrown();
             return Ok(None);
         };
         let pool = Arc::clone(&self.running.pool);

@@ -4,8 +4,10 @@ import { ask } from '../api/http';
 import { problemOf, type Problem } from '../api/problem';
 import { readCatalog, relation, relations } from '../catalog/catalog';
 import { Inline, openInEditor } from '../ui/Inline';
-import { Empty, Failure } from '../ui/parts';
+import { Empty, Failure, useEvery } from '../ui/parts';
 import { link } from '../ui/router';
+
+const EVERY_MS = 1000;
 
 interface Step {
   readonly title: string;
@@ -47,21 +49,25 @@ const STEPS: readonly Step[] = [
   },
 ];
 
+/** In place of the tour, until its streams are there: a server that has just started may be about to make them. */
+function NoDemo() {
+  useEvery(EVERY_MS, readCatalog);
+  return (
+    <Empty title="The tour is about the demo's streams">
+      <p>Start the server with them, and they move:</p>
+      <pre class="value">weir serve --demo</pre>
+      <p>Or <a href={link('load')}>load a file</a> of your own.</p>
+    </Empty>
+  );
+}
+
 /** Two minutes with the demo's streams. */
 export default function Tour() {
   const at = useSignal(0);
   const problem = useSignal<Problem | null>(null);
   const busy = useSignal(false);
   if (!relations.value) return <div class="loading" role="status">…</div>;
-  if (!relation('public', 'bids') || !relation('public', 'people')) {
-    return (
-      <Empty title="The tour is about the demo's streams">
-        <p>Start the server with them, and they move:</p>
-        <pre class="value">weir serve --demo</pre>
-        <p>Or <a href={link('load')}>load a file</a> of your own.</p>
-      </Empty>
-    );
-  }
+  if (!relation('public', 'bids') || !relation('public', 'people')) return <NoDemo />;
   const step = STEPS[at.value];
   if (!step) {
     return (

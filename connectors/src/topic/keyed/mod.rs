@@ -93,6 +93,11 @@ impl KeyedTable {
         })))
     }
 
+    /// Whether both are one state in memory.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The topic that holds the changelog.
     pub fn topic(&self) -> &Topic {
         &self.0.topic

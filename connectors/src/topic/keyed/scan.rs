@@ -76,7 +76,7 @@ impl TableScanExec {
     /// At most how many rows the next run gives, as far as that is known without looking at them.
     pub fn rows_max(&self) -> usize {
         let rows = match (&self.key, self.table.version()) {
-            (Some(_), Some(version)) if version.is_indexed() => 1,
+            (Some(key), Some(version)) if is_found(key, &version) => 1,
             (_, Some(version)) => version.rows_max(),
             (_, None) => 0,
         };
@@ -86,7 +86,7 @@ impl TableScanExec {
     /// At most how many bytes they are a part of, and zero where the index finds the row.
     pub fn bytes_max(&self) -> usize {
         match (&self.key, self.table.version()) {
-            (Some(_), Some(version)) if version.is_indexed() => 0,
+            (Some(key), Some(version)) if is_found(key, &version) => 0,
             (_, Some(version)) => version.bytes_max(),
             (_, None) => 0,
         }
@@ -102,6 +102,11 @@ impl TableScanExec {
             None => internal_err!("a table is read that is bound to no version"),
         }
     }
+}
+
+/// Whether the index finds the row of a key, or knows that there is none.
+fn is_found(key: &Arc<dyn PhysicalExpr>, version: &Version) -> bool {
+    computed(key).is_some_and(|value| version.knows_key(&value))
 }
 
 impl DisplayAs for TableScanExec {

@@ -49,11 +49,6 @@ impl Version {
         }
     }
 
-    /// Whether the table's index knows these rows, all but those that have been written since.
-    pub(super) fn is_indexed(&self) -> bool {
-        self.indexed
-    }
-
     /// The chunks that have rows at this offset, in their order.
     pub(super) fn chunks(&self) -> impl Iterator<Item = &Arc<Chunk>> {
         let shown = |chunk: &&Arc<Chunk>| chunk.first_offset() < self.at.0;
@@ -94,6 +89,26 @@ impl Version {
         })
     }
 
+    /// Whether the table's index tells which row has this primary key, of one column, without a look at other rows.
+    pub(super) fn knows_key(&self, value: &ScalarValue) -> bool {
+        if value.is_null() {
+            return true;
+        }
+        let Some(key) = self.key_bytes(value).filter(|_| self.indexed) else {
+            return false;
+        };
+        let found = self.table.0.state.read().find(&key);
+        match found {
+            Some(offset) => offset < self.at.0,
+            None => self.is_untouched(),
+        }
+    }
+
+    /// Whether nobody has written the rows of this version since.
+    fn is_untouched(&self) -> bool {
+        self.chunks().all(|chunk| chunk.is_untouched_from(self.at))
+    }
+
     /// The row whose primary key, of one column, is `value`.
     pub(super) fn row_of_key(&self, value: &ScalarValue, columns: &[usize]) -> Lookup {
         if value.is_null() {
@@ -115,7 +130,7 @@ impl Version {
                 }
             }
             // What has been deleted since then had it, maybe.
-            None if self.chunks().all(|chunk| chunk.is_untouched_from(self.at)) => Lookup::Nothing,
+            None if self.is_untouched() => Lookup::Nothing,
             None => Lookup::Unknown,
         }
     }
