@@ -37,9 +37,7 @@ impl LiteralValue {
     /// Whether a value of the tree is this, and no more.
     fn is(&self, value: &Value) -> bool {
         match (self, value) {
-            (Self::Integer(number), Value::Number(digits, false)) => {
-                digits.to_string().parse() == Ok(*number)
-            }
+            (Self::Integer(number), Value::Number(digits, false)) => digits.parse() == Ok(*number),
             (Self::Text(text), Value::SingleQuotedString(value)) => text == value,
             _ => false,
         }
