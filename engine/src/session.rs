@@ -123,7 +123,7 @@ impl Session {
                     _ => None,
                 };
                 let parsed = crate::text::parse_one(&request.sql)?;
-                (Text::Parsed(parsed), place)
+                (Text::Parsed(Box::new(parsed)), place)
             }
         };
         self.check_usable(text.statement())?;
@@ -153,7 +153,7 @@ impl Session {
         let answered = async {
             match text {
                 Text::Kept(plan) => Box::pin(execution.run_again(*plan)).await,
-                Text::Parsed(parsed) => Box::pin(execution.run(parsed)).await,
+                Text::Parsed(parsed) => Box::pin(execution.run(*parsed)).await,
             }
         };
         let done = tokio::select! {
@@ -536,7 +536,7 @@ impl Session {
 enum Text {
     /// It is a query, whose plan is kept.
     Kept(Box<Lent>),
-    Parsed(weir_sql::Parsed),
+    Parsed(Box<weir_sql::Parsed>),
 }
 
 impl Text {

@@ -75,7 +75,7 @@ impl Asked {
         let key = Key {
             sql,
             types: (
-                types.map(|value| value.data_type()).collect(),
+                types.map(ScalarValue::data_type).collect(),
                 request.hints.clone(),
             ),
             settings: variables.settled(),

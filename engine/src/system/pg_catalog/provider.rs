@@ -27,8 +27,11 @@ pub(in crate::system) struct Relation {
     system: System,
     /// What was filled already, by the columns and the rows that were read: a statement that scans the relation many times, as one with
     /// subqueries does, sees it as it was at the first look.
-    filled: Mutex<HashMap<(Option<Vec<usize>>, Option<Only>), RecordBatch>>,
+    filled: Mutex<HashMap<Read, RecordBatch>>,
 }
+
+/// What of a relation is read: columns, and rows.
+type Read = (Option<Vec<usize>>, Option<Only>);
 
 impl Relation {
     pub(in crate::system) fn provider(
