@@ -267,7 +267,8 @@ mod tests {
                 .collect();
             let values = schema["enum"].as_array().into_iter().flatten();
             let values: Vec<&str> = values.filter_map(Value::as_str).collect();
-            let shape = [fields.join(", "), values.join(" | ")].concat();
+            let format = schema["format"].as_str().unwrap_or_default();
+            let shape = [&fields.join(", "), &values.join(" | "), format].concat();
             shown.push_str(&format!("{name}: {shape}\n"));
         }
         insta::assert_snapshot!(shown, @r"
@@ -423,6 +424,7 @@ mod tests {
           < application/vnd.apache.arrow.stream, application/vnd.apache.parquet, application/x-ndjson, text/csv
           > 200 application/json
           ! 400 403 404 405 406 408 409 413 415 422 426 429 431 499 500 503
+        Binary: binary
         Column: key, name*, nullable*, type*
         CompatibilityDocument: is_compatible*, messages
         Document: columns*, command, row_count*, rows*, truncated*
