@@ -368,7 +368,7 @@ pub(crate) fn is_tiny(plan: &dyn ExecutionPlan) -> bool {
 }
 
 /// Rows that a plan may take from memory to be [small](is_small), and the bytes of what they are among.
-const SMALL_ROWS_MAX: usize = 10_000;
+pub(crate) const SMALL_ROWS_MAX: usize = 10_000;
 const SMALL_BYTES_MAX: usize = 16 << 20;
 
 /// Whether a plan does no more than to choose and sort a few rows that are in memory. Such a one takes less time than planning did, so it
@@ -399,7 +399,8 @@ pub(crate) fn is_small(plan: &dyn ExecutionPlan) -> bool {
         "TableScanExec" => {
             let scan = plan.downcast_ref::<TableScanExec>();
             return scan.is_some_and(|scan| {
-                scan.rows_max() <= SMALL_ROWS_MAX && scan.bytes_max() <= SMALL_BYTES_MAX
+                let (rows, bytes) = scan.size_max();
+                rows <= SMALL_ROWS_MAX && bytes <= SMALL_BYTES_MAX
             });
         }
         "CooperativeExec" | "GlobalLimitExec" | "LocalLimitExec" => true,

@@ -148,12 +148,11 @@ impl Session {
             transaction,
             deadline: (deadline, timeout),
             asked,
-            place: Arc::new(Mutex::new(place)),
         };
         let answered = async {
             match text {
                 Text::Kept(plan) => Box::pin(execution.run_again(*plan)).await,
-                Text::Parsed(parsed) => Box::pin(execution.run(*parsed)).await,
+                Text::Parsed(parsed) => Box::pin(execution.run(*parsed, place)).await,
             }
         };
         let done = tokio::select! {
@@ -260,7 +259,6 @@ impl Session {
             transaction: self.0.standing.open(),
             deadline: (deadline, timeout),
             asked: None,
-            place: Arc::default(),
         })
     }
 

@@ -123,10 +123,11 @@ impl KeptPlans {
             return Found::Nothing;
         }
         let key = &asked.key;
+        // Plans hold their tables' rows, of which there may be many: they are let go of after the lock.
+        let _outdated;
         let mut known = self.0.lock();
         if known.made_on.as_ref().is_none_or(|on| !on.is(&now)) {
-            // Plans hold their tables' rows: those that nobody can use go at once.
-            known.texts.clear();
+            _outdated = known.texts.take();
             known.made_on = Some(now.clone());
         }
         let Some(text) = known.texts.get_mut(key) else {
@@ -151,7 +152,8 @@ impl KeptPlans {
 
     /// Lets go of all plans.
     pub(crate) fn clear(&self) {
-        self.0.lock().texts.clear();
+        let outdated = self.0.lock().texts.take();
+        drop(outdated);
     }
 }
 

@@ -140,7 +140,7 @@ impl KeptPlan {
 fn rows_max(plan: &dyn ExecutionPlan) -> usize {
     let own = plan
         .downcast_ref::<TableScanExec>()
-        .map_or(0, TableScanExec::rows_max);
+        .map_or(0, |scan| scan.size_max().0);
     let children = plan.children().into_iter();
     children.fold(own, |sum, child| {
         sum.saturating_add(rows_max(child.as_ref()))

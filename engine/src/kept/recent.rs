@@ -41,8 +41,10 @@ impl<K: Hash + Eq, V> Recent<K, V> {
         self.entries.insert(key, (self.clock, value));
     }
 
-    pub(super) fn clear(&mut self) {
-        self.entries.clear();
+    /// Empties it. What it held is given, for who must not let go of it here.
+    pub(super) fn take(&mut self) -> Vec<V> {
+        let entries = self.entries.drain();
+        entries.map(|(_, (_, value))| value).collect()
     }
 }
 

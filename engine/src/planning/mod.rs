@@ -70,8 +70,8 @@ use crate::variables::Variables;
 pub(crate) use asof::is_versioned;
 use context::PlanContext;
 pub(crate) use from_text::value_of_text;
+use parameters::with_parameters;
 pub(crate) use parameters::{ParameterTypes, parameter_types, with_unknown_parameters};
-use parameters::{typed, with_parameters};
 pub(crate) use postgres::columns;
 pub(crate) use postgres::operators::Operators;
 pub(crate) use relations::object as relation_named;
@@ -470,7 +470,7 @@ impl Planner {
 
     /// Optimizes a plan and makes it executable.
     pub(crate) async fn physical(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = match size::is_small(plan)? {
+        let plan = match size::reads_little(plan)? {
             true => self.one_thread().create_physical_plan(plan).await?,
             false => self.state.create_physical_plan(plan).await?,
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::common::{ParamValues, Result as PlanResult, ScalarValue};
 use datafusion::logical_expr::expr::{Placeholder, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan};
@@ -65,7 +65,7 @@ fn wanted(plan: &LogicalPlan) -> Result<usize> {
     Ok(highest)
 }
 
-fn number(name: &str) -> Option<usize> {
+pub(super) fn number(name: &str) -> Option<usize> {
     name.strip_prefix('$')?.parse().ok()
 }
 
@@ -297,25 +297,25 @@ pub(super) fn with_parameters(
 /// # Errors
 /// When the plan is none with these types.
 pub(super) fn typed(plan: LogicalPlan, values: &[ScalarValue]) -> Result<LogicalPlan> {
-    if values.is_empty() {
-        return Ok(plan);
-    }
-    let plan = plan.transform_up(|node| {
+    let plan = replaced(plan, |Placeholder { id, .. }| {
+        let value = number(&id).and_then(|number| values.get(number.checked_sub(1)?));
+        let field = value.map(|value| Arc::new(Field::new(&id, value.data_type(), true)));
+        Ok(Expr::Placeholder(Placeholder { id, field }))
+    })?;
+    Ok(plan)
+}
+
+/// A plan with another expression in the place of each parameter; the columns keep their names.
+pub(super) fn replaced(
+    plan: LogicalPlan,
+    by: impl Fn(Placeholder) -> PlanResult<Expr>,
+) -> PlanResult<LogicalPlan> {
+    plan.transform_up(|node| {
         let names = NamePreserver::new(&node);
         let node = node.map_expressions(|expr| {
             let name = names.save(&expr);
             let expr = expr.transform_up(|expr| match expr {
-                Expr::Placeholder(placeholder) => {
-                    let value = number(&placeholder.id).and_then(|n| values.get(n.checked_sub(1)?));
-                    let field = value.map(|value| {
-                        Arc::new(Field::new(&placeholder.id, value.data_type(), true))
-                    });
-                    let id = placeholder.id;
-                    Ok(Transformed::yes(Expr::Placeholder(Placeholder {
-                        id,
-                        field,
-                    })))
-                }
+                Expr::Placeholder(placeholder) => Ok(Transformed::yes(by(placeholder)?)),
                 expr => Ok(Transformed::no(expr)),
             })?;
             Ok(expr.update_data(|expr| name.restore(expr)))
@@ -324,6 +324,6 @@ pub(super) fn typed(plan: LogicalPlan, values: &[ScalarValue]) -> Result<Logical
             true => node.map_data(LogicalPlan::recompute_schema),
             false => Ok(node),
         }
-    });
-    Ok(plan.data()?)
+    })
+    .data()
 }

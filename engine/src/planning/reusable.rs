@@ -5,13 +5,12 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{DataFusionError, Result as PlanResult, ScalarValue, internal_err};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result as PlanResult, ScalarValue, internal_err};
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::expr::{
     AggregateFunction, Placeholder, ScalarFunction, WindowFunction,
 };
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
     Expr, LogicalPlan, ScalarUDF, TableScan, Volatility, WindowFunctionDefinition,
 };
@@ -20,7 +19,8 @@ use datafusion::sql::sqlparser::ast;
 use weir_connectors::files::FileStores;
 use weir_connectors::topic::{BoundTable, TableScanExec};
 
-use super::{ParameterTypes, Planner, repeated_config, typed};
+use super::parameters::{number, replaced, typed};
+use super::{ParameterTypes, Planner, repeated_config};
 use crate::error::Result;
 use crate::functions;
 use crate::kept::{KeptPlan, Parameter, Reads, Values};
@@ -30,6 +30,8 @@ pub(crate) enum Made {
     Plan(Box<KeptPlan>),
     /// The query has none.
     Nothing,
+    /// It has one, but not for these values.
+    NotForThese,
     /// It has none with parameters in the places of these literals, by the parameters' numbers, counted from 0.
     LiteralsStay(Vec<usize>),
 }
@@ -65,7 +67,9 @@ impl Planner {
             }
             types = types.of_literals();
         }
-        let settled = types.settled(parameters)?;
+        let Ok(settled) = types.settled(parameters) else {
+            return Ok(Made::NotForThese);
+        };
         let plan = typed(plan, &settled)?;
         // Without what functions see of this statement.
         let mut config = FileStores::configure(self.variables.config(&self.engine.settings.limits));
@@ -158,31 +162,15 @@ fn is_fixed(expr: &Expr) -> bool {
 
 /// Has `$1`, `$2`, … of a plan that is optimized take their values when it runs.
 fn open_parameters(plan: LogicalPlan, values: &Arc<Values>) -> PlanResult<LogicalPlan> {
-    plan.transform_up(|node| {
-        let names = NamePreserver::new(&node);
-        let node = node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let expr = expr.transform_up(|expr| match expr {
-                Expr::Placeholder(Placeholder { id, field }) => {
-                    let number = id.strip_prefix('$').and_then(|n| n.parse::<usize>().ok());
-                    let (Some(number @ 1..), Some(field)) = (number, field) else {
-                        return internal_err!("parameter {id} has no number or no type");
-                    };
-                    let parameter = Parameter::new(number - 1, field.data_type().clone(), values);
-                    let call =
-                        ScalarFunction::new_udf(Arc::new(ScalarUDF::from(parameter)), vec![]);
-                    Ok(Transformed::yes(Expr::ScalarFunction(call)))
-                }
-                expr => Ok(Transformed::no(expr)),
-            })?;
-            Ok(expr.update_data(|expr| name.restore(expr)))
-        })?;
-        match node.transformed {
-            true => node.map_data(LogicalPlan::recompute_schema),
-            false => Ok::<_, DataFusionError>(node),
-        }
+    replaced(plan, |Placeholder { id, field }| {
+        let at = number(&id).and_then(|number| number.checked_sub(1));
+        let (Some(at), Some(field)) = (at, field) else {
+            return internal_err!("parameter {id} has no number or no type");
+        };
+        let parameter = Parameter::new(at, field.data_type().clone(), values);
+        let call = ScalarFunction::new_udf(Arc::new(ScalarUDF::from(parameter)), vec![]);
+        Ok(Expr::ScalarFunction(call))
     })
-    .data()
 }
 
 /// Whether each node of a plan can be run again once its state is reset, and each reads a version that it is bound to.

@@ -6,23 +6,22 @@ use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::LogicalPlan;
 use weir_connectors::topic::BoundTable;
 
+use crate::execution::SMALL_ROWS_MAX;
 use crate::system;
 
-/// Rows of a table that are few.
-const ROWS_FEW: usize = 10_000;
-
-/// Whether each relation that a query reads has few rows: a table that is small, or one of those in which the server tells of itself.
-pub(super) fn is_small(plan: &LogicalPlan) -> Result<bool> {
-    let mut is_small = true;
+/// Whether a query reads relations, and each has few rows: a table that is small, or one of those in which the server tells of itself.
+pub(super) fn reads_little(plan: &LogicalPlan) -> Result<bool> {
+    let (mut reads, mut is_small) = (false, true);
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {
+            reads = true;
             is_small &= match scan.source.get_logical_plan() {
-                Some(view) => self::is_small(&view)?,
+                Some(view) => reads_little(&view)?,
                 None => {
                     let provider = source_as_provider(&scan.source)?;
                     let table = BoundTable::of(provider.as_ref());
                     system::is_table(provider.as_ref())
-                        || table.is_some_and(|table| table.rows_max() <= ROWS_FEW)
+                        || table.is_some_and(|table| table.rows_max() <= SMALL_ROWS_MAX)
                 }
             };
         }
@@ -31,5 +30,5 @@ pub(super) fn is_small(plan: &LogicalPlan) -> Result<bool> {
             false => TreeNodeRecursion::Stop,
         })
     })?;
-    Ok(is_small)
+    Ok(reads && is_small)
 }

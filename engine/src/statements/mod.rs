@@ -32,7 +32,6 @@ use std::time::Duration;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use datafusion::sql::sqlparser::ast;
-use parking_lot::Mutex;
 use tokio::time::Instant;
 use weir_base::{Classify, Kind, Position, SqlState};
 use weir_catalog::{Change, ObjectName, Snapshot};
@@ -66,14 +65,13 @@ pub(crate) struct Execution {
     pub(crate) transaction: Option<Arc<Transaction>>,
     /// When it must be done, and how long that is after its arrival.
     pub(crate) deadline: (Instant, Duration),
-    /// As what its plan is kept, and for which place one is to be made now.
+    /// As what its plan is kept.
     pub(crate) asked: Option<Asked>,
-    pub(crate) place: Arc<Mutex<Option<Place>>>,
 }
 
 impl Execution {
-    /// Carries out the statement up to its first row.
-    pub(crate) async fn run(&self, parsed: Parsed) -> Result<Answer> {
+    /// Carries out the statement up to its first row. A query's plan is made for `place`, if there is one.
+    pub(crate) async fn run(&self, parsed: Parsed, place: Option<Place>) -> Result<Answer> {
         let statement = parsed.statement;
         if self.request.read_only && !statement.reads_only() {
             return Err(Error::invalid(
@@ -107,7 +105,7 @@ impl Execution {
         self.authorise(&statement)?;
         let tag = statement.tag();
         match statement {
-            Statement::Query(query) => self.query(query).await,
+            Statement::Query(query) => self.query(query, place).await,
             Statement::Explain(explain) => self.explain(explain).await,
             Statement::Insert(insert) if insert.emit.is_some() => {
                 let this = self.clone();

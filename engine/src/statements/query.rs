@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use datafusion::execution::TaskContext;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast;
 use weir_sql::statement;
 
@@ -15,9 +17,13 @@ use crate::kept::{Asked, Lent, Place};
 use crate::planning::{Made, Planner, Reading};
 
 impl Execution {
-    pub(super) async fn query(&self, query: statement::Query) -> Result<Answer> {
+    pub(super) async fn query(
+        &self,
+        query: statement::Query,
+        place: Option<Place>,
+    ) -> Result<Answer> {
         match query.emit {
-            None => self.bounded(&query.query).await,
+            None => self.bounded(&query.query, place).await,
             Some(emit) => {
                 let envelope = self.request.envelope;
                 let start = Start::History;
@@ -26,10 +32,9 @@ impl Execution {
         }
     }
 
-    async fn bounded(&self, query: &ast::Query) -> Result<Answer> {
+    async fn bounded(&self, query: &ast::Query, place: Option<Place>) -> Result<Answer> {
         if let Some(asked) = &self.asked {
             self.engine.kept_plans.learn(asked, query);
-            let place = self.place.lock().take();
             if let Some(place) = place
                 && let Some(plan) = Box::pin(self.keep_plan(query, asked, place)).await
                 && let Some(answer) = self.run_kept(plan, asked).await?
@@ -58,11 +63,12 @@ impl Execution {
         match plan.await {
             Ok(Made::Plan(plan)) => return Some(place.lend(*plan)),
             Ok(Made::Nothing) => place.is_unfit(),
+            Ok(Made::NotForThese) => {}
             Ok(Made::LiteralsStay(parameters)) => {
                 self.engine.kept_plans.close(asked, &parameters);
             }
             // What is wrong with it is told by who plans it in the usual way.
-            Err(error) => tracing::debug!(%error, "a plan cannot be kept"),
+            Err(_) => place.is_unfit(),
         }
         None
     }
@@ -78,7 +84,7 @@ impl Execution {
         };
         match answer {
             Some(answer) => Ok(answer),
-            None => Box::pin(self.run(crate::text::parse_one(&self.request.sql)?)).await,
+            None => Box::pin(self.run(crate::text::parse_one(&self.request.sql)?, None)).await,
         }
     }
 
@@ -117,15 +123,7 @@ impl Execution {
         };
         let pool = Arc::clone(&self.running.pool);
         let context = kept.context(&self.engine.runtime, pool);
-        let bounds = self.bounds(Some(self.deadline));
-        if is_tiny(plan.as_ref()) || is_small(plan.as_ref()) {
-            let answer = run_tiny(&self.engine, &self.running, plan, context, bounds);
-            return Ok(Some(answer.await?));
-        }
-        let admitted = self.engine.admission.bounded(&self.running).await?;
-        let held = (admitted, lent);
-        let answer = run_plan(&self.engine, &self.running, plan, context, bounds, held);
-        Ok(Some(answer))
+        self.run_physical(plan, context, lent).await.map(Some)
     }
 
     /// Runs a bounded logical plan in the lane that suits it.
@@ -136,19 +134,24 @@ impl Execution {
     ) -> Result<Answer> {
         let physical = planner.physical(plan).await?;
         let context = planner.task_context();
+        self.run_physical(physical, context, ()).await
+    }
+
+    /// Runs a plan in the lane that suits it. `held` is let go of when it has ended.
+    async fn run_physical(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        context: Arc<TaskContext>,
+        held: impl Send + 'static,
+    ) -> Result<Answer> {
+        let (engine, running) = (&self.engine, &self.running);
         let bounds = self.bounds(Some(self.deadline));
-        if is_tiny(physical.as_ref()) || is_small(physical.as_ref()) {
-            return run_tiny(&self.engine, &self.running, physical, context, bounds).await;
+        if is_tiny(plan.as_ref()) || is_small(plan.as_ref()) {
+            return run_tiny(engine, running, plan, context, bounds).await;
         }
-        let admitted = self.engine.admission.bounded(&self.running).await?;
-        Ok(run_plan(
-            &self.engine,
-            &self.running,
-            physical,
-            context,
-            bounds,
-            admitted,
-        ))
+        let admitted = engine.admission.bounded(running).await?;
+        let held = (admitted, held);
+        Ok(run_plan(engine, running, plan, context, bounds, held))
     }
 
     pub(super) fn bounds(

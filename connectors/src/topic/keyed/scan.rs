@@ -73,23 +73,14 @@ impl TableScanExec {
         &self.table
     }
 
-    /// At most how many rows the next run gives, as far as that is known without looking at them.
-    pub fn rows_max(&self) -> usize {
-        let rows = match (&self.key, self.table.version()) {
-            (Some(key), Some(version)) if is_found(key, &version) => 1,
-            (_, Some(version)) => version.rows_max(),
-            (_, None) => 0,
+    /// At most how many rows the next run gives, and how many bytes it looks through for them, as far as that is known without looking.
+    pub fn size_max(&self) -> (usize, usize) {
+        let (rows, bytes) = match (&self.key, self.table.version()) {
+            (Some(key), Some(version)) if is_found(key, &version) => (1, 0),
+            (_, Some(version)) => (version.rows_max(), version.bytes_max()),
+            (_, None) => (0, 0),
         };
-        self.fetch.map_or(rows, |fetch| rows.min(fetch))
-    }
-
-    /// At most how many bytes they are a part of, and zero where the index finds the row.
-    pub fn bytes_max(&self) -> usize {
-        match (&self.key, self.table.version()) {
-            (Some(key), Some(version)) if is_found(key, &version) => 0,
-            (_, Some(version)) => version.bytes_max(),
-            (_, None) => 0,
-        }
+        (self.fetch.map_or(rows, |fetch| rows.min(fetch)), bytes)
     }
 
     fn partitions(&self) -> usize {
@@ -106,7 +97,7 @@ impl TableScanExec {
 
 /// Whether the index finds the row of a key, or knows that there is none.
 fn is_found(key: &Arc<dyn PhysicalExpr>, version: &Version) -> bool {
-    computed(key).is_some_and(|value| version.knows_key(&value))
+    computed(key).is_some_and(|value| version.offset_of_key(&value) != Lookup::Unknown)
 }
 
 impl DisplayAs for TableScanExec {
@@ -189,12 +180,11 @@ impl ExecutionPlan for TableScanExec {
         let version = self.version()?;
         let baseline = BaselineMetrics::new(&self.metrics, partition);
         let key = self.key.as_ref().and_then(computed);
-        let found = match &key {
-            Some(key) => version.row_of_key(key, &self.columns),
-            None => Lookup::Unknown,
-        };
+        let found = key.map_or(Lookup::Unknown, |key| {
+            version.row_of_key(&key, &self.columns)
+        });
         let (row, chunks) = match found {
-            Lookup::Row(row) => (Some(row), vec![]),
+            Lookup::Found(row) => (Some(row), vec![]),
             Lookup::Nothing => (None, vec![]),
             Lookup::Unknown => {
                 let chunks = version.chunks().skip(partition).step_by(self.partitions());

@@ -22,11 +22,10 @@ pub(super) struct Version {
     rows: OnceLock<usize>,
 }
 
-/// What an index says of a key.
-#[derive(Debug)]
-pub(super) enum Lookup {
-    /// The one row that has it.
-    Row(RecordBatch),
+/// What an index says of a key: the offset of the one row that has it, or the row.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Lookup<T> {
+    Found(T),
     /// No row has it.
     Nothing,
     /// Not what was at this offset: the rows have to be looked through.
@@ -89,49 +88,38 @@ impl Version {
         })
     }
 
-    /// Whether the table's index tells which row has this primary key, of one column, without a look at other rows.
-    pub(super) fn knows_key(&self, value: &ScalarValue) -> bool {
-        if value.is_null() {
-            return true;
-        }
-        let Some(key) = self.key_bytes(value).filter(|_| self.indexed) else {
-            return false;
-        };
-        let found = self.table.0.state.read().find(&key);
-        match found {
-            Some(offset) => offset < self.at.0,
-            None => self.is_untouched(),
-        }
-    }
-
-    /// Whether nobody has written the rows of this version since.
-    fn is_untouched(&self) -> bool {
-        self.chunks().all(|chunk| chunk.is_untouched_from(self.at))
-    }
-
-    /// The row whose primary key, of one column, is `value`.
-    pub(super) fn row_of_key(&self, value: &ScalarValue, columns: &[usize]) -> Lookup {
+    /// The offset of the row whose primary key, of one column, is `value`.
+    pub(super) fn offset_of_key(&self, value: &ScalarValue) -> Lookup<i64> {
         if value.is_null() {
             return Lookup::Nothing;
         }
         let Some(key) = self.key_bytes(value).filter(|_| self.indexed) else {
             return Lookup::Unknown;
         };
-        let state = self.table.0.state.read();
-        match state.find(&key) {
+        let found = self.table.0.state.read().find(&key);
+        match found {
+            Some(offset) if offset < self.at.0 => Lookup::Found(offset),
             // Which row there was before it was written, the index does not know.
-            Some(offset) if offset >= self.at.0 => Lookup::Unknown,
-            Some(offset) => {
-                let row = state.locate(offset);
-                let row = row.map(|(chunk, row)| (chunk.batch().project(columns), row));
-                match row {
-                    Some((Ok(batch), row)) => Lookup::Row(batch.slice(row, 1)),
-                    _ => Lookup::Unknown,
-                }
-            }
+            Some(_) => Lookup::Unknown,
+            None if self.chunks().all(|chunk| chunk.is_untouched_from(self.at)) => Lookup::Nothing,
             // What has been deleted since then had it, maybe.
-            None if self.is_untouched() => Lookup::Nothing,
             None => Lookup::Unknown,
+        }
+    }
+
+    /// The row whose primary key, of one column, is `value`.
+    pub(super) fn row_of_key(&self, value: &ScalarValue, columns: &[usize]) -> Lookup<RecordBatch> {
+        let offset = match self.offset_of_key(value) {
+            Lookup::Found(offset) => offset,
+            Lookup::Nothing => return Lookup::Nothing,
+            Lookup::Unknown => return Lookup::Unknown,
+        };
+        let state = self.table.0.state.read();
+        let row = state.locate(offset);
+        let row = row.map(|(chunk, row)| (chunk.batch().project(columns), row));
+        match row {
+            Some((Ok(batch), row)) => Lookup::Found(batch.slice(row, 1)),
+            _ => Lookup::Unknown,
         }
     }
 
